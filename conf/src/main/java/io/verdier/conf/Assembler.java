@@ -1,0 +1,207 @@
+package io.verdier.conf;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.verdier.conf.ServerConfig.BackendKind;
+import io.verdier.conf.ServerConfig.DataType;
+import io.verdier.conf.ServerConfig.LogFormat;
+import io.verdier.conf.ServerConfig.LogLevel;
+import io.verdier.conf.ServerConfig.Policy;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+
+/**
+ * Fills the records from the settings: the one place that says which flag becomes which value.
+ * Owned by the thread that loads.
+ */
+final class Assembler {
+  /** The sampling defaults that a generation config can carry, as vLLM reads them. */
+  private static final List<String> GENERATION_KEYS =
+      List.of("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_new_tokens");
+
+  private final Settings settings;
+  private final Path cacheDirectory;
+  private final Findings findings;
+
+  Assembler(Settings settings, Path cacheDirectory, Findings findings) {
+    this.settings = settings;
+    this.cacheDirectory = cacheDirectory;
+    this.findings = findings;
+  }
+
+  ServerConfig config() {
+    return new ServerConfig(
+        model(), cache(), scheduling(), backend(), http(), vertex(), limits(), logging());
+  }
+
+  private ServerConfig.Model model() {
+    return new ServerConfig.Model(
+        settings.optionalText("--model").or(() -> settings.optionalText("--aip-storage-uri")),
+        settings.optionalText("--model-id"),
+        settings.list("--served-model-name"),
+        settings.optionalText("--tokenizer"),
+        settings.optionalText("--hf-token"),
+        dataType(settings.text("--dtype")),
+        optionalWhole("--max-model-len"),
+        settings.optionalText("--chat-template"),
+        settings.optionalText("--generation-config"),
+        generationOverrides(),
+        settings.number("--seed"),
+        settings.whole("--max-logprobs"));
+  }
+
+  private static DataType dataType(String word) {
+    return switch (word) {
+      case "half", "float16" -> DataType.FLOAT16;
+      case "bfloat16" -> DataType.BFLOAT16;
+      case "float", "float32" -> DataType.FLOAT32;
+      case "auto" -> DataType.AUTO;
+      default -> throw new IllegalStateException("the table allows dtype " + word);
+    };
+  }
+
+  private Map<String, Double> generationOverrides() {
+    String flag = "--override-generation-config";
+    Optional<JsonNode> given = settings.json(flag);
+    if (given.isEmpty()) {
+      return Map.of();
+    }
+    if (!(given.get() instanceof ObjectNode object)) {
+      findings.problem(
+          settings.origin(flag), flag + ": must be a JSON object, as {\"temperature\": 0.6}");
+      return Map.of();
+    }
+    Map<String, Double> overrides = new LinkedHashMap<>();
+    for (Map.Entry<String, JsonNode> entry : object.properties()) {
+      String key = entry.getKey();
+      if (!GENERATION_KEYS.contains(key)) {
+        String hint = Nearest.hint(key, GENERATION_KEYS);
+        findings.notice(flag + ": key " + Shown.text(key) + " has no effect" + hint);
+      } else if (entry.getValue().isNumber()) {
+        overrides.put(key, entry.getValue().doubleValue());
+      } else {
+        String value = Shown.text(entry.getValue().toString());
+        findings.problem(
+            settings.origin(flag), flag + ": " + key + " must be a number, not " + value);
+      }
+    }
+    return overrides;
+  }
+
+  private ServerConfig.Cache cache() {
+    Optional<Long> bytes = settings.optionalNumber("--kv-cache-memory-bytes");
+    return new ServerConfig.Cache(
+        settings.whole("--block-size"),
+        settings.on("--enable-prefix-caching"),
+        bytes.map(OptionalLong::of).orElse(OptionalLong.empty()),
+        optionalWhole("--num-gpu-blocks-override"),
+        settings.optionalText("--cache-dir").map(this::path).orElse(cacheDirectory));
+  }
+
+  private Path path(String text) {
+    try {
+      return Path.of(text).toAbsolutePath().normalize();
+    } catch (InvalidPathException e) {
+      findings.problem(settings.origin("--cache-dir"), "--cache-dir: not a path");
+      return cacheDirectory;
+    }
+  }
+
+  private ServerConfig.Scheduling scheduling() {
+    return new ServerConfig.Scheduling(
+        settings.whole("--max-num-batched-tokens"),
+        settings.whole("--max-num-seqs"),
+        settings.whole("--long-prefill-token-threshold"),
+        Policy.valueOf(constant("--scheduling-policy")));
+  }
+
+  private ServerConfig.Backend backend() {
+    return new ServerConfig.Backend(
+        BackendKind.valueOf(constant("--backend")),
+        optionalWhole("--threads"),
+        settings.duration("--null-step-ms"));
+  }
+
+  private ServerConfig.Http http() {
+    return new ServerConfig.Http(
+        settings.text("--host"),
+        settings.whole("--port"),
+        settings.list("--api-key"),
+        rootPath(),
+        settings.list("--allowed-origins"),
+        settings.text("--response-role"),
+        settings.on("--enable-request-id-headers"),
+        settings.on("--enable-force-include-usage"),
+        settings.on("--enable-prompt-tokens-details"),
+        settings.on("--return-tokens-as-token-ids"),
+        settings.on("--trust-request-chat-template"),
+        !settings.on("--disable-log-stats"));
+  }
+
+  /** Without a slash at the end, so that routes can be appended. */
+  private String rootPath() {
+    String path = settings.optionalText("--root-path").orElse("");
+    return path.endsWith("/") ? path.substring(0, path.length() - 1) : path;
+  }
+
+  private ServerConfig.Vertex vertex() {
+    return new ServerConfig.Vertex(
+        settings.optionalText("--aip-mode").map("PREDICTION"::equalsIgnoreCase).orElse(false),
+        settings.optionalText("--aip-predict-route"),
+        settings.optionalText("--aip-health-route"),
+        settings.optionalText("--aip-storage-uri"));
+  }
+
+  private Limits limits() {
+    return new Limits(
+        settings.whole("--max-header-bytes"),
+        settings.number("--max-body-bytes"),
+        settings.whole("--max-json-depth"),
+        settings.whole("--max-json-nodes"),
+        settings.whole("--max-messages"),
+        settings.whole("--max-prompts"),
+        settings.whole("--max-choices"),
+        settings.whole("--max-stop-strings"),
+        settings.whole("--max-stop-string-chars"),
+        settings.whole("--max-logit-bias"),
+        settings.whole("--max-tools"),
+        settings.whole("--max-queued-requests"),
+        Integer.parseInt(settings.text("--overload-status")),
+        settings.whole("--max-stream-buffer-bytes"),
+        settings.duration("--header-timeout"),
+        settings.duration("--body-idle-timeout"),
+        settings.duration("--keep-alive-timeout"),
+        settings.duration("--request-timeout"),
+        settings.duration("--drain-timeout"),
+        settings.number("--max-template-steps"),
+        settings.whole("--max-template-chars"));
+  }
+
+  private ServerConfig.Logging logging() {
+    LogLevel level =
+        switch (settings.text("--log-level")) {
+          case "trace" -> LogLevel.TRACE;
+          case "debug" -> LogLevel.DEBUG;
+          case "warn", "warning" -> LogLevel.WARN;
+          case "error", "critical" -> LogLevel.ERROR;
+          default -> LogLevel.INFO;
+        };
+    return new ServerConfig.Logging(level, LogFormat.valueOf(constant("--log-format")));
+  }
+
+  private String constant(String flag) {
+    return settings.text(flag).toUpperCase(Locale.ROOT);
+  }
+
+  private OptionalInt optionalWhole(String flag) {
+    Optional<Long> number = settings.optionalNumber(flag);
+    return number.isPresent() ? OptionalInt.of(Math.toIntExact(number.get())) : OptionalInt.empty();
+  }
+}

@@ -1,0 +1,106 @@
+package io.verdier.conf;
+
+import io.verdier.conf.ServerConfig.BackendKind;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What no single flag can know: values that do not fit together, and values that lose to others.
+ * Owned by the thread that loads.
+ */
+final class Conflicts {
+  private final Settings settings;
+  private final ServerConfig config;
+  private final Findings findings;
+
+  Conflicts(Settings settings, ServerConfig config, Findings findings) {
+    this.settings = settings;
+    this.config = config;
+    this.findings = findings;
+  }
+
+  void find(Map<String, String> environment) {
+    findInvalid();
+    noticeVertex(environment.getOrDefault("AIP_HTTP_PORT", "").strip());
+    noticeSizes();
+    noticeBackend();
+  }
+
+  private void findInvalid() {
+    int blockTokens = config.cache().blockTokens();
+    if (Integer.bitCount(blockTokens) != 1) {
+      problem("--block-size", blockTokens + " is not a power of two; use 8, 16 or 32");
+    }
+    if (config.http().host().matches(".*[\\s/].*")) {
+      problem("--host", "'" + Shown.text(config.http().host()) + "' is not a host or address");
+    }
+    if (config.http().apiKeys().stream().anyMatch(key -> !key.matches("[\\x21-\\x7e]+"))) {
+      problem("--api-key", "a key holds a character that a header cannot carry");
+    }
+    if (!config.http().rootPath().isEmpty()) {
+      findBadPath("--root-path", config.http().rootPath());
+    }
+    config.vertex().predictRoute().ifPresent(path -> findBadPath("--aip-predict-route", path));
+    config.vertex().healthRoute().ifPresent(path -> findBadPath("--aip-health-route", path));
+  }
+
+  private void findBadPath(String flag, String path) {
+    if (!path.startsWith("/") || path.matches(".*[\\s?#].*")) {
+      String shown = Shown.text(path);
+      problem(flag, "'" + shown + "' must start with / and hold no blank, ? or #");
+    }
+  }
+
+  private void problem(String flag, String message) {
+    findings.problem(settings.origin(flag), flag + ": " + message);
+  }
+
+  private void noticeVertex(String platformPort) {
+    boolean active = config.vertex().active();
+    String port = String.valueOf(config.http().port());
+    if (active && !platformPort.isEmpty() && !platformPort.equals(port)) {
+      findings.notice(
+          "--port "
+              + port
+              + " differs from AIP_HTTP_PORT "
+              + Shown.text(platformPort)
+              + ": Vertex AI will not reach this server; use the same port in both");
+    }
+    boolean storage = config.vertex().storageUri().isPresent();
+    if (settings.given("--model") && storage) {
+      findings.notice("AIP_STORAGE_URI is not read because --model is given");
+    }
+    if (active && config.model().source().isEmpty()) {
+      findings.notice(
+          "neither --model nor AIP_STORAGE_URI names a model: the embedded demo model is served");
+    }
+  }
+
+  private void noticeSizes() {
+    int tokens = config.scheduling().batchedTokensMax();
+    int sequences = config.scheduling().sequencesMax();
+    if (tokens < sequences) {
+      findings.notice(
+          "--max-num-batched-tokens "
+              + tokens
+              + " is less than --max-num-seqs "
+              + sequences
+              + ": not every running sequence gets a token in every step");
+    }
+    boolean bytes = config.cache().kvBytes().isPresent();
+    if (bytes && config.cache().blocksOverride().isPresent()) {
+      findings.notice("--kv-cache-memory-bytes has no effect: --num-gpu-blocks-override wins");
+    }
+  }
+
+  private void noticeBackend() {
+    BackendKind kind = config.backend().kind();
+    if (settings.given("--null-step-ms") && kind != BackendKind.NULL) {
+      findings.notice("--null-step-ms has no effect without --backend null");
+    }
+    boolean cpu = List.of(BackendKind.AUTO, BackendKind.CPU).contains(kind);
+    if (settings.given("--threads") && !cpu) {
+      findings.notice("--threads has no effect without the CPU backend");
+    }
+  }
+}

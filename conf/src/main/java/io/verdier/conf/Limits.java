@@ -1,0 +1,73 @@
+package io.verdier.conf;
+
+import java.time.Duration;
+
+/**
+ * Every bound of the server in one place. Immutable.
+ *
+ * <p>Memory that requests can pin is at most {@code queuedRequestsMax × bodyBytesMax} while they
+ * wait, {@code queuedRequestsMax × streamBufferBytesMax} while they stream, plus the KV cache,
+ * which is allocated once. A body is dropped once it is parsed and a prompt once it is tokenized
+ * (answers that repeat their prompt keep its text), so the first product is a bound on paper; the
+ * second is 256 MiB with the defaults.
+ *
+ * <p>The default of {@code queuedRequestsMax} is 1024 although only 256 requests are meant to wait
+ * in comfort: it counts sequences, running ones included. 256 may run ({@code --max-num-seqs}), and
+ * the 768 behind them are 256 requests of up to three choices. More would only wait longer than
+ * their clients do.
+ *
+ * <p>The defaults live in the table of flags; a test writes all of them down.
+ *
+ * @param headerBytesMax total size of request headers
+ * @param bodyBytesMax size of a request body
+ * @param jsonDepthMax nesting of a JSON body
+ * @param jsonNodesMax values in a JSON body
+ * @param messagesMax messages in a conversation
+ * @param promptsMax prompts or instances in a request
+ * @param choicesMax {@code n}
+ * @param stopStringsMax stop strings in a request
+ * @param stopStringCharsMax characters of one stop string
+ * @param logitBiasMax entries of {@code logit_bias}
+ * @param toolsMax declared tools
+ * @param queuedRequestsMax sequences admitted and not yet finished, waiting and running together
+ * @param overloadStatus HTTP status past that: 503 or 429
+ * @param streamBufferBytesMax bytes that a stream may hold for a slow reader before it is cut
+ * @param headerTimeout time until the request's headers are complete
+ * @param bodyIdleTimeout silence allowed inside a request body
+ * @param keepAliveTimeout silence allowed between requests
+ * @param requestTimeout time from admission to the last token; an hour is the longest that Vertex
+ *     AI waits for an answer
+ * @param drainTimeout time that running streams get after SIGTERM; below the 30 s after which
+ *     Kubernetes kills
+ * @param templateSteps evaluation steps of a chat template
+ * @param templateCharsMax characters that a chat template may produce
+ */
+public record Limits(
+    int headerBytesMax,
+    long bodyBytesMax,
+    int jsonDepthMax,
+    int jsonNodesMax,
+    int messagesMax,
+    int promptsMax,
+    int choicesMax,
+    int stopStringsMax,
+    int stopStringCharsMax,
+    int logitBiasMax,
+    int toolsMax,
+    int queuedRequestsMax,
+    int overloadStatus,
+    int streamBufferBytesMax,
+    Duration headerTimeout,
+    Duration bodyIdleTimeout,
+    Duration keepAliveTimeout,
+    Duration requestTimeout,
+    Duration drainTimeout,
+    long templateSteps,
+    int templateCharsMax) {
+
+  public Limits {
+    if (overloadStatus != 503 && overloadStatus != 429) {
+      throw new IllegalArgumentException("overload status " + overloadStatus);
+    }
+  }
+}

@@ -1,0 +1,215 @@
+package io.verdier.conf;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+
+/**
+ * Everything the operator asked for, validated. Immutable; one record per area. Built by {@link
+ * ConfigLoader} alone, so that whoever holds one may trust every value in it.
+ */
+public record ServerConfig(
+    Model model,
+    Cache cache,
+    Scheduling scheduling,
+    Backend backend,
+    Http http,
+    Vertex vertex,
+    Limits limits,
+    Logging logging) {
+
+  /** The same on another port: 0 was asked for, and this one was found. */
+  public ServerConfig withPort(int port) {
+    return new ServerConfig(
+        model, cache, scheduling, backend, http.withPort(port), vertex, limits, logging);
+  }
+
+  /**
+   * Which model to serve and how to read it.
+   *
+   * @param source directory, {@code gs://} prefix or Hub id; falls back to Vertex's storage URI;
+   *     empty: the embedded demo model
+   * @param idAlias one more name for the model in requests
+   * @param servedNames names asked for by the operator; empty: named after the source
+   * @param hfToken secret; never log it
+   * @param maxModelLen tokens of prompt and answer together, empty: the largest that fits
+   * @param chatTemplate Jinja source or a file with it
+   * @param generationConfig empty: the model's own; {@code vllm}: none; else a directory
+   * @param generationOverrides sampling defaults by their names in {@code generation_config.json}
+   * @param seed seed of requests that bring none
+   */
+  public record Model(
+      Optional<String> source,
+      Optional<String> idAlias,
+      List<String> servedNames,
+      Optional<String> tokenizer,
+      Optional<String> hfToken,
+      DataType dtype,
+      OptionalInt maxModelLen,
+      Optional<String> chatTemplate,
+      Optional<String> generationConfig,
+      Map<String, Double> generationOverrides,
+      long seed,
+      int logprobsMax) {
+
+    public Model {
+      servedNames = List.copyOf(servedNames);
+      generationOverrides = Map.copyOf(generationOverrides);
+    }
+
+    /** Without the token, and without what an address may hide. */
+    @Override
+    public String toString() {
+      return "Model[source=" + source.map(Shown::text).orElse("demo") + ", dtype=" + dtype + "]";
+    }
+  }
+
+  /** Activation and cache precision asked for; {@code AUTO} follows the checkpoint. */
+  public enum DataType {
+    AUTO,
+    FLOAT32,
+    BFLOAT16,
+    FLOAT16
+  }
+
+  /**
+   * KV cache sizes.
+   *
+   * @param blockTokens tokens per block
+   * @param prefixCaching whether full blocks are kept and shared by content
+   * @param kvBytes bytes for the KV cache, empty: chosen from free memory
+   * @param blocksOverride exact number of blocks, empty: from {@code kvBytes}
+   * @param directory where downloads and packed weights are kept between runs
+   */
+  public record Cache(
+      int blockTokens,
+      boolean prefixCaching,
+      OptionalLong kvBytes,
+      OptionalInt blocksOverride,
+      Path directory) {}
+
+  /**
+   * What one step may hold.
+   *
+   * @param batchedTokensMax token budget of a step
+   * @param sequencesMax sequences running at once
+   * @param longPrefillTokens most tokens of one prompt in a step, 0: no bound below the budget
+   */
+  public record Scheduling(
+      int batchedTokensMax, int sequencesMax, int longPrefillTokens, Policy policy) {}
+
+  /** Order in which waiting requests are served. */
+  public enum Policy {
+    FCFS,
+    PRIORITY
+  }
+
+  /**
+   * Who computes.
+   *
+   * @param threads compute threads of the CPU backend, empty: the physical cores
+   * @param nullStep time that a step of the null backend takes
+   */
+  public record Backend(BackendKind kind, OptionalInt threads, Duration nullStep) {}
+
+  /** {@code AUTO} takes CUDA where a device is found, else the CPU. */
+  public enum BackendKind {
+    AUTO,
+    CPU,
+    CUDA,
+    NULL
+  }
+
+  /**
+   * The listening socket and how answers look.
+   *
+   * @param apiKeys secret; empty: everybody may call
+   * @param rootPath prefix that a proxy in front removes, without a slash at its end
+   * @param logStats whether statistics lines are logged; {@code /metrics} is there in any case
+   */
+  public record Http(
+      String host,
+      int port,
+      List<String> apiKeys,
+      String rootPath,
+      List<String> allowedOrigins,
+      String responseRole,
+      boolean requestIdHeaders,
+      boolean forceIncludeUsage,
+      boolean promptTokensDetails,
+      boolean tokensAsTokenIds,
+      boolean trustRequestChatTemplate,
+      boolean logStats) {
+
+    public Http {
+      apiKeys = List.copyOf(apiKeys);
+      allowedOrigins = List.copyOf(allowedOrigins);
+    }
+
+    private Http withPort(int newPort) {
+      return new Http(
+          host,
+          newPort,
+          apiKeys,
+          rootPath,
+          allowedOrigins,
+          responseRole,
+          requestIdHeaders,
+          forceIncludeUsage,
+          promptTokensDetails,
+          tokensAsTokenIds,
+          trustRequestChatTemplate,
+          logStats);
+    }
+
+    /** Without the keys. */
+    @Override
+    public String toString() {
+      return "Http[" + host + ":" + port + ", " + apiKeys.size() + " keys]";
+    }
+  }
+
+  /**
+   * Vertex AI's custom-container contract: the {@code AIP_*} environment.
+   *
+   * @param active whether Vertex AI runs this container
+   */
+  public record Vertex(
+      boolean active,
+      Optional<String> predictRoute,
+      Optional<String> healthRoute,
+      Optional<String> storageUri) {}
+
+  /** Least severe line that is logged. */
+  public enum LogLevel {
+    TRACE,
+    DEBUG,
+    INFO,
+    WARN,
+    ERROR
+  }
+
+  /** Lines for people, or one JSON object a line with Cloud Logging's {@code severity}. */
+  public enum LogFormat {
+    TEXT,
+    JSON
+  }
+
+  /** How the server logs. */
+  public record Logging(LogLevel level, LogFormat format) {
+
+    /**
+     * System properties that choose this logging. The launcher sets them before the first logger is
+     * made, except one that the operator set: logback reads its file once, and looks it up by one
+     * of them.
+     */
+    public Map<String, String> systemProperties() {
+      String file = format == LogFormat.JSON ? "logback-json.xml" : "logback.xml";
+      return Map.of("logback.configurationFile", file, "verdier.log.level", level.name());
+    }
+  }
+}

@@ -1,0 +1,94 @@
+package io.verdier.conf;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.verdier.conf.ServerConfig.BackendKind;
+import io.verdier.conf.ServerConfig.DataType;
+import io.verdier.conf.ServerConfig.LogFormat;
+import io.verdier.conf.ServerConfig.LogLevel;
+import io.verdier.conf.ServerConfig.Policy;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+import org.junit.jupiter.api.Test;
+
+/** Every default, written down once more: changing one must be meant. */
+class DefaultsTest {
+
+  @Test
+  void config_nothingGiven_hasTheseDefaults() {
+    Map<String, String> environment = Map.of("XDG_CACHE_HOME", "/cache");
+
+    assertThat(Loading.config(environment))
+        .isEqualTo(
+            new ServerConfig(
+                new ServerConfig.Model(
+                    Optional.empty(),
+                    Optional.empty(),
+                    List.of(),
+                    Optional.empty(),
+                    Optional.empty(),
+                    DataType.AUTO,
+                    OptionalInt.empty(),
+                    Optional.empty(),
+                    Optional.empty(),
+                    Map.of(),
+                    0,
+                    20),
+                new ServerConfig.Cache(
+                    16, true, OptionalLong.empty(), OptionalInt.empty(), Path.of("/cache/verdier")),
+                new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS),
+                new ServerConfig.Backend(BackendKind.AUTO, OptionalInt.empty(), Duration.ZERO),
+                new ServerConfig.Http(
+                    "0.0.0.0",
+                    8000,
+                    List.of(),
+                    "",
+                    List.of("*"),
+                    "assistant",
+                    false,
+                    false,
+                    false,
+                    false,
+                    false,
+                    true),
+                new ServerConfig.Vertex(
+                    false, Optional.empty(), Optional.empty(), Optional.empty()),
+                limits(),
+                new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT)));
+  }
+
+  private static Limits limits() {
+    return new Limits(
+        16 * 1024, // header bytes
+        32L * 1024 * 1024, // body bytes
+        128, // JSON depth
+        200_000, // JSON nodes
+        2048, // messages
+        128, // prompts
+        128, // choices
+        16, // stop strings
+        1024, // characters of one
+        1024, // logit_bias
+        128, // tools
+        1024, // sequences admitted
+        503,
+        256 * 1024, // stream buffer
+        Duration.ofSeconds(10), // headers
+        Duration.ofSeconds(30), // body silence
+        Duration.ofSeconds(60), // keep-alive
+        Duration.ofSeconds(3600), // request
+        Duration.ofSeconds(25), // drain
+        5_000_000, // template steps
+        4 * 1024 * 1024); // template characters
+  }
+
+  @Test
+  void notices_nothingGiven_none() {
+    assertThat(Loading.loaded().notices()).isEmpty();
+  }
+}
