@@ -1,0 +1,111 @@
+package io.verdier.engine.text;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The text of one sequence: detokenizer and stop strings together. Owned by the detokenizer thread
+ * of its sequence.
+ *
+ * <p>Its state is a function of the tokens given so far, however they were grouped. A sequence that
+ * moves is resumed by giving the tokens it had to a new object and dropping the text that comes
+ * out.
+ *
+ * <p>A client that does not stream gets all text with the last piece.
+ */
+public final class SequenceText {
+  private static final int[] NO_TOKENS = {};
+
+  /**
+   * What some tokens gave. Immutable.
+   *
+   * @param text new text for the client
+   * @param stop the stop string that ended the sequence, null when none did
+   * @param consumed how many of the tokens belong to the answer: all, or those up to the one that
+   *     completed the stop string; those behind it must not be counted
+   */
+  public record Piece(String text, @Nullable String stop, int consumed) {}
+
+  private final TextParams params;
+  private final int minTokens;
+  private final Detokenizer detokenizer;
+  private final StopMatcher matcher;
+  private final StringBuilder fresh = new StringBuilder(); // detokenized, not yet matched
+  private final StringBuilder ready = new StringBuilder(); // for the client
+  private int tokens;
+
+  /**
+   * @param minTokens stop strings completed by the first so many tokens do not count
+   * @param context the prompt or its last few tokens, see {@link Tokenizer#detokenizer}
+   */
+  public SequenceText(Tokenizer tokenizer, TextParams params, int minTokens, int[] context) {
+    this.params = params;
+    this.minTokens = minTokens;
+    this.detokenizer = tokenizer.detokenizer(params.skipSpecialTokens(), context);
+    this.matcher = new StopMatcher(params.stopStrings(), params.includeStop());
+  }
+
+  /** Takes the sequence's next tokens. After a stop string nothing is taken any more. */
+  public Piece append(int[] next) {
+    int consumed = take(next, next.length);
+    return piece(consumed, params.streaming() || isStopped());
+  }
+
+  /**
+   * Takes the sequence's last tokens and gives out everything held back.
+   *
+   * @param endedByToken whether the last of them is the stop token that ended the sequence. Like a
+   *     stop string it is left out of the text unless stop strings stay in; it still counts.
+   */
+  public Piece finish(int[] last, boolean endedByToken) {
+    boolean hidden = endedByToken && !params.includeStop() && last.length > 0;
+    int shown = hidden ? last.length - 1 : last.length;
+    int consumed = take(last, shown);
+    if (!isStopped()) {
+      consumed = last.length;
+      detokenizer.finish(fresh);
+      match();
+      matcher.finish(ready);
+    }
+    return piece(consumed, true);
+  }
+
+  /** The end, without further tokens. */
+  public Piece finish() {
+    return finish(NO_TOKENS, false);
+  }
+
+  private boolean isStopped() {
+    return matcher.matched() != StopMatcher.NONE;
+  }
+
+  private int take(int[] next, int count) {
+    for (int i = 0; i < count; i++) {
+      if (isStopped()) {
+        return i;
+      }
+      tokens++;
+      detokenizer.append(next[i], fresh);
+      match();
+    }
+    return count;
+  }
+
+  private void match() {
+    if (tokens > minTokens) {
+      matcher.append(fresh, ready);
+    } else {
+      matcher.appendUnmatched(fresh, ready);
+    }
+    fresh.setLength(0);
+  }
+
+  private Piece piece(int consumed, boolean deliver) {
+    String text = deliver ? ready.toString() : "";
+    if (deliver) {
+      ready.setLength(0);
+    }
+    int matched = matcher.matched();
+    String stop = matched == StopMatcher.NONE ? null : params.stopStrings().get(matched);
+    return new Piece(text, stop, consumed);
+  }
+}
