@@ -1,0 +1,100 @@
+package io.verdier.engine.sample;
+
+import java.util.Arrays;
+
+/**
+ * The stages that change logits before a token is chosen, each a pure function on one row [vocab]
+ * f32, in the order in which {@link #apply} calls them: vLLM's.
+ */
+final class LogitStages {
+  private static final float MASKED = Float.NEGATIVE_INFINITY;
+
+  private LogitStages() {}
+
+  /** Whether {@link #apply} would leave every row as it is. */
+  static boolean areIdle(TokenHistory history, SamplingParams params) {
+    return params.allowedTokenIds().length == 0
+        && params.badWords().length == 0
+        && history.generatedTokens() >= params.minTokens()
+        && params.biasIds().length == 0
+        && !hasPenalties(params);
+  }
+
+  static void apply(float[] row, int[] endTokenIds, TokenHistory history, SamplingParams params) {
+    if (params.allowedTokenIds().length > 0) {
+      maskOthers(row, params.allowedTokenIds());
+    }
+    maskBadWords(row, params.badWords(), history);
+    if (history.generatedTokens() < params.minTokens()) {
+      mask(row, endTokenIds);
+      mask(row, params.stopTokenIds());
+    }
+    addBias(row, params.biasIds(), params.biasValues());
+    if (hasPenalties(params)) {
+      penalize(row, history.counts(), params);
+    }
+  }
+
+  private static boolean hasPenalties(SamplingParams params) {
+    return params.repetitionPenalty() != 1
+        || params.frequencyPenalty() != 0
+        || params.presencePenalty() != 0;
+  }
+
+  /** Masks all but the allowed ids, which are sorted. */
+  private static void maskOthers(float[] row, int[] allowed) {
+    int from = 0;
+    for (int id : allowed) {
+      Arrays.fill(row, from, Math.max(from, id), MASKED);
+      from = id + 1;
+    }
+    Arrays.fill(row, from, row.length, MASKED);
+  }
+
+  /** Masks the last token of each sequence whose other tokens are the last generated ones. */
+  private static void maskBadWords(float[] row, int[][] badWords, TokenHistory history) {
+    for (int[] word : badWords) {
+      int prefix = word.length - 1;
+      if (prefix <= history.generatedTokens() && endsWith(history, word, prefix)) {
+        row[word[prefix]] = MASKED;
+      }
+    }
+  }
+
+  private static boolean endsWith(TokenHistory history, int[] word, int prefix) {
+    int start = history.size() - prefix;
+    for (int i = 0; i < prefix; i++) {
+      if (history.get(start + i) != word[i]) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private static void mask(float[] row, int[] ids) {
+    for (int id : ids) {
+      row[id] = MASKED;
+    }
+  }
+
+  private static void addBias(float[] row, int[] ids, float[] values) {
+    for (int i = 0; i < ids.length; i++) {
+      row[ids[i]] += values[i];
+    }
+  }
+
+  private static void penalize(float[] row, TokenCounts counts, SamplingParams params) {
+    float repetition = params.repetitionPenalty();
+    for (int i = 0; i < counts.size(); i++) {
+      int token = counts.token(i);
+      int generated = counts.generated(i);
+      float logit = row[token];
+      logit = logit > 0 ? logit / repetition : logit * repetition;
+      if (generated > 0) {
+        logit -= params.frequencyPenalty() * generated;
+        logit -= params.presencePenalty();
+      }
+      row[token] = logit;
+    }
+  }
+}

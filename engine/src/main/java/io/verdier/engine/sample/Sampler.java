@@ -1,0 +1,164 @@
+package io.verdier.engine.sample;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.RejectedException;
+import java.util.Arrays;
+
+/**
+ * Owned by the executor thread. Chooses tokens from logits: a pure function of (logits, tokens so
+ * far, parameters), whatever else is in the batch and whatever was sampled before. All scratch is
+ * allocated once, for one row.
+ *
+ * <p>The order is that of vLLM's V1 sampler: log probabilities come from the raw logits; then
+ * allowed ids, bad words, minimum length, bias, penalties ({@link LogitStages}); then either the
+ * largest logit, or temperature, min_p, top_k, top_p and a draw ({@link Candidates}). The draw is
+ * an inverse distribution function fed by a {@link Philox} number of (seed, position).
+ */
+public final class Sampler {
+  private final int vocabSize;
+  private final int[] endTokenIds;
+  private final float[] row; // [vocab], the logits while stages change them
+  private final Candidates candidates;
+  private final TopTokens topTokens = new TopTokens();
+
+  /**
+   * @param vocabSize logits in a row
+   * @param endTokenIds the model's own end tokens, masked until {@code minTokens} are reached; ids
+   *     that the model has no logit for are left out
+   */
+  public Sampler(int vocabSize, int[] endTokenIds) {
+    if (vocabSize < 1 || vocabSize > FixedExp.TERMS_MAX) {
+      throw new IllegalArgumentException(
+          "vocabulary of " + vocabSize + " tokens; 1 to " + FixedExp.TERMS_MAX + " are possible");
+    }
+    this.vocabSize = vocabSize;
+    this.endTokenIds = Arrays.stream(endTokenIds).filter(id -> id >= 0 && id < vocabSize).toArray();
+    this.row = new float[vocabSize];
+    this.candidates = new Candidates(vocabSize);
+  }
+
+  /**
+   * Chooses the token that follows the history.
+   *
+   * @param logits the row [vocab] f32 starts at {@code offset}; it is not changed. Negative
+   *     infinity masks a token
+   * @throws IllegalStateException if a logit is NaN or positive infinity, or if all are negative
+   *     infinity; the text names the cause, and the sampler stays usable
+   * @throws RejectedException if the row is sound, but what the parameters ask for leaves no token
+   *     to choose
+   */
+  public Sampled sample(float[] logits, int offset, TokenHistory history, SamplingParams params) {
+    boolean scored = params.logprobs() >= 0;
+    int token;
+    if (LogitStages.areIdle(history, params)) {
+      token = choose(logits, offset, sound(logits, offset), history, params);
+    } else {
+      sound(logits, offset); // refuses a broken row before a mask could hide it
+      System.arraycopy(logits, offset, row, 0, vocabSize);
+      LogitStages.apply(row, endTokenIds, history, params);
+      token = choose(row, 0, choosable(max(row, 0)), history, params);
+    }
+    return new Sampled(token, scored ? score(logits, offset, token, params.logprobs()) : null);
+  }
+
+  /**
+   * Log probabilities of {@code token} and of the {@code topCount} most probable tokens, from raw
+   * logits.
+   *
+   * @param logits the row [vocab] f32 starts at {@code offset}; it is not changed
+   * @throws IllegalStateException as {@link #sample}
+   */
+  public TokenLogprobs score(float[] logits, int offset, int token, int topCount) {
+    float max = sound(logits, offset);
+    double scale = FixedExp.scale(1);
+    long sum = 0;
+    for (int id = 0; id < vocabSize; id++) {
+      sum += FixedExp.weight(((double) logits[offset + id] - max) * scale);
+    }
+    // StrictMath has the same bits everywhere; once a row it costs nothing.
+    double normalizer = max + StrictMath.log((double) sum / FixedExp.ONE);
+    topTokens.select(logits, offset, vocabSize, topCount);
+    int[] topIds = new int[topTokens.size()];
+    float[] topLogprobs = new float[topTokens.size()];
+    for (int i = 0; i < topIds.length; i++) {
+      topIds[i] = topTokens.id(i);
+      topLogprobs[i] = (float) (logits[offset + topIds[i]] - normalizer);
+    }
+    float logprob = (float) (logits[offset + token] - normalizer);
+    return new TokenLogprobs(token, logprob, rank(logits, offset, token), topIds, topLogprobs);
+  }
+
+  private int choose(
+      float[] logits, int offset, float max, TokenHistory history, SamplingParams params) {
+    if (params.isGreedy()) {
+      return first(logits, offset, max);
+    }
+    candidates.weigh(logits, offset, max, params);
+    return candidates.draw(Philox.bits(params.seed(), history.size()));
+  }
+
+  /** The lowest id that has this logit. */
+  private static int first(float[] logits, int offset, float logit) {
+    int id = 0;
+    while (logits[offset + id] != logit) {
+      id++;
+    }
+    return id;
+  }
+
+  /** The token's place in {@link Order}, from 1. */
+  private int rank(float[] logits, int offset, int token) {
+    float logit = logits[offset + token];
+    int before = 0;
+    for (int id = 0; id < token; id++) {
+      before += logits[offset + id] >= logit ? 1 : 0;
+    }
+    for (int id = token + 1; id < vocabSize; id++) {
+      before += logits[offset + id] > logit ? 1 : 0;
+    }
+    return before + 1;
+  }
+
+  /** The largest logit of a row of the model, which is finite or an exception. */
+  private float sound(float[] logits, int offset) {
+    float max = max(logits, offset);
+    if (isFinite(max)) {
+      return max;
+    }
+    if (max == Float.NEGATIVE_INFINITY) {
+      throw new IllegalStateException("the model gave the logit -Infinity for every token");
+    }
+    int id = 0;
+    while (logits[offset + id] < Float.POSITIVE_INFINITY) {
+      id++;
+    }
+    throw new IllegalStateException(
+        "the model gave the logit " + logits[offset + id] + " for token " + id);
+  }
+
+  /** The largest logit of a sound row that went through the stages: finite or a refusal. */
+  private static float choosable(float max) {
+    if (isFinite(max)) {
+      return max;
+    }
+    throw new RejectedException(
+        ErrorCode.INVALID_ARGUMENT,
+        max == Float.NEGATIVE_INFINITY
+            ? "No token can be chosen: allowed_token_ids, bad_words and min_tokens together exclude every token of the vocabulary. Allow more tokens or leave one of them out."
+            : "No token can be chosen: logit_bias and the penalties make a logit %s. Use a repetition_penalty nearer to 1."
+                .formatted(max));
+  }
+
+  private static boolean isFinite(float max) {
+    return Math.abs(max) <= Float.MAX_VALUE;
+  }
+
+  /** The largest logit of the row; NaN if any is. */
+  private float max(float[] logits, int offset) {
+    float max = Float.NEGATIVE_INFINITY;
+    for (int id = 0; id < vocabSize; id++) {
+      max = Math.max(max, logits[offset + id]);
+    }
+    return max;
+  }
+}

@@ -1,0 +1,126 @@
+package io.verdier.engine.sample;
+
+/**
+ * How to choose the tokens of one sequence. Immutable (the arrays must not be changed); a pure
+ * function of (logits, tokens so far, these) gives the next token, which is what lets a stream be
+ * preempted or moved.
+ *
+ * <p>Ranges, defaults and order follow vLLM's V1 sampler.
+ *
+ * @param temperature ≥ 0; below 1e-5 greedy
+ * @param topP (0, 1]
+ * @param topK 0: off
+ * @param minP [0, 1], relative to the largest probability
+ * @param presencePenalty [-2, 2], on generated tokens
+ * @param frequencyPenalty [-2, 2], on generated tokens
+ * @param repetitionPenalty &gt; 0, on prompt and generated tokens
+ * @param seed key of the random numbers; chosen at ingress when the client sent none
+ * @param maxTokens most tokens to generate, ≥ 1 (0 only to score a prompt)
+ * @param minTokens until so many tokens are generated, stop tokens are masked
+ * @param ignoreEos whether the model's own end tokens do not stop
+ * @param stopTokenIds further ids that stop, sorted
+ * @param biasIds token ids of {@code logit_bias}
+ * @param biasValues added to the logits, one per id, within [-100, 100]
+ * @param allowedTokenIds when not empty, the only ids that may be chosen; sorted
+ * @param badWords token sequences that must not be completed
+ * @param logprobs how many of the most probable tokens to report with each chosen one; -1: none at
+ *     all
+ * @param promptLogprobs the same for each prompt token; -1: none
+ */
+public record SamplingParams(
+    float temperature,
+    float topP,
+    int topK,
+    float minP,
+    float presencePenalty,
+    float frequencyPenalty,
+    float repetitionPenalty,
+    long seed,
+    int maxTokens,
+    int minTokens,
+    boolean ignoreEos,
+    int[] stopTokenIds,
+    int[] biasIds,
+    float[] biasValues,
+    int[] allowedTokenIds,
+    int[][] badWords,
+    int logprobs,
+    int promptLogprobs) {
+
+  private static final int[] NO_IDS = {};
+
+  /** Greedy, at most {@code maxTokens}, everything else off. */
+  public static SamplingParams greedy(int maxTokens) {
+    return new SamplingParams(
+        0,
+        1,
+        0,
+        0,
+        0,
+        0,
+        1,
+        0,
+        maxTokens,
+        0,
+        false,
+        NO_IDS,
+        NO_IDS,
+        new float[0],
+        NO_IDS,
+        new int[0][],
+        -1,
+        -1);
+  }
+
+  public boolean isGreedy() {
+    return isGreedy(temperature);
+  }
+
+  /** Whether so low a temperature means to take the largest logit. */
+  static boolean isGreedy(float temperature) {
+    return temperature < 1e-5f;
+  }
+
+  /** The same with another seed: one per choice of a request. */
+  public SamplingParams withSeed(long seed) {
+    return with(seed, maxTokens, badWords, promptLogprobs);
+  }
+
+  /** The same with the limit that is left once the prompt is known. */
+  public SamplingParams withMaxTokens(int maxTokens) {
+    return with(seed, maxTokens, badWords, promptLogprobs);
+  }
+
+  /** The same without scores of the prompt: one choice of a request reports them for all. */
+  public SamplingParams withoutPromptLogprobs() {
+    return with(seed, maxTokens, badWords, -1);
+  }
+
+  /** The same with the bad words as tokens: they are known only after tokenizing. */
+  public SamplingParams withBadWords(int[][] badWords) {
+    return with(seed, maxTokens, badWords, promptLogprobs);
+  }
+
+  /** What is decided after the request was read; everything else is the client's. */
+  private SamplingParams with(long seed, int maxTokens, int[][] badWords, int promptLogprobs) {
+    return new SamplingParams(
+        temperature,
+        topP,
+        topK,
+        minP,
+        presencePenalty,
+        frequencyPenalty,
+        repetitionPenalty,
+        seed,
+        maxTokens,
+        minTokens,
+        ignoreEos,
+        stopTokenIds,
+        biasIds,
+        biasValues,
+        allowedTokenIds,
+        badWords,
+        logprobs,
+        promptLogprobs);
+  }
+}
