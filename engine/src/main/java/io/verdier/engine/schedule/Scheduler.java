@@ -1,0 +1,474 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.cache.kv.BlockTable;
+import io.verdier.cache.kv.KvCacheManager;
+import io.verdier.cache.kv.KvCacheManager.Prefix;
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.sample.TokenLogprobs;
+import io.verdier.engine.schedule.SequenceRules.Ending;
+import io.verdier.engine.schedule.StepInput.Cancellation;
+import io.verdier.engine.schedule.StepOutcome.Failure;
+import io.verdier.engine.schedule.StepOutput.Emission;
+import io.verdier.engine.schedule.StepOutput.Fault;
+import io.verdier.engine.schedule.StepOutput.Finish;
+import io.verdier.engine.schedule.StepOutput.Stats;
+import io.verdier.engine.schedule.StepPlan.Slice;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Decides who runs each step, in which blocks. Owned by the scheduler thread.
+ *
+ * <p><b>Idea.</b> A sequence has <i>known</i> tokens (prompt and generated) and <i>computed</i>
+ * tokens (whose keys and values are in the cache). A step covers some of the difference, and where
+ * it covers the last known token, one more becomes known. There is no other state. A prompt of any
+ * length in steps of any size, a prefix found in the cache (computed begins above 0), a preemption
+ * (computed falls to 0), a sequence that moved here from another node (known begins above the
+ * prompt): each is that one rule with other numbers, so none of them can change a token.
+ *
+ * <p><b>A step.</b> Cancellations, the outcome of the plan that is done, arrivals; then the next
+ * plan, out of one token budget: running sequences first, in order, each getting as many of its
+ * missing tokens as fit; then waiting ones, in order, while budget, running cap and blocks last.
+ * Order is one comparator: arrival, or priority and then arrival. Both lists are sorted by it, so
+ * "first come", "highest priority" and "back to the front of the queue after a preemption" are all
+ * the same line of code.
+ *
+ * <p><b>Blocks.</b> A sequence is admitted only with blocks for all it knows and one token more.
+ * From then on it needs a block now and then as it grows, and where none is free, the last running
+ * sequence gives all of its own back and waits again; its computed blocks stay findable, so that
+ * what is recomputed is mostly what was evicted meanwhile. In a step that preempts nobody is
+ * admitted, or the blocks just won would go to the next in line.
+ *
+ * <p><b>Invariants.</b>
+ *
+ * <ol>
+ *   <li>{@code waiting}, {@code running} and the ended are disjoint; {@code live} maps the keys of
+ *       the first two. A sequence has blocks exactly if it runs, or has ended while a plan that
+ *       names it is under way: a block that a running plan writes has no second owner.
+ *   <li>Every live sequence fits the pool together with its next token, alone ({@link
+ *       SequenceRules}). Victims stand behind whoever needs the block, so the first running
+ *       sequence is in every plan and ends; then the next is first. Nothing waits for ever, except
+ *       for those of higher priority.
+ *   <li>Only what an outcome has confirmed is committed to the prefix index. The blocks of a failed
+ *       sequence are taken out of it.
+ *   <li>A sequence gets at most one emission per step, the first carries its request, and exactly
+ *       one carries its finish; after a silent cancellation none.
+ *   <li>The same inputs give the same outputs: no clock, no randomness, no iteration over hashes.
+ * </ol>
+ *
+ * <p><b>Life-cycle.</b>
+ *
+ * <pre>
+ *   arrival ──▶ WAITING ──admit──▶ RUNNING ──stop, length, failure──▶ ENDED ──▶ forgotten by executor
+ *      │          ▲  │                │ │                               ▲
+ *      │          └──│── preempt ─────┘ └────────── cancel ─────────────┤
+ *      └─ refusal    └───────────────────────────── cancel ─────────────┘
+ * </pre>
+ *
+ * <p><b>One plan at a time.</b> {@code step} may be called at any time; while a plan is under way
+ * it takes in what has arrived and returns an empty plan. Sequences keep apart what is planned and
+ * what is computed, and free blocks only when no plan names them, which is what a second plan under
+ * way would need; the rest of that is a list where {@code underWay} is one field, a placeholder for
+ * the token not yet known, and a fresh table for what is preempted under way.
+ */
+public final class Scheduler {
+  private static final long[] NO_KEYS = {};
+  private static final int[] NO_TOKENS = {};
+
+  private final SchedulerSettings settings;
+  private final KvCacheManager kv;
+  private final SequenceRules rules;
+  private final Comparator<Sequence> order;
+  private final Map<Long, Sequence> live = new HashMap<>();
+  private final TreeSet<Sequence> waiting;
+  private final List<Sequence> running = new ArrayList<>(); // sorted by order
+  private final List<Sequence> forgotten = new ArrayList<>(); // to be told with the next plan
+  private @Nullable UnderWay underWay;
+  private List<Emission> emissions = new ArrayList<>();
+  private long arrivals;
+  private long steps;
+  private long preemptions;
+  private long prefixQueriedTokens;
+  private long prefixHitTokens;
+
+  /** A plan that the executor has, and whom its slices belong to. */
+  private record UnderWay(StepPlan plan, List<Sequence> sequences) {}
+
+  public Scheduler(SchedulerSettings settings, KvCacheManager kv) {
+    this.settings = settings;
+    this.kv = kv;
+    this.rules = new SequenceRules(settings, kv);
+    Comparator<Sequence> byArrival = Comparator.comparingLong(Sequence::arrival);
+    this.order =
+        switch (settings.policy()) {
+          case FCFS -> byArrival;
+          case PRIORITY -> Comparator.comparingInt(Sequence::priority).thenComparing(byArrival);
+        };
+    this.waiting = new TreeSet<>(order);
+  }
+
+  /**
+   * Takes in what has happened and plans the next step.
+   *
+   * <p>A plan with slices is under way until a later call brings its outcome; until then plans are
+   * empty. A plan that only tells the executor to forget needs no outcome, and one that comes is
+   * ignored.
+   *
+   * <p>A cancellation that names no live sequence is tried on the arrivals of the same call, for a
+   * client may be gone before its request gets here. A request whose key is live is refused: the
+   * refusal, which carries that request, is the only emission it gets, and the live one goes on.
+   *
+   * @throws IllegalStateException when the outcome does not fit the plan under way; nothing has
+   *     changed then
+   */
+  public StepOutput step(StepInput input) {
+    StepOutcome outcome = input.outcome();
+    UnderWay done = outcome == null ? null : planOf(outcome);
+    List<Cancellation> unmatched = cancel(input.cancellations());
+    if (outcome != null && done != null) {
+      apply(done, outcome);
+    }
+    for (EngineRequest request : input.arrivals()) {
+      arrive(request);
+    }
+    cancel(unmatched);
+    StepPlan plan = underWay == null ? plan() : new StepPlan(steps, NO_KEYS, List.of(), List.of());
+    List<Emission> news = Collections.unmodifiableList(emissions);
+    emissions = new ArrayList<>();
+    return new StepOutput(plan, news, stats(plan));
+  }
+
+  /** Tables that hold blocks: for audits. */
+  List<BlockTable> tables() {
+    List<BlockTable> tables = new ArrayList<>();
+    running.forEach(sequence -> tables.add(sequence.table()));
+    if (underWay != null) {
+      for (Sequence sequence : underWay.sequences()) {
+        if (sequence.state() == Sequence.State.ENDED) {
+          tables.add(sequence.table());
+        }
+      }
+    }
+    return tables;
+  }
+
+  // ---- What has happened -------------------------------------------------------------------
+
+  /** Returns those that name no live sequence. */
+  private List<Cancellation> cancel(List<Cancellation> cancellations) {
+    if (cancellations.isEmpty()) {
+      return cancellations;
+    }
+    List<Cancellation> unmatched = new ArrayList<>();
+    for (Cancellation cancellation : cancellations) {
+      Sequence sequence = live.get(cancellation.key());
+      if (sequence == null) {
+        unmatched.add(cancellation);
+        continue;
+      }
+      end(sequence);
+      if (!cancellation.silent()) {
+        Fault fault =
+            cancellation.reason() == FinishReason.ERROR
+                ? new Fault(ErrorCode.INTERNAL, "The request was ended before it was complete.")
+                : null;
+        emitFinish(sequence, new Ending(cancellation.reason(), -1), fault);
+      }
+    }
+    return unmatched;
+  }
+
+  /** The plan that an outcome belongs to, null for one that had no work. */
+  private @Nullable UnderWay planOf(StepOutcome outcome) {
+    UnderWay current = underWay;
+    boolean empty = outcome.keys().length == 0 && outcome.failures().isEmpty();
+    if (current == null || outcome.step() != current.plan().step()) {
+      if (empty && outcome.step() <= steps) {
+        return null;
+      }
+      throw new IllegalStateException(
+          "the outcome of step %d came while %s was under way"
+              .formatted(
+                  outcome.step(), current == null ? "none" : "step " + current.plan().step()));
+    }
+    int matched = 0;
+    for (Slice slice : current.plan().slices()) {
+      if (sampledAt(outcome, slice, matched)) {
+        matched++;
+      }
+    }
+    int keys = outcome.keys().length;
+    if (matched != keys || outcome.tokens().length != keys || outcome.logprobs().length != keys) {
+      throw new IllegalStateException(
+          "the outcome of step %d has %d keys, %d tokens, %d log probabilities; %d match the plan"
+              .formatted(
+                  outcome.step(),
+                  keys,
+                  outcome.tokens().length,
+                  outcome.logprobs().length,
+                  matched));
+    }
+    return current;
+  }
+
+  private static boolean sampledAt(StepOutcome outcome, Slice slice, int at) {
+    return slice.samples() && at < outcome.keys().length && outcome.keys()[at] == slice.key();
+  }
+
+  private void apply(UnderWay done, StepOutcome outcome) {
+    underWay = null;
+    int at = 0;
+    for (int i = 0; i < done.sequences().size(); i++) {
+      Sequence sequence = done.sequences().get(i);
+      Slice slice = done.plan().slices().get(i);
+      boolean sampled = sampledAt(outcome, slice, at);
+      sequence.settle(slice.count());
+      Fault failure = failureOf(outcome, slice, sampled);
+      if (failure != null) {
+        fail(sequence, failure);
+      } else {
+        advance(sequence, slice, outcome, sampled ? at : -1);
+      }
+      at += sampled ? 1 : 0;
+    }
+  }
+
+  private static @Nullable Fault failureOf(StepOutcome outcome, Slice slice, boolean sampled) {
+    for (Failure failure : outcome.failures()) {
+      if (failure.key() == slice.key()) {
+        return new Fault(failure.code(), failure.text());
+      }
+    }
+    return slice.samples() && !sampled
+        ? new Fault(ErrorCode.INTERNAL, "The step gave no token for this request.")
+        : null;
+  }
+
+  private void fail(Sequence sequence, Fault fault) {
+    sequence.fail();
+    if (sequence.state() == Sequence.State.ENDED) {
+      free(sequence);
+      return;
+    }
+    end(sequence);
+    emitFinish(sequence, new Ending(FinishReason.ERROR, -1), fault);
+  }
+
+  /**
+   * @param at index of the sequence's token in the outcome, -1 for none
+   */
+  private void advance(Sequence sequence, Slice slice, StepOutcome outcome, int at) {
+    if (settings.prefixCaching()) {
+      kv.commit(sequence.table(), sequence.tokens(), sequence.computed());
+    }
+    if (sequence.state() == Sequence.State.ENDED) {
+      free(sequence);
+      return;
+    }
+    boolean complete = slice.computed() + slice.count() == sequence.known();
+    List<TokenLogprobs> scores =
+        sequence.owesScores() ? sequence.takeScores(outcome.promptLogprobs()) : List.of();
+    int[] tokens = NO_TOKENS;
+    List<TokenLogprobs> logprobs = List.of();
+    if (at >= 0) {
+      sequence.append(outcome.tokens()[at]);
+      tokens = new int[] {outcome.tokens()[at]};
+      TokenLogprobs ofToken = outcome.logprobs()[at];
+      logprobs = ofToken == null ? List.of() : List.of(ofToken);
+    }
+    Finish finish = null;
+    if (complete) {
+      Optional<Ending> ending =
+          rules.endOf(sequence.request(), sequence.tokens(), sequence.known());
+      if (ending.isPresent()) {
+        end(sequence);
+        finish = finishOf(sequence, ending.get(), null);
+      }
+    }
+    if (at >= 0 || finish != null || !scores.isEmpty()) {
+      emissions.add(
+          new Emission(
+              sequence.key(),
+              sequence.open(),
+              sequence.cachedTokens(),
+              tokens,
+              logprobs,
+              scores,
+              finish));
+    }
+  }
+
+  private void arrive(EngineRequest request) {
+    Sequence sequence =
+        new Sequence(request, arrivals++, kv.open(request.cacheSalt(), request.adapter()));
+    Optional<Fault> refusal =
+        live.containsKey(request.key())
+            ? Optional.of(SequenceRules.duplicate(request.key()))
+            : rules.refusal(request);
+    if (refusal.isPresent()) {
+      emitFinish(sequence, new Ending(FinishReason.ERROR, -1), refusal.get());
+      return;
+    }
+    if (sequence.generatedTokens() > 0) {
+      // Its last token was known elsewhere, but whether that was the end may not have been told.
+      Optional<Ending> ending = rules.endOf(request, sequence.tokens(), sequence.known());
+      if (ending.isPresent()) {
+        emitFinish(sequence, ending.get(), null);
+        return;
+      }
+    }
+    live.put(request.key(), sequence);
+    waiting.add(sequence);
+  }
+
+  // ---- What is next ------------------------------------------------------------------------
+
+  private StepPlan plan() {
+    PlanBuilder builder = new PlanBuilder(settings, kv.blockTokens(), running.size());
+    long preemptionsBefore = preemptions;
+    planRunning(builder);
+    if (preemptions == preemptionsBefore) {
+      planWaiting(builder);
+    }
+    if (builder.isEmpty() && forgotten.isEmpty()) {
+      return new StepPlan(steps, NO_KEYS, List.of(), List.of());
+    }
+    StepPlan plan = builder.build(++steps, takeForgotten());
+    if (!plan.isEmpty()) {
+      underWay = new UnderWay(plan, builder.sequences());
+    }
+    return plan;
+  }
+
+  private void planRunning(PlanBuilder builder) {
+    for (int i = 0; i < running.size() && !builder.isFull(); i++) {
+      Sequence sequence = running.get(i);
+      int count = builder.share(sequence);
+      while (!kv.reserve(sequence.table(), sequence.planned() + count)) {
+        Sequence last = running.getLast(); // stands at i or behind, so it has no slice yet
+        preempt(last);
+        if (last == sequence) {
+          return;
+        }
+      }
+      builder.add(sequence, count);
+    }
+  }
+
+  private void planWaiting(PlanBuilder builder) {
+    while (!waiting.isEmpty() && !builder.isFull() && running.size() < settings.sequencesMax()) {
+      Sequence sequence = waiting.first();
+      boolean lookUp = settings.prefixCaching() && !sequence.owesScores();
+      int cached =
+          kv.admit(
+              sequence.table(),
+              sequence.tokens(),
+              sequence.known(),
+              sequence.reserve(),
+              lookUp ? Prefix.READ : Prefix.SKIP);
+      if (cached < 0) {
+        return; // nobody overtakes: what is large would wait for ever behind what is small
+      }
+      waiting.pollFirst();
+      if (sequence.admit(cached) && lookUp) {
+        prefixQueriedTokens += sequence.request().promptTokens();
+        prefixHitTokens += sequence.cachedTokens();
+      }
+      running.add(-1 - Collections.binarySearch(running, sequence, order), sequence);
+      builder.add(sequence, builder.share(sequence));
+    }
+  }
+
+  private void preempt(Sequence sequence) {
+    preemptions++;
+    running.removeLast();
+    forget(sequence);
+    kv.release(sequence.table());
+    sequence.preempt();
+    waiting.add(sequence);
+  }
+
+  // ---- Ends ----------------------------------------------------------------------------------
+
+  private void end(Sequence sequence) {
+    live.remove(sequence.key());
+    switch (sequence.state()) {
+      case WAITING -> waiting.remove(sequence);
+      case RUNNING -> running.remove(Collections.binarySearch(running, sequence, order));
+      case ENDED -> throw new IllegalStateException("sequence " + sequence.key() + " ends twice");
+    }
+    forget(sequence);
+    sequence.end();
+    free(sequence);
+  }
+
+  private void forget(Sequence sequence) {
+    if (sequence.isStarted()) {
+      forgotten.add(sequence);
+    }
+  }
+
+  /** Blocks that a plan under way may still write are freed with its outcome. */
+  private void free(Sequence sequence) {
+    if (sequence.isUnderWay()) {
+      return;
+    }
+    if (sequence.hasFailed()) {
+      kv.discard(sequence.table());
+    } else {
+      kv.release(sequence.table());
+    }
+  }
+
+  private void emitFinish(Sequence sequence, Ending ending, @Nullable Fault fault) {
+    emissions.add(
+        new Emission(
+            sequence.key(),
+            sequence.open(),
+            sequence.cachedTokens(),
+            NO_TOKENS,
+            List.of(),
+            List.of(),
+            finishOf(sequence, ending, fault)));
+  }
+
+  private static Finish finishOf(Sequence sequence, Ending ending, @Nullable Fault fault) {
+    return new Finish(
+        ending.reason(), ending.stopToken(), Math.max(0, sequence.generatedTokens()), fault);
+  }
+
+  private long[] takeForgotten() {
+    if (forgotten.isEmpty()) {
+      return NO_KEYS;
+    }
+    long[] keys = new long[forgotten.size()];
+    for (int i = 0; i < keys.length; i++) {
+      keys[i] = forgotten.get(i).key();
+    }
+    forgotten.clear();
+    return keys;
+  }
+
+  private Stats stats(StepPlan plan) {
+    int stepTokens = 0;
+    for (Slice slice : plan.slices()) {
+      stepTokens += slice.count();
+    }
+    return new Stats(
+        running.size(),
+        waiting.size(),
+        kv.usedCount(),
+        kv.blockCount(),
+        stepTokens,
+        preemptions,
+        prefixQueriedTokens,
+        prefixHitTokens);
+  }
+}

@@ -1,0 +1,42 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.conf.ServerConfig.Policy;
+import java.util.Arrays;
+
+/**
+ * What bounds and orders the steps. Immutable.
+ *
+ * @param batchedTokensMax token budget of a step, ≥ 1
+ * @param sequencesMax sequences running at once, ≥ 1
+ * @param longPrefillTokens most tokens of one sequence in a step, 0: no bound below the budget
+ * @param policy order in which sequences are served
+ * @param modelTokensMax tokens of a sequence, prompt and generated together, ≥ 1
+ * @param endTokens ids by which the model ends its answer
+ * @param prefixCaching whether full blocks are shared by content
+ */
+public record SchedulerSettings(
+    int batchedTokensMax,
+    int sequencesMax,
+    int longPrefillTokens,
+    Policy policy,
+    int modelTokensMax,
+    int[] endTokens,
+    boolean prefixCaching) {
+
+  public SchedulerSettings {
+    if (batchedTokensMax < 1 || sequencesMax < 1 || longPrefillTokens < 0 || modelTokensMax < 1) {
+      throw new IllegalArgumentException(
+          "a step needs room for at least 1 token and 1 sequence: token budget %d, sequences %d, long prefill %d, model length %d"
+              .formatted(batchedTokensMax, sequencesMax, longPrefillTokens, modelTokensMax));
+    }
+    endTokens = endTokens.clone();
+    Arrays.sort(endTokens);
+  }
+
+  /** Most tokens of one sequence in one step. */
+  int sliceTokensMax() {
+    return longPrefillTokens == 0
+        ? batchedTokensMax
+        : Math.min(longPrefillTokens, batchedTokensMax);
+  }
+}

@@ -1,0 +1,225 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.cache.kv.BlockTable;
+import io.verdier.engine.sample.TokenLogprobs;
+import io.verdier.engine.schedule.StepOutcome.PromptLogprobs;
+import io.verdier.engine.schedule.StepPlan.Slice;
+import io.verdier.engine.schedule.StepPlan.Start;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One live sequence and how far it has come. Owned by the scheduler thread.
+ *
+ * <pre>
+ *   0 ……………………… computed ……………… planned ……………… known
+ *     in the cache        in plans under way    still to plan
+ * </pre>
+ *
+ * With one plan at a time {@code computed == planned} whenever a step is planned. They are two
+ * fields because that is all that a deeper pipeline needs: what is planned next begins at {@code
+ * planned}, what may be shared ends at {@code computed}.
+ */
+final class Sequence {
+
+  /** Where a sequence is; it moves forward, and back from running to waiting when preempted. */
+  enum State {
+    WAITING,
+    RUNNING,
+    ENDED
+  }
+
+  private final EngineRequest request;
+  private final long arrival;
+  private final BlockTable table;
+  private State state = State.WAITING;
+  private int[] tokens; // the request's own array until the first token is appended
+  private int known;
+  private int planned;
+  private int computed;
+  private int plansUnderWay;
+  private boolean started; // the executor knows it
+  private int toldBlocks; // leading blocks of the table that the executor knows
+  private boolean opened; // its first emission is made
+  private int cachedTokens = -1; // -1 until first admitted
+  private int nextScore; // position of the next prompt score to emit
+  private boolean failed;
+
+  Sequence(EngineRequest request, long arrival, BlockTable table) {
+    this.request = request;
+    this.arrival = arrival;
+    this.table = table;
+    this.tokens = request.tokens();
+    this.known = tokens.length;
+    // Prompt scores come before the first token: what has moved here with one has told them all.
+    this.nextScore = known > request.promptTokens() ? request.promptTokens() : 1;
+  }
+
+  long key() {
+    return request.key();
+  }
+
+  EngineRequest request() {
+    return request;
+  }
+
+  int priority() {
+    return request.priority();
+  }
+
+  long arrival() {
+    return arrival;
+  }
+
+  BlockTable table() {
+    return table;
+  }
+
+  int[] tokens() {
+    return tokens;
+  }
+
+  int known() {
+    return known;
+  }
+
+  int planned() {
+    return planned;
+  }
+
+  int computed() {
+    return computed;
+  }
+
+  int generatedTokens() {
+    return known - request.promptTokens();
+  }
+
+  /** Prompt tokens found in the prefix cache when first admitted. */
+  int cachedTokens() {
+    return Math.max(0, cachedTokens);
+  }
+
+  State state() {
+    return state;
+  }
+
+  boolean isUnderWay() {
+    return plansUnderWay > 0;
+  }
+
+  boolean isStarted() {
+    return started;
+  }
+
+  boolean hasFailed() {
+    return failed;
+  }
+
+  /** Known tokens that no plan covers yet. */
+  int missing() {
+    return known - planned;
+  }
+
+  /** Tokens that the blocks must hold for the sequence to get its next token and compute it. */
+  int reserve() {
+    return generates() ? known + 1 : known;
+  }
+
+  /** Whether tokens are wanted, and not only scores of the prompt. */
+  boolean generates() {
+    return request.sampling().maxTokens() > 0;
+  }
+
+  /** Whether prompt scores are still owed: they exist only for positions that are computed. */
+  boolean owesScores() {
+    return request.sampling().promptLogprobs() >= 0 && nextScore < request.promptTokens();
+  }
+
+  /**
+   * Enters the running ones with so many leading tokens in its blocks already.
+   *
+   * @return true the first time, false after a preemption
+   */
+  boolean admit(int cached) {
+    state = State.RUNNING;
+    planned = cached;
+    computed = cached;
+    boolean first = cachedTokens < 0;
+    if (first) {
+      cachedTokens = Math.min(cached, request.promptTokens());
+    }
+    return first;
+  }
+
+  /** Back to waiting, with its tokens and nothing else. */
+  void preempt() {
+    state = State.WAITING;
+    planned = 0;
+    computed = 0;
+    toldBlocks = 0;
+    started = false;
+  }
+
+  void end() {
+    state = State.ENDED;
+  }
+
+  void fail() {
+    failed = true;
+  }
+
+  /** What the executor needs to begin with it. */
+  Start start() {
+    started = true;
+    int[] all = known == tokens.length ? tokens : Arrays.copyOf(tokens, known);
+    return new Start(key(), all, request.promptTokens(), request.sampling(), request.adapter());
+  }
+
+  /** Plans the next {@code count} tokens, in blocks that the table has. */
+  Slice plan(int count, int blocks) {
+    int[] newBlocks = table.copy(toldBlocks, blocks);
+    Slice slice =
+        new Slice(key(), planned, count, newBlocks, generates() && planned + count == known);
+    toldBlocks = blocks;
+    planned += count;
+    plansUnderWay++;
+    return slice;
+  }
+
+  /** A plan that named it is done, well or not. */
+  void settle(int count) {
+    plansUnderWay--;
+    computed += count;
+  }
+
+  void append(int token) {
+    if (known == tokens.length) {
+      tokens = Arrays.copyOf(tokens, known + Math.max(32, known / 2));
+    }
+    tokens[known++] = token;
+  }
+
+  /** The request the first time, null afterwards. */
+  @Nullable EngineRequest open() {
+    if (opened) {
+      return null;
+    }
+    opened = true;
+    return request;
+  }
+
+  /** Takes the owed scores out of an outcome; what was told before a preemption is left out. */
+  List<TokenLogprobs> takeScores(List<PromptLogprobs> outcome) {
+    for (PromptLogprobs part : outcome) {
+      int end = part.firstPosition() + part.scores().size();
+      if (part.key() == key() && end > nextScore) {
+        int told = Math.max(0, nextScore - part.firstPosition());
+        nextScore = end;
+        return part.scores().subList(told, part.scores().size());
+      }
+    }
+    return List.of();
+  }
+}

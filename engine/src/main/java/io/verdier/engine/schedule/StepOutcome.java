@@ -1,0 +1,41 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.sample.TokenLogprobs;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What one step gave. Immutable.
+ *
+ * @param step of the plan
+ * @param keys sequences that sampled a token, in the plan's order; failed ones left out
+ * @param tokens the sampled token of each key
+ * @param logprobs of each sampled token; null entries where none were asked for
+ * @param promptLogprobs prompt positions scored in this step
+ * @param failures sequences that failed in this step; the others are not touched by it
+ */
+public record StepOutcome(
+    long step,
+    long[] keys,
+    int[] tokens,
+    @Nullable TokenLogprobs[] logprobs,
+    List<PromptLogprobs> promptLogprobs,
+    List<Failure> failures) {
+
+  /**
+   * Scores of consecutive prompt tokens.
+   *
+   * @param firstPosition position in the prompt of the first scored token, ≥ 1 (the first token has
+   *     no score)
+   */
+  public record PromptLogprobs(long key, int firstPosition, List<TokenLogprobs> scores) {}
+
+  /**
+   * One sequence failed.
+   *
+   * @param code whose fault it was: the request's or ours
+   * @param text fit for the user
+   */
+  public record Failure(long key, ErrorCode code, String text) {}
+}

@@ -1,0 +1,72 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.sample.TokenLogprobs;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the scheduler decided: the next plan, and what there is to tell about the last one.
+ * Immutable.
+ *
+ * @param emissions at most one per sequence
+ */
+public record StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
+
+  /**
+   * News of one sequence.
+   *
+   * @param opened the request, in the sequence's first emission only: whoever reads emissions needs
+   *     no other source
+   * @param cachedTokens prompt tokens that came from the prefix cache at first scheduling
+   * @param tokens newly generated
+   * @param logprobs one per token, or empty
+   * @param promptLogprobs prompt scores complete since the last emission, by position; empty unless
+   *     asked for
+   * @param finish the end, in the sequence's last emission only
+   */
+  public record Emission(
+      long key,
+      @Nullable EngineRequest opened,
+      int cachedTokens,
+      int[] tokens,
+      List<TokenLogprobs> logprobs,
+      List<TokenLogprobs> promptLogprobs,
+      @Nullable Finish finish) {}
+
+  /**
+   * The end of a sequence.
+   *
+   * @param stopToken the stop token that ended it, -1 where none did or where it was the model's
+   *     own end token
+   * @param generatedTokens all generated tokens
+   * @param fault why, when {@code reason} is {@link FinishReason#ERROR}
+   */
+  public record Finish(
+      FinishReason reason, int stopToken, int generatedTokens, @Nullable Fault fault) {}
+
+  /** A refusal or failure, fit for the user. */
+  public record Fault(ErrorCode code, String text) {}
+
+  /**
+   * Counts for the metrics; the counters grow only.
+   *
+   * @param running sequences holding blocks
+   * @param waiting sequences without blocks
+   * @param blocksUsed blocks held by sequences
+   * @param blocksTotal all blocks
+   * @param stepTokens tokens in this plan
+   * @param preemptions since the start
+   * @param prefixQueriedTokens prompt tokens looked up in the prefix cache since the start
+   * @param prefixHitTokens those found
+   */
+  public record Stats(
+      int running,
+      int waiting,
+      int blocksUsed,
+      int blocksTotal,
+      int stepTokens,
+      long preemptions,
+      long prefixQueriedTokens,
+      long prefixHitTokens) {}
+}

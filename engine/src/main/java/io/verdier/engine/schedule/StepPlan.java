@@ -1,0 +1,47 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.engine.sample.SamplingParams;
+import java.util.List;
+
+/**
+ * The work of one step, from the scheduler to the executor. Immutable. A plan is a difference: the
+ * executor remembers each started sequence (its tokens, sampled ones included, and its block table)
+ * until the plan that names it in {@code forgotten}. Order of effect: forget, start, run the
+ * slices.
+ *
+ * @param step number of the step, counting from 1
+ * @param forgotten sequences that ended or were preempted; their blocks may already belong to
+ *     others in this very plan
+ * @param started sequences the executor does not know yet, or was told to forget
+ * @param slices what to compute, in batch order; each key at most once
+ */
+public record StepPlan(long step, long[] forgotten, List<Start> started, List<Slice> slices) {
+
+  /** A plan without work; it is not sent unless something is to be forgotten. */
+  public boolean isEmpty() {
+    return slices.isEmpty();
+  }
+
+  /**
+   * A sequence enters the executor.
+   *
+   * @param tokens all known tokens: prompt, then generated ones
+   * @param promptTokens how many of them are the prompt
+   */
+  public record Start(
+      long key, int[] tokens, int promptTokens, SamplingParams sampling, String adapter) {}
+
+  /**
+   * A run of consecutive tokens of one sequence.
+   *
+   * @param computed tokens whose keys and values are in the cache already; the slice begins at this
+   *     position
+   * @param count tokens to compute, ≥ 1
+   * @param newBlocks block ids to append to the sequence's block table before the step; the table
+   *     then covers {@code computed + count} tokens. A sequence's first slice carries its whole
+   *     table, prefix-cache hits included
+   * @param samples whether the slice reaches the last known token, so that a new token is sampled
+   *     from it
+   */
+  public record Slice(long key, int computed, int count, int[] newBlocks, boolean samples) {}
+}

@@ -1,0 +1,195 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.sample.TokenLogprobs;
+import io.verdier.engine.schedule.StepOutcome.Failure;
+import io.verdier.engine.schedule.StepOutcome.PromptLogprobs;
+import io.verdier.engine.schedule.StepPlan.Slice;
+import io.verdier.engine.schedule.StepPlan.Start;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.LongFunction;
+
+/**
+ * Executes plans over a model of the cache's contents, knowing only what plans say. Owned by the
+ * test thread.
+ *
+ * <p>Every slot of every block keeps what was last written there and under which salt. Whatever a
+ * slice attends to is read through the block table and compared with what that sequence itself
+ * would have written, so a block reused too early, shared wrongly or cut short shows at once.
+ */
+final class FakeRunner {
+  static final String FAILURE = "It broke.";
+
+  private final PureModel model;
+  private final int blockTokens;
+  private final LongFunction<String> saltOf;
+  private final long[] states; // [blocks × blockTokens]
+  private final String[] salts; // [blocks × blockTokens]
+  private final Map<Long, Known> known = new HashMap<>();
+
+  /** What an executor remembers of a sequence. */
+  private static final class Known {
+    final Start start;
+    final String salt;
+    int[] tokens;
+    int[] table = {};
+    int computed = -1;
+
+    Known(Start start, String salt) {
+      this.start = start;
+      this.salt = salt;
+      this.tokens = start.tokens().clone();
+    }
+  }
+
+  FakeRunner(PureModel model, int blockCount, int blockTokens, LongFunction<String> saltOf) {
+    this.model = model;
+    this.blockTokens = blockTokens;
+    this.saltOf = saltOf;
+    this.states = new long[blockCount * blockTokens];
+    this.salts = new String[blockCount * blockTokens];
+  }
+
+  Set<Long> knownKeys() {
+    return known.keySet();
+  }
+
+  /** Runs a plan; the sequences in {@code failing} write rubbish and fail. */
+  StepOutcome run(StepPlan plan, Set<Long> failing) {
+    for (long key : plan.forgotten()) {
+      check(known.remove(key) != null, "forgets unknown sequence " + key);
+    }
+    for (Start start : plan.started()) {
+      Known old = known.put(start.key(), new Known(start, saltOf.apply(start.key())));
+      check(old == null, "starts known sequence " + start.key());
+    }
+    List<Long> keys = new ArrayList<>();
+    List<Integer> tokens = new ArrayList<>();
+    List<PromptLogprobs> scores = new ArrayList<>();
+    List<Failure> failures = new ArrayList<>();
+    plan.slices().forEach(this::accept);
+    for (Slice slice : plan.slices()) {
+      Known sequence = known(slice);
+      compute(sequence, slice);
+      if (failing.contains(slice.key())) {
+        spoil(sequence, slice);
+        failures.add(new Failure(slice.key(), ErrorCode.INTERNAL, FAILURE));
+        continue;
+      }
+      if (sequence.start.sampling().promptLogprobs() >= 0) {
+        score(sequence, slice, scores);
+      }
+      if (slice.samples()) {
+        keys.add(slice.key());
+        tokens.add(sample(sequence));
+      }
+    }
+    return new StepOutcome(
+        plan.step(),
+        keys.stream().mapToLong(Long::longValue).toArray(),
+        tokens.stream().mapToInt(Integer::intValue).toArray(),
+        new TokenLogprobs[keys.size()],
+        scores,
+        failures);
+  }
+
+  /** Takes the slice's blocks and checks that the slice is what the plan's contract says. */
+  private void accept(Slice slice) {
+    Known sequence = known(slice);
+    int end = slice.computed() + slice.count();
+    check(slice.count() >= 1 && end <= sequence.tokens.length, "slice beyond tokens " + slice);
+    check(
+        sequence.computed < 0 || sequence.computed == slice.computed(),
+        "slice begins at " + slice.computed() + ", computed are " + sequence.computed);
+    int held = sequence.table.length;
+    sequence.table = Arrays.copyOf(sequence.table, held + slice.newBlocks().length);
+    System.arraycopy(slice.newBlocks(), 0, sequence.table, held, slice.newBlocks().length);
+    check(
+        sequence.table.length == Math.ceilDiv(end, blockTokens),
+        sequence.table.length + " blocks for " + end + " tokens");
+    boolean last = end == sequence.tokens.length && sequence.start.sampling().maxTokens() > 0;
+    check(slice.samples() == last, "samples is " + slice.samples());
+    sequence.computed = end;
+  }
+
+  private Known known(Slice slice) {
+    Known sequence = known.get(slice.key());
+    if (sequence == null) {
+      throw new AssertionError("runner: runs unknown sequence " + slice.key());
+    }
+    return sequence;
+  }
+
+  private void compute(Known sequence, Slice slice) {
+    long state = PureModel.origin(sequence.start.adapter());
+    for (int position = 0; position < slice.computed(); position++) {
+      state = PureModel.next(state, sequence.tokens[position]);
+      verify(sequence, position, state);
+    }
+    for (int position = slice.computed(); position < sequence.computed; position++) {
+      int block = sequence.table[position / blockTokens];
+      for (Known other : known.values()) {
+        check(
+            other == sequence || Arrays.stream(other.table).noneMatch(b -> b == block),
+            "sequence " + slice.key() + " writes block " + block + ", which is shared");
+      }
+      state = PureModel.next(state, sequence.tokens[position]);
+      states[slot(sequence, position)] = state;
+      salts[slot(sequence, position)] = sequence.salt;
+    }
+  }
+
+  private void verify(Known sequence, int position, long state) {
+    int slot = slot(sequence, position);
+    check(
+        states[slot] == state && sequence.salt.equals(salts[slot]),
+        "sequence %d reads at position %d what was not written by its tokens and salt"
+            .formatted(sequence.start.key(), position));
+  }
+
+  private void spoil(Known sequence, Slice slice) {
+    for (int position = slice.computed(); position < sequence.computed; position++) {
+      states[slot(sequence, position)] = -1;
+    }
+  }
+
+  private int sample(Known sequence) {
+    int count = sequence.tokens.length;
+    long state = states[slot(sequence, count - 1)];
+    int token = model.sample(state, sequence.start.sampling().seed(), count);
+    sequence.tokens = Arrays.copyOf(sequence.tokens, count + 1);
+    sequence.tokens[count] = token;
+    return token;
+  }
+
+  private void score(Known sequence, Slice slice, List<PromptLogprobs> all) {
+    List<TokenLogprobs> scores = new ArrayList<>();
+    int end = Math.min(sequence.computed, sequence.start.promptTokens() - 1);
+    for (int position = slice.computed() + 1; position <= end; position++) {
+      scores.add(scoreAt(sequence.tokens, position));
+    }
+    if (!scores.isEmpty()) {
+      all.add(new PromptLogprobs(slice.key(), slice.computed() + 1, scores));
+    }
+  }
+
+  /** A score that says its position. */
+  static TokenLogprobs scoreAt(int[] tokens, int position) {
+    return new TokenLogprobs(tokens[position], -position, 1, new int[0], new float[0]);
+  }
+
+  private int slot(Known sequence, int position) {
+    return sequence.table[position / blockTokens] * blockTokens + position % blockTokens;
+  }
+
+  private static void check(boolean holds, String text) {
+    if (!holds) {
+      throw new AssertionError("runner: " + text);
+    }
+  }
+}

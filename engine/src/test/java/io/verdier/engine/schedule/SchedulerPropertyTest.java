@@ -1,0 +1,113 @@
+package io.verdier.engine.schedule;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.verdier.engine.schedule.History.Arrival;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.LongConsumer;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Random histories against the properties of {@link Simulation}. {@code -Dseed=} replays one.
+ *
+ * <p>The seeds are fixed, so a run is repeatable; {@code -Dhistories=} widens the search.
+ */
+class SchedulerPropertyTest {
+
+  @Test
+  void step_randomHistories_keepsAllProperties() {
+    Map<String, Long> seen = new TreeMap<>();
+    overSeeds(
+        4000,
+        seed -> {
+          Simulation simulation = new Simulation(History.of(seed)).run();
+          count(seen, "preemptions", simulation.stats().preemptions());
+          count(seen, "hits", simulation.stats().prefixHitTokens());
+          count(seen, "calls", simulation.calls());
+          for (Stream stream : simulation.streams().values()) {
+            count(seen, stream.finish == null ? "silenced" : stream.finish.reason().name(), 1);
+            count(seen, "failed", stream.failed ? 1 : 0);
+            count(seen, "scores", stream.scores.size());
+            count(seen, "moved", stream.request.key() >= 1000 ? 1 : 0);
+          }
+        });
+    if (Long.getLong("seed") == null) {
+      assertThat(seen).as("the histories exercise everything").hasSize(11);
+      assertThat(seen).allSatisfy((what, count) -> assertThat(count).as(what).isGreaterThan(1000));
+    }
+  }
+
+  @Test
+  void step_sameHistoryTwice_plansTheSame() {
+    overSeeds(
+        500,
+        seed -> {
+          Simulation first = new Simulation(History.of(seed)).run();
+          Simulation second = new Simulation(History.of(seed)).run();
+          first.check(first.digest() == second.digest(), "P8 determinism", "plans differ");
+        });
+  }
+
+  @Test
+  void step_prefixCachingOnAndOff_givesTheSameTokens() {
+    overSeeds(
+        500,
+        seed -> {
+          History history = History.of(seed);
+          Simulation on = new Simulation(history.withPrefixCaching(true)).run();
+          Simulation off = new Simulation(history.withPrefixCaching(false)).run();
+          compare(on, off, "P11 cache");
+        });
+  }
+
+  @Test
+  void step_requestAlone_givesTheSameTokens() {
+    overSeeds(
+        300,
+        seed -> {
+          History history = History.of(seed);
+          Simulation together = new Simulation(history).run();
+          for (Arrival arrival : history.arrivals()) {
+            compare(new Simulation(history.alone(arrival)).run(), together, "P7 independence");
+          }
+        });
+  }
+
+  private static void compare(Simulation one, Simulation other, String property) {
+    one.streams()
+        .forEach(
+            (key, stream) -> {
+              Stream twin = other.streams().get(key);
+              if (isNatural(stream) && twin != null && isNatural(twin)) {
+                one.check(
+                    stream.tokens.equals(twin.tokens) || key >= 1000,
+                    property,
+                    "tokens of " + key + " differ");
+              }
+            });
+  }
+
+  private static boolean isNatural(Stream stream) {
+    return stream.finish != null
+        && (stream.finish.reason() == FinishReason.STOP
+            || stream.finish.reason() == FinishReason.LENGTH);
+  }
+
+  private static void count(Map<String, Long> seen, String what, long by) {
+    seen.merge(what, by, Long::sum);
+  }
+
+  private static void overSeeds(int count, LongConsumer property) {
+    Long only = Long.getLong("seed");
+    long first = only == null ? 1 : only;
+    long last = only == null ? Integer.getInteger("histories", count) : only;
+    for (long seed = first; seed <= last; seed++) {
+      try {
+        property.accept(seed);
+      } catch (RuntimeException | AssertionError e) {
+        throw new AssertionError("seed %d: %s".formatted(seed, e.getMessage()), e);
+      }
+    }
+  }
+}

@@ -1,0 +1,351 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.cache.kv.BlockTable;
+import io.verdier.cache.kv.KvCacheManager;
+import io.verdier.conf.ServerConfig.Policy;
+import io.verdier.engine.schedule.History.Arrival;
+import io.verdier.engine.schedule.StepInput.Cancellation;
+import io.verdier.engine.schedule.StepOutput.Emission;
+import io.verdier.engine.schedule.StepOutput.Finish;
+import io.verdier.engine.schedule.StepOutput.Stats;
+import io.verdier.engine.schedule.StepPlan.Slice;
+import io.verdier.engine.schedule.StepPlan.Start;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.SplittableRandom;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Plays one history against a scheduler and checks every property at every step. Owned by the test
+ * thread.
+ *
+ * <p>P1 blocks add up · P2 holders match tables · P3 budget and caps kept · P4 exactly one end · P5
+ * drains · P6 order · P7 tokens independent of all else · P8 determinism (by {@link #digest}) · P9
+ * cancelled blocks come back · P10 no starvation · P11 no stale or foreign block (by {@link
+ * FakeRunner}) · P12 failures stay where they are.
+ */
+final class Simulation {
+  private final History history;
+  private final SchedulerSettings settings;
+  private final SplittableRandom random;
+  private final KvCacheManager kv;
+  private final Scheduler scheduler;
+  private final FakeRunner runner;
+  private final Map<Long, Stream> streams = new TreeMap<>();
+  private final List<Arrival> due;
+  private final Set<EngineRequest> duplicates = new HashSet<>();
+  private @Nullable StepOutcome outcome; // of the plan under way
+  private long nextKey = 1000;
+  private long arrivalCount;
+  private int calls;
+  private long digest;
+  private Stats stats = new Stats(0, 0, 0, 0, 0, 0, 0, 0);
+
+  Simulation(History history) {
+    this.history = history;
+    this.settings = history.settings();
+    this.random = new SplittableRandom(~history.seed());
+    this.kv = new KvCacheManager(history.blockCount(), history.blockTokens());
+    this.scheduler = new Scheduler(settings, kv);
+    this.runner =
+        new FakeRunner(
+            history.model(),
+            history.blockCount(),
+            history.blockTokens(),
+            key -> stream(key).request.cacheSalt());
+    this.due = new ArrayList<>(history.arrivals());
+  }
+
+  /** All that was planned and emitted, in one number. */
+  long digest() {
+    return digest;
+  }
+
+  int calls() {
+    return calls;
+  }
+
+  Stats stats() {
+    return stats;
+  }
+
+  Map<Long, Stream> streams() {
+    return streams;
+  }
+
+  Simulation run() {
+    long bound = 200;
+    for (Arrival arrival : due) {
+      EngineRequest request = arrival.request();
+      bound += 12L * (request.tokens().length + request.sampling().maxTokens() + arrival.time());
+    }
+    bound *= history.arrivals().size() + 1L; // priorities may displace each other
+    while (!due.isEmpty() || outcome != null || live().findAny().isPresent()) {
+      check(calls < bound, "P5 drains", "after %d calls something is still live".formatted(calls));
+      tick();
+    }
+    StepOutput last = scheduler.step(new StepInput(List.of(), List.of(), null));
+    check(last.plan().isEmpty(), "P5 drains", "there is a plan for nobody");
+    runner.run(last.plan(), Set.of());
+    check(kv.usedCount() == 0, "P5 drains", kv.usedCount() + " blocks are held by nobody");
+    check(runner.knownKeys().isEmpty(), "P5 drains", "executor keeps " + runner.knownKeys());
+    return this;
+  }
+
+  private void tick() {
+    calls++;
+    boolean late = outcome != null && random.nextInt(100) < history.latePercent();
+    List<Cancellation> cancellations = new ArrayList<>();
+    List<EngineRequest> arrivals = new ArrayList<>();
+    draw(cancellations, arrivals, late);
+    arrivals.forEach(this::arrived);
+    StepOutcome told = late ? null : outcome;
+    StepOutput output = scheduler.step(new StepInput(arrivals, cancellations, told));
+    noteFailures(told);
+    noteCancellations(cancellations, arrivals);
+    output.emissions().forEach(this::note);
+    checkUnique(output.emissions());
+    silence(cancellations);
+    stats = output.stats();
+    audit();
+    if (late) {
+      check(output.plan().isEmpty(), "depth", "a second plan was made");
+      check(output.plan().forgotten().length == 0, "depth", "forgets during a plan");
+      return;
+    }
+    outcome = null;
+    checkPlan(output.plan());
+    if (output.plan().isEmpty()) {
+      runner.run(output.plan(), Set.of());
+    } else {
+      outcome = runner.run(output.plan(), failing(output.plan()));
+    }
+  }
+
+  // ---- What happens --------------------------------------------------------------------------
+
+  private void draw(List<Cancellation> cancellations, List<EngineRequest> arrivals, boolean late) {
+    while (!due.isEmpty() && due.getFirst().time() <= calls) {
+      arrivals.add(due.removeFirst().request());
+    }
+    List<Stream> live = live().toList();
+    if (live.isEmpty()) {
+      return;
+    }
+    Stream victim = live.get(random.nextInt(live.size()));
+    if (random.nextInt(100) < history.cancelPercent()) {
+      if (!arrivals.isEmpty() && random.nextBoolean()) {
+        long key = arrivals.getFirst().key(); // gone before it got here
+        cancellations.add(new Cancellation(key, FinishReason.ABORT, random.nextBoolean()));
+      }
+      cancellations.add(
+          new Cancellation(victim.request.key(), FinishReason.ABORT, random.nextBoolean()));
+      cancellations.add(new Cancellation(-1, FinishReason.ABORT, false));
+    } else if (random.nextInt(100) < history.movePercent()) {
+      cancellations.add(new Cancellation(victim.request.key(), FinishReason.ABORT, true));
+      arrivals.add(History.moved(victim.request, nextKey++, victim.tokens));
+    } else if (late && random.nextInt(4) == 0) {
+      EngineRequest twin = History.moved(victim.request, victim.request.key(), List.of(1, 1));
+      duplicates.add(twin);
+      arrivals.add(twin);
+    }
+  }
+
+  private void arrived(EngineRequest request) {
+    if (!duplicates.contains(request)) {
+      streams.put(request.key(), new Stream(request, arrivalCount));
+    }
+    arrivalCount++;
+  }
+
+  private Set<Long> failing(StepPlan plan) {
+    Set<Long> failing = new HashSet<>();
+    if (random.nextInt(100) < history.failPercent()) {
+      boolean all = random.nextInt(4) == 0;
+      for (Slice slice : plan.slices()) {
+        if (all || random.nextInt(plan.slices().size()) == 0) {
+          failing.add(slice.key());
+        }
+      }
+    }
+    return failing;
+  }
+
+  private void noteFailures(@Nullable StepOutcome told) {
+    if (told != null) {
+      told.failures().forEach(failure -> stream(failure.key()).failed = true);
+    }
+  }
+
+  private void noteCancellations(List<Cancellation> cancellations, List<EngineRequest> arrivals) {
+    for (Cancellation cancellation : cancellations) {
+      Stream stream = streams.get(cancellation.key());
+      if (stream != null && stream.finish == null) {
+        stream.cancelled = true;
+        // One that is refused on arrival has ended before its cancellation is looked at.
+        stream.silenced = cancellation.silent() && !arrivals.contains(stream.request);
+      }
+    }
+  }
+
+  private void silence(List<Cancellation> cancellations) {
+    for (Cancellation cancellation : cancellations) {
+      Stream stream = streams.get(cancellation.key());
+      if (stream != null && stream.finish == null) {
+        stream.silenced = cancellation.silent();
+      }
+    }
+  }
+
+  private void note(Emission emission) {
+    Finish finish = emission.finish();
+    digest(emission.key(), Arrays.hashCode(emission.tokens()), emission.promptLogprobs().size());
+    digest(finish == null ? 0 : finish.reason().name().hashCode());
+    EngineRequest opened = emission.opened();
+    if (opened != null && duplicates.contains(opened)) {
+      boolean refused = finish != null && finish.reason() == FinishReason.ERROR;
+      check(refused, "P4 one end", "a duplicate of " + emission.key() + " was not refused");
+      return;
+    }
+    Stream stream = stream(emission.key());
+    check(!stream.silenced, "P4 one end", "news of silenced " + emission.key());
+    stream.take(emission, this);
+  }
+
+  private void checkUnique(List<Emission> emissions) {
+    Set<Long> seen = new HashSet<>();
+    for (Emission emission : emissions) {
+      EngineRequest opened = emission.opened();
+      boolean twin = opened != null && duplicates.contains(opened);
+      check(twin || seen.add(emission.key()), "P4 one end", "two emissions of " + emission.key());
+    }
+  }
+
+  // ---- What must hold ------------------------------------------------------------------------
+
+  private void audit() {
+    List<BlockTable> tables = scheduler.tables();
+    int[] holders = new int[history.blockCount()];
+    for (BlockTable table : tables) {
+      for (int i = 0; i < table.count(); i++) {
+        holders[table.block(i)]++;
+      }
+    }
+    int used = 0;
+    int plain = 0;
+    for (int block = 0; block < holders.length; block++) {
+      check(
+          holders[block] == kv.holders(block),
+          "P2 holders",
+          "block %d: %d tables, %d holders".formatted(block, holders[block], kv.holders(block)));
+      used += holders[block] > 0 ? 1 : 0;
+      plain += holders[block] == 0 && !kv.isIndexed(block) ? 1 : 0;
+    }
+    check(
+        used == kv.usedCount() && used + plain + kv.cachedCount() == history.blockCount(),
+        "P1 blocks add up",
+        "%d used, %d free, %d cached of %d"
+            .formatted(used, plain, kv.cachedCount(), history.blockCount()));
+    check(stats.running() <= settings.sequencesMax(), "P3 cap", stats.running() + " are running");
+    check(stats.blocksUsed() == used, "P1 blocks add up", "stats say " + stats.blocksUsed());
+    long live = live().count();
+    check(
+        stats.running() + stats.waiting() == live,
+        "P4 one end",
+        "%d running, %d waiting, %d live".formatted(stats.running(), stats.waiting(), live));
+    if (!settings.prefixCaching()) {
+      check(kv.cachedCount() == 0, "P11 cache", "blocks are cached though caching is off");
+    }
+  }
+
+  private void checkPlan(StepPlan plan) {
+    check(
+        scheduler.tables().size() == stats.running(),
+        "P9 cancelled blocks",
+        "blocks of ended sequences outlive the step after");
+    int total = 0;
+    Set<Long> planned = new HashSet<>();
+    for (Slice slice : plan.slices()) {
+      check(planned.add(slice.key()), "P3 budget", "two slices of " + slice.key());
+      check(
+          settings.longPrefillTokens() == 0 || slice.count() <= settings.longPrefillTokens(),
+          "P3 budget",
+          "long slice " + slice.count());
+      total += slice.count();
+      digest(slice.key(), slice.computed(), slice.count());
+      digest(Arrays.hashCode(slice.newBlocks()));
+    }
+    digest(plan.step(), Arrays.hashCode(plan.forgotten()), plan.started().size());
+    check(total <= settings.batchedTokensMax(), "P3 budget", total + " tokens");
+    check(planned.size() <= settings.sequencesMax(), "P3 cap", planned.size() + " slices");
+    check(total == stats.stepTokens(), "P3 budget", "stats say " + stats.stepTokens());
+    checkOrder(plan, planned);
+  }
+
+  private void checkOrder(StepPlan plan, Set<Long> planned) {
+    Comparator<Stream> order = Comparator.comparingLong(stream -> stream.arrival);
+    if (settings.policy() == Policy.PRIORITY) {
+      order =
+          Comparator.<Stream>comparingInt(stream -> stream.request.priority()).thenComparing(order);
+    }
+    List<Stream> live = live().sorted(order).toList();
+    if (live.isEmpty()) {
+      return;
+    }
+    check(!plan.isEmpty(), "P10 no starvation", live.size() + " live and nothing planned");
+    if (settings.policy() == Policy.FCFS) {
+      long oldest = live.getFirst().request.key();
+      check(planned.contains(oldest), "P10 no starvation", "oldest " + oldest + " has no slice");
+    }
+    Set<Long> started = new HashSet<>();
+    plan.started().stream().map(Start::key).forEach(started::add);
+    Set<Long> here = new HashSet<>(runner.knownKeys());
+    for (long key : plan.forgotten()) {
+      here.remove(key);
+      Stream stream = streams.get(key);
+      boolean preempted = stream != null && stream.isLive();
+      check(!preempted || started.isEmpty(), "P6 order", "admits in a step that preempts");
+    }
+    boolean overtaken = false;
+    for (Stream stream : live) {
+      long key = stream.request.key();
+      check(!started.contains(key) || !overtaken, "P6 order", key + " overtakes one that waits");
+      overtaken |= !started.contains(key) && !here.contains(key);
+    }
+  }
+
+  void check(boolean holds, String property, String text) {
+    if (!holds) {
+      throw new AssertionError(
+          "property %s fails at call %d of seed %d: %s (replay with -Dseed=%d)"
+              .formatted(property, calls, history.seed(), text, history.seed()));
+    }
+  }
+
+  History history() {
+    return history;
+  }
+
+  private java.util.stream.Stream<Stream> live() {
+    return streams.values().stream().filter(Stream::isLive);
+  }
+
+  private Stream stream(long key) {
+    Stream stream = streams.get(key);
+    check(stream != null, "P4 one end", "unknown sequence " + key);
+    return Objects.requireNonNull(stream);
+  }
+
+  private void digest(long... values) {
+    for (long value : values) {
+      digest = 31 * digest + value;
+    }
+  }
+}

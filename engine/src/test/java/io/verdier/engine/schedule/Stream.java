@@ -1,0 +1,110 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.sample.TokenLogprobs;
+import io.verdier.engine.schedule.PureModel.Expected;
+import io.verdier.engine.schedule.StepOutput.Emission;
+import io.verdier.engine.schedule.StepOutput.Finish;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** What the reader of emissions has got of one sequence. Owned by the test thread. */
+final class Stream {
+  final EngineRequest request;
+  final long arrival;
+  final List<Integer> tokens = new ArrayList<>();
+  final List<TokenLogprobs> scores = new ArrayList<>();
+  boolean opened;
+  boolean cancelled;
+  boolean silenced;
+  boolean failed;
+  @Nullable Finish finish;
+
+  Stream(EngineRequest request, long arrival) {
+    this.request = request;
+    this.arrival = arrival;
+  }
+
+  boolean isLive() {
+    return finish == null && !silenced;
+  }
+
+  void take(Emission emission, Simulation simulation) {
+    simulation.check(finish == null, "P4 one end", "news after the end of " + request.key());
+    simulation.check(
+        opened ? emission.opened() == null : request.equals(emission.opened()),
+        "P4 one end",
+        "opened of " + request.key());
+    opened = true;
+    for (int token : emission.tokens()) {
+      tokens.add(token);
+    }
+    scores.addAll(emission.promptLogprobs());
+    finish = emission.finish();
+    if (finish != null) {
+      verifyEnd(finish, simulation);
+    }
+  }
+
+  private void verifyEnd(Finish end, Simulation simulation) {
+    History history = simulation.history();
+    long capacity = (long) history.blockCount() * history.blockTokens();
+    Expected expected = history.model().expected(request, history.settings(), capacity);
+    int before = request.tokens().length - request.promptTokens();
+    for (int i = 0; i < tokens.size(); i++) {
+      simulation.check(
+          before + i < expected.generated().length
+              && tokens.get(i) == expected.generated()[before + i],
+          "P7 independence",
+          "token %d of sequence %d is %d".formatted(i, request.key(), tokens.get(i)));
+    }
+    simulation.check(
+        end.generatedTokens() == before + tokens.size(),
+        "P4 one end",
+        "generated %d, said %d".formatted(before + tokens.size(), end.generatedTokens()));
+    String who = "sequence " + request.key() + " ended with " + end;
+    switch (end.reason()) {
+      case ABORT -> simulation.check(cancelled, "P4 one end", who);
+      case ERROR -> verifyError(end, expected, simulation);
+      case STOP, LENGTH -> {
+        simulation.check(
+            !failed && !cancelled && end.fault() == null, "P12 failures", who + " all the same");
+        simulation.check(
+            end.reason() == expected.reason()
+                && end.stopToken() == expected.stopToken()
+                && end.generatedTokens() == expected.generated().length,
+            "P7 independence",
+            who + ", expected " + expected.generated().length + " " + expected);
+        verifyScores(before, simulation);
+      }
+    }
+  }
+
+  private void verifyError(Finish end, Expected expected, Simulation simulation) {
+    String who = "sequence " + request.key() + " ended with " + end;
+    simulation.check(end.fault() != null, "P12 failures", who);
+    if (end.fault() != null && end.fault().code() == ErrorCode.INTERNAL) {
+      boolean named = failed && end.fault().text().equals(FakeRunner.FAILURE);
+      simulation.check(named, "P12 failures", who);
+    } else {
+      simulation.check(expected.reason() == FinishReason.ERROR, "P4 one end", who);
+    }
+  }
+
+  private void verifyScores(int before, Simulation simulation) {
+    boolean wanted = request.sampling().promptLogprobs() >= 0 && before == 0;
+    int count = wanted ? request.promptTokens() - 1 : 0;
+    simulation.check(
+        scores.size() == count,
+        "P7 independence",
+        "%d scores of %d in sequence %d".formatted(scores.size(), count, request.key()));
+    for (int i = 0; i < count; i++) {
+      TokenLogprobs score = scores.get(i);
+      simulation.check(
+          score.token() == request.tokens()[i + 1] && score.logprob() == -(i + 1),
+          "P7 independence",
+          "score %d of sequence %d".formatted(i, request.key()));
+    }
+  }
+}
