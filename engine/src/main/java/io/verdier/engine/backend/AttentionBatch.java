@@ -1,0 +1,123 @@
+package io.verdier.engine.backend;
+
+import java.util.Arrays;
+import java.util.function.IntUnaryOperator;
+
+/**
+ * The tokens of one step: slices of consecutive tokens, one per sequence, laid end to end. Owned by
+ * the executor thread, and used again for every step.
+ *
+ * <pre>
+ *   row        0   1   2   3   4   5        slice 0: four tokens of a prompt, positions 7..10
+ *   token      a   b   c   d   e   f        slice 1: one token of a sequence at position 40
+ *   position   7   8   9  10  40   3        slice 2: one at position 3
+ *   slice      0   0   0   0   1   2
+ * </pre>
+ *
+ * <p>Operations see the selected rows, which may begin and end within a slice.
+ */
+public final class AttentionBatch {
+  private final int[] tokens;
+  private final int[] positions;
+  private final int[] slices;
+  private final int[] sliceEnds;
+  private final int[][] tables;
+  private int rows;
+  private int sliceCount;
+  private int first;
+  private int count;
+
+  /**
+   * @param rowsMax tokens in a step
+   * @param slicesMax sequences in a step
+   */
+  public AttentionBatch(int rowsMax, int slicesMax) {
+    tokens = new int[rowsMax];
+    positions = new int[rowsMax];
+    slices = new int[rowsMax];
+    sliceEnds = new int[slicesMax];
+    tables = new int[slicesMax][];
+  }
+
+  public int rowsMax() {
+    return tokens.length;
+  }
+
+  public void clear() {
+    Arrays.fill(tables, 0, sliceCount, null);
+    rows = 0;
+    sliceCount = 0;
+    select(0, 0);
+  }
+
+  /**
+   * Appends a slice and selects all rows.
+   *
+   * @param source the sequence's token at a position
+   * @param position of the slice's first token
+   * @param tokenCount length of the slice
+   * @param table the sequence's blocks; must cover the slice, and stay as it is during the step
+   */
+  public void add(IntUnaryOperator source, int position, int tokenCount, int[] table) {
+    if (rows + tokenCount > tokens.length || sliceCount == sliceEnds.length) {
+      throw new IllegalStateException(
+          "step of more than " + tokens.length + " tokens or " + sliceEnds.length + " sequences");
+    }
+    for (int i = 0; i < tokenCount; i++) {
+      tokens[rows + i] = source.applyAsInt(position + i);
+      positions[rows + i] = position + i;
+      slices[rows + i] = sliceCount;
+    }
+    rows += tokenCount;
+    tables[sliceCount] = table;
+    sliceEnds[sliceCount++] = rows;
+    select(0, rows);
+  }
+
+  /** All rows of the step. */
+  public int rows() {
+    return rows;
+  }
+
+  /** Moves the window that operations see. */
+  public void select(int firstRow, int rowCount) {
+    if (firstRow < 0 || rowCount < 0 || firstRow + rowCount > rows) {
+      throw new IndexOutOfBoundsException(firstRow + " + " + rowCount + " of " + rows + " rows");
+    }
+    first = firstRow;
+    count = rowCount;
+  }
+
+  /** First selected row. */
+  public int first() {
+    return first;
+  }
+
+  /** Number of selected rows. */
+  public int count() {
+    return count;
+  }
+
+  public int token(int row) {
+    return tokens[row];
+  }
+
+  public int position(int row) {
+    return positions[row];
+  }
+
+  /** Index of the slice that holds a row. */
+  public int slice(int row) {
+    return slices[row];
+  }
+
+  /** Row behind a slice's last. */
+  public int sliceEnd(int slice) {
+    return sliceEnds[slice];
+  }
+
+  /** Block ids of a slice's sequence, in order of position; may be longer than needed. */
+  public int[] table(int slice) {
+    return tables[slice];
+  }
+}

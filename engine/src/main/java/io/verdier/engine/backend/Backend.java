@@ -1,0 +1,130 @@
+package io.verdier.engine.backend;
+
+import io.verdier.engine.weights.StoredTensor;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A device that computes. Owned by the executor thread (by the loading thread before the first
+ * step): one call at a time.
+ *
+ * <p>An operation works on the selected rows of its tensors, one row per token of a ragged batch.
+ * The tensors of one call must agree in selected rows and in columns; a backend checks that once
+ * per call and may then trust it.
+ *
+ * <p><b>Batch invariance.</b> What an operation writes to a row depends, to the bit, only on that
+ * row of its inputs (for {@link #attend}: on the row's query and the keys and values before it). It
+ * must not depend on how many rows there are, on where the row lies, on threads, or on which kernel
+ * was chosen. Everything that Verdier promises about equal answers rests on this sentence.
+ */
+public interface Backend extends AutoCloseable {
+
+  /**
+   * Rows that {@link Tensor}s of intermediate results should have: a larger batch is worked through
+   * in chunks of so many, which bounds memory and keeps intermediate results in the cache.
+   */
+  int chunkRows();
+
+  /** Allocates activations, {@code rows × columns}. */
+  Tensor tensor(int rows, int columns);
+
+  /**
+   * Takes over a weight matrix in the layout of the device. Several parts are stacked by rows,
+   * which makes one multiplication of several with the same input.
+   *
+   * @param parts {@code [rows, columns]} each, all of the same columns
+   * @param biases one vector per part, added to the product; null entries for parts without
+   */
+  Matrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases);
+
+  /** Takes over a vector, for {@link #rmsNorm}. */
+  Gain gain(StoredTensor vector);
+
+  /**
+   * Prepares rotary position embeddings.
+   *
+   * @param inverseFrequencies {@code [headDim / 2]} radians per position
+   * @param amplitude factor on sine and cosine (1, except for YaRN)
+   */
+  RopeTable ropeTable(double[] inverseFrequencies, double amplitude);
+
+  /** Reserves a KV cache; untouched blocks need not cost memory. */
+  KvStorage kvStorage(KvShape shape);
+
+  /** {@code out[i] = table[token of row i]}. */
+  void embed(Tensor out, Matrix table, AttentionBatch batch);
+
+  /** {@code out = in / sqrt(mean(in²) + epsilon) · gain}, over each whole row. */
+  void rmsNorm(Tensor out, Tensor in, Gain gain, float epsilon);
+
+  /** The same over each head of a row, in place: the columns are {@code heads × gain's size}. */
+  void headNorm(Tensor heads, Gain gain, float epsilon);
+
+  /** {@code out = in · weightᵀ + bias}. */
+  void matmul(Tensor out, Tensor in, Matrix weight);
+
+  /**
+   * Rotates each head by its position, in place, halves paired (dimension i with i + headDim / 2).
+   */
+  void rope(Tensor heads, RopeTable table, AttentionBatch batch);
+
+  /** Puts keys and values of the batch's selected rows into their blocks. */
+  void storeKv(KvStorage storage, int layer, Tensor keys, Tensor values, AttentionBatch batch);
+
+  /** Causal softmax attention of the batch's selected rows over their sequences' blocks. */
+  void attend(
+      Tensor out, Tensor queries, KvStorage storage, Attention attention, AttentionBatch batch);
+
+  /** {@code out = silu(left half of in) · right half}. */
+  void gate(Tensor out, Tensor in);
+
+  /** {@code sum += term}. */
+  void add(Tensor sum, Tensor term);
+
+  /** Copies rows of {@code in}, by their index from its first row whatever is selected. */
+  void gather(Tensor out, Tensor in, int[] rows, int from);
+
+  /**
+   * Multiplies as {@link #matmul} and brings the product to the host.
+   *
+   * @param out {@code [selected rows, weight's rows]}
+   */
+  void logits(float[] out, Tensor in, Matrix weight);
+
+  /** Frees everything this backend has given out. */
+  @Override
+  void close();
+
+  /** A weight matrix {@code [rows, columns]} in the device's layout. */
+  interface Matrix {
+    int rows();
+
+    int columns();
+  }
+
+  /** A weight vector. */
+  interface Gain {
+    int size();
+  }
+
+  /** Sines and cosines by position. */
+  interface RopeTable {
+    int headDim();
+  }
+
+  /**
+   * How one layer attends. Immutable.
+   *
+   * @param layer index of the layer in the storage
+   * @param scale factor on the scores
+   * @param window how many last positions are seen, the row's own included; 0: all
+   */
+  record Attention(int layer, float scale, int window) {}
+
+  /**
+   * Size of a KV cache. Immutable.
+   *
+   * @param blockTokens tokens per block
+   */
+  record KvShape(int layers, int heads, int headDim, int blockTokens, int blocks) {}
+}

@@ -1,0 +1,340 @@
+package io.verdier.engine.backend.cpu;
+
+import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.Tensor;
+import io.verdier.engine.backend.cpu.PackedMatrix.Layout;
+import io.verdier.engine.weights.DType;
+import io.verdier.engine.weights.StoredTensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Computes on the processor in float32. Owned by the executor thread.
+ *
+ * <p>An operation is a job: rows or tiles in independent units that the pool's threads claim. Every
+ * element is computed whole by one unit in a fixed order, so the number of threads cannot be seen.
+ * Small jobs run on the calling thread, since waking another costs more than they do.
+ */
+public final class CpuBackend implements Backend {
+  private static final int CHUNK_ROWS = 512;
+
+  /** Multiply-adds below which one thread is as fast as two: some ten microseconds. */
+  private static final long SHARED_COST_MIN = 100_000;
+
+  private static final ValueLayout.OfFloat FLOAT_UNALIGNED =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfShort SHORT_UNALIGNED =
+      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  /** Which kernels to compute with; results are the same. */
+  public enum KernelForm {
+    /** Plain loops. */
+    SCALAR,
+    /** The Vector API from the first call on. */
+    VECTOR,
+    /** Plain loops until the vector kernels have been compiled. */
+    WARMING
+  }
+
+  private final ComputePool pool;
+  private final Arena weights = Arena.ofShared();
+  private final List<CpuKvStorage> storages = new ArrayList<>();
+  private final @Nullable KernelWarmup warmup;
+  private final PackJob.Scratch[] packing;
+  private final MatmulJob matmul;
+  private final NormJob norm;
+  private final TokenJobs.Embed embed = new TokenJobs.Embed();
+  private final TokenJobs.Rope rope = new TokenJobs.Rope();
+  private final ElementJobs.Gate gate = new ElementJobs.Gate();
+  private final ElementJobs.Add add = new ElementJobs.Add();
+  private final List<AttendJob> attends = new ArrayList<>();
+  private final List<TokenJobs.Store> stores = new ArrayList<>();
+  private volatile Kernels kernels = new ScalarKernels();
+
+  /**
+   * @param threads compute threads, the caller's included; empty: one per physical core
+   */
+  public CpuBackend(OptionalInt threads, KernelForm form) {
+    int count = threads.orElseGet(CpuTopology::cores);
+    if (count < 1) {
+      throw new IllegalArgumentException(count + " compute threads; at least 1 is needed.");
+    }
+    pool = new ComputePool(count);
+    packing = new PackJob.Scratch[count];
+    Arrays.setAll(packing, i -> new PackJob.Scratch());
+    matmul = new MatmulJob(count, kernels);
+    norm = new NormJob(count);
+    warmup = form == KernelForm.WARMING ? new KernelWarmup(this::use) : null;
+    if (warmup != null) {
+      warmup.start();
+    } else if (form == KernelForm.VECTOR) {
+      kernels = new VectorKernels();
+    }
+  }
+
+  /** Compute threads, the caller's included. */
+  public int threads() {
+    return pool.threads();
+  }
+
+  /** Changes the kernels, at any moment and from any thread: no result depends on them. */
+  void use(Kernels form) {
+    kernels = form;
+  }
+
+  /** Whether the vector kernels are at work. */
+  public boolean isVectorized() {
+    return !(kernels instanceof ScalarKernels);
+  }
+
+  @Override
+  public int chunkRows() {
+    return CHUNK_ROWS;
+  }
+
+  @Override
+  public CpuTensor tensor(int rows, int columns) {
+    return new CpuTensor(rows, columns);
+  }
+
+  @Override
+  public PackedMatrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
+    int columns = parts.getFirst().columns();
+    int rows = 0;
+    boolean pairs = columns % 2 == 0;
+    for (StoredTensor part : parts) {
+      if (part.columns() != columns) {
+        throw new IllegalArgumentException(part.name() + " has " + part.columns() + " columns");
+      }
+      pairs &= part.dtype() == DType.BF16;
+      rows = Math.addExact(rows, part.rows());
+    }
+    Layout layout = pairs ? Layout.PAIRS : Layout.FLOATS;
+    int tiles = (rows + PackedMatrix.TILE_ROWS - 1) / PackedMatrix.TILE_ROWS;
+    long size = tiles * PackedMatrix.tileBytes(layout, columns);
+    float[] start = start(parts, biases, tiles);
+    PackedMatrix matrix =
+        new PackedMatrix(rows, columns, layout, NativeMemory.allocate(size, weights), start);
+    pool.run(new PackJob(parts, matrix, packing), tiles);
+    return matrix;
+  }
+
+  private static float @Nullable [] start(
+      List<StoredTensor> parts, List<@Nullable StoredTensor> biases, int tiles) {
+    float[] start = null;
+    int at = 0;
+    for (int i = 0; i < parts.size(); i++) {
+      StoredTensor bias = biases.get(i);
+      if (bias != null) {
+        if (start == null) {
+          start = new float[tiles * PackedMatrix.TILE_ROWS];
+        }
+        float[] values = floats(bias);
+        System.arraycopy(values, 0, start, at, values.length);
+      }
+      at += parts.get(i).rows();
+    }
+    return start;
+  }
+
+  @Override
+  public CpuGain gain(StoredTensor vector) {
+    return new CpuGain(floats(vector));
+  }
+
+  private static float[] floats(StoredTensor vector) {
+    float[] values = new float[vector.columns()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] =
+          switch (vector.dtype()) {
+            case F32 -> vector.data().get(FLOAT_UNALIGNED, i * 4L);
+            case BF16 -> Float.intBitsToFloat(vector.data().get(SHORT_UNALIGNED, i * 2L) << 16);
+            case F16 -> Float.float16ToFloat(vector.data().get(SHORT_UNALIGNED, i * 2L));
+            default -> throw new IllegalArgumentException(vector.name() + ": " + vector.dtype());
+          };
+    }
+    return values;
+  }
+
+  @Override
+  public CpuRopeTable ropeTable(double[] inverseFrequencies, double amplitude) {
+    return new CpuRopeTable(inverseFrequencies, amplitude);
+  }
+
+  @Override
+  public CpuKvStorage kvStorage(KvShape shape) {
+    CpuKvStorage storage = new CpuKvStorage(shape);
+    storages.add(storage);
+    return storage;
+  }
+
+  @Override
+  public void embed(Tensor out, Matrix table, AttentionBatch batch) {
+    requireRows(out.rows(), batch.count());
+    requireColumns(out.columns(), table.columns());
+    embed.run(pool, (CpuTensor) out, (PackedMatrix) table, batch);
+  }
+
+  @Override
+  public void rmsNorm(Tensor out, Tensor in, Gain gain, float epsilon) {
+    requireRows(out.rows(), in.rows());
+    requireColumns(out.columns(), in.columns());
+    requireColumns(in.columns(), gain.size());
+    norm.run(pool, (CpuTensor) out, (CpuTensor) in, ((CpuGain) gain).values(), epsilon);
+  }
+
+  @Override
+  public void headNorm(Tensor heads, Gain gain, float epsilon) {
+    requireColumns(heads.columns() % gain.size(), 0);
+    CpuTensor tensor = (CpuTensor) heads;
+    norm.run(pool, tensor, tensor, ((CpuGain) gain).values(), epsilon);
+  }
+
+  @Override
+  public void matmul(Tensor out, Tensor in, Matrix weight) {
+    requireRows(out.rows(), in.rows());
+    requireColumns(out.columns(), weight.rows());
+    CpuTensor target = (CpuTensor) out;
+    multiply(target.data, target.at(0), target.stride, (CpuTensor) in, (PackedMatrix) weight);
+  }
+
+  @Override
+  public void logits(float[] out, Tensor in, Matrix weight) {
+    requireColumns(Math.min(out.length, in.rows() * weight.rows()), in.rows() * weight.rows());
+    multiply(out, 0, weight.rows(), (CpuTensor) in, (PackedMatrix) weight);
+  }
+
+  private void multiply(float[] out, int start, int stride, CpuTensor in, PackedMatrix weight) {
+    requireColumns(in.columns(), weight.columns());
+    if (in.rows() == 0) {
+      return;
+    }
+    matmul.prepare(kernels, in, weight);
+    matmul.target(out, start, stride);
+    share(matmul, matmul.units(), matmul.cost());
+  }
+
+  private void share(ComputePool.Job job, int units, long cost) {
+    if (cost < SHARED_COST_MIN) {
+      pool.runAlone(job, units);
+    } else {
+      pool.run(job, units);
+    }
+  }
+
+  @Override
+  public void rope(Tensor heads, RopeTable table, AttentionBatch batch) {
+    requireRows(heads.rows(), batch.count());
+    requireColumns(heads.columns() % table.headDim(), 0);
+    rope.run(pool, (CpuTensor) heads, (CpuRopeTable) table, batch);
+  }
+
+  @Override
+  public void storeKv(
+      KvStorage storage, int layer, Tensor keys, Tensor values, AttentionBatch batch) {
+    KvShape shape = storage.shape();
+    requireRows(keys.rows(), batch.count());
+    requireRows(values.rows(), batch.count());
+    requireColumns(keys.columns(), shape.heads() * shape.headDim());
+    requireColumns(values.columns(), keys.columns());
+    store((CpuKvStorage) storage).run(pool, layer, (CpuTensor) keys, (CpuTensor) values, batch);
+  }
+
+  private TokenJobs.Store store(CpuKvStorage storage) {
+    int index = storages.indexOf(storage);
+    while (stores.size() <= index) {
+      stores.add(new TokenJobs.Store(storages.get(stores.size())));
+    }
+    return stores.get(index);
+  }
+
+  @Override
+  public void attend(
+      Tensor out, Tensor queries, KvStorage storage, Attention attention, AttentionBatch batch) {
+    KvShape shape = storage.shape();
+    requireRows(queries.rows(), batch.count());
+    requireRows(out.rows(), batch.count());
+    requireColumns(out.columns(), queries.columns());
+    requireColumns(queries.columns() % (shape.heads() * shape.headDim()), 0);
+    AttendJob job = attendJob((CpuKvStorage) storage, queries.columns() / shape.headDim());
+    job.prepare(kernels, (CpuTensor) out, (CpuTensor) queries, attention, batch);
+    share(job, job.units(), job.cost());
+  }
+
+  private AttendJob attendJob(CpuKvStorage storage, int queryHeads) {
+    for (AttendJob job : attends) {
+      if (job.storage() == storage && job.queryHeads() == queryHeads) {
+        return job;
+      }
+    }
+    AttendJob job = new AttendJob(pool.threads(), storage, queryHeads, kernels);
+    attends.add(job);
+    return job;
+  }
+
+  @Override
+  public void gate(Tensor out, Tensor in) {
+    requireRows(out.rows(), in.rows());
+    requireColumns(in.columns(), 2 * out.columns());
+    gate.run(pool, kernels, (CpuTensor) out, (CpuTensor) in);
+  }
+
+  @Override
+  public void add(Tensor sum, Tensor term) {
+    requireRows(sum.rows(), term.rows());
+    requireColumns(sum.columns(), term.columns());
+    add.run(pool, (CpuTensor) sum, (CpuTensor) term);
+  }
+
+  @Override
+  public void gather(Tensor out, Tensor in, int[] rows, int from) {
+    requireColumns(out.columns(), in.columns());
+    CpuTensor target = (CpuTensor) out;
+    CpuTensor source = (CpuTensor) in;
+    for (int i = 0; i < target.rows(); i++) {
+      System.arraycopy(
+          source.data, source.atAbsolute(rows[from + i]), target.data, target.at(i), in.columns());
+    }
+  }
+
+  @Override
+  public void close() {
+    if (warmup != null) {
+      warmup.cancel();
+    }
+    pool.close();
+    storages.forEach(CpuKvStorage::close);
+    storages.clear();
+    stores.clear();
+    attends.clear();
+    weights.close();
+  }
+
+  private static void requireRows(int actual, int expected) {
+    if (actual != expected) {
+      throw new IllegalStateException(actual + " rows where " + expected + " are needed");
+    }
+  }
+
+  private static void requireColumns(int actual, int expected) {
+    if (actual != expected) {
+      throw new IllegalStateException(actual + " columns where " + expected + " are needed");
+    }
+  }
+
+  /** A vector on the heap. */
+  record CpuGain(float[] values) implements Gain {
+    @Override
+    public int size() {
+      return values.length;
+    }
+  }
+}

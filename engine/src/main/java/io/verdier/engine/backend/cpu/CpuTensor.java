@@ -1,0 +1,81 @@
+package io.verdier.engine.backend.cpu;
+
+import io.verdier.engine.backend.Tensor;
+
+/**
+ * A window on rows and columns of a float array. Owned by the executor thread.
+ *
+ * <p>Activations live on the heap: C2 compiles array accesses in large kernels where it gives up on
+ * those through memory segments. Rows are padded by one cache line beyond their columns, because
+ * rows a power of two apart fall into the same few sets of the first-level cache.
+ */
+final class CpuTensor implements Tensor {
+  private static final int LINE = 16;
+
+  final float[] data; // [rowsMax, stride]
+  final int stride;
+  private final int column;
+  private final int columns;
+  private int first;
+  private int rows;
+
+  CpuTensor(int rowsMax, int columns) {
+    this(new float[Math.multiplyExact(rowsMax, pad(columns))], pad(columns), 0, columns);
+  }
+
+  private CpuTensor(float[] data, int stride, int column, int columns) {
+    this.data = data;
+    this.stride = stride;
+    this.column = column;
+    this.columns = columns;
+    this.rows = rowsMax();
+  }
+
+  private static int pad(int columns) {
+    int lines = (columns + LINE - 1) / LINE;
+    return (lines | 1) * LINE; // an odd number of lines
+  }
+
+  @Override
+  public int columns() {
+    return columns;
+  }
+
+  @Override
+  public int rowsMax() {
+    return data.length / stride;
+  }
+
+  @Override
+  public int rows() {
+    return rows;
+  }
+
+  @Override
+  public void select(int firstRow, int count) {
+    if (firstRow < 0 || count < 0 || firstRow + count > rowsMax()) {
+      throw new IndexOutOfBoundsException(firstRow + " + " + count + " of " + rowsMax() + " rows");
+    }
+    first = firstRow;
+    rows = count;
+  }
+
+  @Override
+  public CpuTensor columns(int firstColumn, int count) {
+    if (firstColumn < 0 || count < 0 || firstColumn + count > columns) {
+      throw new IndexOutOfBoundsException(
+          firstColumn + " + " + count + " of " + columns + " columns");
+    }
+    return new CpuTensor(data, stride, column + firstColumn, count);
+  }
+
+  /** Where a selected row begins in {@link #data}. */
+  int at(int row) {
+    return (first + row) * stride + column;
+  }
+
+  /** Where a row begins, whatever is selected. */
+  int atAbsolute(int row) {
+    return row * stride + column;
+  }
+}

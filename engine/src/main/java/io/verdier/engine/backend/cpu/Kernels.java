@@ -1,0 +1,54 @@
+package io.verdier.engine.backend.cpu;
+
+/**
+ * The hot loops. Stateless. Two forms, {@link ScalarKernels} and {@link VectorKernels}, equal to
+ * the bit: the first is the second's oracle in tests and its stand-in while it is being compiled.
+ */
+interface Kernels {
+
+  /** Adds the tile's products with one row to the row's sums; weights in pairs, all columns. */
+  void pairsRow(TileWork work, int row);
+
+  /** The same for the four rows from {@code row} on, reading each weight once. */
+  void pairsRows4(TileWork work, int row);
+
+  /**
+   * Unpacks pairs into the panel as floats.
+   *
+   * @param from first column, even
+   * @param count columns, even, at most {@link TileWork#PANEL_COLUMNS}
+   */
+  void unpack(TileWork work, int from, int count);
+
+  /**
+   * Adds the panel's products with {@link TileWork#BLOCK} rows to their sums.
+   *
+   * @param from column of the activations that the panel begins at
+   * @param count columns in the panel
+   */
+  void panelRows8(TileWork work, int row, int from, int count);
+
+  /** Scores of four queries against the 16 keys of a group: {@code scores = queries · keys}. */
+  void scores4(AttendWork work, long keys, int row);
+
+  /**
+   * Turns the scores of one query and group into {@code exp(scores - max)}.
+   *
+   * @param before largest score so far
+   * @return max, the largest of these and that
+   */
+  float weights(AttendWork work, int row, float before);
+
+  /** Adds values weighted by one query's scores, tokens {@code from..to} of the group in order. */
+  void values(AttendWork work, long values, int row, int from, int to);
+
+  /** The same for the four queries from {@code row} on. */
+  void values4(AttendWork work, long values, int row, int from, int to);
+
+  /**
+   * {@code out = silu(gate) · up}, element by element.
+   *
+   * @param in gate values from {@code gate} on, up values from {@code up} on
+   */
+  void gate(float[] in, int gate, int up, float[] out, int at, int count);
+}

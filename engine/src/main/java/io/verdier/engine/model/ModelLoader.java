@@ -1,0 +1,112 @@
+package io.verdier.engine.model;
+
+import io.verdier.conf.ServerConfig;
+import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.Backend.KvShape;
+import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.weights.WeightMap;
+import java.nio.file.Path;
+
+/**
+ * From a directory in Hugging Face's layout to a model that runs. Stateless; call it on the thread
+ * that may take its time.
+ *
+ * <p>Everything that can be refused from numbers is refused before the first weight is read.
+ */
+public final class ModelLoader {
+  private static final String CONFIG_FILE = "config.json";
+
+  private ModelLoader() {}
+
+  /** What can be known of a model without its weights. Immutable. */
+  public record Description(ModelSpec spec, GenerationDefaults generation, int lengthMax) {}
+
+  /**
+   * Reads the small files only: enough to tokenize, to plan, or to run without a backend.
+   *
+   * @throws ModelException if the model cannot be served, or not with {@code --max-model-len}
+   */
+  public static Description describe(Path directory, ServerConfig config) {
+    ConfigReader reader = ConfigReader.read(directory.resolve(CONFIG_FILE));
+    ModelSpec spec = ModelFamily.read(reader);
+    GenerationDefaults generation =
+        GenerationDefaults.read(directory, reader, spec.vocabSize(), config.model());
+    return new Description(spec, generation, lengthMax(spec, config.model()));
+  }
+
+  /**
+   * Loads a model onto a backend. The backend belongs to the result, and is closed when loading
+   * fails.
+   *
+   * @throws ModelException as {@link #describe}, or if the KV cache is too small
+   * @throws io.verdier.engine.weights.WeightsException if the checkpoint is unusable
+   */
+  public static LoadedModel load(
+      Path directory, ServerConfig config, Backend backend, LoadProgress progress) {
+    try {
+      Description description = describe(directory, config);
+      long free = FreeMemory.bytes() - WeightMap.bytes(directory); // weights come first
+      KvPlan plan = kvPlan(description, config, Math.max(0, free));
+      return load(directory, config, backend, description, plan, progress);
+    } catch (RuntimeException | Error e) {
+      backend.close();
+      throw e;
+    }
+  }
+
+  /**
+   * Plans the KV cache.
+   *
+   * @param freeBytes memory that is free now
+   */
+  public static KvPlan kvPlan(Description description, ServerConfig config, long freeBytes) {
+    ModelSpec spec = description.spec();
+    long perLayer = 2L * spec.kvHeads() * spec.headDim() * Float.BYTES;
+    return KvPlan.of(config, description.lengthMax(), perLayer * spec.layers(), freeBytes);
+  }
+
+  private static LoadedModel load(
+      Path directory,
+      ServerConfig config,
+      Backend backend,
+      Description description,
+      KvPlan plan,
+      LoadProgress progress) {
+    ModelSpec spec = description.spec();
+    KvStorage cache = cache(spec, backend, plan);
+    DecoderWeights weights;
+    try (WeightMap files = WeightMap.open(directory)) {
+      weights = DecoderWeights.load(spec, files, backend, progress);
+    }
+    int tokensMax = config.scheduling().batchedTokensMax();
+    Transformer transformer = new Transformer(spec, weights, backend, tokensMax);
+    return new LoadedModel(
+        spec, description.generation(), description.lengthMax(), plan, backend, transformer, cache);
+  }
+
+  private static KvStorage cache(ModelSpec spec, Backend backend, KvPlan plan) {
+    try {
+      return backend.kvStorage(
+          new KvShape(
+              spec.layers(), spec.kvHeads(), spec.headDim(), plan.blockTokens(), plan.blocks()));
+    } catch (IllegalArgumentException e) {
+      throw new ModelException("--block-size: " + e.getMessage(), e);
+    }
+  }
+
+  private static int lengthMax(ModelSpec spec, ServerConfig.Model model) {
+    int derived = spec.lengthMax();
+    int asked = model.maxModelLen().orElse(derived);
+    if (asked > derived) {
+      throw new ModelException(
+          "User-specified max_model_len ("
+              + asked
+              + ") is greater than the derived max_model_len (max_position_embeddings="
+              + derived
+              + " in config.json). Lower --max-model-len to "
+              + derived
+              + " or less.");
+    }
+    return asked;
+  }
+}

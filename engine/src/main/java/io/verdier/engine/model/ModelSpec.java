@@ -1,0 +1,45 @@
+package io.verdier.engine.model;
+
+/**
+ * The numbers and choices of one model, checked. Immutable.
+ *
+ * @param architecture as in {@code config.json}
+ * @param hidden width of the residual stream
+ * @param intermediate width of the feed-forward layer
+ * @param heads query heads; a multiple of {@code kvHeads}
+ * @param maxPositions {@code max_position_embeddings}
+ * @param windows per layer, how many last positions it sees; 0: all
+ * @param textOfLargerModel whether the checkpoint holds more than the text model (a vision tower)
+ */
+public record ModelSpec(
+    String architecture,
+    int vocabSize,
+    int hidden,
+    int intermediate,
+    int layers,
+    int heads,
+    int kvHeads,
+    int headDim,
+    float normEpsilon,
+    int maxPositions,
+    RopeSpec rope,
+    int[] windows,
+    Biases biases,
+    boolean queryKeyNorm,
+    boolean tiedEmbeddings,
+    boolean textOfLargerModel) {
+
+  /** Which projections have a bias. */
+  public record Biases(boolean queryKeyValue, boolean output, boolean feedForward) {}
+
+  /** Positions that the model may see, RoPE scaling counted, as vLLM derives it. */
+  public int lengthMax() {
+    int base = rope.lengthBase() == 0 ? maxPositions : rope.lengthBase();
+    return (int) Math.min(Integer.MAX_VALUE / 2, (long) (base * rope.lengthFactor()));
+  }
+
+  /** Factor on the attention scores. */
+  public float attentionScale() {
+    return (float) (1 / Math.sqrt(headDim));
+  }
+}

@@ -1,0 +1,93 @@
+package io.verdier.engine.run;
+
+import io.verdier.engine.model.KvPlan;
+import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.sample.TokenHistory;
+import io.verdier.engine.schedule.StepPlan;
+import java.util.Arrays;
+import java.util.function.IntUnaryOperator;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What the runner remembers of a sequence between plans. Owned by the executor thread. As a
+ * function it gives the token at a position.
+ */
+final class RunningSequence implements IntUnaryOperator {
+  private final TokenHistory history;
+  private final SamplingParams params;
+  private final @Nullable String fault;
+  private int[] blocks = new int[8];
+  private int blockCount;
+
+  RunningSequence(StepPlan.Start start, int vocabSize) {
+    history = new TokenHistory(start.tokens(), start.promptTokens());
+    params = start.sampling();
+    fault = fault(start, vocabSize);
+  }
+
+  /** Native code will index with these, so they are looked at once, here. */
+  private static @Nullable String fault(StepPlan.Start start, int vocabSize) {
+    for (int token : start.tokens()) {
+      if (token < 0 || token >= vocabSize) {
+        return "Token id " + token + " is outside the vocabulary of " + vocabSize + " tokens.";
+      }
+    }
+    if (!start.adapter().isEmpty()) {
+      return "The adapter " + start.adapter() + " is not loaded.";
+    }
+    return null;
+  }
+
+  TokenHistory history() {
+    return history;
+  }
+
+  SamplingParams params() {
+    return params;
+  }
+
+  /** Block ids in order of position; may be longer than used. */
+  int[] blocks() {
+    return blocks;
+  }
+
+  /** Takes over newly assigned blocks. */
+  void appendBlocks(int[] ids, KvPlan plan) {
+    for (int id : ids) {
+      if (id < 0 || id >= plan.blocks()) {
+        throw new IllegalStateException("block " + id + " of " + plan.blocks());
+      }
+    }
+    if (blockCount + ids.length > blocks.length) {
+      blocks = Arrays.copyOf(blocks, Math.max(blockCount + ids.length, blocks.length * 2));
+    }
+    System.arraycopy(ids, 0, blocks, blockCount, ids.length);
+    blockCount += ids.length;
+  }
+
+  /** Whether the row at a position scores the prompt token behind it. */
+  boolean isScored(int position) {
+    return params.promptLogprobs() >= 0 && position + 1 < history.promptTokens();
+  }
+
+  /** Why a slice cannot run; null if it can. */
+  @Nullable String problem(StepPlan.Slice slice, KvPlan plan) {
+    if (fault != null) {
+      return fault;
+    }
+    int end = slice.computed() + slice.count();
+    if (slice.count() < 1 || end > history.size() || (slice.samples() && end != history.size())) {
+      throw new IllegalStateException(
+          "slice " + slice + " of a sequence with " + history.size() + " tokens");
+    }
+    if (end > (long) blockCount * plan.blockTokens()) {
+      throw new IllegalStateException("slice " + slice + " with " + blockCount + " blocks");
+    }
+    return null;
+  }
+
+  @Override
+  public int applyAsInt(int position) {
+    return history.get(position);
+  }
+}

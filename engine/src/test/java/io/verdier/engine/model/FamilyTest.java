@@ -1,0 +1,214 @@
+package io.verdier.engine.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.backend.cpu.CpuBackend;
+import io.verdier.engine.run.TestConfig;
+import io.verdier.engine.weights.DType;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.OptionalInt;
+import java.util.Random;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/**
+ * Every family and variant on a tiny random checkpoint, against an oracle in float64. Logits are of
+ * order 1; float32 sums of some dozen terms over three layers differ from float64 by some 1e-6, and
+ * a wrong head, frequency, mask or bias by more than 1e-2.
+ */
+class FamilyTest {
+  private static final long SEED = Long.getLong("seed", 7);
+  private static final double TOLERANCE = 1e-4;
+  private static final int TOKENS = 45;
+  private static final String FULL = "0 0 0";
+  @TempDir Path directory;
+
+  /** A variant: what config.json says, and what that must mean. */
+  enum Variant {
+    LLAMA_GROUPED("{}", 4, FULL),
+    LLAMA_TIED("{'tie_word_embeddings': true}", 4, FULL),
+    LLAMA_MULTI_HEAD("{'num_key_value_heads': 6}", 4, FULL),
+    LLAMA_MULTI_QUERY("{'num_key_value_heads': 1}", 4, FULL),
+    LLAMA_HEAD_DIM("{'head_dim': 10}", 10, FULL),
+    LLAMA_WIDE_HEADS("{'head_dim': 48, 'num_attention_heads': 4}", 48, FULL),
+    LLAMA_ATTENTION_BIAS("{'attention_bias': true}", 4, FULL),
+    LLAMA_MLP_BIAS("{'mlp_bias': true}", 4, FULL),
+    ROPE_LINEAR("{'rope_scaling': {'type': 'linear', 'factor': 3.0}}", 4, FULL),
+    ROPE_DYNAMIC("{'head_dim': 8, 'rope_scaling': {'type': 'dynamic', 'factor': 2.5}}", 8, FULL),
+    ROPE_LLAMA3(
+        "{'head_dim': 16, 'rope_scaling': {'rope_type': 'llama3', 'factor': 8.0,"
+            + " 'low_freq_factor': 1.0, 'high_freq_factor': 4.0,"
+            + " 'original_max_position_embeddings': 64}}",
+        16,
+        FULL),
+    ROPE_YARN(
+        "{'head_dim': 16, 'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0,"
+            + " 'original_max_position_embeddings': 64}}",
+        16,
+        FULL),
+    ROPE_YARN_TUNED(
+        "{'head_dim': 16, 'rope_scaling': {'type': 'yarn', 'factor': 4.0, 'beta_fast': 8,"
+            + " 'beta_slow': 0.5, 'attention_factor': 1.2,"
+            + " 'original_max_position_embeddings': 64}}",
+        16,
+        FULL),
+    ROPE_PARAMETERS(
+        "{'head_dim': 16, 'rope_theta': null, 'rope_parameters': {'rope_type': 'yarn',"
+            + " 'factor': 2.0, 'rope_theta': 500.0, 'original_max_position_embeddings': 64}}",
+        16,
+        FULL),
+    ROPE_PARAMETERS_DEFAULT(
+        "{'rope_parameters': {'rope_type': 'default', 'rope_theta': 77.0}}", 4, FULL),
+    MISTRAL_WINDOW("{'architectures': ['MistralForCausalLM'], 'sliding_window': 5}", 4, "5 5 5"),
+    MISTRAL_WIDE_WINDOW(
+        "{'architectures': ['MistralForCausalLM'], 'sliding_window': 20}", 4, "20 20 20"),
+    MISTRAL_NULL_WINDOW(
+        "{'architectures': ['MistralForCausalLM'], 'sliding_window': null}", 4, FULL),
+    MISTRAL_DEFAULTS(
+        "{'architectures': ['MistralForCausalLM'], 'num_key_value_heads': null,"
+            + " 'num_attention_heads': 8}",
+        3 * 2,
+        "4096 4096 4096"),
+    QWEN2("{'architectures': ['Qwen2ForCausalLM'], 'sliding_window': 3}", 4, FULL),
+    QWEN2_UPPER_WINDOW(
+        "{'architectures': ['Qwen2ForCausalLM'], 'sliding_window': 6,"
+            + " 'use_sliding_window': true, 'max_window_layers': 2}",
+        4,
+        "0 0 6"),
+    QWEN3("{'architectures': ['Qwen3ForCausalLM'], 'head_dim': 8}", 8, FULL),
+    QWEN3_BIAS(
+        "{'architectures': ['Qwen3ForCausalLM'], 'head_dim': 8, 'attention_bias': true}", 8, FULL),
+    QWEN3_LAYER_TYPES(
+        "{'architectures': ['Qwen3ForCausalLM'], 'head_dim': 8, 'sliding_window': 4,"
+            + " 'use_sliding_window': true, 'layer_types': ['sliding_attention',"
+            + " 'full_attention', 'sliding_attention']}",
+        8,
+        "4 0 4");
+
+    final String overrides;
+    final int headDim;
+    final String windows;
+
+    Variant(String overrides, int headDim, String windows) {
+      this.overrides = overrides.replace('\'', '"');
+      this.headDim = headDim;
+      this.windows = windows;
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void forward_variant_matchesOracle(Variant variant) throws IOException {
+    TinyCheckpoint checkpoint = checkpoint(variant.overrides, variant.headDim, "model.", DType.F32);
+    checkpoint.write(directory, checkpoint.config);
+    requireEqual(checkpoint, variant.headDim, variant.windows);
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"F32", "F16", "BF16"})
+  void forward_everyTypeInShards_matchesOracle(DType type) throws IOException {
+    TinyCheckpoint checkpoint =
+        new TinyCheckpoint(withArchitecture("{\"attention_bias\":true}"), "model.", type, 3, SEED);
+    checkpoint.tensors(4, true, true, false, false);
+    checkpoint.write(directory, checkpoint.config);
+    requireEqual(checkpoint, 4, FULL);
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"MISTRAL_WINDOW", "QWEN3", "LLAMA_TIED"})
+  void forward_textOfLargerModel_matchesOracle(Variant variant) throws IOException {
+    for (String prefix : new String[] {"language_model.model.", "model.language_model."}) {
+      TinyCheckpoint checkpoint =
+          checkpoint(variant.overrides, variant.headDim, prefix, DType.BF16);
+      var outer = new ObjectMapper().createObjectNode();
+      outer.putArray("architectures").add("SomeVisionModel");
+      JsonNode inner = checkpoint.config.deepCopy();
+      outer.set("text_config", inner);
+      checkpoint.write(directory, outer);
+      requireEqual(checkpoint, variant.headDim, variant.windows);
+    }
+  }
+
+  private static String withArchitecture(String overrides) {
+    return overrides.contains("architectures")
+        ? overrides
+        : "{\"architectures\":[\"LlamaForCausalLM\"]"
+            + (overrides.equals("{}") ? "}" : "," + overrides.substring(1));
+  }
+
+  private static TinyCheckpoint checkpoint(String overrides, int headDim, String prefix, DType type)
+      throws IOException {
+    TinyCheckpoint checkpoint =
+        new TinyCheckpoint(withArchitecture(overrides), prefix, type, 1, SEED);
+    JsonNode config = checkpoint.config;
+    boolean absent = config.get("num_key_value_heads").isNull();
+    if (absent) {
+      checkpoint.config.put("num_key_value_heads", 8); // the family's default
+    }
+    if (headDim == 6) {
+      checkpoint.config.put("hidden_size", 48);
+    }
+    String architecture = config.get("architectures").get(0).asText();
+    boolean bias = config.path("attention_bias").asBoolean();
+    checkpoint.tensors(
+        headDim,
+        bias || architecture.startsWith("Qwen2"),
+        bias,
+        config.path("mlp_bias").asBoolean(),
+        architecture.startsWith("Qwen3"));
+    if (absent) {
+      checkpoint.config.remove("num_key_value_heads");
+    }
+    return checkpoint;
+  }
+
+  private void requireEqual(TinyCheckpoint checkpoint, int headDim, String windows) {
+    int[] tokens = new Random(SEED).ints(TOKENS, 0, TinyCheckpoint.VOCAB).toArray();
+    double[][] expected =
+        new NaiveDecoder(
+                checkpoint.config,
+                checkpoint.weights,
+                headDim,
+                Arrays.stream(windows.split(" ")).mapToInt(Integer::parseInt).toArray())
+            .logits(tokens);
+    float[][] actual = logits(tokens, TOKENS, CpuBackend.KernelForm.VECTOR);
+    for (int t = 0; t < TOKENS; t++) {
+      for (int i = 0; i < TinyCheckpoint.VOCAB; i++) {
+        assertThat((double) actual[t][i])
+            .as("position %d token %d, seed %d", t, i, SEED)
+            .isCloseTo(expected[t][i], within(TOLERANCE));
+      }
+    }
+    float[][] chunked = logits(tokens, 7, CpuBackend.KernelForm.SCALAR);
+    assertThat(chunked).as("chunks of 7, scalar").isEqualTo(actual);
+  }
+
+  private float[][] logits(int[] tokens, int chunk, CpuBackend.KernelForm form) {
+    try (LoadedModel model =
+        ModelLoader.load(
+            directory,
+            TestConfig.of(64, 1, OptionalInt.of(64), OptionalInt.of(4)),
+            new CpuBackend(OptionalInt.of(2), form),
+            (done, total) -> {})) {
+      float[][] logits = new float[tokens.length][TinyCheckpoint.VOCAB];
+      AttentionBatch batch = new AttentionBatch(64, 1);
+      for (int from = 0; from < tokens.length; from += chunk) {
+        int count = Math.min(chunk, tokens.length - from);
+        batch.clear();
+        batch.add(i -> tokens[i], from, count, new int[] {2, 0, 3, 1});
+        model.transformer().forward(batch, model.cache());
+        for (int i = 0; i < count; i++) {
+          model.transformer().logits(new int[] {i}, 0, 1, logits[from + i]);
+        }
+      }
+      return logits;
+    }
+  }
+}

@@ -1,0 +1,64 @@
+package io.verdier.engine.run;
+
+import io.verdier.conf.ConfigLoader;
+import io.verdier.conf.LoadResult;
+import io.verdier.conf.ServerConfig;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+
+/** Configurations for tests; only what the engine reads differs. */
+public final class TestConfig {
+  private TestConfig() {}
+
+  /** The given sizes, everything else as the command line's defaults. */
+  public static ServerConfig of(
+      int batchedTokensMax, int sequencesMax, OptionalInt maxModelLen, OptionalInt blocks) {
+    ServerConfig.Cache defaults = defaults().cache();
+    return of(
+        batchedTokensMax,
+        sequencesMax,
+        maxModelLen,
+        new ServerConfig.Cache(
+            defaults.blockTokens(),
+            defaults.prefixCaching(),
+            defaults.kvBytes(),
+            blocks,
+            defaults.directory()));
+  }
+
+  public static ServerConfig of(
+      int batchedTokensMax, int sequencesMax, OptionalInt maxModelLen, ServerConfig.Cache cache) {
+    ServerConfig defaults = defaults();
+    ServerConfig.Model model = defaults.model();
+    return new ServerConfig(
+        new ServerConfig.Model(
+            model.source(),
+            model.idAlias(),
+            model.servedNames(),
+            model.tokenizer(),
+            model.hfToken(),
+            model.dtype(),
+            maxModelLen,
+            model.chatTemplate(),
+            model.generationConfig(),
+            model.generationOverrides(),
+            model.seed(),
+            model.logprobsMax()),
+        cache,
+        new ServerConfig.Scheduling(batchedTokensMax, sequencesMax, 0, ServerConfig.Policy.FCFS),
+        defaults.backend(),
+        defaults.http(),
+        defaults.vertex(),
+        defaults.limits(),
+        defaults.logging());
+  }
+
+  private static ServerConfig defaults() {
+    return switch (ConfigLoader.load(List.of(), Map.of())) {
+      case LoadResult.Loaded loaded -> loaded.config();
+      case LoadResult.Invalid invalid -> throw new IllegalStateException(invalid.text());
+      case LoadResult.HelpAsked help -> throw new IllegalStateException(help.text());
+    };
+  }
+}
