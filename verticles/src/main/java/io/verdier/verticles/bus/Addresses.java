@@ -1,0 +1,39 @@
+package io.verdier.verticles.bus;
+
+/** Who can be spoken to. An address says who, never where. Immutable. */
+public final class Addresses {
+  /** {@link ServerState}, published; every HTTP instance listens. */
+  public static final String STATE = "verdier.state";
+
+  /** {@link Tokenized} and {@link Cancel}. */
+  public static final String SCHEDULER = "verdier.scheduler";
+
+  /** {@link StepDone}. */
+  public static final String STEP_DONE = "verdier.scheduler.done";
+
+  /** {@link ExecuteStep}. */
+  public static final String EXECUTOR = "verdier.executor";
+
+  /** {@link ResolveModel}. */
+  public static final String CACHE = "verdier.cache";
+
+  private Addresses() {}
+
+  /** {@link Deltas} for one HTTP instance. */
+  public static String http(int instance) {
+    return "verdier.http." + instance;
+  }
+
+  /**
+   * {@link Submit}, {@link TokenizeQuery}, {@link DetokenizeQuery} and {@link Cancel} for one
+   * tokenizer: a sequence's {@code Cancel} must find the one that has its {@code Submit}.
+   */
+  public static String tokenizer(int instance) {
+    return "verdier.tokenizer." + instance;
+  }
+
+  /** {@link Emissions} for one detokenizer shard. */
+  public static String detokenizer(int shard) {
+    return "verdier.detokenizer." + shard;
+  }
+}

@@ -1,0 +1,31 @@
+package io.verdier.verticles.bus;
+
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What HTTP must know of the model being served. Immutable.
+ *
+ * @param names served names, the first is the one answers show; never empty
+ * @param aliases further names that requests may use ({@code MODEL_ID}, the model's path)
+ * @param root where the model came from, as {@code /v1/models} shows it
+ * @param vocabularySize number of token ids
+ * @param maxModelLen most tokens of prompt and continuation together
+ * @param createdSeconds start of serving, Unix time
+ * @param generationDefaults defaults of {@code temperature}, {@code top_p}, … from the model, by
+ *     API field name; {@code max_new_tokens} bounds every request
+ */
+public record ModelCard(
+    List<String> names,
+    List<String> aliases,
+    String root,
+    int vocabularySize,
+    int maxModelLen,
+    long createdSeconds,
+    Map<String, Double> generationDefaults) {
+  public ModelCard {
+    names = List.copyOf(names);
+    aliases = List.copyOf(aliases);
+    generationDefaults = Map.copyOf(generationDefaults);
+  }
+}

@@ -1,0 +1,19 @@
+package io.verdier.verticles.bus;
+
+/** Where the server stands in its life. A closed choice; published at each change. Immutable. */
+public sealed interface ServerState {
+  /** The port is open, the model is not there yet. Requests get 503. */
+  record Loading() implements ServerState {}
+
+  /** Requests are served. */
+  record Ready(ModelCard card) implements ServerState {}
+
+  /** SIGTERM came: health is 503, new work is refused, running streams go on until the deadline. */
+  record Draining() implements ServerState {}
+
+  /** The deadline passed: what still runs gets an error event and ends now. */
+  record Stopping() implements ServerState {}
+
+  /** The engine is gone for good; the process ends with a non-zero status. */
+  record Failed(String reason) implements ServerState {}
+}

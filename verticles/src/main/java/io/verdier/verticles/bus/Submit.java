@@ -1,0 +1,30 @@
+package io.verdier.verticles.bus;
+
+import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.text.TextParams;
+import java.util.List;
+
+/**
+ * HTTP asks for {@code keys.length} continuations of one prompt. Answered by {@link Deltas} for
+ * every key, each ending in exactly one {@link Delta.End}. Immutable.
+ *
+ * @param keys one per choice; choice i uses seed + i
+ * @param sampling {@code maxTokens} is {@link #MAX_TOKENS_OPEN} when the client gave none; {@code
+ *     badWords} is empty, the tokenizer fills it from {@code badWords}
+ * @param badWords texts that must not be produced
+ * @param truncatePromptTokens keep only the last so many prompt tokens, -1: refuse what is too long
+ * @param text how tokens become text
+ */
+public record Submit(
+    long[] keys,
+    Prompt prompt,
+    SamplingParams sampling,
+    List<String> badWords,
+    int truncatePromptTokens,
+    TextParams text,
+    int priority,
+    String cacheSalt) {
+
+  /** As {@code maxTokens}: as many as the model's length allows. */
+  public static final int MAX_TOKENS_OPEN = Integer.MAX_VALUE;
+}
