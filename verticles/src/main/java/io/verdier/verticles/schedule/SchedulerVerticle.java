@@ -1,0 +1,160 @@
+package io.verdier.verticles.schedule;
+
+import io.verdier.engine.schedule.EngineRequest;
+import io.verdier.engine.schedule.Scheduler;
+import io.verdier.engine.schedule.StepInput;
+import io.verdier.engine.schedule.StepInput.Cancellation;
+import io.verdier.engine.schedule.StepOutcome;
+import io.verdier.engine.schedule.StepOutput;
+import io.verdier.engine.schedule.StepOutput.Emission;
+import io.verdier.engine.schedule.StepPlan;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.Cancel;
+import io.verdier.verticles.bus.Emissions;
+import io.verdier.verticles.bus.ExecuteStep;
+import io.verdier.verticles.bus.SequenceKey;
+import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.bus.StepDone;
+import io.verdier.verticles.bus.Tokenized;
+import io.verdier.verticles.observe.ServingMetrics;
+import io.vertx.core.Future;
+import io.vertx.core.VerticleBase;
+import io.vertx.core.eventbus.Message;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Collects what happens between steps and asks the {@link Scheduler} for the next one. Owned by the
+ * scheduler thread.
+ *
+ * <p>While a step runs, arrivals and cancellations pile up; its {@link StepDone} takes them all
+ * into the next plan. When nothing runs, the first arrival starts a step at the end of the thread's
+ * current queue, so that a burst becomes one batch. The next plan leaves before the news of the
+ * last one: the device comes first.
+ */
+public final class SchedulerVerticle extends VerticleBase {
+  private static final Logger LOG = LoggerFactory.getLogger(SchedulerVerticle.class);
+
+  private final Scheduler scheduler;
+  private final int shards;
+  private final ServingMetrics metrics;
+  private final SequenceTimes times;
+
+  private List<EngineRequest> arrivals = new ArrayList<>();
+  private List<Cancellation> cancellations = new ArrayList<>();
+  private boolean stepRunning;
+  private boolean stepQueued;
+  private boolean failed;
+
+  private Bus bus;
+
+  /**
+   * @param shards number of detokenizers
+   */
+  @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
+  public SchedulerVerticle(Scheduler scheduler, int shards, ServingMetrics metrics) {
+    this.scheduler = scheduler;
+    this.shards = shards;
+    this.metrics = metrics;
+    this.times = new SequenceTimes(metrics);
+  }
+
+  @Override
+  public Future<?> start() {
+    bus = new Bus(vertx);
+    return Future.join(
+        bus.consumeAny(Addresses.SCHEDULER, message -> guarded(() -> onMessage(message))),
+        bus.consume(Addresses.STEP_DONE, StepDone.class, done -> guarded(() -> onStepDone(done))));
+  }
+
+  /**
+   * Does one piece of the work. Where it throws, whatever the reason, the books may be wrong from
+   * here on: going on could mix up sequences, and Vert.x would drop the message and leave its
+   * requests without an answer. So all say so and the process is restarted.
+   */
+  private void guarded(Runnable work) {
+    if (failed) {
+      return;
+    }
+    try {
+      work.run();
+    } catch (Throwable bug) {
+      failed = true;
+      bus.publish(Addresses.STATE, new ServerState.Failed("The scheduler failed."));
+      LOG.error("The scheduler failed; the engine stops", bug);
+    }
+  }
+
+  private void onMessage(Message<Object> message) {
+    switch (message.body()) {
+      case Tokenized tokenized -> {
+        arrivals.addAll(tokenized.requests());
+        times.onArrivals(tokenized.requests(), System.nanoTime());
+      }
+      case Cancel cancel -> {
+        for (long key : cancel.keys()) {
+          cancellations.add(new Cancellation(key, cancel.reason(), cancel.silent()));
+        }
+      }
+      default -> throw new IllegalStateException("unexpected " + message.body().getClass());
+    }
+    if (!stepRunning && !stepQueued) {
+      stepQueued = true;
+      context.runOnContext(ignored -> guarded(this::onIdleStep));
+    }
+  }
+
+  private void onIdleStep() {
+    stepQueued = false;
+    if (!stepRunning) {
+      step(null);
+    }
+  }
+
+  private void onStepDone(StepDone done) {
+    stepRunning = false;
+    step(done.outcome());
+  }
+
+  private void step(@Nullable StepOutcome outcome) {
+    StepInput input = new StepInput(arrivals, cancellations, outcome);
+    arrivals = new ArrayList<>();
+    cancellations = new ArrayList<>();
+    long nowNanos = System.nanoTime();
+    StepOutput output = scheduler.step(input);
+    StepPlan plan = output.plan();
+    if (!plan.isEmpty() || plan.forgotten().length > 0) {
+      stepRunning = true;
+      bus.send(Addresses.EXECUTOR, new ExecuteStep(plan));
+    }
+    emit(plan.step(), output.emissions());
+    metrics.onStep(output.stats());
+    times.onStep(input.cancellations(), output, nowNanos);
+  }
+
+  private void emit(long step, List<Emission> emissions) {
+    if (emissions.isEmpty()) {
+      return;
+    }
+    if (shards == 1) {
+      bus.send(Addresses.detokenizer(0), new Emissions(step, emissions));
+      return;
+    }
+    List<List<Emission>> byShard = new ArrayList<>(shards);
+    for (int shard = 0; shard < shards; shard++) {
+      byShard.add(new ArrayList<>());
+    }
+    for (Emission emission : emissions) {
+      byShard.get(SequenceKey.shard(emission.key(), shards)).add(emission);
+    }
+    for (int shard = 0; shard < shards; shard++) {
+      if (!byShard.get(shard).isEmpty()) {
+        bus.send(Addresses.detokenizer(shard), new Emissions(step, byShard.get(shard)));
+      }
+    }
+  }
+}

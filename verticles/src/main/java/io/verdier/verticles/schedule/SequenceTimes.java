@@ -1,0 +1,125 @@
+package io.verdier.verticles.schedule;
+
+import io.verdier.engine.schedule.EngineRequest;
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.engine.schedule.StepInput.Cancellation;
+import io.verdier.engine.schedule.StepOutput;
+import io.verdier.engine.schedule.StepOutput.Emission;
+import io.verdier.engine.schedule.StepPlan;
+import io.verdier.verticles.observe.ServingMetrics;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * When the live sequences arrived, started and said their first token, for the metrics. Owned by
+ * the scheduler thread.
+ *
+ * <p>A sequence costs a look-up when it arrives, starts, speaks first and ends, and none per token.
+ * It is forgotten with its last emission or, where nobody waits for one, with its cancellation: the
+ * scheduler ends no sequence in another way.
+ */
+final class SequenceTimes {
+  private static final long NEVER = Long.MIN_VALUE;
+
+  private final ServingMetrics metrics;
+  private final Map<Long, Times> live = new HashMap<>();
+
+  /** Sequences that told scores of their prompt and have not said a token yet. */
+  private int silent;
+
+  SequenceTimes(ServingMetrics metrics) {
+    this.metrics = metrics;
+  }
+
+  /** One sequence's times, in nanoseconds. Owned by the scheduler thread. */
+  private static final class Times {
+    final long arrival;
+    long started = NEVER;
+    long spoke = NEVER;
+    boolean silent;
+
+    Times(long arrival) {
+      this.arrival = arrival;
+    }
+  }
+
+  /** Sequences that have not ended. */
+  int size() {
+    return live.size();
+  }
+
+  /** New requests came; the scheduler hears of them with its next step. */
+  void onArrivals(List<EngineRequest> requests, long nowNanos) {
+    for (EngineRequest request : requests) {
+      live.putIfAbsent(request.key(), new Times(nowNanos));
+    }
+  }
+
+  /**
+   * The scheduler made a step.
+   *
+   * @param cancellations what it took in
+   */
+  void onStep(List<Cancellation> cancellations, StepOutput output, long nowNanos) {
+    for (Emission emission : output.emissions()) {
+      if (emission.opened() != null || emission.finish() != null || silent > 0) {
+        onEmission(emission, nowNanos);
+      }
+    }
+    for (Cancellation cancellation : cancellations) {
+      if (cancellation.silent()) {
+        end(cancellation.key(), cancellation.reason(), nowNanos);
+      }
+    }
+    for (StepPlan.Start start : output.plan().started()) {
+      Times times = live.get(start.key());
+      if (times != null && times.started == NEVER) { // else it starts again after a preemption
+        times.started = nowNanos;
+      }
+    }
+  }
+
+  private void onEmission(Emission emission, long nowNanos) {
+    Times times = live.get(emission.key());
+    if (times == null) {
+      return;
+    }
+    if (times.spoke == NEVER && emission.tokens().length > 0) {
+      times.spoke = nowNanos;
+      hear(times);
+    } else if (emission.opened() != null) {
+      times.silent = true;
+      silent++;
+    }
+    if (emission.finish() != null) {
+      end(emission.key(), emission.finish().reason(), nowNanos);
+    }
+  }
+
+  private void hear(Times times) {
+    silent -= times.silent ? 1 : 0;
+    times.silent = false;
+  }
+
+  private void end(long key, FinishReason reason, long nowNanos) {
+    Times times = live.remove(key);
+    if (times == null) {
+      return;
+    }
+    hear(times);
+    boolean complete = reason == FinishReason.STOP || reason == FinishReason.LENGTH;
+    if (complete && times.started != NEVER) {
+      // Where only the prompt was scored, all was prefill.
+      long spoke = times.spoke == NEVER ? nowNanos : times.spoke;
+      metrics.onSequenceTimes(
+          seconds(times.started - times.arrival),
+          seconds(spoke - times.started),
+          seconds(nowNanos - spoke));
+    }
+  }
+
+  private static double seconds(long nanos) {
+    return nanos / 1e9;
+  }
+}

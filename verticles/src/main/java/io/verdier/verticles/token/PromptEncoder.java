@@ -1,0 +1,170 @@
+package io.verdier.verticles.token;
+
+import io.verdier.engine.RejectedException;
+import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.schedule.EngineRequest;
+import io.verdier.engine.text.Tokenizer;
+import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.Submit;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Prompts to token ids, and submissions to engine requests. Immutable and thread-safe.
+ *
+ * @param maxModelLen most tokens of prompt and continuation together
+ * @param newTokensMax most tokens of any continuation, {@link Integer#MAX_VALUE} where the model
+ *     sets no bound
+ */
+public record PromptEncoder(
+    Tokenizer tokenizer, ChatRenderer renderer, int maxModelLen, int newTokensMax) {
+
+  /**
+   * Most scores of one prompt's tokens: the token's own and the most probable ones at each
+   * position. A score is some 200 bytes as text, bytes and JSON, so a prompt pins 200 MB at most;
+   * the 21 scores of {@code prompt_logprobs=20} fit 47,000 tokens.
+   */
+  static final long PROMPT_SCORES_MAX = 1_000_000;
+
+  /**
+   * The prompt's token ids, however many.
+   *
+   * @throws RejectedException where the prompt cannot be encoded
+   */
+  public int[] encode(Prompt prompt) {
+    return switch (prompt) {
+      case Prompt.Tokens tokens -> known(tokens.ids());
+      case Prompt.Text text -> tokenizer.encode(bounded(text.text()), text.addSpecialTokens());
+      case Prompt.Chat chat -> {
+        String text = renderer.render(chat);
+        yield tokenizer.encode(bounded(text), chat.addSpecialTokens());
+      }
+    };
+  }
+
+  /**
+   * Refuses what cannot fit before it is encoded: a token spells at most so many bytes, so a text
+   * of more characters than that, times the model's length, has too many tokens; and encoding
+   * megabytes takes seconds.
+   */
+  private String bounded(String text) {
+    long charsMax = (long) tokenizer.tokenBytesMax() * maxModelLen;
+    if (text.length() > charsMax) {
+      throw RejectedException.invalid(
+          "prompt",
+          "prompt has %d characters; this model accepts %d tokens, which is at most %d characters. Shorten the prompt or start with a larger --max-model-len."
+              .formatted(text.length(), maxModelLen, charsMax));
+    }
+    return text;
+  }
+
+  private int[] known(int[] ids) {
+    for (int id : ids) {
+      if (!tokenizer.contains(id)) {
+        throw RejectedException.invalid(
+            "prompt", "prompt holds the token id %d, which the vocabulary lacks.".formatted(id));
+      }
+    }
+    return ids;
+  }
+
+  /**
+   * One request per key, all with the same prompt. The scores of the prompt are the same for every
+   * choice, so only the first one reports them.
+   *
+   * @throws RejectedException where prompt and {@code max_tokens} do not fit the model, or where
+   *     the prompt would have too many scores
+   */
+  public List<EngineRequest> requests(Submit submit) {
+    int[] prompt = truncated(encode(submit.prompt()), submit);
+    SamplingParams asked = submit.sampling();
+    int maxTokens = maxTokens(prompt.length, asked.maxTokens());
+    boundScores(prompt.length, asked.promptLogprobs());
+    SamplingParams resolved =
+        asked.withMaxTokens(maxTokens).withBadWords(badWords(submit.badWords()));
+    SamplingParams unscored = resolved.withoutPromptLogprobs();
+    List<EngineRequest> requests = new ArrayList<>(submit.keys().length);
+    for (int choice = 0; choice < submit.keys().length; choice++) {
+      requests.add(
+          new EngineRequest(
+              submit.keys()[choice],
+              prompt,
+              prompt.length,
+              (choice == 0 ? resolved : unscored).withSeed(asked.seed() + choice),
+              submit.text(),
+              submit.priority(),
+              submit.cacheSalt(),
+              ""));
+    }
+    return requests;
+  }
+
+  /** A prompt cut to the model's length leaves room for what was asked for, one token at least. */
+  private int[] truncated(int[] prompt, Submit submit) {
+    int asked = submit.sampling().maxTokens();
+    int room = asked == Submit.MAX_TOKENS_OPEN ? 1 : asked;
+    int keep = Math.min(submit.truncatePromptTokens(), Math.max(1, maxModelLen - room));
+    return keep >= 0 && prompt.length > keep
+        ? Arrays.copyOfRange(prompt, prompt.length - keep, prompt.length)
+        : prompt;
+  }
+
+  private int maxTokens(int promptTokens, int asked) {
+    if (promptTokens == 0) {
+      throw RejectedException.invalid("prompt", "prompt is empty; give at least one token.");
+    }
+    int room = maxModelLen - promptTokens;
+    boolean scoringOnly = asked == 0;
+    if (room < 0 || (room == 0 && !scoringOnly)) {
+      throw RejectedException.invalid(
+          "prompt",
+          "prompt has %d tokens; this model accepts %d, the answer included. Shorten the prompt or start with a larger --max-model-len."
+              .formatted(promptTokens, maxModelLen));
+    }
+    if (asked == Submit.MAX_TOKENS_OPEN) {
+      return Math.min(room, newTokensMax);
+    }
+    if (asked > room) {
+      throw RejectedException.invalid(
+          "max_tokens",
+          "This model's maximum context length is %d tokens, but %d were asked for: %d of the prompt and %d of max_tokens. Shorten the prompt or lower max_tokens to %d."
+              .formatted(maxModelLen, (long) promptTokens + asked, promptTokens, asked, room));
+    }
+    return Math.min(asked, newTokensMax);
+  }
+
+  private static void boundScores(int promptTokens, int promptLogprobs) {
+    long scores = promptTokens * (promptLogprobs + 1L);
+    if (scores > PROMPT_SCORES_MAX) {
+      throw RejectedException.invalid(
+          "prompt_logprobs",
+          "prompt_logprobs %d makes %d scores for a prompt of %d tokens; %d are possible. Shorten the prompt or lower prompt_logprobs to %d."
+              .formatted(
+                  promptLogprobs,
+                  scores,
+                  promptTokens,
+                  PROMPT_SCORES_MAX,
+                  PROMPT_SCORES_MAX / promptTokens - 1));
+    }
+  }
+
+  /**
+   * A word is bad at the start of a text and after a space: two spellings, unless they are the
+   * same.
+   */
+  private int[][] badWords(List<String> words) {
+    List<int[]> sequences = new ArrayList<>();
+    for (String word : words) {
+      int[] bare = tokenizer.encode(word.stripLeading(), false);
+      int[] spaced = tokenizer.encode(" " + word.stripLeading(), false);
+      if (bare.length > 0) {
+        sequences.add(bare);
+      }
+      if (spaced.length > 0 && !Arrays.equals(bare, spaced)) {
+        sequences.add(spaced);
+      }
+    }
+    return sequences.toArray(int[][]::new);
+  }
+}
