@@ -1,0 +1,294 @@
+package io.verdier.verticles.http;
+
+import io.verdier.engine.ErrorCode;
+import io.vertx.core.Handler;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.HttpConnection;
+import io.vertx.core.http.HttpServerRequest;
+import io.vertx.core.http.HttpServerResponse;
+import io.vertx.ext.web.RoutingContext;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Owned by the event loop of its connection: one request and its one answer.
+ *
+ * <p>Whatever happens (an answer, a client that leaves, the deadline, a drain that runs out),
+ * {@link #done} runs exactly once, when it is decided, and {@link #release} when the answer's last
+ * byte has left or never will: then the place in {@link Admission} and the connection are free.
+ * That is why nobody else ends a response.
+ */
+public final class Exchange {
+  private static final int DRAINED_BYTES_MAX = 1 << 20;
+  private static final int ID_CHARS_MAX = 128;
+
+  private final Ingress ingress;
+  private final RoutingContext routing;
+  private final HttpServerRequest request;
+  private final String requestId;
+  private final long startNanos = System.nanoTime();
+  private final ConnectionClock clock;
+
+  private Admission.@Nullable Permit permit;
+  private @Nullable Flight flight;
+  private long deadlineTimer = -1;
+  private boolean done;
+  private boolean released;
+
+  /**
+   * @param clock is told when the answer is handed over
+   */
+  Exchange(Ingress ingress, RoutingContext routing, String requestId, ConnectionClock clock) {
+    this.ingress = ingress;
+    this.routing = routing;
+    this.request = routing.request();
+    this.requestId = requestId;
+    this.clock = clock;
+    request.response().closeHandler(ignored -> onClientGone());
+    // A broken connection is told to both, before or instead of the close.
+    request.exceptionHandler(ignored -> onClientGone());
+    request.response().exceptionHandler(ignored -> onClientGone());
+  }
+
+  public Ingress ingress() {
+    return ingress;
+  }
+
+  /** The request; its path is raw, without the root path. */
+  public HttpServerRequest request() {
+    return request;
+  }
+
+  /** Identity of the request in answers: the client's {@code X-Request-Id}, or a random one. */
+  public String requestId() {
+    return requestId;
+  }
+
+  /** Whether an id may be repeated in headers, JSON and logs as it is. */
+  public static boolean isHarmlessId(String id) {
+    return !id.isEmpty()
+        && id.length() <= ID_CHARS_MAX
+        && id.chars()
+            .allMatch(
+                c ->
+                    (c >= 'a' && c <= 'z')
+                        || (c >= 'A' && c <= 'Z')
+                        || (c >= '0' && c <= '9')
+                        || "-_.:".indexOf(c) >= 0);
+  }
+
+  public long startNanos() {
+    return startNanos;
+  }
+
+  public boolean isDone() {
+    return done;
+  }
+
+  /** What the request holds in the gate; null where it needed none. */
+  Admission.@Nullable Permit permit() {
+    return permit;
+  }
+
+  /** As {@link #permit}, where work was submitted. */
+  Admission.Permit permitOfWork() {
+    return Objects.requireNonNull(permit, "work without a permit");
+  }
+
+  /** From here on the request counts, and ends in time. */
+  void admitted(Admission.Permit newPermit) {
+    permit = newPermit;
+    long millis = ingress.limits().requestTimeout().toMillis();
+    deadlineTimer = ingress.vertx().setTimer(Math.max(1, millis), ignored -> onDeadline());
+    ingress.live().add(this);
+  }
+
+  void attach(Flight newFlight) {
+    flight = newFlight;
+  }
+
+  private void onDeadline() {
+    deadlineTimer = -1;
+    fail(
+        ingress
+            .errors()
+            .of(
+                ErrorCode.TIMED_OUT,
+                "The request took longer than "
+                    + ingress.limits().requestTimeout().toSeconds()
+                    + " s. Ask for fewer tokens, or try again when the server is less busy.",
+                null));
+  }
+
+  /** Ends the request with an error, wherever it stands. */
+  public void fail(Problem problem) {
+    if (done) {
+      return;
+    }
+    if (flight != null) {
+      flight.fail(problem);
+    } else {
+      reply(problem);
+    }
+  }
+
+  /** Ends the request with the error that {@code cause} stands for. */
+  public void fail(Throwable cause) {
+    if (!done) {
+      fail(ingress.errors().of(cause));
+    }
+  }
+
+  /** Answers with an error. */
+  public void reply(Problem problem) {
+    if (done) {
+      return;
+    }
+    ingress.metrics().onRefused(problem.code().name());
+    HttpServerResponse response = request.response();
+    if (response.headWritten()) {
+      cut();
+      return;
+    }
+    if (problem.status() == 503 || problem.status() == 429) {
+      response.putHeader("Retry-After", "1");
+    }
+    if (problem.status() == 401) {
+      response.putHeader("WWW-Authenticate", "Bearer");
+    }
+    JsonWriter out = ingress.writer().clear();
+    problem.write(out);
+    reply(problem.status(), "application/json", out.toBuffer());
+  }
+
+  /** Answers 200 with what {@code out} holds. */
+  public void replyJson(JsonWriter out) {
+    reply(200, "application/json", out.toBuffer());
+  }
+
+  /** Answers. */
+  public void reply(int status, String contentType, Buffer body) {
+    if (done) {
+      return;
+    }
+    HttpServerResponse response = request.response();
+    response.setStatusCode(status);
+    if (body.length() > 0 || status == 200) {
+      response.putHeader("Content-Type", contentType);
+    }
+    closeAfterIfUnread();
+    done();
+    clock.onAnswered(request.connection());
+    boolean wholeRead = request.isEnded() || declaredLength() == 0;
+    response.end(body).onComplete(written -> onWritten(written.succeeded(), wholeRead));
+  }
+
+  /**
+   * Leaves the answer to a handler of the web library, which ends it or passes on to the next
+   * route. Only for what holds no place in {@link Admission}.
+   */
+  public void leaveTo(Handler<RoutingContext> handler) {
+    closeAfterIfUnread();
+    clock.onAnswered(request.connection());
+    boolean wholeRead = request.isEnded() || declaredLength() == 0;
+    request
+        .response()
+        .endHandler(
+            ignored -> {
+              done = true;
+              // Not written yet: the clock started above bounds the wait for a slow reader.
+              if (wholeRead && clock.isLeaving(request.connection())) {
+                request.connection().close();
+              }
+            });
+    handler.handle(routing);
+  }
+
+  /**
+   * An answer that comes before the whole body was read: what little is left is read and dropped by
+   * the connection, so that the client gets to see the answer; more than that is not waited for.
+   */
+  private void closeAfterIfUnread() {
+    if (request.isEnded()) {
+      return;
+    }
+    long declared = declaredLength();
+    if (declared < 0 || declared > DRAINED_BYTES_MAX) {
+      closeAfterwards();
+    }
+    request.handler(null);
+    request.resume();
+  }
+
+  private void onWritten(boolean written, boolean wholeRead) {
+    release();
+    HttpConnection connection = request.connection();
+    if (!written) {
+      ConnectionClock.cut(connection);
+      return;
+    }
+    clock.onWritten(connection);
+    if (wholeRead && clock.isLeaving(connection)) {
+      connection.close();
+    }
+  }
+
+  /** The answer is the last one of its connection. */
+  void closeAfterwards() {
+    request.response().putHeader("Connection", "close");
+    clock.leave(request.connection());
+  }
+
+  /** The declared length of the body; -1 where it is chunked. */
+  long declaredLength() {
+    String declared = request.getHeader("Content-Length");
+    if (declared == null) {
+      return request.getHeader("Transfer-Encoding") == null ? 0 : -1;
+    }
+    try {
+      return Long.parseLong(declared);
+    } catch (NumberFormatException tooLarge) {
+      return Long.MAX_VALUE;
+    }
+  }
+
+  /** Writes the last bytes of a stream whose head is written. */
+  void endStream(Buffer last) {
+    if (!done) {
+      done();
+      clock.onAnswered(request.connection());
+      request.response().end(last).onComplete(written -> onWritten(written.succeeded(), true));
+    }
+  }
+
+  /** Closes the connection without another word, nor those that were not written yet. */
+  void cut() {
+    onClientGone();
+    ConnectionClock.cut(request.connection());
+  }
+
+  private void onClientGone() {
+    if (!done) {
+      if (flight != null) {
+        flight.abandon();
+      }
+      done();
+    }
+    release();
+  }
+
+  private void release() {
+    if (permit != null && !released) {
+      released = true;
+      permit.close();
+      ingress.live().remove(this);
+    }
+  }
+
+  private void done() {
+    done = true;
+    if (deadlineTimer >= 0) {
+      ingress.vertx().cancelTimer(deadlineTimer);
+    }
+  }
+}

@@ -1,0 +1,204 @@
+package io.verdier.verticles.http;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.RejectedException;
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.observe.ServingMetrics;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Owned by the event loop of its connection: the sequences of one request, from {@code Submit} to
+ * the last end.
+ *
+ * <p>A flight ends in one of three ways: all sequences end, one fails (then all do, with its
+ * error), or the client leaves. The last two cancel what still runs, at once; {@link Sequences}
+ * says how, and keeps the places until the ends are back.
+ */
+public final class Flight {
+  private static final double NANOS = 1e9;
+
+  private final Exchange exchange;
+  private final Answer answer;
+  private final List<Sequence> sequences = new ArrayList<>();
+  private int running;
+
+  Flight(Exchange exchange, Answer answer) {
+    this.exchange = exchange;
+    this.answer = answer;
+  }
+
+  /**
+   * Sends the work on its way.
+   *
+   * @param works one per prompt; choices are numbered through
+   * @throws RejectedException if there is no place for so many sequences
+   */
+  public static void launch(Exchange exchange, List<Generation> works, Answer answer) {
+    int choices = works.stream().mapToInt(Generation::choices).sum();
+    admit(exchange, choices);
+    Flight flight = new Flight(exchange, answer);
+    exchange.attach(flight);
+    for (int work = 0; work < works.size(); work++) {
+      flight.submit(works.get(work), work);
+    }
+  }
+
+  private static void admit(Exchange exchange, int choices) {
+    Ingress ingress = exchange.ingress();
+    if (choices > ingress.admission().placesMax()) {
+      throw RejectedException.invalid(
+          "n",
+          "The request asks for "
+              + choices
+              + " sequences; the server holds at most "
+              + ingress.admission().placesMax()
+              + ".");
+    }
+    Admission.Permit permit = exchange.permit();
+    if (permit == null || !permit.extend(choices)) {
+      throw Dispatcher.overloaded(ingress);
+    }
+  }
+
+  private void submit(Generation work, int index) {
+    Ingress ingress = exchange.ingress();
+    long[] keys = new long[work.choices()];
+    for (int i = 0; i < keys.length; i++) {
+      keys[i] = ingress.sequences().nextKey();
+    }
+    int tokenizer = ingress.sequences().tokenizerOf(keys[0]);
+    for (long key : keys) {
+      Sequence sequence = new Sequence(key, this, sequences.size(), index, tokenizer);
+      sequences.add(sequence);
+      ingress.sequences().add(sequence);
+      running++;
+    }
+    int maxTokens = Math.min(work.sampling().maxTokens(), ingress.serving().card().maxModelLen());
+    ingress.metrics().onRequest(work.choices(), maxTokens);
+    ingress.bus().send(Addresses.tokenizer(tokenizer), work.submit(keys));
+  }
+
+  void onDelta(Sequence sequence, Delta delta, long now) {
+    sequence.heardOf = true;
+    Delta.Start start = delta.start();
+    if (start != null) {
+      sequence.started = true;
+      sequence.promptTokens = start.promptTokens().length;
+      exchange.ingress().metrics().onStarted(sequence.promptTokens);
+    }
+    Delta.End end = delta.end();
+    if (end != null && end.reason() == FinishReason.ERROR) {
+      ErrorMapper errors = exchange.ingress().errors();
+      land(sequence, FinishReason.ERROR, now);
+      release(sequence);
+      fail(
+          end.refusal() == null
+              ? errors.of(ErrorCode.INTERNAL, "The request failed inside the server.", null)
+              : errors.of(end.refusal()));
+      return;
+    }
+    count(sequence, delta, now);
+    answer.onDelta(sequence, sequence.choice, delta);
+    if (end != null && !sequence.ended) {
+      land(sequence, end.reason(), now);
+      release(sequence);
+      if (running == 0) {
+        exchange.ingress().metrics().onLongestChoice(longest());
+        answer.onEnd(usage());
+      }
+    }
+  }
+
+  private void count(Sequence sequence, Delta delta, long now) {
+    int tokens = delta.tokens().length;
+    if (tokens > 0) {
+      if (sequence.generatedTokens == 0) {
+        exchange.ingress().metrics().onFirstTokens(tokens, (now - exchange.startNanos()) / NANOS);
+      } else {
+        exchange.ingress().metrics().onTokens(tokens, (now - sequence.lastNanos) / NANOS);
+      }
+      sequence.lastNanos = now;
+      sequence.generatedTokens += tokens;
+    }
+    Delta.End end = delta.end();
+    if (end != null) {
+      sequence.generatedTokens = end.generatedTokens();
+      sequence.cachedTokens = end.cachedTokens();
+    }
+  }
+
+  /** The sequence ended, and its place is free. */
+  private void release(Sequence sequence) {
+    exchange.ingress().sequences().remove(sequence);
+    exchange.permitOfWork().releaseOne();
+  }
+
+  /** Nobody waits for the sequence any more. */
+  private void land(Sequence sequence, FinishReason reason, long now) {
+    sequence.ended = true;
+    running--;
+    ServingMetrics metrics = exchange.ingress().metrics();
+    if (sequence.started) {
+      double seconds = (now - exchange.startNanos()) / NANOS;
+      metrics.onFinished(reason, sequence.promptTokens, sequence.generatedTokens, seconds);
+    } else if (reason == FinishReason.ABORT) {
+      metrics.onAbortedBeforeStart();
+    } // else it was refused, and is counted as that
+  }
+
+  /** One sequence failed, or time is up: the request ends with this error. */
+  void fail(Problem problem) {
+    end(FinishReason.ERROR);
+    answer.onFailure(problem);
+  }
+
+  /** Handling the news threw: our bug, and only this request's loss. */
+  void onBug(Throwable bug) {
+    exchange.fail(bug);
+  }
+
+  /** Not even an error can be told. */
+  void cut() {
+    exchange.cut();
+  }
+
+  /** The client is gone. */
+  void abandon() {
+    end(FinishReason.ABORT);
+  }
+
+  private void end(FinishReason reason) {
+    long now = System.nanoTime();
+    List<Sequence> left = sequences.stream().filter(sequence -> !sequence.ended).toList();
+    if (left.isEmpty()) {
+      return;
+    }
+    for (Sequence sequence : left) {
+      land(sequence, reason, now);
+    }
+    exchange.ingress().sequences().abandon(left, exchange.permitOfWork());
+  }
+
+  private int longest() {
+    return sequences.stream().mapToInt(sequence -> sequence.generatedTokens).max().orElse(0);
+  }
+
+  private Usage usage() {
+    int prompt = 0;
+    int completion = 0;
+    int cached = 0;
+    int counted = -1;
+    for (Sequence sequence : sequences) {
+      completion += sequence.generatedTokens;
+      if (sequence.work != counted) {
+        counted = sequence.work;
+        prompt += sequence.promptTokens;
+        cached += sequence.cachedTokens;
+      }
+    }
+    return new Usage(prompt, completion, cached);
+  }
+}

@@ -1,0 +1,37 @@
+package io.verdier.verticles.http;
+
+import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.Submit;
+import java.util.List;
+
+/**
+ * One prompt and how to continue it, checked; a {@link Submit} without keys. Immutable.
+ *
+ * @param choices how many continuations
+ */
+public record Generation(
+    Prompt prompt,
+    int choices,
+    SamplingParams sampling,
+    List<String> badWords,
+    int truncatePromptTokens,
+    TextParams text,
+    int priority,
+    String cacheSalt) {
+  public Generation {
+    badWords = List.copyOf(badWords);
+  }
+
+  /** The same for another prompt, or with other sampling values. */
+  public Generation with(Prompt newPrompt, SamplingParams newSampling) {
+    return new Generation(
+        newPrompt, choices, newSampling, badWords, truncatePromptTokens, text, priority, cacheSalt);
+  }
+
+  Submit submit(long[] keys) {
+    return new Submit(
+        keys, prompt, sampling, badWords, truncatePromptTokens, text, priority, cacheSalt);
+  }
+}

@@ -1,0 +1,101 @@
+package io.verdier.verticles.http;
+
+import io.verdier.conf.ServerConfig;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.Deltas;
+import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.http.routes.Routes;
+import io.verdier.verticles.observe.ServingMetrics;
+import io.vertx.core.Future;
+import io.vertx.core.VerticleBase;
+import io.vertx.core.http.HttpServer;
+import io.vertx.core.http.HttpServerOptions;
+
+/**
+ * The ingress: accepts connections, passes work to the tokenizer and answers with what comes back.
+ * Owned by one event loop; deployed once per event loop, all instances on one port.
+ *
+ * <p>The port opens at once and answers 503 until the model is there: Vertex AI restarts a
+ * container whose port stays closed.
+ */
+public final class HttpVerticle extends VerticleBase {
+  private static final int LINE_BYTES_MAX = 8192;
+
+  private final Setup setup;
+  private final int instance;
+
+  private HttpServer server;
+  private Sequences sequences;
+  private ConnectionClock clock;
+
+  /**
+   * What all instances are given.
+   *
+   * @param version as {@code /version} tells it
+   * @param tokenizers how many there are
+   */
+  public record Setup(
+      ServerConfig config,
+      Admission admission,
+      ServingMetrics metrics,
+      String version,
+      int tokenizers) {}
+
+  /**
+   * @param instance number of this instance in its node, 0 to 255: part of its sequences' keys
+   */
+  @SuppressWarnings("NullAway.Init") // these come with the deployment
+  public HttpVerticle(Setup setup, int instance) {
+    this.setup = setup;
+    this.instance = instance;
+  }
+
+  @Override
+  public Future<?> start() {
+    Ingress ingress = new Ingress(setup, instance, vertx, context);
+    sequences = ingress.sequences();
+    Bus bus = ingress.bus();
+    Future<?> states = bus.consume(Addresses.STATE, ServerState.class, ingress::onState);
+    Future<?> deltas = bus.consume(Addresses.http(instance), Deltas.class, sequences::onDeltas);
+    // An announcement made before this instance listened.
+    ingress.onState(setup.admission().state());
+
+    clock = new ConnectionClock(vertx, ingress.limits());
+    Dispatcher dispatcher = new Dispatcher(ingress, clock, Routes.table(setup.config()));
+    server =
+        vertx
+            .createHttpServer(options())
+            .connectionHandler(clock::onConnected)
+            .invalidRequestHandler(dispatcher::onInvalid)
+            .requestHandler(dispatcher::onRequest);
+    return Future.join(states, deltas).compose(ignored -> server.listen());
+  }
+
+  /** Whoever waited for last bytes has done so before this. */
+  @Override
+  public Future<?> stop() {
+    sequences.close();
+    clock.cutAll();
+    return Future.succeededFuture();
+  }
+
+  private HttpServerOptions options() {
+    return new HttpServerOptions()
+        .setHost(setup.config().http().host())
+        .setPort(setup.config().http().port())
+        .setMaxInitialLineLength(LINE_BYTES_MAX)
+        .setMaxHeaderSize(setup.config().limits().headerBytesMax())
+        .setTcpNoDelay(true)
+        .setHandle100ContinueAutomatically(false)
+        // Inflating is work before the gate; nothing that calls a model server compresses requests.
+        .setDecompressionSupported(false)
+        // No client of this API needs HTTP/2 without TLS, and it brings its own floods.
+        .setHttp2ClearTextEnabled(false);
+  }
+
+  /** The port that was bound. */
+  public int port() {
+    return server.actualPort();
+  }
+}

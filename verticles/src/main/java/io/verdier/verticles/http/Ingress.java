@@ -1,0 +1,181 @@
+package io.verdier.verticles.http;
+
+import io.verdier.conf.Limits;
+import io.verdier.conf.ServerConfig;
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.RejectedException;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.observe.ServingMetrics;
+import io.vertx.core.Context;
+import io.vertx.core.Vertx;
+import java.security.SecureRandom;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Owned by one event loop: what the requests of one HTTP instance share, and what the instance
+ * knows of the server's state.
+ */
+public final class Ingress {
+  private final HttpVerticle.Setup setup;
+  private final int instance;
+  private final Vertx vertx;
+  private final Context context;
+  private final Bus bus;
+  private final ErrorMapper errors;
+  private final JsonBody json;
+  private final Sequences sequences;
+  private final Set<Exchange> live = new HashSet<>();
+  private final JsonWriter writer = new JsonWriter();
+  private final StreamFlusher flusher;
+  private final SecureRandom random = new SecureRandom();
+
+  private int queries;
+  private ServerState state = new ServerState.Loading();
+  private Serving serving = Serving.NOTHING;
+
+  Ingress(HttpVerticle.Setup setup, int instance, Vertx vertx, Context context) {
+    this.setup = setup;
+    this.instance = instance;
+    this.vertx = vertx;
+    this.context = context;
+    this.bus = new Bus(vertx);
+    this.errors = new ErrorMapper(limits().overloadStatus());
+    this.json = new JsonBody(limits());
+    this.sequences = new Sequences(bus, instance, setup.tokenizers());
+    this.flusher = new StreamFlusher(context);
+  }
+
+  public ServerConfig config() {
+    return setup.config();
+  }
+
+  public Limits limits() {
+    return setup.config().limits();
+  }
+
+  public String version() {
+    return setup.version();
+  }
+
+  public ServingMetrics metrics() {
+    return setup.metrics();
+  }
+
+  public Admission admission() {
+    return setup.admission();
+  }
+
+  public int instance() {
+    return instance;
+  }
+
+  public Vertx vertx() {
+    return vertx;
+  }
+
+  public Context context() {
+    return context;
+  }
+
+  public Bus bus() {
+    return bus;
+  }
+
+  public ErrorMapper errors() {
+    return errors;
+  }
+
+  public JsonBody json() {
+    return json;
+  }
+
+  /** Address of the tokenizer whose turn it is; for questions that belong to no sequence. */
+  public String anyTokenizer() {
+    queries = (queries + 1) % setup.tokenizers();
+    return Addresses.tokenizer(queries);
+  }
+
+  Sequences sequences() {
+    return sequences;
+  }
+
+  StreamFlusher flusher() {
+    return flusher;
+  }
+
+  /** Admitted requests whose answer has not left. */
+  Set<Exchange> live() {
+    return live;
+  }
+
+  /** A writer for one answer at a time, never kept across a turn of the event loop. */
+  public JsonWriter writer() {
+    return writer;
+  }
+
+  /** A seed for a request that gave none. */
+  public long randomSeed() {
+    return random.nextLong();
+  }
+
+  /** The model that is served. */
+  public Serving serving() {
+    return serving;
+  }
+
+  /** Whether the health routes say 200. */
+  public boolean isHealthy() {
+    return state instanceof ServerState.Ready;
+  }
+
+  /** Whether connections are asked to close, so that clients find another replica. */
+  boolean isLeaving() {
+    return state instanceof ServerState.Draining || state instanceof ServerState.Stopping;
+  }
+
+  /**
+   * @throws RejectedException if work cannot be taken now
+   */
+  public void checkReady() {
+    String text =
+        switch (state) {
+          case ServerState.Ready ignored -> "";
+          case ServerState.Loading ignored -> "The model is loading. Try again soon.";
+          case ServerState.Draining ignored -> "The server is shutting down.";
+          case ServerState.Stopping ignored -> "The server is shutting down.";
+          case ServerState.Failed ignored -> "The engine has failed.";
+        };
+    if (!text.isEmpty()) {
+      throw new RejectedException(ErrorCode.UNAVAILABLE, text);
+    }
+  }
+
+  void onState(ServerState announced) {
+    admission().onState(announced);
+    ServerState now = admission().state();
+    if (now.equals(state)) {
+      return;
+    }
+    state = now;
+    switch (now) {
+      case ServerState.Ready ready -> serving = new Serving(ready.card(), config());
+      case ServerState.Stopping ignored ->
+          endAll("The server is shutting down before the answer was complete.");
+      case ServerState.Failed ignored -> endAll("The engine has failed.");
+      case ServerState.Loading ignored -> {}
+      case ServerState.Draining ignored -> {}
+    }
+  }
+
+  private void endAll(String why) {
+    List<Exchange> ending = new ArrayList<>(live);
+    for (Exchange exchange : ending) {
+      exchange.fail(errors.of(ErrorCode.UNAVAILABLE, why, null));
+    }
+  }
+}

@@ -1,0 +1,35 @@
+package io.verdier.verticles.http;
+
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One row of the route table. Immutable.
+ *
+ * @param path compared with the raw path, byte for byte; ending in {@code /*} it is a prefix
+ */
+public record Route(String method, String path, Gate gate, Action action) {
+
+  /** What a request must pass before its route runs. */
+  public enum Gate {
+    /** Nothing: health probes carry no key. */
+    OPEN,
+    /** The API key. */
+    KEY,
+    /** Key, server state, admission and a JSON body: everything that costs the engine work. */
+    WORK
+  }
+
+  /** Answers one request, now or later. What it throws becomes the answer. */
+  public interface Action {
+    /**
+     * @param body the JSON body of a {@link Gate#WORK} route, else empty
+     */
+    void run(Exchange exchange, Map<String, @Nullable Object> body);
+  }
+
+  /** What precedes the {@code *}; null where the path is exact. */
+  @Nullable String prefix() {
+    return path.endsWith("/*") ? path.substring(0, path.length() - 1) : null;
+  }
+}

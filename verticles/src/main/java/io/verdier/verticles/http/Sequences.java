@@ -1,0 +1,143 @@
+package io.verdier.verticles.http;
+
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.Cancel;
+import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.bus.Deltas;
+import io.verdier.verticles.bus.SequenceKey;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Owned by one event loop: who waits for which sequence.
+ *
+ * <p>Every sequence has exactly one end, and it comes back here, waited for or not. Until then an
+ * abandoned sequence keeps its place in {@link Admission}: its request may still wait in the
+ * tokenizer's queue, and clients that come and leave at once must not fill that queue without
+ * bound.
+ *
+ * <p>A cancellation goes to the scheduler straight away. It may overtake a request that is still
+ * being tokenized, and the scheduler remembers no key it has not seen; so, where nothing was heard
+ * of a sequence yet, another goes through its tokenizer, which keeps the order. A sequence that is
+ * over before either arrives needs neither: its end is on the way.
+ */
+final class Sequences {
+  private static final Logger LOG = LoggerFactory.getLogger(Sequences.class);
+
+  private final Bus bus;
+  private final int instance;
+  private final int tokenizers;
+  private final Map<Long, Sequence> waiting = new HashMap<>();
+
+  /** Sequences that nobody waits for, whose end is not back, with what holds their places. */
+  private final Map<Long, Admission.Permit> abandoned = new HashMap<>();
+
+  private long counter;
+  private boolean closed;
+
+  Sequences(Bus bus, int instance, int tokenizers) {
+    this.bus = bus;
+    this.instance = instance;
+    this.tokenizers = tokenizers;
+  }
+
+  long nextKey() {
+    return SequenceKey.of(0, instance, counter++);
+  }
+
+  /** Number of the tokenizer for a {@code Submit} with this as its first key. */
+  int tokenizerOf(long key) {
+    return SequenceKey.shard(key, tokenizers);
+  }
+
+  void add(Sequence sequence) {
+    waiting.put(sequence.key, sequence);
+  }
+
+  void remove(Sequence sequence) {
+    waiting.remove(sequence.key);
+  }
+
+  void onDeltas(Deltas message) {
+    long now = System.nanoTime();
+    for (Delta delta : message.deltas()) {
+      Sequence sequence = waiting.get(delta.key());
+      if (sequence != null) {
+        hand(sequence, delta, now);
+      } else if (delta.end() != null) {
+        release(delta.key());
+      }
+    }
+  }
+
+  private void release(long key) {
+    Admission.Permit permit = abandoned.remove(key);
+    if (permit != null) {
+      permit.releaseOne();
+    }
+  }
+
+  /** What goes wrong here must not take the other sequences of the message along. */
+  private static void hand(Sequence sequence, Delta delta, long now) {
+    try {
+      sequence.flight.onDelta(sequence, delta, now);
+    } catch (RuntimeException | AssertionError bug) {
+      onBug(sequence, bug);
+    }
+  }
+
+  /** Telling the client may fail for the same reason as the news did. */
+  private static void onBug(Sequence sequence, Throwable bug) {
+    try {
+      sequence.flight.onBug(bug);
+    } catch (RuntimeException | AssertionError another) {
+      LOG.warn("A failed request could not be answered and is cut", another);
+      sequence.flight.cut();
+    }
+  }
+
+  /**
+   * Nobody waits for these sequences of one request any more.
+   *
+   * <p>Not silent: the detokenizer holds a sequence's text until it hears of its end, and this
+   * instance the place.
+   */
+  void abandon(List<Sequence> left, Admission.Permit permit) {
+    for (Sequence sequence : left) {
+      waiting.remove(sequence.key);
+      if (closed) {
+        permit.releaseOne();
+      } else {
+        abandoned.put(sequence.key, permit);
+      }
+    }
+    cancel(Addresses.SCHEDULER, left);
+    for (int tokenizer = 0; tokenizer < tokenizers; tokenizer++) {
+      int number = tokenizer;
+      List<Sequence> there =
+          left.stream()
+              .filter(sequence -> !sequence.heardOf && sequence.tokenizer == number)
+              .toList();
+      if (!there.isEmpty()) {
+        cancel(Addresses.tokenizer(number), there);
+      }
+    }
+  }
+
+  private void cancel(String address, List<Sequence> sequences) {
+    long[] keys = sequences.stream().mapToLong(sequence -> sequence.key).toArray();
+    bus.send(address, new Cancel(keys, FinishReason.ABORT, false));
+  }
+
+  /** The instance stops: no more ends come, so abandoned places come back now. */
+  void close() {
+    closed = true;
+    abandoned.values().forEach(Admission.Permit::releaseOne);
+    abandoned.clear();
+  }
+}

@@ -1,0 +1,70 @@
+package io.verdier.verticles.http;
+
+import io.verdier.conf.ServerConfig;
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.RejectedException;
+import io.verdier.engine.sample.SamplingSchema;
+import io.verdier.verticles.bus.ModelCard;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Immutable: the model being served, and the names and sampling values it takes.
+ *
+ * @param sampling with the model's own defaults
+ * @param plainSampling with vLLM's defaults, as Vertex AI's text predictions have them
+ */
+public record Serving(
+    ModelCard card, Set<String> names, SamplingSchema sampling, SamplingSchema plainSampling) {
+
+  private static final String MAX_NEW_TOKENS = "max_new_tokens";
+
+  /** Before a model is there; {@link Ingress#checkReady} keeps requests from it. */
+  static final Serving NOTHING = nothing();
+
+  Serving(ModelCard card, ServerConfig config) {
+    this(
+        card,
+        Stream.concat(card.names().stream(), card.aliases().stream())
+            .collect(Collectors.toUnmodifiableSet()),
+        new SamplingSchema(bounds(card, config), card.generationDefaults()),
+        new SamplingSchema(bounds(card, config), capOnly(card)));
+  }
+
+  private static Serving nothing() {
+    ModelCard card = new ModelCard(List.of("none"), List.of(), "", 1, 1, 0, Map.of());
+    SamplingSchema schema = new SamplingSchema(new SamplingSchema.Bounds(1, 0, 1, 0), Map.of());
+    return new Serving(card, Set.of(), schema, schema);
+  }
+
+  private static SamplingSchema.Bounds bounds(ModelCard card, ServerConfig config) {
+    return new SamplingSchema.Bounds(
+        card.vocabularySize(),
+        config.model().logprobsMax(),
+        config.limits().choicesMax(),
+        config.limits().logitBiasMax());
+  }
+
+  private static Map<String, Double> capOnly(ModelCard card) {
+    Double cap = card.generationDefaults().get(MAX_NEW_TOKENS);
+    return cap == null ? Map.of() : Map.of(MAX_NEW_TOKENS, cap);
+  }
+
+  /**
+   * Checks the field {@code model}. Absent and empty mean the model that is served: Vertex AI's
+   * gateway sends both.
+   *
+   * @throws RejectedException if a model of that name is not served
+   */
+  public void checkName(@Nullable String model) {
+    if (model != null && !model.isEmpty() && !names.contains(model)) {
+      String shown = model.length() <= 100 ? model : model.substring(0, 100) + "…";
+      throw new RejectedException(
+          ErrorCode.NOT_FOUND, "The model `" + shown + "` does not exist.", "model");
+    }
+  }
+}

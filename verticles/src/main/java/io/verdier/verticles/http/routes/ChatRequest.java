@@ -1,0 +1,115 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.engine.RejectedException;
+import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.http.Exchange;
+import io.verdier.verticles.http.Generation;
+import io.verdier.verticles.http.Ingress;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** A request for a chat completion, checked. Immutable. */
+record ChatRequest(Generation generation, AnswerShape shape) {
+
+  static ChatRequest read(Exchange exchange, Fields fields) {
+    Ingress ingress = exchange.ingress();
+    ingress.serving().checkName(fields.string("model"));
+    if (fields.bool("echo", false)) {
+      throw fields.unsupported("echo", "chats do not echo; use /v1/completions.");
+    }
+    AnswerShape shape = AnswerShape.read(exchange, fields, "chatcmpl-");
+    Prompt.Chat prompt = prompt(ingress, fields);
+    GenerationFields generation =
+        new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
+    return new ChatRequest(generation.generation(prompt, shape.streamed()), shape);
+  }
+
+  /** The conversation and all that the chat template is given with it. */
+  static Prompt.Chat prompt(Ingress ingress, Fields fields) {
+    boolean add = fields.bool("add_generation_prompt", true);
+    boolean resume = fields.bool("continue_final_message", false);
+    if (add && resume) {
+      throw RejectedException.invalid(
+          fields.path("continue_final_message"),
+          "continue_final_message needs \"add_generation_prompt\": false.");
+    }
+    String template = fields.string("chat_template");
+    if (template != null && !ingress.config().http().trustRequestChatTemplate()) {
+      throw fields.unsupported(
+          "chat_template", "the server was not started with --trust-request-chat-template.");
+    }
+    List<Map<String, @Nullable Object>> messages =
+        new ChatMessages(ingress.json(), ingress.limits().messagesMax()).read(fields);
+    return new Prompt.Chat(
+        messages,
+        tools(ingress, fields),
+        templateArguments(fields),
+        add,
+        resume,
+        fields.bool("add_special_tokens", false),
+        template);
+  }
+
+  private static Map<String, @Nullable Object> templateArguments(Fields fields) {
+    Map<String, @Nullable Object> arguments = new LinkedHashMap<>();
+    List<?> documents = fields.list("documents");
+    if (documents != null) {
+      for (int i = 0; i < documents.size(); i++) {
+        if (!(documents.get(i) instanceof Map<?, ?>)) {
+          throw fields.wrong("documents." + i, "an object");
+        }
+      }
+      arguments.put("documents", documents);
+    }
+    String effort = fields.string("reasoning_effort");
+    if (effort != null) {
+      arguments.put("reasoning_effort", effort);
+    }
+    Fields further = fields.object("chat_template_kwargs");
+    if (further != null) {
+      arguments.putAll(further.map());
+    }
+    return arguments;
+  }
+
+  private static @Nullable List<Object> tools(Ingress ingress, Fields fields) {
+    List<?> given = fields.list("tools");
+    checkChoice(fields, given != null);
+    if (given == null) {
+      return null;
+    }
+    int max = ingress.limits().toolsMax();
+    if (given.isEmpty() || given.size() > max) {
+      throw fields.wrong("tools", "a list of 1 to " + max + " tools");
+    }
+    List<Object> tools = new ArrayList<>(given.size());
+    for (Object element : given) {
+      Fields tool = Fields.of(element, fields.path("tools") + "." + tools.size());
+      Fields function = tool.object("function");
+      if (!"function".equals(tool.string("type"))
+          || function == null
+          || function.string("name") == null) {
+        throw RejectedException.invalid(
+            fields.path("tools"), "Each tool must be of type function and have a function.name.");
+      }
+      tools.add(tool.map());
+    }
+    return tools;
+  }
+
+  private static void checkChoice(Fields fields, boolean tools) {
+    Object choice = fields.value("tool_choice");
+    if (choice == null || choice.equals("none")) {
+      return;
+    }
+    if (!choice.equals("auto")) {
+      throw fields.unsupported("tool_choice", "only none and auto are available yet.");
+    }
+    if (!tools) {
+      throw RejectedException.invalid(fields.path("tool_choice"), "tool_choice auto needs tools.");
+    }
+  }
+}

@@ -1,0 +1,86 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.bus.Delta.Scores;
+import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.Usage;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/** Owned by the event loop: one whole choice, gathered from its deltas. */
+final class Choice {
+  private static final int[] NONE = {};
+
+  final StringBuilder text = new StringBuilder();
+  final List<Scores> scores = new ArrayList<>();
+  final List<Scores> promptScores = new ArrayList<>();
+  int[] promptTokens = NONE;
+  int[] tokens = NONE;
+  private int tokenCount;
+  private Delta.@Nullable End end;
+
+  void add(Delta delta) {
+    if (delta.start() != null) {
+      promptTokens = delta.start().promptTokens();
+    }
+    text.append(delta.text());
+    scores.addAll(delta.scores());
+    promptScores.addAll(delta.promptScores());
+    int[] more = delta.tokens();
+    if (tokenCount + more.length > tokens.length) {
+      tokens = Arrays.copyOf(tokens, Math.max(tokenCount + more.length, 2 * tokens.length));
+    }
+    System.arraycopy(more, 0, tokens, tokenCount, more.length);
+    tokenCount += more.length;
+    if (delta.end() != null) {
+      end = delta.end();
+    }
+  }
+
+  int[] generated() {
+    return Arrays.copyOf(tokens, tokenCount);
+  }
+
+  /** Tokens of the answer, as the engine counts them. */
+  int generatedCount() {
+    return end == null ? tokenCount : end.generatedTokens();
+  }
+
+  /** Tokens of the choices of one prompt. */
+  static Usage usage(List<Choice> choices) {
+    Choice first = choices.getFirst();
+    int completion = choices.stream().mapToInt(Choice::generatedCount).sum();
+    int cached = first.end == null ? 0 : first.end.cachedTokens();
+    return new Usage(first.promptTokens.length, completion, cached);
+  }
+
+  void ending(JsonWriter out) {
+    if (end == null) {
+      throw new IllegalStateException("a choice without an end");
+    }
+    finishReason(out, end);
+    stopReason(out, end);
+  }
+
+  static void finishReason(JsonWriter out, Delta.End end) {
+    out.field("finish_reason", name(end.reason()));
+  }
+
+  private static String name(FinishReason reason) {
+    return reason.name().toLowerCase(Locale.ROOT);
+  }
+
+  /** The stop string or the stop token that ended the choice, or null. */
+  static void stopReason(JsonWriter out, Delta.End end) {
+    out.name("stop_reason");
+    if (end.stopString() == null && end.stopToken() >= 0) {
+      out.value(end.stopToken());
+    } else {
+      out.value(end.stopString());
+    }
+  }
+}

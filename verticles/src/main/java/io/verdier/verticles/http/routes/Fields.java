@@ -1,0 +1,95 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.RejectedException;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Immutable: typed reading of a decoded JSON object. JSON null counts as absent everywhere, as in
+ * vLLM; a value of the wrong type is refused with its dotted path, never converted.
+ */
+record Fields(Map<String, @Nullable Object> map, String path) {
+
+  static Fields of(Map<String, @Nullable Object> map) {
+    return new Fields(map, "");
+  }
+
+  /** An object inside another value. */
+  static Fields of(@Nullable Object value, String path) {
+    if (value instanceof Map<?, ?> map) {
+      @SuppressWarnings("unchecked") // decoded JSON: names are strings
+      Map<String, @Nullable Object> object = (Map<String, @Nullable Object>) map;
+      return new Fields(object, path + ".");
+    }
+    throw RejectedException.invalid(path, path + " must be an object.");
+  }
+
+  String path(String name) {
+    return path + name;
+  }
+
+  boolean has(String name) {
+    return map.get(name) != null;
+  }
+
+  @Nullable Object value(String name) {
+    return map.get(name);
+  }
+
+  @Nullable String string(String name) {
+    Object value = map.get(name);
+    if (value == null || value instanceof String) {
+      return (String) value;
+    }
+    throw wrong(name, "a string");
+  }
+
+  boolean bool(String name, boolean absent) {
+    Object value = map.get(name);
+    if (value == null) {
+      return absent;
+    }
+    if (value instanceof Boolean bool) {
+      return bool;
+    }
+    throw wrong(name, "true or false");
+  }
+
+  int integer(String name, int min, int max, int absent) {
+    Object value = map.get(name);
+    if (value == null) {
+      return absent;
+    }
+    if (!(value instanceof Long || value instanceof java.math.BigInteger)) {
+      throw wrong(name, "a whole number");
+    }
+    if (value instanceof Long whole && whole >= min && whole <= max) {
+      return whole.intValue();
+    }
+    throw RejectedException.invalid(
+        path(name), path(name) + " is " + value + "; it must be from " + min + " to " + max + ".");
+  }
+
+  @Nullable List<?> list(String name) {
+    Object value = map.get(name);
+    if (value == null || value instanceof List<?>) {
+      return (List<?>) value;
+    }
+    throw wrong(name, "a list");
+  }
+
+  @Nullable Fields object(String name) {
+    Object value = map.get(name);
+    return value == null ? null : of(value, path(name));
+  }
+
+  RejectedException wrong(String name, String mustBe) {
+    return RejectedException.invalid(path(name), path(name) + " must be " + mustBe + ".");
+  }
+
+  RejectedException unsupported(String name, String why) {
+    return new RejectedException(ErrorCode.UNSUPPORTED, path(name) + ": " + why, path(name));
+  }
+}

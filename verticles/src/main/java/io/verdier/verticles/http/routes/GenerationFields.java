@@ -1,0 +1,177 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.conf.Limits;
+import io.verdier.conf.ServerConfig.Policy;
+import io.verdier.engine.RejectedException;
+import io.verdier.engine.sample.SamplingSchema;
+import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.Submit;
+import io.verdier.verticles.http.Generation;
+import io.verdier.verticles.http.Ingress;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Reads what all generating routes have in common; the sampling values are {@link
+ * SamplingSchema}'s. Owned by the event loop.
+ */
+final class GenerationFields {
+  private static final int CACHE_SALT_CHARS_MAX = 256;
+
+  /** Asked for in vain: said, rather than answered as if it had been heard. */
+  private static final List<String> NOT_YET =
+      List.of(
+          "structured_outputs",
+          "structural_tag",
+          "guided_json",
+          "guided_regex",
+          "guided_choice",
+          "guided_grammar");
+
+  private static final List<String> NEVER = List.of("logits_processors", "prompt_embeds");
+
+  private final Ingress ingress;
+  private final Fields fields;
+  private final SamplingSchema.Builder sampling;
+  private final int maxTokensAbsent;
+
+  /** How the route names and presets things. */
+  enum Dialect {
+    /** {@code logprobs} is a switch; without {@code max_tokens} the model's length is the end. */
+    CHAT,
+    /** {@code logprobs} is a count; {@code max_tokens} is 16. */
+    COMPLETION,
+    /** As completions, without the model's own sampling defaults. */
+    VERTEX_TEXT
+  }
+
+  GenerationFields(Ingress ingress, Fields fields, Dialect dialect) {
+    this.ingress = ingress;
+    this.fields = fields;
+    this.maxTokensAbsent = dialect == Dialect.CHAT ? Submit.MAX_TOKENS_OPEN : 16;
+    refuse();
+    SamplingSchema schema =
+        dialect == Dialect.VERTEX_TEXT
+            ? ingress.serving().plainSampling()
+            : ingress.serving().sampling();
+    this.sampling = schema.builder();
+    Object logprobs = fields.value("logprobs");
+    if (logprobs != null && logprobs instanceof Boolean != (dialect == Dialect.CHAT)) {
+      throw fields.wrong("logprobs", dialect == Dialect.CHAT ? "true or false" : "a whole number");
+    }
+    for (Map.Entry<String, @Nullable Object> field : fields.map().entrySet()) {
+      if (dialect == Dialect.CHAT || !field.getKey().equals("top_logprobs")) {
+        sampling.set(field.getKey(), field.getValue());
+      }
+    }
+  }
+
+  private void refuse() {
+    for (String name : NOT_YET) {
+      if (fields.has(name)) {
+        throw fields.unsupported(name, "structured output is not available yet.");
+      }
+    }
+    for (String name : NEVER) {
+      if (fields.has(name)) {
+        throw fields.unsupported(name, "this server does not take it from requests.");
+      }
+    }
+    Fields format = fields.object("response_format");
+    if (format != null && !"text".equals(format.value("type"))) {
+      throw fields.unsupported("response_format", "only the type \"text\" is available yet.");
+    }
+    if (fields.bool("use_beam_search", false)) {
+      throw fields.unsupported("use_beam_search", "beam search is not available.");
+    }
+    if (fields.has("best_of") && !Long.valueOf(1).equals(fields.value("best_of"))) {
+      throw fields.unsupported("best_of", "only 1 is available; use n for several answers.");
+    }
+  }
+
+  /** The checked request for one prompt. */
+  Generation generation(Prompt prompt, boolean streaming) {
+    int promptLogprobs = fields.integer("prompt_logprobs", 0, Integer.MAX_VALUE, -1);
+    if (streaming && promptLogprobs > 0) {
+      throw RejectedException.invalid(
+          fields.path("prompt_logprobs"),
+          "prompt_logprobs cannot be streamed; leave stream or prompt_logprobs out.");
+    }
+    TextParams text =
+        new TextParams(
+            stopStrings(),
+            fields.bool("include_stop_str_in_output", false),
+            fields.bool("skip_special_tokens", true),
+            streaming);
+    return new Generation(
+        prompt,
+        sampling.choices(),
+        sampling.build(ingress.randomSeed(), maxTokensAbsent),
+        sampling.badWords(),
+        truncation(),
+        text,
+        priority(),
+        cacheSalt());
+  }
+
+  private List<String> stopStrings() {
+    Limits limits = ingress.limits();
+    Object stop = fields.value("stop");
+    if (stop == null) {
+      return List.of();
+    }
+    List<?> given = stop instanceof String ? List.of(stop) : fields.list("stop");
+    if (given == null || given.size() > limits.stopStringsMax()) {
+      throw fields.wrong("stop", "a string or a list of at most " + limits.stopStringsMax());
+    }
+    List<String> strings = new ArrayList<>();
+    for (Object element : given) {
+      if (!(element instanceof String string)
+          || string.isEmpty()
+          || string.length() > limits.stopStringCharsMax()) {
+        throw fields.wrong(
+            "stop", "made of strings of 1 to " + limits.stopStringCharsMax() + " characters");
+      }
+      strings.add(string);
+    }
+    return strings;
+  }
+
+  private int truncation() {
+    int modelLen = ingress.serving().card().maxModelLen();
+    int kept = fields.integer("truncate_prompt_tokens", -1, modelLen, 0);
+    if (kept == 0) {
+      if (fields.has("truncate_prompt_tokens")) {
+        throw fields.wrong("truncate_prompt_tokens", "-1 or at least 1");
+      }
+      return -1;
+    }
+    return kept == -1 ? modelLen : kept;
+  }
+
+  private int priority() {
+    int priority = fields.integer("priority", Integer.MIN_VALUE, Integer.MAX_VALUE, 0);
+    if (priority != 0 && ingress.config().scheduling().policy() != Policy.PRIORITY) {
+      throw fields.unsupported(
+          "priority", "the server was not started with --scheduling-policy priority.");
+    }
+    return priority;
+  }
+
+  private String cacheSalt() {
+    String salt = fields.string("cache_salt");
+    if (salt == null) {
+      return "";
+    }
+    if (salt.isEmpty()
+        || salt.length() > CACHE_SALT_CHARS_MAX
+        || !salt.chars().allMatch(c -> c > 0x20 && c < 0x7f)) {
+      throw fields.wrong(
+          "cache_salt", "1 to " + CACHE_SALT_CHARS_MAX + " printable ASCII characters");
+    }
+    return salt;
+  }
+}

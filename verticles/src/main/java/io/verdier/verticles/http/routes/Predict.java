@@ -1,0 +1,168 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.engine.RejectedException;
+import io.verdier.verticles.http.Exchange;
+import io.verdier.verticles.http.Flight;
+import io.verdier.verticles.http.Generation;
+import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.SseStream;
+import io.verdier.verticles.http.Usage;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * {@code POST /generate} and {@code $AIP_PREDICT_ROUTE}, in the four shapes that reach a Model
+ * Garden container. Stateless.
+ *
+ * <pre>
+ *   A  {"instances":[{"prompt":…},…],"parameters":{…}}                 predictions: a list of texts
+ *   B  {"prompt":…,…}                                                  the same
+ *   C  {"@requestFormat":"chatCompletions","messages":[…],…}           a chat completion, or events
+ *   D  {"instances":[{"@requestFormat":"chatCompletions",…}]}          predictions: the completion
+ * </pre>
+ *
+ * All instances of a request run at once. {@code parameters} are defaults under each instance.
+ */
+final class Predict {
+  private static final String FORMAT = "@requestFormat";
+  private static final String CHAT = "chatCompletions";
+
+  private Predict() {}
+
+  static void run(Exchange exchange, Map<String, @Nullable Object> body) {
+    Fields fields = Fields.of(body);
+    if (fields.has("instances")) {
+      instances(exchange, fields);
+    } else if (isChat(fields)) {
+      refuseAdapters(fields);
+      ChatCompletions.launch(exchange, ChatRequest.read(exchange, fields));
+    } else if (fields.has("prompt")) {
+      texts(exchange, List.of(fields));
+    } else {
+      throw RejectedException.invalid(
+          "instances",
+          "The body must have instances, or a prompt, or messages with \"@requestFormat\":"
+              + " \"chatCompletions\".");
+    }
+  }
+
+  private static boolean isChat(Fields fields) {
+    String format = fields.string(FORMAT);
+    if (format != null && !format.equals(CHAT)) {
+      throw fields.unsupported(FORMAT, "the only format known is \"chatCompletions\".");
+    }
+    return format != null || (fields.has("messages") && !fields.has("prompt"));
+  }
+
+  private static void instances(Exchange exchange, Fields fields) {
+    int max = exchange.ingress().limits().promptsMax();
+    List<?> given = fields.list("instances");
+    if (given == null || given.isEmpty() || given.size() > max) {
+      throw fields.wrong("instances", "a list of 1 to " + max + " instances");
+    }
+    Fields parameters = fields.object("parameters");
+    List<Fields> instances = new ArrayList<>(given.size());
+    int chats = 0;
+    for (int i = 0; i < given.size(); i++) {
+      Fields instance = withDefaults(Fields.of(given.get(i), "instances." + i), parameters);
+      instances.add(instance);
+      chats += isChat(instance) ? 1 : 0;
+    }
+    if (chats == 0) {
+      texts(exchange, instances);
+    } else if (chats == instances.size()) {
+      chats(exchange, instances);
+    } else {
+      throw RejectedException.invalid(
+          "instances", "The instances mix prompts and chats; send them in separate requests.");
+    }
+  }
+
+  private static Fields withDefaults(Fields instance, @Nullable Fields parameters) {
+    if (parameters == null) {
+      return instance;
+    }
+    Map<String, @Nullable Object> merged = new LinkedHashMap<>(parameters.map());
+    merged.putAll(instance.map());
+    return new Fields(merged, instance.path());
+  }
+
+  private static void refuseAdapters(Fields instance) {
+    for (String name : List.of("dynamic-lora", "lora_id")) {
+      if (instance.has(name)) {
+        throw instance.unsupported(name, "adapters are not available in this version.");
+      }
+    }
+    if (instance.has("multi_modal_data")) {
+      throw instance.unsupported("multi_modal_data", "the model being served takes text only.");
+    }
+  }
+
+  private static void texts(Exchange exchange, List<Fields> instances) {
+    Ingress ingress = exchange.ingress();
+    List<TextInstance> texts = new ArrayList<>(instances.size());
+    for (Fields instance : instances) {
+      refuseAdapters(instance);
+      ingress.serving().checkName(instance.string("model"));
+      texts.add(TextInstance.read(ingress, instance));
+    }
+    List<Generation> generations = texts.stream().map(TextInstance::generation).toList();
+    List<TextInstance.Look> byChoice = TextInstance.byChoice(texts);
+    if (texts.stream().anyMatch(TextInstance::streamed)) {
+      if (!texts.stream().allMatch(TextInstance::streamed)) {
+        throw RejectedException.invalid("stream", "Either all instances are streamed or none.");
+      }
+      Flight.launch(exchange, generations, new SseStream(exchange, new TextFormat(byChoice)));
+    } else {
+      WholeAnswer.Layout layout =
+          (out, choices, usage) -> TextInstance.Look.write(out, byChoice, choices);
+      Flight.launch(exchange, generations, new WholeAnswer(exchange, byChoice.size(), layout));
+    }
+  }
+
+  private static void chats(Exchange exchange, List<Fields> instances) {
+    List<ChatRequest> requests = new ArrayList<>(instances.size());
+    for (Fields instance : instances) {
+      refuseAdapters(instance);
+      requests.add(ChatRequest.read(exchange, instance));
+    }
+    String role = exchange.ingress().config().http().responseRole();
+    if (requests.getFirst().shape().streamed() && requests.size() == 1) {
+      ChatCompletions.launch(exchange, requests.getFirst());
+      return;
+    }
+    if (requests.stream().anyMatch(request -> request.shape().streamed())) {
+      throw RejectedException.invalid("stream", "Only a single chat instance can be streamed.");
+    }
+    List<Generation> generations = requests.stream().map(ChatRequest::generation).toList();
+    int choices = generations.stream().mapToInt(Generation::choices).sum();
+    List<ChatCompletions.Look> looks =
+        requests.stream().map(request -> ChatCompletions.look(request, role)).toList();
+    WholeAnswer.Layout layout = (out, done, usage) -> writeChats(out, looks, done, usage);
+    Flight.launch(exchange, generations, new WholeAnswer(exchange, choices, layout));
+  }
+
+  /** One completion is the value of {@code predictions} itself; several are a list. */
+  private static void writeChats(
+      JsonWriter out, List<ChatCompletions.Look> looks, List<Choice> choices, Usage usage) {
+    out.object().name("predictions");
+    if (looks.size() == 1) {
+      ChatCompletions.write(out, looks.getFirst(), choices, usage);
+    } else {
+      out.array();
+      int from = 0;
+      for (ChatCompletions.Look look : looks) {
+        int to = from + look.choices();
+        List<Choice> own = choices.subList(from, to);
+        ChatCompletions.write(out, look, own, Choice.usage(own));
+        from = to;
+      }
+      out.end();
+    }
+    out.end();
+  }
+}

@@ -1,0 +1,45 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.conf.ServerConfig;
+import io.verdier.verticles.http.Route;
+import io.verdier.verticles.http.Route.Action;
+import io.verdier.verticles.http.Route.Gate;
+import java.util.ArrayList;
+import java.util.List;
+
+/** The table of routes. Immutable. Where two rows name the same path, the first one counts. */
+public final class Routes {
+  private Routes() {}
+
+  /** All routes of a server that is configured so. */
+  public static List<Route> table(ServerConfig config) {
+    Action pages = new Pages()::run;
+    String rootPath = config.http().rootPath();
+    List<Route> table = new ArrayList<>();
+    table.add(new Route("POST", "/v1/chat/completions", Gate.WORK, ChatCompletions::run));
+    table.add(new Route("POST", "/v1/completions", Gate.WORK, Completions::run));
+    table.add(new Route("POST", "/tokenize", Gate.WORK, Tokenize::run));
+    table.add(new Route("POST", "/detokenize", Gate.WORK, Detokenize::run));
+    table.add(new Route("GET", "/v1/models", Gate.KEY, Models::list));
+    table.add(new Route("GET", "/v1/models/*", Gate.KEY, Models::one));
+    table.add(new Route("GET", "/version", Gate.KEY, Version::run));
+    table.add(new Route("GET", "/metrics", Gate.KEY, Metrics::run));
+    table.add(new Route("GET", "/health", Gate.OPEN, Health::run));
+    table.add(new Route("GET", "/ping", Gate.OPEN, Health::run));
+    table.add(new Route("POST", "/ping", Gate.OPEN, Health::run));
+    table.add(new Route("POST", "/generate", Gate.WORK, Predict::run));
+    ServerConfig.Vertex vertex = config.vertex();
+    vertex
+        .healthRoute()
+        .ifPresent(path -> table.add(new Route("GET", path, Gate.OPEN, Health::run)));
+    vertex
+        .predictRoute()
+        .ifPresent(path -> table.add(new Route("POST", path, Gate.WORK, Predict::run)));
+    if (!rootPath.isEmpty()) {
+      table.add(new Route("GET", rootPath, Gate.KEY, Pages::redirect));
+    }
+    table.add(new Route("GET", "/", Gate.KEY, pages));
+    table.add(new Route("GET", "/*", Gate.KEY, pages));
+    return List.copyOf(table);
+  }
+}

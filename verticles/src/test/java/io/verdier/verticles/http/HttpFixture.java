@@ -1,0 +1,245 @@
+package io.verdier.verticles.http;
+
+import io.verdier.conf.Limits;
+import io.verdier.conf.ServerConfig;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.ModelCard;
+import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.observe.ServingMetrics;
+import io.vertx.core.DeploymentOptions;
+import io.vertx.core.Vertx;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+
+/** The real ingress on a free port of the loopback, before a {@link FakeEngine}. */
+final class HttpFixture implements AutoCloseable {
+  /** What a test may change; the rest is as the server's defaults are. */
+  static final class Options {
+    List<String> apiKeys = List.of();
+    List<String> origins = List.of("*");
+    String rootPath = "";
+    boolean requestIds;
+    boolean promptDetails;
+    boolean forceUsage;
+    boolean trustTemplate;
+    ServerConfig.Policy policy = ServerConfig.Policy.FCFS;
+    Optional<String> predictRoute = Optional.of("/aip/predict");
+    Optional<String> healthRoute = Optional.of("/aip/health");
+    Map<String, Double> generationDefaults = Map.of();
+    long bodyBytes = 1 << 20;
+    int queued = 256;
+    int overloadStatus = 503;
+    int streamBuffer = 256 * 1024;
+    Duration headerTimeout = Duration.ofSeconds(10);
+    Duration bodyIdle = Duration.ofSeconds(30);
+    Duration keepAlive = Duration.ofSeconds(60);
+    Duration request = Duration.ofSeconds(60);
+    int instances = 1;
+    boolean ready = true;
+  }
+
+  final Vertx vertx = Vertx.vertx();
+  final Admission admission;
+  final ServingMetrics metrics = new ServingMetrics("demo", 2048);
+  final FakeEngine engine;
+  final ServerConfig config;
+  final ModelCard card;
+  final int port;
+  final HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+  private final Bus bus;
+
+  private HttpFixture(Options options) throws IOException {
+    bus = Bus.register(vertx);
+    engine = new FakeEngine(vertx);
+    port = freePort();
+    config = config(options, port);
+    admission = new Admission(options.queued);
+    card =
+        new ModelCard(
+            List.of("demo", "demo-2"),
+            List.of("alias"),
+            "verdier/demo",
+            100,
+            2048,
+            1_700_000_000L,
+            options.generationDefaults);
+    for (int i = 0; i < options.instances; i++) {
+      deploy(i);
+    }
+    if (options.ready) {
+      announce(new ServerState.Ready(card));
+    }
+  }
+
+  static HttpFixture start() throws IOException {
+    return start(options -> {});
+  }
+
+  static HttpFixture start(Consumer<Options> change) throws IOException {
+    Options options = new Options();
+    change.accept(options);
+    return new HttpFixture(options);
+  }
+
+  void deploy(int instance) {
+    HttpVerticle.Setup setup =
+        new HttpVerticle.Setup(config, admission, metrics, "1.2.3", FakeEngine.TOKENIZERS);
+    vertx
+        .deployVerticle(new HttpVerticle(setup, instance), new DeploymentOptions())
+        .toCompletionStage()
+        .toCompletableFuture()
+        .join();
+  }
+
+  private static int freePort() throws IOException {
+    try (ServerSocket socket = new ServerSocket(0)) {
+      return socket.getLocalPort();
+    }
+  }
+
+  /** Publishes a state and waits until an instance has taken it. */
+  void announce(ServerState state) {
+    bus.publish(Addresses.STATE, state);
+    await(() -> admission.state().equals(state));
+  }
+
+  /** Waits for what other threads do; fails after five seconds. */
+  static void await(BooleanSupplier condition) {
+    long end = System.nanoTime() + 5_000_000_000L;
+    while (!condition.getAsBoolean()) {
+      if (System.nanoTime() > end) {
+        throw new AssertionError("the condition did not come true in 5 s");
+      }
+      Thread.onSpinWait();
+    }
+  }
+
+  static ServerConfig config(Options options, int port) {
+    return new ServerConfig(
+        new ServerConfig.Model(
+            Optional.empty(),
+            Optional.empty(),
+            List.of("demo"),
+            Optional.empty(),
+            Optional.empty(),
+            ServerConfig.DataType.AUTO,
+            OptionalInt.empty(),
+            Optional.empty(),
+            Optional.empty(),
+            Map.of(),
+            0,
+            20),
+        new ServerConfig.Cache(16, true, OptionalLong.empty(), OptionalInt.empty(), Path.of(".")),
+        new ServerConfig.Scheduling(2048, 64, 0, options.policy),
+        new ServerConfig.Backend(ServerConfig.BackendKind.CPU, OptionalInt.empty(), Duration.ZERO),
+        new ServerConfig.Http(
+            "127.0.0.1",
+            port,
+            options.apiKeys,
+            options.rootPath,
+            options.origins,
+            "assistant",
+            options.requestIds,
+            options.forceUsage,
+            options.promptDetails,
+            false,
+            options.trustTemplate,
+            true),
+        new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),
+        limits(options),
+        new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT));
+  }
+
+  static Limits limits(Options options) {
+    return new Limits(
+        16 * 1024,
+        options.bodyBytes,
+        128,
+        200_000,
+        2048,
+        128,
+        128,
+        16,
+        1024,
+        1024,
+        128,
+        options.queued,
+        options.overloadStatus,
+        options.streamBuffer,
+        options.headerTimeout,
+        options.bodyIdle,
+        options.keepAlive,
+        options.request,
+        Duration.ofSeconds(25),
+        1_000_000,
+        1 << 20);
+  }
+
+  HttpResponse<String> get(String path, String... headers) throws Exception {
+    return send(request(path, headers).GET().build());
+  }
+
+  HttpResponse<String> post(String path, String body, String... headers) throws Exception {
+    return send(
+        request(path, headers)
+            .header("Content-Type", "application/json")
+            .POST(HttpRequest.BodyPublishers.ofString(body))
+            .build());
+  }
+
+  HttpRequest.Builder request(String path, String... headers) {
+    HttpRequest.Builder builder =
+        HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + path));
+    return headers.length == 0 ? builder : builder.headers(headers);
+  }
+
+  HttpResponse<String> send(HttpRequest request) throws Exception {
+    return client.send(request, HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8));
+  }
+
+  /** A socket that times out instead of hanging. */
+  Socket socket() throws IOException {
+    Socket socket = new Socket(InetAddress.getLoopbackAddress(), port);
+    socket.setSoTimeout(10_000);
+    return socket;
+  }
+
+  /** Opens a connection and sends a request by hand. */
+  Socket rawPost(String path, String body) throws IOException {
+    Socket socket = socket();
+    byte[] bytes = body.getBytes(StandardCharsets.UTF_8);
+    String head =
+        "POST "
+            + path
+            + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+            + bytes.length
+            + "\r\n\r\n";
+    socket.getOutputStream().write(head.getBytes(StandardCharsets.US_ASCII));
+    socket.getOutputStream().write(bytes);
+    socket.getOutputStream().flush();
+    return socket;
+  }
+
+  @Override
+  public void close() {
+    client.close();
+    vertx.close().toCompletionStage().toCompletableFuture().join();
+  }
+}
