@@ -1,0 +1,273 @@
+package io.verdier.verticles.launch;
+
+import io.verdier.cache.kv.KvCacheManager;
+import io.verdier.conf.ServerConfig;
+import io.verdier.conf.ServerConfig.BackendKind;
+import io.verdier.engine.RejectedException;
+import io.verdier.engine.backend.cpu.CpuBackend;
+import io.verdier.engine.model.GenerationDefaults;
+import io.verdier.engine.model.KvPlan;
+import io.verdier.engine.model.LoadProgress;
+import io.verdier.engine.model.LoadedModel;
+import io.verdier.engine.model.ModelException;
+import io.verdier.engine.model.ModelLoader;
+import io.verdier.engine.model.ModelLoader.Description;
+import io.verdier.engine.run.ModelRunner;
+import io.verdier.engine.run.NullRunner;
+import io.verdier.engine.run.StepRunner;
+import io.verdier.engine.sample.SamplingSchema;
+import io.verdier.engine.schedule.Scheduler;
+import io.verdier.engine.schedule.SchedulerSettings;
+import io.verdier.engine.text.ChatTemplate;
+import io.verdier.engine.text.Tokenizer;
+import io.verdier.engine.text.template.RenderLimits;
+import io.verdier.engine.weights.WeightsException;
+import io.verdier.verticles.bus.ModelCard;
+import io.verdier.verticles.token.ChatRenderer;
+import io.verdier.verticles.token.PromptEncoder;
+import io.vertx.core.Future;
+import io.vertx.core.Vertx;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.time.ZoneId;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The plain objects inside the actors of one engine, as a model's directory and the configuration
+ * give them. Immutable; each part is handed over to the thread that owns it.
+ */
+record EngineParts(
+    ModelCard card,
+    Tokenizer tokenizer,
+    PromptEncoder encoder,
+    Scheduler scheduler,
+    StepRunner runner,
+    Map<String, String> cacheFacts) {
+  private static final Logger LOG = LoggerFactory.getLogger(EngineParts.class);
+
+  /** Name of the embedded model where the operator gave no other. */
+  private static final String DEMO = "verdier-demo";
+
+  /** Printable ASCII tokens are enough for a backend without a model. */
+  private static final int NULL_VOCABULARY = 64;
+
+  /** The same with another runner. */
+  EngineParts withRunner(StepRunner other) {
+    return new EngineParts(card, tokenizer, encoder, scheduler, other, cacheFacts);
+  }
+
+  /** The same with another encoder. */
+  EngineParts withEncoder(PromptEncoder other) {
+    return new EngineParts(card, tokenizer, other, scheduler, runner, cacheFacts);
+  }
+
+  /**
+   * The model asked for: {@code --model}, else {@code AIP_STORAGE_URI}, else empty: the embedded
+   * one.
+   */
+  static Optional<String> source(ServerConfig config) {
+    return config.model().source().or(() -> config.vertex().storageUri());
+  }
+
+  /** Names that answers and {@code /v1/models} show; the first one counts. */
+  static List<String> servedNames(ServerConfig config) {
+    List<String> names = config.model().servedNames();
+    return names.isEmpty() ? List.of(source(config).orElse(DEMO)) : names;
+  }
+
+  /** Tokenizer and weights are read at the same time, each on a worker thread. */
+  static Future<EngineParts> load(Vertx vertx, ServerConfig config, Path directory) {
+    if (source(config).isEmpty()) {
+      LOG.info("No --model was given: serving the embedded demo model");
+    }
+    Future<Tokenizer> tokenizer = vertx.executeBlocking(() -> tokenizer(config, directory), false);
+    Future<Loaded> loaded = vertx.executeBlocking(() -> model(config, directory), false);
+    return Future.all(tokenizer, loaded)
+        .map(ignored -> assemble(config, directory, tokenizer.result(), loaded.result()));
+  }
+
+  /**
+   * A model with its backend, or what is known of one that only the null backend pretends to run.
+   */
+  private record Loaded(Description description, KvPlan plan, Optional<LoadedModel> model) {}
+
+  private static Tokenizer tokenizer(ServerConfig config, Path directory) throws IOException {
+    Path files = config.model().tokenizer().map(Path::of).orElse(directory);
+    return Tokenizer.load(files, config.cache().directory().resolve("native"));
+  }
+
+  private static Loaded model(ServerConfig config, Path directory) {
+    Description description = ModelLoader.describe(directory, config);
+    if (config.backend().kind() == BackendKind.NULL) {
+      long freeBytes = Long.MAX_VALUE / 4; // nothing is stored, so nothing is short
+      return new Loaded(
+          description, ModelLoader.kvPlan(description, config, freeBytes), Optional.empty());
+    }
+    if (config.backend().kind() == BackendKind.CUDA) {
+      throw new ModelException(
+          "--backend cuda: this version computes on the CPU only. Start with --backend cpu, or leave the flag out.");
+    }
+    CpuBackend backend = new CpuBackend(config.backend().threads(), CpuBackend.KernelForm.WARMING);
+    LOG.info("CPU backend: {} threads", backend.threads());
+    LoadedModel model = ModelLoader.load(directory, config, backend, progress());
+    return new Loaded(description, model.kvPlan(), Optional.of(model));
+  }
+
+  /** A line each quarter of the way, for models that take long enough to wonder. */
+  private static LoadProgress progress() {
+    return (done, total) -> {
+      int quarter = Math.max(1, total / 4);
+      if (done % quarter == 0 && total > 8) {
+        LOG.info("Weights: {} of {} layers", done, total);
+      }
+    };
+  }
+
+  private static EngineParts assemble(
+      ServerConfig config, Path directory, Tokenizer tokenizer, Loaded loaded) {
+    GenerationDefaults defaults = loaded.description.generation();
+    int lengthMax = loaded.description.lengthMax();
+    KvPlan plan = loaded.plan;
+    LOG.info(
+        "KV cache: {} blocks of {} tokens ({} MiB)",
+        plan.blocks(),
+        plan.blockTokens(),
+        plan.bytes() >> 20);
+    ServerConfig.Scheduling scheduling = config.scheduling();
+    SchedulerSettings settings =
+        new SchedulerSettings(
+            scheduling.batchedTokensMax(),
+            scheduling.sequencesMax(),
+            scheduling.longPrefillTokens(),
+            scheduling.policy(),
+            lengthMax,
+            defaults.endTokenIds(),
+            config.cache().prefixCaching());
+    Scheduler scheduler =
+        new Scheduler(settings, new KvCacheManager(plan.blocks(), plan.blockTokens()));
+    int newTokensMax = defaults.maxNewTokens().orElse(Integer.MAX_VALUE);
+    return new EngineParts(
+        card(config, loaded.description),
+        tokenizer,
+        new PromptEncoder(tokenizer, renderer(config, directory), lengthMax, newTokensMax),
+        scheduler,
+        runner(config, loaded, tokenizer, defaults),
+        cacheFacts(config, plan));
+  }
+
+  private static ChatRenderer renderer(ServerConfig config, Path directory) {
+    ChatTemplate template = ChatTemplate.load(directory, config.model().chatTemplate());
+    template
+        .problem()
+        .ifPresent(problem -> LOG.warn("The model's chat template does not parse: {}", problem));
+    RenderLimits limits =
+        new RenderLimits(config.limits().templateSteps(), config.limits().templateCharsMax());
+    return new ChatRenderer(template, limits, Clock.system(ZoneId.systemDefault()));
+  }
+
+  private static StepRunner runner(
+      ServerConfig config, Loaded loaded, Tokenizer tokenizer, GenerationDefaults defaults) {
+    ServerConfig.Scheduling scheduling = config.scheduling();
+    return loaded
+        .model
+        .<StepRunner>map(
+            model ->
+                new ModelRunner(model, scheduling.batchedTokensMax(), scheduling.sequencesMax()))
+        .orElseGet(
+            () -> new NullRunner(printable(tokenizer, defaults), config.backend().nullStep()));
+  }
+
+  private static int[] printable(Tokenizer tokenizer, GenerationDefaults defaults) {
+    return IntStream.range(0, tokenizer.vocabSize())
+        .filter(tokenizer::contains)
+        .filter(id -> !tokenizer.isSpecial(id))
+        .filter(id -> IntStream.of(defaults.endTokenIds()).noneMatch(end -> end == id))
+        .filter(id -> tokenizer.tokenText(id).matches("[ a-z]{2,}"))
+        .limit(NULL_VOCABULARY)
+        .toArray();
+  }
+
+  private static ModelCard card(ServerConfig config, Description description) {
+    Map<String, Double> defaults = samplingDefaults(config, description.generation());
+    int vocabulary = description.spec().vocabSize();
+    checkDefaults(config, vocabulary, defaults);
+    List<String> names =
+        Stream.concat(servedNames(config).stream(), config.model().idAlias().stream())
+            .distinct()
+            .toList();
+    return new ModelCard(
+        names,
+        aliases(config),
+        source(config).orElse(DEMO),
+        vocabulary,
+        description.lengthMax(),
+        System.currentTimeMillis() / 1000,
+        defaults);
+  }
+
+  /** A model's bad default ends the start, not every request. */
+  private static void checkDefaults(
+      ServerConfig config, int vocabulary, Map<String, Double> defaults) {
+    new SamplingSchema(
+        new SamplingSchema.Bounds(
+            vocabulary,
+            config.model().logprobsMax(),
+            config.limits().choicesMax(),
+            config.limits().logitBiasMax()),
+        defaults);
+  }
+
+  private static List<String> aliases(ServerConfig config) {
+    return Stream.concat(config.model().idAlias().stream(), source(config).stream())
+        .distinct()
+        .toList();
+  }
+
+  /** By API field name; {@code --generation-config=vllm} leaves the model's own out. */
+  private static Map<String, Double> samplingDefaults(
+      ServerConfig config, GenerationDefaults model) {
+    Map<String, Double> defaults = new HashMap<>();
+    if (!config.model().generationConfig().equals(Optional.of("vllm"))) {
+      model.temperature().ifPresent(value -> defaults.put("temperature", value));
+      model.topP().ifPresent(value -> defaults.put("top_p", value));
+      model.topK().ifPresent(value -> defaults.put("top_k", (double) value));
+      model.minP().ifPresent(value -> defaults.put("min_p", value));
+      model.repetitionPenalty().ifPresent(value -> defaults.put("repetition_penalty", value));
+      model.maxNewTokens().ifPresent(value -> defaults.put("max_new_tokens", (double) value));
+    }
+    defaults.putAll(config.model().generationOverrides());
+    return defaults;
+  }
+
+  private static Map<String, String> cacheFacts(ServerConfig config, KvPlan plan) {
+    Map<String, String> facts = new TreeMap<>();
+    facts.put("block_size", Integer.toString(plan.blockTokens()));
+    facts.put("num_gpu_blocks", Integer.toString(plan.blocks()));
+    facts.put("cache_dtype", "float32");
+    facts.put("enable_prefix_caching", Boolean.toString(config.cache().prefixCaching()));
+    return facts;
+  }
+
+  /**
+   * Why loading failed, for the operator. Expected reasons speak for themselves; others show their
+   * type.
+   */
+  static String reason(Throwable failed) {
+    return switch (failed) {
+      case RejectedException rejected -> rejected.text();
+      case ModelException expected -> String.valueOf(expected.getMessage());
+      case WeightsException expected -> String.valueOf(expected.getMessage());
+      case IOException expected -> String.valueOf(expected.getMessage());
+      default -> failed.toString();
+    };
+  }
+}

@@ -1,0 +1,278 @@
+package io.verdier.verticles.launch;
+
+import io.verdier.cache.artifact.ArtifactStore;
+import io.verdier.conf.ServerConfig;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.ModelCard;
+import io.verdier.verticles.bus.ResolveModel;
+import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.cache.CacheVerticle;
+import io.verdier.verticles.execute.ExecutorVerticle;
+import io.verdier.verticles.http.Admission;
+import io.verdier.verticles.http.HttpVerticle;
+import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.schedule.SchedulerVerticle;
+import io.verdier.verticles.token.DetokenizerVerticle;
+import io.verdier.verticles.token.TokenizerVerticle;
+import io.vertx.core.Deployable;
+import io.vertx.core.DeploymentOptions;
+import io.vertx.core.Future;
+import io.vertx.core.Promise;
+import io.vertx.core.ThreadingModel;
+import io.vertx.core.Vertx;
+import io.vertx.core.VertxOptions;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One node: all verticles in one {@link Vertx}. Thread-safe.
+ *
+ * <p>Life: {@link #listen} binds the port, and health says 503; {@link #load} brings the model and
+ * the engine, and health says 200; {@link #drain} refuses new work, lets running streams finish
+ * until the deadline, and ends.
+ *
+ * <pre>
+ *   http × cores ── tokenizer × w ── scheduler ── executor
+ *        ▲                               │
+ *        └────── detokenizer × k ◄───────┘           cache
+ * </pre>
+ */
+public final class Server {
+  private static final Logger LOG = LoggerFactory.getLogger(Server.class);
+  private static final int HTTP_INSTANCES_MAX = 8;
+
+  /** Loading a model may take long; Vert.x would warn of a blocked thread every second of it. */
+  private static final long WORKER_HOURS_MAX = 24;
+
+  /** Encoding a prompt is heavier than following a stream; neither should crowd out the engine. */
+  private static final int CORES_PER_TOKENIZER = 2;
+
+  private static final int CORES_PER_DETOKENIZER = 4;
+
+  /** Bound of the token histograms where no --max-model-len says better. */
+  private static final int METRIC_TOKENS_MAX = 131_072;
+
+  private static final long DRAIN_POLL_MILLIS = 10;
+  private static final long LAST_WORDS_MILLIS = 1000;
+
+  private final Vertx vertx;
+  private final Bus bus;
+  private final ServerConfig config;
+  private final Admission admission;
+  private final ServingMetrics metrics;
+  private final int httpInstances;
+  private final int tokenizers;
+  private volatile int port;
+
+  private Server(Vertx vertx, ServerConfig config) {
+    this.vertx = vertx;
+    this.bus = Bus.register(vertx);
+    this.config = config;
+    this.admission = new Admission(config.limits().queuedRequestsMax());
+    int tokensMax = config.model().maxModelLen().orElse(METRIC_TOKENS_MAX);
+    this.metrics = new ServingMetrics(EngineParts.servedNames(config).getFirst(), tokensMax);
+    int cores = Runtime.getRuntime().availableProcessors();
+    this.httpInstances = Math.clamp(cores, 1, HTTP_INSTANCES_MAX);
+    this.tokenizers = Math.max(1, cores / CORES_PER_TOKENIZER);
+  }
+
+  /**
+   * Binds the port.
+   *
+   * @return fails where the port cannot be had
+   */
+  public static Future<Server> listen(ServerConfig config) {
+    VertxOptions options =
+        new VertxOptions()
+            .setPreferNativeTransport(true)
+            .setMaxWorkerExecuteTimeUnit(TimeUnit.HOURS)
+            .setMaxWorkerExecuteTime(WORKER_HOURS_MAX);
+    Server server = new Server(Vertx.builder().with(options).build(), config);
+    return server.deployHttp().map(server).onFailure(failed -> server.vertx.close());
+  }
+
+  private Future<?> deployHttp() {
+    ServerConfig shared;
+    try {
+      shared = config.http().port() == 0 ? config.withPort(freePort(config)) : config;
+    } catch (IOException none) {
+      return Future.failedFuture(none);
+    }
+    List<Future<?>> deployments = new ArrayList<>();
+    for (int instance = 0; instance < httpInstances; instance++) {
+      deployments.add(deployHttp(instance, shared).onSuccess(bound -> port = bound));
+    }
+    return Future.all(deployments);
+  }
+
+  /**
+   * All instances must name one port, so a free one is found first. Somebody may take it meanwhile.
+   */
+  private static int freePort(ServerConfig config) throws IOException {
+    try (ServerSocket socket = new ServerSocket()) {
+      socket.bind(new InetSocketAddress(config.http().host(), 0));
+      return socket.getLocalPort();
+    }
+  }
+
+  private Future<Integer> deployHttp(int instance, ServerConfig config) {
+    HttpVerticle.Setup setup =
+        new HttpVerticle.Setup(config, admission, metrics, Version.TEXT, tokenizers);
+    HttpVerticle verticle = new HttpVerticle(setup, instance);
+    return vertx.deployVerticle(verticle).map(ignored -> verticle.port());
+  }
+
+  /** The port that is bound; of interest when 0 was asked for. */
+  public int port() {
+    return port;
+  }
+
+  /** The base URL of this node on its own host. */
+  public String localUrl() {
+    return "http://127.0.0.1:" + port() + config.http().rootPath();
+  }
+
+  /** Sequences admitted and not yet released. */
+  public int liveSequences() {
+    return admission.taken();
+  }
+
+  /** The page of {@code /metrics}. */
+  public String metricsText() {
+    return metrics.text();
+  }
+
+  /** Calls back once if the engine fails for good. */
+  public void onFailed(Consumer<String> handler) {
+    bus.consume(
+        Addresses.STATE,
+        ServerState.class,
+        state -> {
+          if (state instanceof ServerState.Failed failed) {
+            handler.accept(failed.reason());
+          }
+        });
+  }
+
+  /**
+   * Brings the model and starts the engine.
+   *
+   * @return the card of the model, once requests are served
+   */
+  public Future<ModelCard> load() {
+    return load(UnaryOperator.identity());
+  }
+
+  /** As {@link #load()}, with some parts replaced: how tests put faults into a running engine. */
+  Future<ModelCard> load(UnaryOperator<EngineParts> replace) {
+    ArtifactStore artifacts =
+        new ArtifactStore(config.cache().directory(), Server.class.getClassLoader());
+    return worker("cache", new CacheVerticle(artifacts))
+        .compose(ignored -> resolveModel())
+        .compose(model -> EngineParts.load(vertx, config, model.directory()))
+        .map(replace)
+        .compose(this::deployEngine)
+        .onSuccess(card -> bus.publish(Addresses.STATE, new ServerState.Ready(card)));
+  }
+
+  private Future<ResolveModel.Reply> resolveModel() {
+    return bus.request(
+        Addresses.CACHE, new ResolveModel(EngineParts.source(config)), ResolveModel.Reply.class);
+  }
+
+  private Future<ModelCard> deployEngine(EngineParts parts) {
+    metrics.cacheConfig(parts.cacheFacts());
+    int cores = Runtime.getRuntime().availableProcessors();
+    int shards = Math.max(1, cores / CORES_PER_DETOKENIZER);
+    List<Future<?>> deployments = new ArrayList<>();
+    deployments.add(worker("scheduler", new SchedulerVerticle(parts.scheduler(), shards, metrics)));
+    deployments.add(worker("executor", new ExecutorVerticle(parts.runner())));
+    deployments.addAll(detokenizers(shards, parts));
+    for (int i = 0; i < tokenizers; i++) {
+      deployments.add(worker("tokenizer-" + i, new TokenizerVerticle(i, parts.encoder())));
+    }
+    return Future.all(deployments).map(parts.card());
+  }
+
+  private List<Future<?>> detokenizers(int shards, EngineParts parts) {
+    List<DetokenizerVerticle> verticles = new ArrayList<>();
+    List<Future<?>> deployments = new ArrayList<>();
+    for (int shard = 0; shard < shards; shard++) {
+      var detokenizer = new DetokenizerVerticle(shard, httpInstances, parts.tokenizer());
+      verticles.add(detokenizer);
+      deployments.add(worker("detokenizer-" + shard, detokenizer));
+    }
+    metrics.watch(
+        "verdier:detokenizer_streams",
+        "Sequences whose text is being made.",
+        () -> verticles.stream().mapToInt(DetokenizerVerticle::liveStreams).sum());
+    return deployments;
+  }
+
+  /** Each worker has a thread of its own, named after it. */
+  private Future<String> worker(String name, Deployable verticle) {
+    DeploymentOptions options =
+        new DeploymentOptions()
+            .setThreadingModel(ThreadingModel.WORKER)
+            .setWorkerPoolName("verdier-" + name)
+            .setWorkerPoolSize(1)
+            .setMaxWorkerExecuteTimeUnit(TimeUnit.HOURS)
+            .setMaxWorkerExecuteTime(WORKER_HOURS_MAX);
+    return vertx.deployVerticle(verticle, options);
+  }
+
+  /**
+   * Refuses new work, waits for running streams until the deadline, then cuts them with an error
+   * event.
+   *
+   * @return true where every stream came to its own end
+   */
+  public Future<Boolean> drain() {
+    bus.publish(Addresses.STATE, new ServerState.Draining());
+    LOG.info("Draining: {} sequences are running", admission.taken());
+    return idle(config.limits().drainTimeout().toMillis())
+        .compose(
+            finished -> {
+              if (finished) {
+                return Future.succeededFuture(true);
+              }
+              LOG.warn("The drain deadline passed; {} sequences are cut", admission.taken());
+              bus.publish(Addresses.STATE, new ServerState.Stopping());
+              return idle(LAST_WORDS_MILLIS).map(false);
+            });
+  }
+
+  /** Ends all threads; the runner frees its memory behind the step that may still run. */
+  public Future<Void> close() {
+    return vertx.close();
+  }
+
+  /** Whether no sequence was live any more before the time was over. */
+  private Future<Boolean> idle(long withinMillis) {
+    Promise<Boolean> promise = Promise.promise();
+    awaitIdle(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(withinMillis), promise);
+    return promise.future();
+  }
+
+  /**
+   * One timer after the other: a periodic one that cancels itself may run before it can be
+   * cancelled.
+   */
+  private void awaitIdle(long deadlineNanos, Promise<Boolean> promise) {
+    boolean idle = admission.taken() == 0;
+    if (idle || System.nanoTime() - deadlineNanos > 0) {
+      promise.complete(idle);
+    } else {
+      vertx.setTimer(DRAIN_POLL_MILLIS, timer -> awaitIdle(deadlineNanos, promise));
+    }
+  }
+}

@@ -1,0 +1,70 @@
+package io.verdier.verticles.client;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** The official npm client, in {@code src/test/node}. */
+class NpmClientIT {
+  private static final Path SOURCES = Path.of("src", "test", "node");
+  private static final Path DIRECTORY = Path.of("target", "npm-client");
+  private static final List<String> FILES =
+      List.of("package.json", "package-lock.json", "client.test.mjs");
+
+  @Test
+  @Timeout(240)
+  void npmClient_allItsTests_pass() throws Exception {
+    assumeTrue(
+        exists("node") && exists("npm"),
+        "Node.js is not installed: the npm client is not tested here.");
+    Files.createDirectories(DIRECTORY);
+    for (String file : FILES) {
+      Files.copy(
+          SOURCES.resolve(file), DIRECTORY.resolve(file), StandardCopyOption.REPLACE_EXISTING);
+    }
+    succeed(
+        List.of("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"),
+        "");
+    try (ServerUnderTest server = ServerUnderTest.start()) {
+      succeed(List.of("node", "--test", "client.test.mjs"), server.baseUrl());
+    }
+  }
+
+  private static boolean exists(String command) throws InterruptedException {
+    try {
+      Process process =
+          new ProcessBuilder(command, "--version")
+              .redirectErrorStream(true)
+              .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+              .start();
+      return process.waitFor() == 0;
+    } catch (IOException notFound) {
+      return false;
+    }
+  }
+
+  private static void succeed(List<String> command, String baseUrl) throws Exception {
+    Path log = Files.createTempFile(DIRECTORY, "output", ".log");
+    ProcessBuilder builder =
+        new ProcessBuilder(command)
+            .directory(DIRECTORY.toFile())
+            .redirectErrorStream(true)
+            .redirectOutput(log.toFile());
+    builder.environment().put("VERDIER_BASE_URL", baseUrl);
+    Process process = builder.start();
+    if (!process.waitFor(120, TimeUnit.SECONDS)) {
+      process.destroyForcibly();
+    }
+    String said = Files.readString(log);
+    Files.delete(log);
+    assertThat(process.waitFor()).as("%s said:%n%s", command, said).isZero();
+  }
+}

@@ -1,0 +1,109 @@
+package io.verdier.verticles.launch;
+
+import io.verdier.conf.ConfigLoader;
+import io.verdier.conf.LoadResult;
+import io.verdier.conf.ServerConfig;
+import io.verdier.engine.run.StepRunner;
+import io.verdier.verticles.token.ChatRenderer;
+import io.verdier.verticles.token.PromptEncoder;
+import io.vertx.core.Future;
+import java.time.Clock;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.UnaryOperator;
+
+/**
+ * A whole server inside the test's JVM, on a free port of the loopback interface. Owned by the
+ * test's thread.
+ */
+public final class InProcessServer implements AutoCloseable {
+  private final Server server;
+
+  private InProcessServer(Server server) {
+    this.server = server;
+  }
+
+  /** Configuration as the command line would give it. */
+  public static ServerConfig config(String... flags) {
+    List<String> argv = new ArrayList<>(List.of("--host=127.0.0.1", "--port=0"));
+    argv.addAll(Arrays.asList(flags));
+    return switch (ConfigLoader.load(argv, Map.of())) {
+      case LoadResult.Loaded loaded -> loaded.config();
+      case LoadResult.Invalid invalid -> throw new IllegalArgumentException(invalid.text());
+      case LoadResult.HelpAsked help -> throw new IllegalArgumentException(help.text());
+    };
+  }
+
+  /** Starts and loads the demo model, unless the flags say otherwise. */
+  public static InProcessServer start(String... flags) {
+    Server server = await(Server.listen(config(flags)));
+    await(server.load());
+    return new InProcessServer(server);
+  }
+
+  /** The same with a step runner of the test's own around the real one. */
+  public static InProcessServer start(UnaryOperator<StepRunner> around, String... flags) {
+    Server server = await(Server.listen(config(flags)));
+    await(server.load(parts -> parts.withRunner(around.apply(parts.runner()))));
+    return new InProcessServer(server);
+  }
+
+  /** The same with a clock of the test's own for the chat templates. */
+  public static InProcessServer start(Clock clock, String... flags) {
+    Server server = await(Server.listen(config(flags)));
+    await(
+        server.load(
+            parts -> {
+              PromptEncoder encoder = parts.encoder();
+              ChatRenderer renderer = encoder.renderer();
+              return parts.withEncoder(
+                  new PromptEncoder(
+                      encoder.tokenizer(),
+                      new ChatRenderer(renderer.template(), renderer.limits(), clock),
+                      encoder.maxModelLen(),
+                      encoder.newTokensMax()));
+            }));
+    return new InProcessServer(server);
+  }
+
+  public Server server() {
+    return server;
+  }
+
+  public String baseUrl() {
+    return server.localUrl();
+  }
+
+  /** The value of one series of {@code /metrics}. */
+  public double metric(String series) {
+    return server
+        .metricsText()
+        .lines()
+        .filter(line -> line.startsWith(series + "{") || line.startsWith(series + " "))
+        .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
+        .findFirst()
+        .orElseThrow(() -> new IllegalStateException("no series " + series));
+  }
+
+  static <T> T await(Future<T> future) {
+    try {
+      return future.toCompletionStage().toCompletableFuture().get(60, TimeUnit.SECONDS);
+    } catch (ExecutionException | TimeoutException failed) {
+      throw new IllegalStateException(failed);
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException(interrupted);
+    }
+  }
+
+  @Override
+  public void close() {
+    await(server.drain());
+    await(server.close());
+  }
+}

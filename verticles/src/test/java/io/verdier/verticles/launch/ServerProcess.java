@@ -1,0 +1,140 @@
+package io.verdier.verticles.launch;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * The built distribution as a process of its own, on a free port of the loopback interface. Owned
+ * by the test's thread.
+ */
+public final class ServerProcess implements AutoCloseable {
+  private static final Pattern LISTENING = Pattern.compile("Listening on http://[^:]+:(\\d+)");
+  private static final int TIMEOUT_SECONDS = 60;
+
+  private final Process process;
+  private final List<String> lines = new ArrayList<>();
+  private final CompletableFuture<Integer> port = new CompletableFuture<>();
+  private final CompletableFuture<Boolean> ready = new CompletableFuture<>();
+
+  private ServerProcess(Process process) {
+    this.process = process;
+    Thread reader = new Thread(this::read, "server-output");
+    reader.setDaemon(true);
+    reader.start();
+  }
+
+  /** Directory of the distribution, as the build tells its tests. */
+  public static Path home() {
+    String home = System.getProperty("verdier.home");
+    if (home == null) {
+      throw new IllegalStateException("run through `./verdier test`: -Dverdier.home is not set");
+    }
+    return Path.of(home);
+  }
+
+  /** Starts {@code bin/verdier} with these arguments. */
+  public static Process launch(String... arguments) {
+    List<String> command = new ArrayList<>();
+    command.add(home().resolve("bin/verdier").toString());
+    command.addAll(Arrays.asList(arguments));
+    ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
+    builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+    try {
+      return builder.start();
+    } catch (IOException failed) {
+      throw new UncheckedIOException(failed);
+    }
+  }
+
+  /** Starts {@code serve} on a free port. */
+  public static ServerProcess serve(String... flags) {
+    List<String> arguments = new ArrayList<>(List.of("serve", "--host=127.0.0.1", "--port=0"));
+    arguments.addAll(Arrays.asList(flags));
+    return started(arguments.toArray(String[]::new));
+  }
+
+  /** Starts with exactly these arguments, which must serve. */
+  public static ServerProcess started(String... arguments) {
+    return new ServerProcess(launch(arguments));
+  }
+
+  private void read() {
+    try (BufferedReader reader = process.inputReader()) {
+      for (String line = reader.readLine(); line != null; line = reader.readLine()) {
+        onLine(line);
+      }
+    } catch (IOException closed) {
+      // The process is gone; what it wrote is in `lines`.
+    }
+    IllegalStateException ended = new IllegalStateException("the server ended:\n" + output());
+    port.completeExceptionally(ended);
+    ready.completeExceptionally(ended);
+  }
+
+  private void onLine(String line) {
+    synchronized (lines) {
+      lines.add(line);
+    }
+    Matcher listening = LISTENING.matcher(line);
+    if (listening.find()) {
+      port.complete(Integer.parseInt(listening.group(1)));
+    }
+    if (line.contains("Application startup complete.")) {
+      ready.complete(true);
+    }
+  }
+
+  /** What the process has printed so far. */
+  public String output() {
+    synchronized (lines) {
+      return String.join("\n", lines);
+    }
+  }
+
+  /** Waits until the port is bound. */
+  public int port() {
+    return port.orTimeout(TIMEOUT_SECONDS, TimeUnit.SECONDS).join();
+  }
+
+  /** Waits until requests are served. */
+  public ServerProcess awaitReady() {
+    ready.orTimeout(TIMEOUT_SECONDS, TimeUnit.SECONDS).join();
+    return this;
+  }
+
+  public String baseUrl() {
+    return "http://127.0.0.1:" + port();
+  }
+
+  /** SIGTERM. */
+  public void terminate() {
+    process.toHandle().destroy();
+  }
+
+  /** Waits for the end of the process. */
+  public int exitStatus() {
+    try {
+      if (!process.waitFor(TIMEOUT_SECONDS, TimeUnit.SECONDS)) {
+        throw new IllegalStateException("the server does not end:\n" + output());
+      }
+      return process.exitValue();
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException(interrupted);
+    }
+  }
+
+  @Override
+  public void close() {
+    process.toHandle().destroyForcibly();
+  }
+}

@@ -1,0 +1,182 @@
+// The official npm client against a started server: VERDIER_BASE_URL says where. Run by NpmClientIT.
+// Expected texts are the demo model's golden answers.
+import assert from "node:assert/strict";
+import test from "node:test";
+import OpenAI from "openai";
+
+const client = new OpenAI({
+  baseURL: `${process.env.VERDIER_BASE_URL}/v1`,
+  apiKey: "none",
+  maxRetries: 0,
+  timeout: 30_000,
+});
+const model = (await client.models.list()).data[0].id;
+
+const CAR_ANSWER =
+  "A car, or a motor car, is a road-connected human-transportation system used to move people or goods" +
+  " from one place to another.";
+const CAPITAL_ANSWER = " Paris. Paris lies on the river Seine and is home to the Eiffel Tower.";
+
+const chat = (extra) => ({
+  model,
+  messages: [{ role: "user", content: "What is a car?" }],
+  temperature: 0,
+  max_completion_tokens: 64,
+  ...extra,
+});
+const completion = (extra) => ({
+  model,
+  prompt: "The capital of France is",
+  temperature: 0,
+  max_tokens: 64,
+  ...extra,
+});
+
+async function collect(stream) {
+  const chunks = [];
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+  }
+  return chunks;
+}
+
+/** The texts of a stream's choices, by index. */
+function contents(chunks) {
+  const texts = [];
+  for (const choice of chunks.flatMap((chunk) => chunk.choices)) {
+    texts[choice.index] = (texts[choice.index] ?? "") + (choice.delta.content ?? "");
+  }
+  return texts;
+}
+
+test("models are listed", async () => {
+  const models = await client.models.list();
+  assert.equal(models.object, "list");
+  assert.equal(models.data[0].object, "model");
+});
+
+test("chat, not streamed", async () => {
+  const answer = await client.chat.completions.create(chat());
+  assert.equal(answer.object, "chat.completion");
+  assert.equal(answer.choices[0].message.role, "assistant");
+  assert.equal(answer.choices[0].message.content, CAR_ANSWER);
+  assert.equal(answer.choices[0].finish_reason, "stop");
+  assert.equal(answer.usage.prompt_tokens, 15);
+  assert.equal(answer.usage.completion_tokens, 28);
+  assert.equal(answer.usage.total_tokens, 43);
+});
+
+test("chat, streamed with usage", async () => {
+  const stream = await client.chat.completions.create(
+    chat({ stream: true, stream_options: { include_usage: true } }),
+  );
+  const chunks = await collect(stream);
+  assert.equal(chunks[0].object, "chat.completion.chunk");
+  assert.equal(chunks[0].choices[0].delta.role, "assistant");
+  assert.deepEqual(contents(chunks), [CAR_ANSWER]);
+  const reasons = chunks.flatMap((c) => c.choices).map((c) => c.finish_reason);
+  assert.deepEqual(
+    reasons.filter((reason) => reason),
+    ["stop"],
+  );
+  const last = chunks.at(-1);
+  assert.equal(last.choices.length, 0);
+  assert.equal(last.usage.total_tokens, 43);
+});
+
+test("the client's own stream helper", async () => {
+  const runner = client.chat.completions.stream(chat());
+  assert.equal(await runner.finalContent(), CAR_ANSWER);
+});
+
+test("completion, not streamed and streamed", async () => {
+  const answer = await client.completions.create(completion());
+  assert.equal(answer.choices[0].text, CAPITAL_ANSWER);
+  assert.equal(answer.choices[0].finish_reason, "stop");
+  assert.equal(answer.usage.prompt_tokens, 6);
+  const chunks = await collect(await client.completions.create(completion({ stream: true })));
+  assert.equal(
+    chunks
+      .flatMap((chunk) => chunk.choices)
+      .map((choice) => choice.text)
+      .join(""),
+    CAPITAL_ANSWER,
+  );
+});
+
+test("two choices with a seed are the same again and streamed", async () => {
+  const request = chat({ n: 2, temperature: 1, top_p: 1, seed: 7, max_completion_tokens: 24 });
+  const texts = async () => {
+    const answer = await client.chat.completions.create(request);
+    return answer.choices.sort((a, b) => a.index - b.index).map((c) => c.message.content);
+  };
+  const first = await texts();
+  assert.equal(first.length, 2);
+  assert.deepEqual(await texts(), first);
+  const chunks = await collect(await client.chat.completions.create({ ...request, stream: true }));
+  assert.deepEqual(contents(chunks), first);
+});
+
+test("stop strings cut before them", async () => {
+  const before = CAR_ANSWER.slice(0, CAR_ANSWER.indexOf("human"));
+  const request = chat({ stop: ["xyz", "human"] });
+  const answer = await client.chat.completions.create(request);
+  assert.equal(answer.choices[0].message.content, before);
+  assert.equal(answer.choices[0].finish_reason, "stop");
+  const chunks = await collect(await client.chat.completions.create({ ...request, stream: true }));
+  assert.deepEqual(contents(chunks), [before]);
+});
+
+test("log probabilities describe the text", async () => {
+  const answer = await client.chat.completions.create(
+    chat({ logprobs: true, top_logprobs: 3, max_completion_tokens: 8 }),
+  );
+  assert.equal(answer.choices[0].finish_reason, "length");
+  const tokens = answer.choices[0].logprobs.content;
+  assert.equal(tokens.length, 8);
+  assert.equal(
+    Buffer.from(tokens.flatMap((token) => token.bytes)).toString("utf8"),
+    answer.choices[0].message.content,
+  );
+  for (const token of tokens) {
+    assert.ok(token.logprob <= 0);
+    assert.equal(token.top_logprobs.length, 3);
+    assert.equal(token.top_logprobs[0].token, token.token);
+  }
+});
+
+test("an unknown model is not found", async () => {
+  await assert.rejects(
+    client.chat.completions.create(chat({ model: "no-such-model" })),
+    (error) => error instanceof OpenAI.NotFoundError && error.message.includes("no-such-model"),
+  );
+});
+
+test("bad parameters are refused", async () => {
+  for (const extra of [{ temperature: -1 }, { top_p: 1.5 }, { stop: "" }, { n: 0 }]) {
+    for (const stream of [false, true]) {
+      await assert.rejects(
+        client.chat.completions.create(chat({ ...extra, stream })),
+        (error) => error instanceof OpenAI.BadRequestError && error.status === 400,
+      );
+    }
+  }
+});
+
+test("an aborted stream ends, and the server answers the next request", async () => {
+  const abort = new AbortController();
+  const stream = await client.chat.completions.create(
+    chat({ stream: true, n: 4, temperature: 1, max_completion_tokens: 1500, ignore_eos: true }),
+    { signal: abort.signal },
+  );
+  let chunks = 0;
+  for await (const chunk of stream) {
+    assert.ok(chunk);
+    if (++chunks === 8) {
+      abort.abort();
+    }
+  }
+  assert.ok(chunks < 4 * 1500);
+  const answer = await client.chat.completions.create(chat());
+  assert.equal(answer.choices[0].message.content, CAR_ANSWER);
+});
