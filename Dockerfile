@@ -1,0 +1,55 @@
+#   docker build -t verdier .                                (BuildKit, the default since Docker 23)
+#   docker run --rm -p 8000:8000 verdier                     the demo model, chat page at http://localhost:8000
+#   docker run --rm -p 8080:8080 verdier --port=8080 --model=/models/x
+#
+# Arguments are the server's flags, as with vLLM's image. Kubernetes "args" replace them, and both
+# args and command may start with "python -m vllm.entrypoints.api_server".
+
+# One image for both stages. A JRE would save 200 MB, but the start-up cache that the build trains
+# is bound to the class image of the JVM that trained it: another one refuses it at every start.
+ARG JAVA=eclipse-temurin:25-jdk
+
+FROM ${JAVA} AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/root/.m2 ./verdier build
+
+FROM ${JAVA}
+LABEL org.opencontainers.image.title="Verdier" \
+      org.opencontainers.image.description="LLM inference server for the JVM, drop-in for vLLM on Vertex AI" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+
+# Group 0 may write where the user may, so that a platform can choose the user id.
+RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir /var/cache/verdier --shell /usr/sbin/nologin verdier \
+ && install -d -o 10001 -g 0 -m 0775 /var/cache/verdier
+
+COPY --from=build /src/verticles/target/verdier/ /opt/verdier/
+COPY conf/src/main/container/python /usr/local/bin/python
+COPY conf/src/main/container/python /usr/local/bin/python3
+COPY conf/src/main/container/ray_launcher.sh /vllm-workspace/ray_launcher.sh
+COPY LICENSE /opt/verdier/LICENSE
+
+# Downloads, packed weights and unpacked native libraries. Mount a volume to keep them.
+# No variable here may start with AIP_: Vertex AI sets those.
+ENV VERDIER_HOME=/opt/verdier \
+    VERDIER_CACHE_DIR=/var/cache/verdier \
+    DJL_CACHE_DIR=/var/cache/verdier/djl \
+    HF_HOME=/var/cache/verdier/huggingface \
+    PATH=/opt/verdier/bin:/opt/java/openjdk/bin:/usr/local/bin:/usr/bin:/bin
+
+# By number: Kubernetes cannot check runAsNonRoot on a name.
+USER 10001:0
+WORKDIR /var/cache/verdier
+
+# 8000 without --port, as with vLLM; Vertex AI asks for 8080 through --port or AIP_HTTP_PORT.
+EXPOSE 8000 8080
+
+# For plain Docker; Kubernetes and Vertex AI probe /health themselves. It looks at AIP_HTTP_PORT, else 8000:
+# with another --port give docker run --health-cmd 'verdier health --port=N' as well.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10m --retries=3 \
+  CMD ["/opt/verdier/bin/verdier", "health"]
+
+# Exec form: the server is process 1 and gets SIGTERM, on which it finishes its running streams.
+ENTRYPOINT ["/opt/verdier/bin/verdier", "serve"]
+CMD []
