@@ -31,6 +31,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class JsonBody {
   private static final int NUMBER_CHARS_MAX = 64;
+  private static final int STRING_CHARS_MAX = 16 << 20;
   private static final int NAME_CHARS_MAX = 1024;
 
   private final Limits limits;
@@ -43,7 +44,7 @@ public final class JsonBody {
             .maxNestingDepth(limits.jsonDepthMax())
             .maxNumberLength(NUMBER_CHARS_MAX)
             .maxNameLength(NAME_CHARS_MAX)
-            .maxStringLength((int) Math.min(limits.bodyBytesMax(), Integer.MAX_VALUE))
+            .maxStringLength((int) Math.min(limits.bodyBytesMax(), STRING_CHARS_MAX))
             .build();
     // Names come from outside: a table of them that lives on would be theirs to fill.
     this.factory =
