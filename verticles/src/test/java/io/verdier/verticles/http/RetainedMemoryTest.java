@@ -38,7 +38,7 @@ class RetainedMemoryTest {
         }
         long bound = before + (long) REQUESTS * PROMPT_CHARS / 2;
         assertThat(settledBytes(bound)).isLessThan(bound);
-        assertThat(server.admission.taken()).isEqualTo(REQUESTS + 1);
+        HttpFixture.await(() -> server.admission.taken() == REQUESTS + 1);
       } finally {
         for (Socket socket : sockets) {
           socket.close();
