@@ -102,7 +102,7 @@ class FaultsIT {
           assertThat(answer.get().status()).as(answer.get().body()).isEqualTo(400);
         }
       }
-      assertThat(server.server().liveSequences()).isZero();
+      server.awaitIdle();
     }
   }
 
@@ -127,7 +127,7 @@ class FaultsIT {
         assertThat(answer.get().status()).as(answer.get().body()).isEqualTo(500);
         assertThat(answer.get().body()).doesNotContain("of the test");
       }
-      assertThat(server.server().liveSequences()).isZero();
+      server.awaitIdle();
     }
   }
 
@@ -150,7 +150,7 @@ class FaultsIT {
       assertGolden(client);
       assertThat(bad.get().status()).as(bad.get().body()).isEqualTo(400);
       assertThat(bad.get().body()).contains("allowed_token_ids").contains("min_tokens");
-      assertThat(server.server().liveSequences()).isZero();
+      server.awaitIdle();
     }
   }
 
@@ -186,7 +186,7 @@ class FaultsIT {
         }
       }
       assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
-      assertThat(server.server().liveSequences()).isZero();
+      server.awaitIdle();
     }
   }
 

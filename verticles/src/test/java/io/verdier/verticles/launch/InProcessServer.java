@@ -71,6 +71,17 @@ public final class InProcessServer implements AutoCloseable {
     return new InProcessServer(server);
   }
 
+  /** Waits until no sequence is live: places come back when the last byte of an answer has left. */
+  public void awaitIdle() {
+    long deadline = System.nanoTime() + 10_000_000_000L;
+    while (server.liveSequences() > 0) {
+      if (System.nanoTime() > deadline) {
+        throw new AssertionError(server.liveSequences() + " sequences are still live");
+      }
+      Thread.onSpinWait();
+    }
+  }
+
   public Server server() {
     return server;
   }
