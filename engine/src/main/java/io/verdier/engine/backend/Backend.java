@@ -28,6 +28,9 @@ public interface Backend extends AutoCloseable {
   /** Allocates activations, {@code rows × columns}. */
   Tensor tensor(int rows, int columns);
 
+  /** Allocates inputs of multiplications, {@code rows × columns}. */
+  Operand operand(int rows, int columns);
+
   /**
    * Takes over a weight matrix in the layout of the device. Several parts are stacked by rows,
    * which makes one multiplication of several with the same input.
@@ -36,6 +39,17 @@ public interface Backend extends AutoCloseable {
    * @param biases one vector per part, added to the product; null entries for parts without
    */
   Matrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases);
+
+  /**
+   * Takes over the two matrices of a gated feed-forward layer, for {@link #matmulGate}: like {@link
+   * #matrix} of both, in whatever order of rows suits the device.
+   *
+   * @param parts the gate and the up projection, {@code [rows, columns]} each
+   * @param biases one per part, null for none
+   */
+  default Matrix gateUpMatrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
+    return matrix(parts, biases);
+  }
 
   /** Takes over a vector, for {@link #rmsNorm}. */
   Gain gain(StoredTensor vector);
@@ -55,41 +69,53 @@ public interface Backend extends AutoCloseable {
   void embed(Tensor out, Matrix table, AttentionBatch batch);
 
   /** {@code out = in / sqrt(mean(in²) + epsilon) · gain}, over each whole row. */
-  void rmsNorm(Tensor out, Tensor in, Gain gain, float epsilon);
+  void rmsNorm(Operand out, Tensor in, Gain gain, float epsilon);
 
-  /** The same over each head of a row, in place: the columns are {@code heads × gain's size}. */
-  void headNorm(Tensor heads, Gain gain, float epsilon);
+  /** {@code out = in}, as far as the operand's format can hold it. */
+  void convert(Operand out, Tensor in);
 
   /** {@code out = in · weightᵀ + bias}. */
-  void matmul(Tensor out, Tensor in, Matrix weight);
+  void matmul(Tensor out, Operand in, Matrix weight);
+
+  /** {@code sum += in · weightᵀ + bias}. */
+  void matmulAdd(Tensor sum, Operand in, Matrix weight);
 
   /**
-   * Rotates each head by its position, in place, halves paired (dimension i with i + headDim / 2).
+   * {@code out = silu(in · gateᵀ) · (in · upᵀ)}.
+   *
+   * @param gateUp from {@link #gateUpMatrix}, of twice as many rows as {@code out} has columns
    */
-  void rope(Tensor heads, RopeTable table, AttentionBatch batch);
+  void matmulGate(Operand out, Operand in, Matrix gateUp);
 
-  /** Puts keys and values of the batch's selected rows into their blocks. */
-  void storeKv(KvStorage storage, int layer, Tensor keys, Tensor values, AttentionBatch batch);
+  /**
+   * Makes queries, keys and values of the batch's selected rows ready to attend: normalises and
+   * rotates queries and keys by head, the queries in place, and puts keys and values into their
+   * blocks.
+   */
+  void rotateAndStore(
+      Projection projection, Rotation rotation, KvStorage storage, int layer, AttentionBatch batch);
 
-  /** Causal softmax attention of the batch's selected rows over their sequences' blocks. */
+  /**
+   * Causal softmax attention of the batch's selected rows over their sequences' blocks.
+   *
+   * @param projection whose queries {@link #rotateAndStore} has made ready
+   */
   void attend(
-      Tensor out, Tensor queries, KvStorage storage, Attention attention, AttentionBatch batch);
-
-  /** {@code out = silu(left half of in) · right half}. */
-  void gate(Tensor out, Tensor in);
-
-  /** {@code sum += term}. */
-  void add(Tensor sum, Tensor term);
+      Operand out,
+      Projection projection,
+      KvStorage storage,
+      Attention attention,
+      AttentionBatch batch);
 
   /** Copies rows of {@code in}, by their index from its first row whatever is selected. */
   void gather(Tensor out, Tensor in, int[] rows, int from);
 
   /**
-   * Multiplies as {@link #matmul} and brings the product to the host.
+   * Multiplies as {@link #matmul}, and brings the product to the host.
    *
    * @param out {@code [selected rows, weight's rows]}
    */
-  void logits(float[] out, Tensor in, Matrix weight);
+  void logits(float[] out, Operand in, Matrix weight);
 
   /** Frees everything this backend has given out. */
   @Override
@@ -111,6 +137,27 @@ public interface Backend extends AutoCloseable {
   interface RopeTable {
     int headDim();
   }
+
+  /**
+   * What a layer projects its input to. Immutable; the tensors move.
+   *
+   * @param queries {@code [rows, heads · headDim]}
+   * @param keys {@code [rows, kvHeads · headDim]}
+   * @param values like the keys
+   */
+  record Projection(Tensor queries, Tensor keys, Tensor values) {}
+
+  /**
+   * How one layer treats queries and keys before they meet. Halves of a head are rotated as pairs:
+   * dimension i with i + headDim / 2. Immutable.
+   *
+   * @param queryNorm gain of an RMS norm over each head of the queries, {@code [headDim]}; null for
+   *     none
+   * @param keyNorm the same for the keys
+   * @param epsilon of both norms
+   */
+  record Rotation(
+      RopeTable table, @Nullable Gain queryNorm, @Nullable Gain keyNorm, float epsilon) {}
 
   /**
    * How one layer attends. Immutable.

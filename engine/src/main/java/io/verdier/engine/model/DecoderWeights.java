@@ -106,8 +106,8 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
               part(attention + "k_proj", keys, biased),
               part(attention + "v_proj", keys, biased));
       boolean mlpBiased = spec.biases().feedForward();
-      Matrix gateUp =
-          stacked(
+      Parts gateUp =
+          parts(
               spec.hidden(),
               part(at + "mlp.gate_proj", spec.intermediate(), mlpBiased),
               part(at + "mlp.up_proj", spec.intermediate(), mlpBiased));
@@ -118,7 +118,7 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
           spec.queryKeyNorm() ? gain(attention + "k_norm", spec.headDim()) : null,
           matrix(attention + "o_proj", spec.hidden(), queries, spec.biases().output()),
           gain(at + "post_attention_layernorm", spec.hidden()),
-          gateUp,
+          backend.gateUpMatrix(gateUp.matrices, gateUp.biases),
           matrix(at + "mlp.down_proj", spec.hidden(), spec.intermediate(), mlpBiased));
     }
 
@@ -137,14 +137,20 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
     }
 
     private Matrix stacked(int columns, Part... parts) {
-      List<StoredTensor> matrices = new ArrayList<>();
-      List<@Nullable StoredTensor> biases = new ArrayList<>();
+      Parts found = parts(columns, parts);
+      return backend.matrix(found.matrices, found.biases);
+    }
+
+    private record Parts(List<StoredTensor> matrices, List<@Nullable StoredTensor> biases) {}
+
+    private Parts parts(int columns, Part... parts) {
+      Parts found = new Parts(new ArrayList<>(), new ArrayList<>());
       for (Part part : parts) {
-        matrices.add(weights.tensor(part.name + ".weight").requireShape(part.rows, columns));
-        biases.add(
+        found.matrices.add(weights.tensor(part.name + ".weight").requireShape(part.rows, columns));
+        found.biases.add(
             part.biased ? weights.tensor(part.name + ".bias").requireShape(part.rows) : null);
       }
-      return backend.matrix(matrices, biases);
+      return found;
     }
 
     /**

@@ -3,9 +3,11 @@ package io.verdier.engine.model;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.Attention;
-import io.verdier.engine.backend.Backend.Gain;
+import io.verdier.engine.backend.Backend.Projection;
 import io.verdier.engine.backend.Backend.RopeTable;
+import io.verdier.engine.backend.Backend.Rotation;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Tensor;
 import java.util.Arrays;
 
@@ -21,23 +23,20 @@ public final class Transformer {
   private final ModelSpec spec;
   private final Backend backend;
   private final DecoderWeights weights;
-  private final RopeTable ropeTable;
+  private final Rotation[] rotations; // [layers]
   private final Attention[] attentions; // [layers]
   private final int chunkRows;
 
   // A row for every token of the step.
   private final Tensor residual; // [tokens, hidden]
   private final Tensor projected; // [tokens, (heads + 2 kvHeads) · headDim]
-  private final Tensor queries; // the three parts of projected
-  private final Tensor keys;
-  private final Tensor values;
+  private final Projection projection; // the three parts of projected
 
   // A row for every token of a chunk.
-  private final Tensor normed; // [chunk, hidden]
-  private final Tensor attended; // [chunk, heads · headDim]
-  private final Tensor update; // [chunk, hidden], what a sublayer adds
-  private final Tensor gateUp; // [chunk, 2 · intermediate]
-  private final Tensor gated; // [chunk, intermediate]
+  private final Operand normed; // [chunk, hidden]
+  private final Operand attended; // [chunk, heads · headDim]
+  private final Operand gated; // [chunk, intermediate]
+  private final Tensor gathered; // [chunk, hidden], rows whose logits are wanted
 
   /**
    * @param tokensMax tokens in a step
@@ -49,19 +48,26 @@ public final class Transformer {
     chunkRows = Math.min(tokensMax, backend.chunkRows());
     int queryWidth = spec.heads() * spec.headDim();
     int keyWidth = spec.kvHeads() * spec.headDim();
-    ropeTable = backend.ropeTable(spec.rope().inverseFrequencies(), spec.rope().amplitude());
+    RopeTable table = backend.ropeTable(spec.rope().inverseFrequencies(), spec.rope().amplitude());
+    rotations = new Rotation[spec.layers()];
+    Arrays.setAll(rotations, i -> rotation(table, weights.layers().get(i)));
     attentions = new Attention[spec.layers()];
     Arrays.setAll(attentions, i -> new Attention(i, spec.attentionScale(), spec.windows()[i]));
     residual = backend.tensor(tokensMax, spec.hidden());
     projected = backend.tensor(tokensMax, queryWidth + 2 * keyWidth);
-    queries = projected.columns(0, queryWidth);
-    keys = projected.columns(queryWidth, keyWidth);
-    values = projected.columns(queryWidth + keyWidth, keyWidth);
-    normed = backend.tensor(chunkRows, spec.hidden());
-    attended = backend.tensor(chunkRows, queryWidth);
-    update = backend.tensor(chunkRows, spec.hidden());
-    gateUp = backend.tensor(chunkRows, 2 * spec.intermediate());
-    gated = backend.tensor(chunkRows, spec.intermediate());
+    projection =
+        new Projection(
+            projected.columns(0, queryWidth),
+            projected.columns(queryWidth, keyWidth),
+            projected.columns(queryWidth + keyWidth, keyWidth));
+    normed = backend.operand(chunkRows, spec.hidden());
+    attended = backend.operand(chunkRows, queryWidth);
+    gated = backend.operand(chunkRows, spec.intermediate());
+    gathered = backend.tensor(chunkRows, spec.hidden());
+  }
+
+  private Rotation rotation(RopeTable table, DecoderWeights.Layer layer) {
+    return new Rotation(table, layer.queryNorm(), layer.keyNorm(), spec.normEpsilon());
   }
 
   public ModelSpec spec() {
@@ -83,15 +89,17 @@ public final class Transformer {
       DecoderWeights.Layer layer = weights.layers().get(i);
       for (int row = 0; row < batch.rows(); row += chunkRows) {
         select(batch, row);
-        project(layer, batch);
-        backend.storeKv(cache, i, keys, values, batch);
+        backend.rmsNorm(normed, residual, layer.attentionNorm(), spec.normEpsilon());
+        backend.matmul(projected, normed, layer.queryKeyValue());
+        backend.rotateAndStore(projection, rotations[i], cache, i, batch);
       }
       for (int row = 0; row < batch.rows(); row += chunkRows) {
         select(batch, row);
-        backend.attend(attended, queries, cache, attentions[i], batch);
-        backend.matmul(update, attended, layer.output());
-        backend.add(residual, update);
-        feedForward(layer);
+        backend.attend(attended, projection, cache, attentions[i], batch);
+        backend.matmulAdd(residual, attended, layer.output());
+        backend.rmsNorm(normed, residual, layer.feedForwardNorm(), spec.normEpsilon());
+        backend.matmulGate(gated, normed, layer.gateUp());
+        backend.matmulAdd(residual, gated, layer.down());
       }
     }
   }
@@ -103,32 +111,11 @@ public final class Transformer {
    * @param out {@code [count, vocabSize]}
    */
   public void logits(int[] rows, int from, int count, float[] out) {
-    update.select(0, count);
+    gathered.select(0, count);
     normed.select(0, count);
-    backend.gather(update, residual, rows, from);
-    backend.rmsNorm(normed, update, weights.finalNorm(), spec.normEpsilon());
+    backend.gather(gathered, residual, rows, from);
+    backend.rmsNorm(normed, gathered, weights.finalNorm(), spec.normEpsilon());
     backend.logits(out, normed, weights.head());
-  }
-
-  private void project(DecoderWeights.Layer layer, AttentionBatch batch) {
-    backend.rmsNorm(normed, residual, layer.attentionNorm(), spec.normEpsilon());
-    backend.matmul(projected, normed, layer.queryKeyValue());
-    Gain queryNorm = layer.queryNorm();
-    Gain keyNorm = layer.keyNorm();
-    if (queryNorm != null && keyNorm != null) {
-      backend.headNorm(queries, queryNorm, spec.normEpsilon());
-      backend.headNorm(keys, keyNorm, spec.normEpsilon());
-    }
-    backend.rope(queries, ropeTable, batch);
-    backend.rope(keys, ropeTable, batch);
-  }
-
-  private void feedForward(DecoderWeights.Layer layer) {
-    backend.rmsNorm(normed, residual, layer.feedForwardNorm(), spec.normEpsilon());
-    backend.matmul(gateUp, normed, layer.gateUp());
-    backend.gate(gated, gateUp);
-    backend.matmul(update, gated, layer.down());
-    backend.add(residual, update);
   }
 
   /** Moves every window to the chunk that begins at a row. */
@@ -137,13 +124,11 @@ public final class Transformer {
     batch.select(first, count);
     residual.select(first, count);
     projected.select(first, count);
-    queries.select(first, count);
-    keys.select(first, count);
-    values.select(first, count);
+    projection.queries().select(first, count);
+    projection.keys().select(first, count);
+    projection.values().select(first, count);
     normed.select(0, count);
     attended.select(0, count);
-    update.select(0, count);
-    gateUp.select(0, count);
     gated.select(0, count);
   }
 }

@@ -5,8 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import io.verdier.engine.backend.Backend.Attention;
+import io.verdier.engine.backend.Backend.Gain;
 import io.verdier.engine.backend.Backend.KvShape;
 import io.verdier.engine.backend.Backend.Matrix;
+import io.verdier.engine.backend.Backend.Projection;
+import io.verdier.engine.backend.Backend.Rotation;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.Arena;
@@ -27,22 +30,33 @@ import org.junit.jupiter.params.provider.ValueSource;
 /**
  * What every backend must do, each operation against plain loops in float64.
  *
- * <p>The only way in and out of a tensor is the interface itself: rows are put in by {@code embed}
- * from a table of F32 weights and read by {@code logits} with the identity matrix, both exact.
+ * <p>Rows are put into a tensor by {@code embed} from a table of weights, and read from an operand
+ * by {@code matmul} with the identity matrix; both are exact. All inputs are bfloat16 numbers, so
+ * that a backend that multiplies in bfloat16 has nothing to round.
  *
  * <p>Tolerance: inputs are of order 1, sums have up to some hundred terms, so float32 with one
  * rounding a term is off by about {@code sqrt(100) · 6e-8}, below 1e-5 relative to the largest term
- * sums of 30; a backend that computes in less overrides {@link #tolerance}.
+ * sums of 30. What an operand holds is off by {@link #operandStep} besides.
  */
 public abstract class BackendContract {
   protected static final long SEED = Long.getLong("seed", 99);
+  private static final double AMPLITUDE = 1.25; // of the rotation, as YaRN has it
   private final Random random = new Random(SEED);
   private final Arena arena = Arena.ofShared(); // backends may read it on threads of their own
   private final Backend backend;
 
-  protected double tolerance() {
+  /** Relative step between the numbers that an operand can hold; results are of order 1. */
+  protected double operandStep() {
+    return 0;
+  }
+
+  /** Absolute tolerance of attention: what keys, values and probabilities are rounded to. */
+  protected double attentionTolerance() {
     return 1e-4;
   }
+
+  /** The selected rows of a tensor, as they are. */
+  protected abstract float[][] read(Tensor tensor);
 
   protected BackendContract(Backend backend) {
     this.backend = backend;
@@ -66,21 +80,28 @@ public abstract class BackendContract {
   })
   void matmul_anyShape_matchesOracle(int rows, int outputs, int inputs, DType type) {
     float[][] x = matrix(rows, inputs);
-    float[][] w = rounded(matrix(outputs, inputs), type);
+    float[][] w = matrix(outputs, inputs);
     float[][] bias = matrix(1, outputs);
+    float[][] before = matrix(rows, outputs);
     Matrix weight =
         backend.matrix(List.of(stored("w", type, w)), List.of(stored("b", DType.F32, bias)));
-    Tensor in = tensor(x);
     Tensor out = backend.tensor(rows, outputs);
-    backend.matmul(out, in, weight);
+    backend.matmul(out, operand(x), weight);
     float[][] actual = read(out);
+    Tensor sum = tensor(before);
+    backend.matmulAdd(sum, operand(x), weight);
+    float[][] added = read(sum);
+    float[] logits = new float[rows * outputs];
+    backend.logits(logits, operand(x), weight);
     for (int r = 0; r < rows; r++) {
       for (int o = 0; o < outputs; o++) {
-        double sum = bias[0][o];
+        double exact = bias[0][o];
         for (int i = 0; i < inputs; i++) {
-          sum += (double) x[r][i] * w[o][i];
+          exact += (double) x[r][i] * w[o][i];
         }
-        assertThat((double) actual[r][o]).isCloseTo(sum, within(tolerance() * Math.sqrt(inputs)));
+        assertThat((double) actual[r][o]).isCloseTo(exact, within(1e-4 * Math.sqrt(inputs)));
+        assertThat(added[r][o]).isEqualTo(before[r][o] + actual[r][o]);
+        assertThat(logits[r * outputs + o]).isEqualTo(actual[r][o]);
       }
     }
   }
@@ -95,7 +116,7 @@ public abstract class BackendContract {
     Matrix stacked =
         backend.matrix(List.of(stored("a", DType.F32, a), stored("b", DType.F32, b)), biases);
     Matrix second = backend.matrix(List.of(stored("b", DType.F32, b)), biases.subList(1, 2));
-    Tensor in = tensor(matrix(3, 16));
+    Operand in = operand(matrix(3, 16));
     Tensor both = backend.tensor(3, 70);
     Tensor one = backend.tensor(3, 50);
     backend.matmul(both, in, stacked);
@@ -110,11 +131,11 @@ public abstract class BackendContract {
       Matrix weight = weight(type, 45, 1100);
       float[][] x = matrix(rows, 1100);
       Tensor out = backend.tensor(rows, 45);
-      backend.matmul(out, tensor(x), weight);
+      backend.matmul(out, operand(x), weight);
       float[][] batched = read(out);
       int row = random.nextInt(rows);
       Tensor alone = backend.tensor(1, 45);
-      backend.matmul(alone, tensor(new float[][] {x[row]}), weight);
+      backend.matmul(alone, operand(new float[][] {x[row]}), weight);
       assertThat(read(alone)[0]).isEqualTo(batched[row]);
     }
   }
@@ -124,30 +145,27 @@ public abstract class BackendContract {
   void rmsNorm_anyShape_matchesOracle(int rows, int columns) {
     float[][] x = matrix(rows, columns);
     float[][] gain = matrix(1, columns);
-    Tensor out = backend.tensor(rows, columns);
+    Operand out = backend.operand(rows, columns);
     backend.rmsNorm(out, tensor(x), backend.gain(stored("g", DType.F32, gain)), 1e-5f);
     float[][] actual = read(out);
     for (int r = 0; r < rows; r++) {
       assertThat(actual[r])
-          .usingComparatorWithPrecision(1e-5f)
+          .usingComparatorWithPrecision((float) Math.max(1e-5, 8 * operandStep()))
           .containsExactly(norm(x[r], gain[0]));
     }
   }
 
-  @Test
-  void headNorm_twoHeads_normalisesEach() {
-    float[][] x = matrix(4, 48);
-    float[][] gain = matrix(1, 24);
-    Tensor heads = tensor(x);
-    backend.headNorm(heads, backend.gain(stored("g", DType.F32, gain)), 1e-5f);
-    float[][] actual = read(heads);
-    for (int r = 0; r < 4; r++) {
-      for (int at = 0; at < 48; at += 24) {
-        assertThat(Arrays.copyOfRange(actual[r], at, at + 24))
-            .usingComparatorWithPrecision(1e-5f)
-            .containsExactly(norm(Arrays.copyOfRange(x[r], at, at + 24), gain[0]));
-      }
-    }
+  @ParameterizedTest
+  @ValueSource(ints = {1, 5, 16, 70, 300})
+  void rmsNorm_batchOfAnySize_givesSameBits(int rows) {
+    float[][] x = matrix(rows, 200);
+    Gain gain = backend.gain(stored("g", DType.F32, matrix(1, 200)));
+    Operand batched = backend.operand(rows, 200);
+    backend.rmsNorm(batched, tensor(x), gain, 1e-5f);
+    int row = random.nextInt(rows);
+    Operand alone = backend.operand(1, 200);
+    backend.rmsNorm(alone, tensor(new float[][] {x[row]}), gain, 1e-5f);
+    assertThat(read(alone)[0]).isEqualTo(read(batched)[row]);
   }
 
   private static float[] norm(float[] x, float[] gain) {
@@ -159,52 +177,36 @@ public abstract class BackendContract {
     return y;
   }
 
-  @Test
-  void gateAndAdd_manyRows_matchOracle() {
-    float[][] x = matrix(70, 2 * 37);
-    Tensor in = tensor(x);
-    Tensor out = backend.tensor(70, 37);
-    backend.gate(out, in);
+  @ParameterizedTest
+  @CsvSource({"1,24", "9,37", "70,64"})
+  void matmulGate_anyShape_matchesOracle(int rows, int columns) {
+    float[][] x = matrix(rows, 40);
+    float[][] gate = matrix(columns, 40);
+    float[][] up = matrix(columns, 40);
+    Matrix weight =
+        backend.gateUpMatrix(
+            List.of(stored("gate", DType.BF16, gate), stored("up", DType.BF16, up)),
+            Arrays.asList(null, null));
+    Operand out = backend.operand(rows, columns);
+    backend.matmulGate(out, operand(x), weight);
     float[][] gated = read(out);
-    backend.add(out, in.columns(37, 37));
-    float[][] added = read(out);
-    for (int r = 0; r < 70; r++) {
-      for (int i = 0; i < 37; i++) {
-        double expected = x[r][i] / (1 + Math.exp(-x[r][i])) * x[r][37 + i];
-        assertThat((double) gated[r][i]).isCloseTo(expected, within(tolerance()));
-        assertThat(added[r][i]).isEqualTo(gated[r][i] + x[r][37 + i]);
+    for (int r = 0; r < rows; r++) {
+      for (int i = 0; i < columns; i++) {
+        double g = dot(x[r], gate[i]);
+        double expected = g / (1 + Math.exp(-g)) * dot(x[r], up[i]);
+        double tolerance = 1e-3 + operandStep() * Math.abs(expected);
+        assertThat((double) gated[r][i]).isCloseTo(expected, within(tolerance));
       }
     }
   }
 
-  @Test
-  void rope_farPositions_matchOracle() {
-    double[] frequencies = {1, 0.1, 0.003};
-    float[][] x = matrix(5, 12);
-    AttentionBatch batch = new AttentionBatch(5, 2);
-    batch.add(i -> 0, 100_000, 3, new int[0]);
-    batch.add(i -> 0, 0, 2, new int[0]);
-    Tensor heads = tensor(x);
-    backend.rope(heads, backend.ropeTable(frequencies, 1.5), batch);
-    float[][] actual = read(heads);
-    for (int r = 0; r < 5; r++) {
-      for (int at = 0; at < 12; at += 6) {
-        for (int i = 0; i < 3; i++) {
-          double angle = batch.position(r) * frequencies[i];
-          double a = x[r][at + i];
-          double b = x[r][at + i + 3];
-          double first = 1.5 * (a * Math.cos(angle) - b * Math.sin(angle));
-          double second = 1.5 * (b * Math.cos(angle) + a * Math.sin(angle));
-          assertThat((double) actual[r][at + i]).isCloseTo(first, within(1e-5));
-          assertThat((double) actual[r][at + i + 3]).isCloseTo(second, within(1e-5));
-        }
-      }
-    }
+  private static double dot(float[] a, float[] b) {
+    return IntStream.range(0, a.length).mapToDouble(i -> (double) a[i] * b[i]).sum();
   }
 
   @Test
   void embedAndGather_rows_areExact() {
-    float[][] table = rounded(matrix(40, 10), DType.BF16);
+    float[][] table = matrix(40, 10);
     Matrix weight = backend.matrix(List.of(stored("t", DType.BF16, table)), noBias());
     AttentionBatch batch = batchOf(new int[] {39, 0, 7, 31, 32}, 0, new int[0]);
     Tensor out = backend.tensor(5, 10);
@@ -223,7 +225,8 @@ public abstract class BackendContract {
     "4,1,6,0,32",
     "8,2,64,10,16",
     "7,1,16,33,16",
-    "3,3,40,1,16"
+    "3,3,40,1,16",
+    "4,2,128,0,16"
   })
   void attend_raggedBatch_matchesOracle(
       int heads, int kvHeads, int headDim, int window, int blockTokens) {
@@ -232,7 +235,7 @@ public abstract class BackendContract {
     float[][] whole = c.run(100, 1);
     for (int r = 0; r < whole.length; r++) {
       assertThat(whole[r])
-          .usingComparatorWithPrecision((float) tolerance())
+          .usingComparatorWithPrecision((float) attentionTolerance())
           .containsExactly(c.expected(r));
     }
     assertThat(c.run(7, 2)).as("chunks of 7, other blocks").isEqualTo(whole);
@@ -252,11 +255,41 @@ public abstract class BackendContract {
   void calls_disagreeingShapes_throw() {
     Tensor wide = backend.tensor(2, 8);
     Tensor narrow = backend.tensor(2, 6);
-    assertThatThrownBy(() -> backend.add(wide, narrow)).isInstanceOf(IllegalStateException.class);
+    Matrix square = weight(DType.BF16, 8, 8);
+    assertThatThrownBy(() -> backend.matmul(wide, backend.operand(2, 6), square))
+        .isInstanceOf(IllegalStateException.class);
+    assertThatThrownBy(() -> backend.matmulAdd(narrow, backend.operand(2, 8), square))
+        .isInstanceOf(IllegalStateException.class);
     narrow.select(0, 1);
-    assertThatThrownBy(() -> backend.gate(narrow, wide)).isInstanceOf(IllegalStateException.class);
+    assertThatThrownBy(() -> backend.convert(backend.operand(2, 6), narrow))
+        .isInstanceOf(IllegalStateException.class);
     assertThatThrownBy(() -> wide.select(1, 2)).isInstanceOf(IndexOutOfBoundsException.class);
     assertThatThrownBy(() -> wide.columns(4, 5)).isInstanceOf(IndexOutOfBoundsException.class);
+  }
+
+  @Test
+  void attend_farPositions_matchesOracle() {
+    AttentionCase c = new AttentionCase(4, 2, 16, 3, 16, new int[] {40});
+    c.shift = 100_000;
+    float[][] whole = c.run(100, 1);
+    for (int r = 2; r < whole.length; r++) { // the first ones see keys that were never stored
+      assertThat(whole[r])
+          .usingComparatorWithPrecision((float) attentionTolerance())
+          .containsExactly(c.expected(r));
+    }
+  }
+
+  @Test
+  void attend_headNorms_matchesOracle() {
+    AttentionCase c = new AttentionCase(4, 2, 32, 0, 16, new int[] {5, 20});
+    c.normed = true;
+    float[][] whole = c.run(100, 1);
+    for (int r = 0; r < whole.length; r++) {
+      assertThat(whole[r])
+          .usingComparatorWithPrecision((float) attentionTolerance())
+          .containsExactly(c.expected(r));
+    }
+    assertThat(c.run(3, 2)).isEqualTo(whole);
   }
 
   /** Random queries, keys and values of some sequences, and their attention in float64. */
@@ -270,7 +303,12 @@ public abstract class BackendContract {
     private final float[][] q;
     private final float[][] k;
     private final float[][] v;
+    private final double[] frequencies;
+    private final float[] queryGain;
+    private final float[] keyGain;
     private boolean poison;
+    private boolean normed;
+    private int shift; // position of each sequence's first token
 
     AttentionCase(int heads, int kvHeads, int headDim, int window, int blockTokens, int[] lengths) {
       this.heads = heads;
@@ -283,6 +321,39 @@ public abstract class BackendContract {
       q = matrix(tokens, heads * headDim);
       k = matrix(tokens, kvHeads * headDim);
       v = matrix(tokens, kvHeads * headDim);
+      frequencies = new double[headDim / 2];
+      Arrays.setAll(frequencies, i -> Math.pow(0.1, i));
+      queryGain = matrix(1, headDim)[0];
+      keyGain = matrix(1, headDim)[0];
+    }
+
+    private Rotation rotation() {
+      return new Rotation(
+          backend.ropeTable(frequencies, AMPLITUDE),
+          normed ? backend.gain(stored("q", DType.F32, new float[][] {queryGain})) : null,
+          normed ? backend.gain(stored("k", DType.F32, new float[][] {keyGain})) : null,
+          1e-5f);
+    }
+
+    /** A head of a row as it meets others: normalised, rotated. */
+    private double[] ready(float[] row, int at, float[] gain, int position) {
+      double[] x = new double[headDim];
+      double squares = 0;
+      for (int d = 0; d < headDim; d++) {
+        squares += (double) row[at + d] * row[at + d];
+      }
+      for (int d = 0; d < headDim; d++) {
+        double factor = normed ? gain[d] / Math.sqrt(squares / headDim + 1e-5f) : 1;
+        x[d] = row[at + d] * factor;
+      }
+      double[] y = new double[headDim];
+      int half = headDim / 2;
+      for (int i = 0; i < half; i++) {
+        double angle = position * frequencies[i];
+        y[i] = AMPLITUDE * (x[i] * Math.cos(angle) - x[i + half] * Math.sin(angle));
+        y[i + half] = AMPLITUDE * (x[i + half] * Math.cos(angle) + x[i] * Math.sin(angle));
+      }
+      return y;
     }
 
     /** Stores and attends in steps of at most {@code chunk} tokens a sequence. */
@@ -309,19 +380,21 @@ public abstract class BackendContract {
         int count = Math.min(chunk, lengths[s] - from);
         int base = s * 8;
         if (count > 0) {
-          int[] table = IntStream.range(0, 8).map(i -> blocks.get(base + i)).toArray();
-          batch.add(i -> 0, from, count, table);
+          int far = shift / blockTokens;
+          int[] table = IntStream.range(0, far + 8).map(i -> blocks.get(base + i % 8)).toArray();
+          batch.add(i -> 0, shift + from, count, table);
           for (int i = 0; i < count; i++) {
             rows.add(first + from + i);
           }
         }
         first += lengths[s];
       }
-      Tensor queries = tensor(pick(q, rows));
-      Tensor result = backend.tensor(rows.size(), heads * headDim);
-      backend.storeKv(storage, 1, tensor(pick(k, rows)), tensor(pick(v, rows)), batch);
+      Projection projection =
+          new Projection(tensor(pick(q, rows)), tensor(pick(k, rows)), tensor(pick(v, rows)));
+      Operand result = backend.operand(rows.size(), heads * headDim);
       float scale = (float) (1 / Math.sqrt(headDim));
-      backend.attend(result, queries, storage, new Attention(1, scale, window), batch);
+      backend.rotateAndStore(projection, rotation(), storage, 1, batch);
+      backend.attend(result, projection, storage, new Attention(1, scale, window), batch);
       float[][] values = read(result);
       for (int i = 0; i < values.length; i++) {
         out[rows.get(i)] = values[i];
@@ -336,7 +409,9 @@ public abstract class BackendContract {
       }
       AttentionBatch all = new AttentionBatch(bad.length, 1);
       all.add(i -> 0, 0, bad.length, IntStream.range(0, 40).toArray());
-      backend.storeKv(storage, 1, tensor(bad), tensor(bad), all);
+      float[][] none = new float[bad.length][heads * headDim];
+      Projection projection = new Projection(tensor(none), tensor(bad), tensor(bad));
+      backend.rotateAndStore(projection, rotation(), storage, 1, all);
     }
 
     private float[] expected(int row) {
@@ -349,12 +424,14 @@ public abstract class BackendContract {
       double[] out = new double[heads * headDim];
       for (int h = 0; h < heads; h++) {
         int kv = h / (heads / kvHeads) * headDim;
+        double[] query = ready(q[row], h * headDim, queryGain, shift + row - first);
         double total = 0;
         double[] weight = new double[row + 1];
         for (int t = begin; t <= row; t++) {
           double dot = 0;
+          double[] key = ready(k[t], kv, keyGain, shift + t - first);
           for (int d = 0; d < headDim; d++) {
-            dot += (double) q[row][h * headDim + d] * k[t][kv + d];
+            dot += query[d] * key[d];
           }
           weight[t] = Math.exp(dot / Math.sqrt(headDim));
           total += weight[t];
@@ -401,41 +478,33 @@ public abstract class BackendContract {
     return tensor;
   }
 
-  private float[][] read(Tensor tensor) {
-    int columns = tensor.columns();
+  /** The same as an operand. */
+  private Operand operand(float[][] rows) {
+    Operand operand = backend.operand(rows.length, rows[0].length);
+    backend.convert(operand, tensor(rows));
+    return operand;
+  }
+
+  /** The selected rows of an operand, multiplied by 1. */
+  private float[][] read(Operand operand) {
+    int columns = operand.columns();
     float[][] identity = new float[columns][columns];
     for (int i = 0; i < columns; i++) {
       identity[i][i] = 1;
     }
-    Matrix weight = backend.matrix(List.of(stored("1", DType.F32, identity)), noBias());
-    float[] flat = new float[tensor.rows() * columns];
-    backend.logits(flat, tensor, weight);
-    float[][] rows = new float[tensor.rows()][];
-    for (int r = 0; r < rows.length; r++) {
-      rows[r] = Arrays.copyOfRange(flat, r * columns, (r + 1) * columns);
-    }
-    return rows;
+    Matrix weight = backend.matrix(List.of(stored("1", DType.BF16, identity)), noBias());
+    Tensor out = backend.tensor(operand.rows(), columns);
+    backend.matmul(out, operand, weight);
+    return read(out);
   }
 
+  /** Standard normal numbers of which a bfloat16 keeps every bit. */
   private float[][] matrix(int rows, int columns) {
     float[][] m = new float[rows][columns];
     for (float[] row : m) {
       for (int i = 0; i < columns; i++) {
-        row[i] = (float) random.nextGaussian();
-      }
-    }
-    return m;
-  }
-
-  private static float[][] rounded(float[][] m, DType type) {
-    for (float[] row : m) {
-      for (int i = 0; i < row.length; i++) {
-        row[i] =
-            switch (type) {
-              case BF16 -> Float.intBitsToFloat(Float.floatToRawIntBits(row[i]) & 0xffff0000);
-              case F16 -> Float.float16ToFloat(Float.floatToFloat16(row[i]));
-              default -> row[i];
-            };
+        float number = (float) random.nextGaussian();
+        row[i] = Float.intBitsToFloat(Float.floatToRawIntBits(number) & 0xffff0000);
       }
     }
     return m;

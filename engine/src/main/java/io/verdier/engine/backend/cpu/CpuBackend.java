@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cpu;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cpu.PackedMatrix.Layout;
 import io.verdier.engine.weights.DType;
@@ -57,6 +58,8 @@ public final class CpuBackend implements Backend {
   private final ElementJobs.Add add = new ElementJobs.Add();
   private final List<AttendJob> attends = new ArrayList<>();
   private final List<TokenJobs.Store> stores = new ArrayList<>();
+  private CpuTensor term = new CpuTensor(0, 0); // what matmulAdd adds
+  private CpuTensor halves = term; // what matmulGate multiplies
   private volatile Kernels kernels = new ScalarKernels();
 
   /**
@@ -102,6 +105,11 @@ public final class CpuBackend implements Backend {
 
   @Override
   public CpuTensor tensor(int rows, int columns) {
+    return new CpuTensor(rows, columns);
+  }
+
+  @Override
+  public CpuTensor operand(int rows, int columns) {
     return new CpuTensor(rows, columns);
   }
 
@@ -184,7 +192,18 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public void rmsNorm(Tensor out, Tensor in, Gain gain, float epsilon) {
+  public void convert(Operand out, Tensor in) {
+    requireRows(out.rows(), in.rows());
+    requireColumns(out.columns(), in.columns());
+    CpuTensor target = (CpuTensor) out;
+    CpuTensor source = (CpuTensor) in;
+    for (int i = 0; i < target.rows(); i++) {
+      System.arraycopy(source.data, source.at(i), target.data, target.at(i), in.columns());
+    }
+  }
+
+  @Override
+  public void rmsNorm(Operand out, Tensor in, Gain gain, float epsilon) {
     requireRows(out.rows(), in.rows());
     requireColumns(out.columns(), in.columns());
     requireColumns(in.columns(), gain.size());
@@ -192,14 +211,7 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public void headNorm(Tensor heads, Gain gain, float epsilon) {
-    requireColumns(heads.columns() % gain.size(), 0);
-    CpuTensor tensor = (CpuTensor) heads;
-    norm.run(pool, tensor, tensor, ((CpuGain) gain).values(), epsilon);
-  }
-
-  @Override
-  public void matmul(Tensor out, Tensor in, Matrix weight) {
+  public void matmul(Tensor out, Operand in, Matrix weight) {
     requireRows(out.rows(), in.rows());
     requireColumns(out.columns(), weight.rows());
     CpuTensor target = (CpuTensor) out;
@@ -207,7 +219,33 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public void logits(float[] out, Tensor in, Matrix weight) {
+  public void matmulAdd(Tensor sum, Operand in, Matrix weight) {
+    requireRows(sum.rows(), in.rows());
+    requireColumns(sum.columns(), weight.rows());
+    term = fitting(term, in.rows(), weight.rows());
+    matmul(term, in, weight);
+    add.run(pool, (CpuTensor) sum, term);
+  }
+
+  @Override
+  public void matmulGate(Operand out, Operand in, Matrix gateUp) {
+    requireRows(out.rows(), in.rows());
+    requireColumns(gateUp.rows(), 2 * out.columns());
+    halves = fitting(halves, in.rows(), gateUp.rows());
+    matmul(halves, in, gateUp);
+    gate.run(pool, kernels, (CpuTensor) out, halves);
+  }
+
+  /** The tensor if it is large enough, else one that is. */
+  private static CpuTensor fitting(CpuTensor tensor, int rows, int columns) {
+    boolean fits = tensor.columns() == columns && tensor.rowsMax() >= rows;
+    CpuTensor found = fits ? tensor : new CpuTensor(rows, columns);
+    found.select(0, rows);
+    return found;
+  }
+
+  @Override
+  public void logits(float[] out, Operand in, Matrix weight) {
     requireColumns(Math.min(out.length, in.rows() * weight.rows()), in.rows() * weight.rows());
     multiply(out, 0, weight.rows(), (CpuTensor) in, (PackedMatrix) weight);
   }
@@ -231,21 +269,33 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public void rope(Tensor heads, RopeTable table, AttentionBatch batch) {
-    requireRows(heads.rows(), batch.count());
-    requireColumns(heads.columns() % table.headDim(), 0);
-    rope.run(pool, (CpuTensor) heads, (CpuRopeTable) table, batch);
-  }
-
-  @Override
-  public void storeKv(
-      KvStorage storage, int layer, Tensor keys, Tensor values, AttentionBatch batch) {
+  public void rotateAndStore(
+      Projection projection,
+      Rotation rotation,
+      KvStorage storage,
+      int layer,
+      AttentionBatch batch) {
     KvShape shape = storage.shape();
-    requireRows(keys.rows(), batch.count());
+    CpuTensor keys = (CpuTensor) projection.keys();
+    CpuTensor values = (CpuTensor) projection.values();
     requireRows(values.rows(), batch.count());
     requireColumns(keys.columns(), shape.heads() * shape.headDim());
     requireColumns(values.columns(), keys.columns());
-    store((CpuKvStorage) storage).run(pool, layer, (CpuTensor) keys, (CpuTensor) values, batch);
+    rotate((CpuTensor) projection.queries(), rotation, rotation.queryNorm(), batch);
+    rotate(keys, rotation, rotation.keyNorm(), batch);
+    store((CpuKvStorage) storage).run(pool, layer, keys, values, batch);
+  }
+
+  private void rotate(
+      CpuTensor heads, Rotation rotation, @Nullable Gain gain, AttentionBatch batch) {
+    CpuRopeTable table = (CpuRopeTable) rotation.table();
+    requireRows(heads.rows(), batch.count());
+    requireColumns(heads.columns() % table.headDim(), 0);
+    if (gain != null) {
+      requireColumns(gain.size(), table.headDim());
+      norm.run(pool, heads, heads, ((CpuGain) gain).values(), rotation.epsilon());
+    }
+    rope.run(pool, heads, table, batch);
   }
 
   private TokenJobs.Store store(CpuKvStorage storage) {
@@ -258,7 +308,12 @@ public final class CpuBackend implements Backend {
 
   @Override
   public void attend(
-      Tensor out, Tensor queries, KvStorage storage, Attention attention, AttentionBatch batch) {
+      Operand out,
+      Projection projection,
+      KvStorage storage,
+      Attention attention,
+      AttentionBatch batch) {
+    Tensor queries = projection.queries();
     KvShape shape = storage.shape();
     requireRows(queries.rows(), batch.count());
     requireRows(out.rows(), batch.count());
@@ -278,20 +333,6 @@ public final class CpuBackend implements Backend {
     AttendJob job = new AttendJob(pool.threads(), storage, queryHeads, kernels);
     attends.add(job);
     return job;
-  }
-
-  @Override
-  public void gate(Tensor out, Tensor in) {
-    requireRows(out.rows(), in.rows());
-    requireColumns(in.columns(), 2 * out.columns());
-    gate.run(pool, kernels, (CpuTensor) out, (CpuTensor) in);
-  }
-
-  @Override
-  public void add(Tensor sum, Tensor term) {
-    requireRows(sum.rows(), term.rows());
-    requireColumns(sum.columns(), term.columns());
-    add.run(pool, (CpuTensor) sum, (CpuTensor) term);
   }
 
   @Override

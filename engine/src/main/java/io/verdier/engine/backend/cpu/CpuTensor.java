@@ -1,15 +1,17 @@
 package io.verdier.engine.backend.cpu;
 
+import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Tensor;
 
 /**
- * A window on rows and columns of a float array. Owned by the executor thread.
+ * A window on rows and columns of a float array. Owned by the executor thread. Multiplications take
+ * it as it is.
  *
  * <p>Activations live on the heap: C2 compiles array accesses in large kernels where it gives up on
  * those through memory segments. Rows are padded by one cache line beyond their columns, because
  * rows a power of two apart fall into the same few sets of the first-level cache.
  */
-final class CpuTensor implements Tensor {
+final class CpuTensor implements Tensor, Operand {
   private static final int LINE = 16;
 
   final float[] data; // [rowsMax, stride]
