@@ -26,6 +26,7 @@ public final class AttentionBatch {
   private int sliceCount;
   private int first;
   private int count;
+  private long version;
 
   /**
    * @param rowsMax tokens in a step
@@ -43,7 +44,18 @@ public final class AttentionBatch {
     return tokens.length;
   }
 
+  /** Sequences that a step may have. */
+  public int slicesMax() {
+    return sliceEnds.length;
+  }
+
+  /** Changes with the batch: who has copied it can tell whether the copy is still good. */
+  public long version() {
+    return version;
+  }
+
   public void clear() {
+    version++;
     Arrays.fill(tables, 0, sliceCount, null);
     rows = 0;
     sliceCount = 0;
@@ -68,6 +80,7 @@ public final class AttentionBatch {
       positions[rows + i] = position + i;
       slices[rows + i] = sliceCount;
     }
+    version++;
     rows += tokenCount;
     tables[sliceCount] = table;
     sliceEnds[sliceCount++] = rows;
@@ -109,6 +122,16 @@ public final class AttentionBatch {
   /** Index of the slice that holds a row. */
   public int slice(int row) {
     return slices[row];
+  }
+
+  /** Slices of the step. */
+  public int slices() {
+    return sliceCount;
+  }
+
+  /** First row of a slice. */
+  public int sliceStart(int slice) {
+    return slice == 0 ? 0 : sliceEnds[slice - 1];
   }
 
   /** Row behind a slice's last. */

@@ -65,6 +65,16 @@ public interface Backend extends AutoCloseable {
   /** Reserves a KV cache; untouched blocks need not cost memory. */
   KvStorage kvStorage(KvShape shape);
 
+  /**
+   * Runs the operations of a step. A device may record them, and repeat what it recorded in a later
+   * step of the same form: the operations must depend on the batch alone.
+   *
+   * @param operations on this batch and storage, and on tensors that are the same in every step
+   */
+  default void step(AttentionBatch batch, KvStorage storage, Runnable operations) {
+    operations.run();
+  }
+
   /** {@code out[i] = table[token of row i]}. */
   void embed(Tensor out, Matrix table, AttentionBatch batch);
 
@@ -141,11 +151,35 @@ public interface Backend extends AutoCloseable {
   /**
    * What a layer projects its input to. Immutable; the tensors move.
    *
-   * @param queries {@code [rows, heads · headDim]}
+   * @param all queries, keys and values side by side
+   * @param queries {@code [rows, heads · headDim]}, a window on {@code all} like the others
    * @param keys {@code [rows, kvHeads · headDim]}
    * @param values like the keys
    */
-  record Projection(Tensor queries, Tensor keys, Tensor values) {}
+  record Projection(Tensor all, Tensor queries, Tensor keys, Tensor values) {
+
+    /**
+     * Divides a tensor.
+     *
+     * @param keyColumns of the keys, and of the values; the rest are the queries'
+     */
+    public static Projection of(Tensor all, int keyColumns) {
+      int queryColumns = all.columns() - 2 * keyColumns;
+      return new Projection(
+          all,
+          all.columns(0, queryColumns),
+          all.columns(queryColumns, keyColumns),
+          all.columns(queryColumns + keyColumns, keyColumns));
+    }
+
+    /** Moves all windows. */
+    public void select(int first, int count) {
+      all.select(first, count);
+      queries.select(first, count);
+      keys.select(first, count);
+      values.select(first, count);
+    }
+  }
 
   /**
    * How one layer treats queries and keys before they meet. Halves of a head are rotated as pairs:
@@ -171,7 +205,9 @@ public interface Backend extends AutoCloseable {
   /**
    * Size of a KV cache. Immutable.
    *
+   * @param heads of keys and of values
+   * @param queryHeads that share them, a multiple of {@code heads}
    * @param blockTokens tokens per block
    */
-  record KvShape(int layers, int heads, int headDim, int blockTokens, int blocks) {}
+  record KvShape(int layers, int heads, int queryHeads, int headDim, int blockTokens, int blocks) {}
 }

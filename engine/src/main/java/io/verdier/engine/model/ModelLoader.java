@@ -88,7 +88,12 @@ public final class ModelLoader {
     try {
       return backend.kvStorage(
           new KvShape(
-              spec.layers(), spec.kvHeads(), spec.headDim(), plan.blockTokens(), plan.blocks()));
+              spec.layers(),
+              spec.kvHeads(),
+              spec.heads(),
+              spec.headDim(),
+              plan.blockTokens(),
+              plan.blocks()));
     } catch (IllegalArgumentException e) {
       throw new ModelException("--block-size: " + e.getMessage(), e);
     }

@@ -29,8 +29,7 @@ public final class Transformer {
 
   // A row for every token of the step.
   private final Tensor residual; // [tokens, hidden]
-  private final Tensor projected; // [tokens, (heads + 2 kvHeads) · headDim]
-  private final Projection projection; // the three parts of projected
+  private final Projection projection; // [tokens, (heads + 2 kvHeads) · headDim]
 
   // A row for every token of a chunk.
   private final Operand normed; // [chunk, hidden]
@@ -54,12 +53,7 @@ public final class Transformer {
     attentions = new Attention[spec.layers()];
     Arrays.setAll(attentions, i -> new Attention(i, spec.attentionScale(), spec.windows()[i]));
     residual = backend.tensor(tokensMax, spec.hidden());
-    projected = backend.tensor(tokensMax, queryWidth + 2 * keyWidth);
-    projection =
-        new Projection(
-            projected.columns(0, queryWidth),
-            projected.columns(queryWidth, keyWidth),
-            projected.columns(queryWidth + keyWidth, keyWidth));
+    projection = Projection.of(backend.tensor(tokensMax, queryWidth + 2 * keyWidth), keyWidth);
     normed = backend.operand(chunkRows, spec.hidden());
     attended = backend.operand(chunkRows, queryWidth);
     gated = backend.operand(chunkRows, spec.intermediate());
@@ -81,6 +75,10 @@ public final class Transformer {
 
   /** Runs all layers over the batch; {@link #logits} then reads the result. */
   public void forward(AttentionBatch batch, KvStorage cache) {
+    backend.step(batch, cache, () -> layers(batch, cache));
+  }
+
+  private void layers(AttentionBatch batch, KvStorage cache) {
     for (int row = 0; row < batch.rows(); row += chunkRows) {
       select(batch, row);
       backend.embed(residual, weights.embedding(), batch);
@@ -90,7 +88,7 @@ public final class Transformer {
       for (int row = 0; row < batch.rows(); row += chunkRows) {
         select(batch, row);
         backend.rmsNorm(normed, residual, layer.attentionNorm(), spec.normEpsilon());
-        backend.matmul(projected, normed, layer.queryKeyValue());
+        backend.matmul(projection.all(), normed, layer.queryKeyValue());
         backend.rotateAndStore(projection, rotations[i], cache, i, batch);
       }
       for (int row = 0; row < batch.rows(); row += chunkRows) {
@@ -123,10 +121,7 @@ public final class Transformer {
     int count = Math.min(chunkRows, batch.rows() - first);
     batch.select(first, count);
     residual.select(first, count);
-    projected.select(first, count);
-    projection.queries().select(first, count);
-    projection.keys().select(first, count);
-    projection.values().select(first, count);
+    projection.select(first, count);
     normed.select(0, count);
     attended.select(0, count);
     gated.select(0, count);

@@ -1,6 +1,8 @@
 package io.verdier.engine.weights;
 
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 
 /**
@@ -12,6 +14,10 @@ import java.util.Arrays;
  * @param data the bytes, a view into the mapped file
  */
 public record StoredTensor(String name, DType dtype, long[] shape, MemorySegment data) {
+  private static final ValueLayout.OfFloat FLOAT =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfShort SHORT =
+      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   /** A vector counts as one row. */
   public int rows() {
@@ -44,5 +50,20 @@ public record StoredTensor(String name, DType dtype, long[] shape, MemorySegment
               + ".");
     }
     return this;
+  }
+
+  /** The elements of a vector as float32, exactly. */
+  public float[] floats() {
+    float[] values = new float[columns()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] =
+          switch (dtype) {
+            case F32 -> data.get(FLOAT, i * 4L);
+            case BF16 -> Float.intBitsToFloat(data.get(SHORT, i * 2L) << 16);
+            case F16 -> Float.float16ToFloat(data.get(SHORT, i * 2L));
+            default -> throw new IllegalArgumentException(name + ": " + dtype);
+          };
+    }
+    return values;
   }
 }

@@ -358,7 +358,8 @@ public abstract class BackendContract {
 
     /** Stores and attends in steps of at most {@code chunk} tokens a sequence. */
     float[][] run(int chunk, long blockSeed) {
-      KvStorage storage = backend.kvStorage(new KvShape(2, kvHeads, headDim, blockTokens, 40));
+      KvStorage storage =
+          backend.kvStorage(new KvShape(2, kvHeads, heads, headDim, blockTokens, 40));
       List<Integer> blocks = new java.util.ArrayList<>(IntStream.range(0, 40).boxed().toList());
       java.util.Collections.shuffle(blocks, new Random(blockSeed));
       if (poison) {
@@ -389,8 +390,7 @@ public abstract class BackendContract {
         }
         first += lengths[s];
       }
-      Projection projection =
-          new Projection(tensor(pick(q, rows)), tensor(pick(k, rows)), tensor(pick(v, rows)));
+      Projection projection = projection(pick(q, rows), pick(k, rows), pick(v, rows));
       Operand result = backend.operand(rows.size(), heads * headDim);
       float scale = (float) (1 / Math.sqrt(headDim));
       backend.rotateAndStore(projection, rotation(), storage, 1, batch);
@@ -410,7 +410,7 @@ public abstract class BackendContract {
       AttentionBatch all = new AttentionBatch(bad.length, 1);
       all.add(i -> 0, 0, bad.length, IntStream.range(0, 40).toArray());
       float[][] none = new float[bad.length][heads * headDim];
-      Projection projection = new Projection(tensor(none), tensor(bad), tensor(bad));
+      Projection projection = projection(none, bad, bad);
       backend.rotateAndStore(projection, rotation(), storage, 1, all);
     }
 
@@ -448,6 +448,17 @@ public abstract class BackendContract {
       }
       return rounded;
     }
+  }
+
+  private Projection projection(float[][] queries, float[][] keys, float[][] values) {
+    float[][] all = new float[queries.length][];
+    for (int r = 0; r < all.length; r++) {
+      int width = keys[r].length;
+      all[r] = Arrays.copyOf(queries[r], queries[r].length + 2 * width);
+      System.arraycopy(keys[r], 0, all[r], queries[r].length, width);
+      System.arraycopy(values[r], 0, all[r], queries[r].length + width, width);
+    }
+    return Projection.of(tensor(all), keys[0].length);
   }
 
   private static float[][] pick(float[][] rows, List<Integer> indices) {

@@ -86,7 +86,8 @@ final class CpuBench {
     Transformer transformer = new Transformer(spec, weights, backend, PROMPT);
     KvStorage cache =
         backend.kvStorage(
-            new Backend.KvShape(spec.layers(), spec.kvHeads(), spec.headDim(), 16, BLOCKS));
+            new Backend.KvShape(
+                spec.layers(), spec.kvHeads(), spec.heads(), spec.headDim(), 16, BLOCKS));
     long perLayer =
         (long) spec.hidden() * (spec.heads() * 2 + spec.kvHeads() * 2) * spec.headDim()
             + 3L * spec.hidden() * spec.intermediate();

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.backend.cpu.CpuBackend.KernelForm;
 import io.verdier.engine.model.LoadedModel;
@@ -61,14 +62,18 @@ class GoldenModelTest {
   }
 
   private static LoadedModel load(Path directory) {
+    return load(directory, new CpuBackend(OptionalInt.of(2), KernelForm.VECTOR));
+  }
+
+  static LoadedModel load(Path directory, Backend backend) {
     return ModelLoader.load(
         directory,
         TestConfig.of(1024, 4, OptionalInt.of(1024), OptionalInt.of(64)),
-        new CpuBackend(OptionalInt.of(2), KernelForm.VECTOR),
+        backend,
         (done, total) -> {});
   }
 
-  private static float[][] forward(LoadedModel model, int[] ids) {
+  static float[][] forward(LoadedModel model, int[] ids) {
     AttentionBatch batch = new AttentionBatch(1024, 1);
     batch.add(i -> ids[i], 0, ids.length, IntStream.range(0, 64).map(i -> 63 - i).toArray());
     model.transformer().forward(batch, model.cache());
@@ -82,7 +87,7 @@ class GoldenModelTest {
     return logits;
   }
 
-  private static double logsumexp(float[] logits) {
+  static double logsumexp(float[] logits) {
     double max = Double.NEGATIVE_INFINITY;
     for (float logit : logits) {
       max = Math.max(max, logit);

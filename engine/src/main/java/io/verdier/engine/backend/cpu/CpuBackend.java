@@ -9,8 +9,6 @@ import io.verdier.engine.backend.cpu.PackedMatrix.Layout;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.Arena;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -29,11 +27,6 @@ public final class CpuBackend implements Backend {
 
   /** Multiply-adds below which one thread is as fast as two: some ten microseconds. */
   private static final long SHARED_COST_MIN = 100_000;
-
-  private static final ValueLayout.OfFloat FLOAT_UNALIGNED =
-      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfShort SHORT_UNALIGNED =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   /** Which kernels to compute with; results are the same. */
   public enum KernelForm {
@@ -145,7 +138,7 @@ public final class CpuBackend implements Backend {
         if (start == null) {
           start = new float[tiles * PackedMatrix.TILE_ROWS];
         }
-        float[] values = floats(bias);
+        float[] values = bias.floats();
         System.arraycopy(values, 0, start, at, values.length);
       }
       at += parts.get(i).rows();
@@ -155,21 +148,7 @@ public final class CpuBackend implements Backend {
 
   @Override
   public CpuGain gain(StoredTensor vector) {
-    return new CpuGain(floats(vector));
-  }
-
-  private static float[] floats(StoredTensor vector) {
-    float[] values = new float[vector.columns()];
-    for (int i = 0; i < values.length; i++) {
-      values[i] =
-          switch (vector.dtype()) {
-            case F32 -> vector.data().get(FLOAT_UNALIGNED, i * 4L);
-            case BF16 -> Float.intBitsToFloat(vector.data().get(SHORT_UNALIGNED, i * 2L) << 16);
-            case F16 -> Float.float16ToFloat(vector.data().get(SHORT_UNALIGNED, i * 2L));
-            default -> throw new IllegalArgumentException(vector.name() + ": " + vector.dtype());
-          };
-    }
-    return values;
+    return new CpuGain(vector.floats());
   }
 
   @Override

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Compiles the kernels into one fat binary: build.sh OUTPUT "sm_90a sm_80 ..."
+# An architecture is the machine code of one generation of GPUs (sm_90a), or PTX for those to come (compute_80).
+# Without nvcc, or for "none", there is no output, and the jar has no GPU code: it says so when somebody asks for a GPU.
+set -eu
+sources=$(cd "$(dirname "$0")" && pwd)
+output=$1
+architectures=$2
+
+nvcc=${NVCC:-$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)}
+if [ -z "$nvcc" ] || [ "$architectures" = none ]; then
+  rm -f "$output" "$output.sum"
+  echo "CUDA kernels: $([ -n "$nvcc" ] && echo not wanted || echo nvcc was not found); this build will have no GPU code."
+  exit 0
+fi
+
+# What was compiled from the same sources for the same architectures is not compiled again.
+sum=$({ cat "$sources"/*.cu "$sources"/*.cuh; echo "$architectures"; "$nvcc" --version; } | cksum)
+if [ -f "$output" ] && [ "$(cat "$output.sum" 2>/dev/null)" = "$sum" ]; then
+  exit 0
+fi
+
+targets=
+for architecture in $architectures; do
+  case $architecture in
+    sm_*) targets="$targets -gencode arch=compute_${architecture#sm_},code=$architecture" ;;
+    compute_*) targets="$targets -gencode arch=$architecture,code=$architecture" ;;
+    *) echo "CUDA kernels: $architecture is neither sm_NN nor compute_NN" >&2; exit 1 ;;
+  esac
+done
+mkdir -p "$(dirname "$output")"
+echo "CUDA kernels: compiling for $architectures"
+# shellcheck disable=SC2086 # the targets are words of their own
+"$nvcc" -std=c++17 -O3 --fatbin --threads 2 $targets -o "$output" "$sources/kernels.cu"
+echo "$sum" >"$output.sum"

@@ -1,0 +1,204 @@
+package io.verdier.engine.backend.cuda;
+
+import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.backend.Backend.Attention;
+import io.verdier.engine.backend.Backend.Gain;
+import io.verdier.engine.backend.Backend.KvShape;
+import io.verdier.engine.backend.Backend.Projection;
+import io.verdier.engine.backend.Backend.Rotation;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Rotation, cache and attention of one KV storage: what {@code attention.cu} is launched with.
+ * Owned by the executor thread.
+ *
+ * <p>Rows with few tokens of their sequence go to the decode kernel, and to the fold where their
+ * keys were shared out; rows of long slices to the prefill kernel. All three give the same bits.
+ */
+final class CudaAttention {
+  private static final int HEAD_THREADS = 256; // a warp works on a head
+  private static final int HEADS_PER_BLOCK = HEAD_THREADS / 32;
+  private static final int PREFILL_THREADS = 128;
+  private static final int FOLD_THREADS = 128;
+  private static final int FOLD_BLOCKS_MAX = 1024;
+  private static final double LOG2_E = 1.4426950408889634;
+
+  private final CudaDriver driver;
+  private final Launch launch;
+  private final CudaKvStorage storage;
+  private final CudaBatch batches;
+  private final Runnable onMove;
+  private final int paddedDim;
+  private final int prefillSharedBytes;
+  private final CudaDriver.Kernel rotateStore;
+  private final CudaDriver.Kernel decode;
+  private final CudaDriver.Kernel fold;
+  private final CudaDriver.Kernel prefill;
+  private long queries; // bf16 [rows][heads][paddedDim]
+  private int queryRows;
+  private long partialSums; // f32 [records][paddedDim]
+  private long partialStates; // f32 pairs [records]
+  private int records;
+
+  /**
+   * @param onMove called when a buffer is about to have another address
+   */
+  CudaAttention(CudaDriver driver, Launch launch, CudaKvStorage storage, Runnable onMove) {
+    this.driver = driver;
+    this.launch = launch;
+    this.storage = storage;
+    this.onMove = onMove;
+    KvShape shape = storage.shape();
+    paddedDim = storage.paddedHeadDim();
+    int tileRows = paddedDim == 256 ? 64 : 128;
+    prefillSharedBytes = (tileRows + 4 * AttentionWork.CHUNK_TOKENS) * paddedDim * Short.BYTES;
+    AttentionWork work =
+        new AttentionWork(
+            shape.queryHeads(), shape.heads(), tileRows, driver.device().multiprocessors());
+    batches = new CudaBatch(driver, shape, work, onMove);
+    rotateStore = driver.kernel("rotate_store", 0);
+    decode = driver.kernel("attend_decode_" + paddedDim, 0);
+    fold = driver.kernel("attend_fold_" + paddedDim, 0);
+    prefill = driver.kernel("attend_prefill_" + paddedDim, prefillSharedBytes);
+  }
+
+  CudaBatch batches() {
+    return batches;
+  }
+
+  /**
+   * @param gridRows rows for which the grid has room
+   */
+  void rotateAndStore(
+      Projection projection, Rotation rotation, int layer, AttentionBatch batch, int gridRows) {
+    prepare(batch);
+    StepInputs inputs = batches.on(batch);
+    KvShape shape = storage.shape();
+    CudaTensor all = (CudaTensor) projection.all();
+    CudaRopeTable table = (CudaRopeTable) rotation.table();
+    table.require(batch);
+    int vectors = shape.queryHeads() + 2 * shape.heads();
+    launch
+        .grid(gridRows, (vectors + HEADS_PER_BLOCK - 1) / HEADS_PER_BLOCK, 1, HEAD_THREADS)
+        .pointer(all.address())
+        .integer(all.stride())
+        .pointer(queries)
+        .pointer(storage.layer(layer))
+        .pointer(table.address())
+        .pointer(address(rotation.queryNorm()))
+        .pointer(address(rotation.keyNorm()))
+        .number(rotation.epsilon())
+        .pointer(inputs.counts())
+        .pointer(inputs.positions())
+        .pointer(inputs.slots())
+        .integer(shape.queryHeads())
+        .integer(shape.heads())
+        .integer(shape.headDim())
+        .integer(paddedDim)
+        .integer(shape.blockTokens());
+    driver.launch(rotateStore, launch);
+  }
+
+  private static long address(@Nullable Gain gain) {
+    return gain == null ? 0 : ((CudaGain) gain).address();
+  }
+
+  /**
+   * Has the batch on the device, and room for everything that it will leave there. Must come before
+   * a capture or a replay: neither allocates.
+   */
+  void prepare(AttentionBatch batch) {
+    batches.on(batch);
+    reserveQueries(batch.rowsMax());
+    reserveRecords(batches.work().records());
+  }
+
+  private void reserveQueries(int rows) {
+    if (rows > queryRows) {
+      onMove.run();
+      free(queries);
+      queryRows = rows;
+      queries =
+          driver.allocate((long) rows * storage.shape().queryHeads() * paddedDim * Short.BYTES);
+    }
+  }
+
+  private void reserveRecords(int needed) {
+    if (needed > records) {
+      onMove.run();
+      free(partialSums);
+      free(partialStates);
+      records = Math.max(needed, 2 * records);
+      partialSums = driver.allocate((long) records * paddedDim * Float.BYTES);
+      partialStates = driver.allocate((long) records * 2 * Float.BYTES);
+    }
+  }
+
+  private void free(long address) {
+    if (address != 0) {
+      driver.free(address);
+    }
+  }
+
+  /**
+   * Attends to what {@link #rotateAndStore} has left.
+   *
+   * @param capturedRows 0, or the rows of the decode steps that a graph is captured for
+   */
+  void attend(CudaOperand out, Attention attention, AttentionBatch batch, int capturedRows) {
+    StepInputs inputs = batches.on(batch);
+    AttentionWork work = batches.work();
+    KvShape shape = storage.shape();
+    float scale = (float) (attention.scale() * LOG2_E);
+    boolean isCaptured = capturedRows > 0;
+    int tiles = isCaptured ? 0 : work.tiles().count();
+    int items = isCaptured ? work.itemsMax(capturedRows) : work.items().count();
+    int folds = isCaptured ? capturedRows : work.folds().count();
+    if (tiles > 0) {
+      begin(tiles, PREFILL_THREADS, attention, inputs.tables());
+      launch.shared(prefillSharedBytes).pointer(inputs.tiles()).pointer(inputs.counts());
+      target(out).integer(shape.blockTokens()).integer(attention.window()).number(scale);
+      driver.launch(prefill, launch);
+    }
+    if (items > 0) {
+      begin(items, paddedDim, attention, inputs.tables());
+      launch.pointer(inputs.items()).pointer(inputs.counts());
+      launch.pointer(partialSums).pointer(partialStates);
+      target(out).integer(shape.blockTokens()).integer(attention.window()).number(scale);
+      driver.launch(decode, launch);
+    }
+    if (folds > 0) {
+      long jobs = (long) folds * shape.queryHeads() * paddedDim / 32;
+      launch.grid((int) Math.min(jobs, FOLD_BLOCKS_MAX), FOLD_THREADS);
+      launch.pointer(partialSums).pointer(partialStates);
+      launch.pointer(inputs.folds()).pointer(inputs.counts());
+      target(out).integer(attention.window());
+      driver.launch(fold, launch);
+    }
+  }
+
+  private void begin(int work, int threads, Attention attention, long tables) {
+    launch
+        .grid(storage.shape().heads(), work, 1, threads)
+        .pointer(queries)
+        .pointer(storage.layer(attention.layer()))
+        .pointer(tables);
+  }
+
+  private Launch target(CudaOperand out) {
+    KvShape shape = storage.shape();
+    return launch
+        .pointer(out.address())
+        .integer(out.paddedRows())
+        .integer(shape.queryHeads())
+        .integer(shape.heads())
+        .integer(shape.headDim());
+  }
+
+  void free() {
+    batches.free();
+    free(queries);
+    free(partialSums);
+    free(partialStates);
+  }
+}

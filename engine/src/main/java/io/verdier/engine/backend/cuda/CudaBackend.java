@@ -1,0 +1,324 @@
+package io.verdier.engine.backend.cuda;
+
+import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.Tensor;
+import io.verdier.engine.backend.cuda.CudaMatmul.Epilogue;
+import io.verdier.engine.backend.cuda.CudaMatrix.RowOrder;
+import io.verdier.engine.weights.StoredTensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Computes on a GPU: weights, operands and cache in bfloat16 (or weights in eight bits), sums and
+ * the residual in float32. Owned by the executor thread; the loading thread may create it and load.
+ *
+ * <p>An operation is a launch or two, queued without waiting; the only call that waits is the one
+ * that brings logits to the host. A step of one row a sequence is captured once and then repeated
+ * as a whole. How many rows there are kernels read from device memory, so that a graph that was
+ * captured for eight rows also serves seven.
+ *
+ * <p>Batch invariance: every matmul kernel sums an output in one order, attention folds chunks of
+ * 64 keys in one order, and the kernels for one row and for many share these to the bit.
+ */
+public final class CudaBackend implements Backend {
+  private final CudaDriver driver;
+  private final Arena arena = Arena.ofShared();
+  private final Launch launch;
+  private final CudaWeights weights;
+  private final CudaMatmul matmul;
+  private final CudaRows rows;
+  private final StepGraphs graphs;
+  private final List<CudaRopeTable> tables = new ArrayList<>();
+  private final List<CudaKvStorage> storages = new ArrayList<>();
+  private final List<CudaAttention> attentions = new ArrayList<>(); // of the storages
+  private final CudaLogits logits;
+  private int capturedRows; // of the graph that is being captured; 0: none
+  private int tokensMax = Integer.MAX_VALUE; // rows of the embedding that was last used
+  private @Nullable StepInputs stepInputs; // of the step that is running
+
+  /**
+   * @param eager every operation is launched by itself, in every step
+   * @param weights format in which matrices are kept
+   * @param graphRowsMax steps with more rows are launched operation by operation
+   */
+  public record Options(boolean eager, WeightFormat weights, int graphRowsMax) {
+
+    /** Graphs for up to 512 sequences, weights in bfloat16. */
+    public static Options defaults() {
+      return new Options(false, WeightFormat.BF16, 512);
+    }
+  }
+
+  CudaBackend(CudaDriver driver, Options options) {
+    this.driver = driver;
+    launch = new Launch(arena);
+    weights = new CudaWeights(driver, launch, options.weights());
+    matmul = new CudaMatmul(driver, launch, hardware(driver.device()));
+    rows = new CudaRows(driver, launch);
+    graphs = new StepGraphs(driver, options.eager() ? 0 : options.graphRowsMax());
+    logits = new CudaLogits(driver);
+  }
+
+  /** How tests look at what an operation has left. */
+  CudaDriver driver() {
+    return driver;
+  }
+
+  /** What computes, for people. */
+  public String description() {
+    CudaDriver.Device device = driver.device();
+    return device.name() + " (" + device.architecture() + ")";
+  }
+
+  private static MatmulPlan.Hardware hardware(CudaDriver.Device device) {
+    return new MatmulPlan.Hardware(
+        device.multiprocessors(),
+        device.sharedBytesMax(),
+        device.major() >= 9,
+        device.major() == 9);
+  }
+
+  /** All rows at once: the device has memory for them, and larger multiplications are faster. */
+  @Override
+  public int chunkRows() {
+    return Integer.MAX_VALUE;
+  }
+
+  @Override
+  public CudaTensor tensor(int rowCount, int columns) {
+    return new CudaTensor(driver, rowCount, columns);
+  }
+
+  @Override
+  public CudaOperand operand(int rowCount, int columns) {
+    return new CudaOperand(driver, rowCount, columns);
+  }
+
+  @Override
+  public CudaMatrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
+    return weights.matrix(parts, biases, RowOrder.PLAIN);
+  }
+
+  @Override
+  public CudaMatrix gateUpMatrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
+    return weights.matrix(parts, biases, RowOrder.PAIRED);
+  }
+
+  @Override
+  public CudaGain gain(StoredTensor vector) {
+    return new CudaGain(vector.columns(), weights.vector(vector.floats()));
+  }
+
+  @Override
+  public CudaRopeTable ropeTable(double[] inverseFrequencies, double amplitude) {
+    CudaRopeTable table =
+        new CudaRopeTable(driver, launch, inverseFrequencies, amplitude, graphs::clear);
+    tables.add(table);
+    return table;
+  }
+
+  @Override
+  public CudaKvStorage kvStorage(KvShape shape) {
+    CudaKvStorage storage = new CudaKvStorage(driver, shape);
+    storages.add(storage);
+    attentions.add(new CudaAttention(driver, launch, storage, graphs::clear));
+    return storage;
+  }
+
+  private CudaAttention attention(KvStorage storage) {
+    return attentions.get(storages.indexOf(storage));
+  }
+
+  @Override
+  public void step(AttentionBatch batch, KvStorage storage, Runnable operations) {
+    weights.release(); // whoever steps has loaded
+    requireTokens(batch);
+    CudaAttention attention = attention(storage);
+    attention.prepare(batch);
+    for (CudaRopeTable table : tables) {
+      table.require(batch);
+    }
+    stepInputs = attention.batches().on(batch);
+    try {
+      if (batch.slices() == batch.rows() && graphs.serves(batch.rows())) {
+        graphs.run(batch.rows(), () -> capture(batch.rows(), operations));
+      } else {
+        operations.run();
+      }
+    } finally {
+      stepInputs = null;
+    }
+  }
+
+  private void capture(int rowCount, Runnable operations) {
+    capturedRows = StepGraphs.roundedRows(rowCount);
+    try {
+      operations.run();
+    } finally {
+      capturedRows = 0;
+    }
+  }
+
+  /** Rows for which a grid must have room. */
+  private int gridRows(int actual) {
+    return Math.max(capturedRows, actual);
+  }
+
+  /** Where kernels find how many rows there are. */
+  private long counts(int actual) {
+    return stepInputs == null ? rows.count(actual) : stepInputs.counts();
+  }
+
+  @Override
+  public void embed(Tensor out, Matrix table, AttentionBatch batch) {
+    requireRows(out.rows(), batch.count());
+    requireColumns(out.columns(), table.columns());
+    CudaMatrix matrix = (CudaMatrix) table;
+    tokensMax = matrix.rows();
+    requireTokens(batch);
+    rows.embed((CudaTensor) out, matrix, tokens(batch), counts(out.rows()), gridRows(out.rows()));
+  }
+
+  private void requireTokens(AttentionBatch batch) {
+    for (int row = 0; row < batch.rows(); row++) {
+      if (batch.token(row) < 0 || batch.token(row) >= tokensMax) {
+        throw new IllegalStateException("token " + batch.token(row) + " of " + tokensMax);
+      }
+    }
+  }
+
+  private long tokens(AttentionBatch batch) {
+    return stepInputs == null ? rows.tokens(batch) : stepInputs.tokens();
+  }
+
+  @Override
+  public void rmsNorm(Operand out, Tensor in, Gain gain, float epsilon) {
+    requireRows(out.rows(), in.rows());
+    requireColumns(out.columns(), in.columns());
+    requireColumns(in.columns(), gain.size());
+    rows.norm(
+        new CudaRows.Normed((CudaOperand) out, (CudaTensor) in, (CudaGain) gain, epsilon),
+        counts(in.rows()),
+        gridRows(in.rows()));
+  }
+
+  @Override
+  public void convert(Operand out, Tensor in) {
+    requireRows(out.rows(), in.rows());
+    requireColumns(out.columns(), in.columns());
+    rows.convert((CudaOperand) out, (CudaTensor) in, counts(in.rows()), gridRows(in.rows()));
+  }
+
+  @Override
+  public void matmul(Tensor out, Operand in, Matrix weight) {
+    multiply(out, in, weight, Epilogue.STORE);
+  }
+
+  @Override
+  public void matmulAdd(Tensor sum, Operand in, Matrix weight) {
+    multiply(sum, in, weight, Epilogue.ADD);
+  }
+
+  private void multiply(Tensor out, Operand in, Matrix weight, Epilogue epilogue) {
+    requireRows(out.rows(), in.rows());
+    requireColumns(out.columns(), weight.rows());
+    requireColumns(in.columns(), weight.columns());
+    CudaTensor target = (CudaTensor) out;
+    matmul.run(
+        new CudaMatmul.Target(epilogue, target.address(), target.stride()),
+        (CudaOperand) in,
+        (CudaMatrix) weight,
+        counts(in.rows()),
+        gridRows(in.rows()));
+  }
+
+  @Override
+  public void matmulGate(Operand out, Operand in, Matrix gateUp) {
+    requireRows(out.rows(), in.rows());
+    requireColumns(gateUp.rows(), 2 * out.columns());
+    requireColumns(in.columns(), gateUp.columns());
+    CudaOperand target = (CudaOperand) out;
+    matmul.run(
+        new CudaMatmul.Target(Epilogue.GATE, target.address(), target.paddedRows()),
+        (CudaOperand) in,
+        (CudaMatrix) gateUp,
+        counts(in.rows()),
+        gridRows(in.rows()));
+  }
+
+  @Override
+  public void rotateAndStore(
+      Projection projection,
+      Rotation rotation,
+      KvStorage storage,
+      int layer,
+      AttentionBatch batch) {
+    KvShape shape = storage.shape();
+    requireRows(projection.all().rows(), batch.count());
+    requireRows(batch.count(), batch.rows());
+    requireColumns(projection.queries().columns(), shape.queryHeads() * shape.headDim());
+    requireColumns(projection.keys().columns(), shape.heads() * shape.headDim());
+    requireColumns(rotation.table().headDim(), shape.headDim());
+    attention(storage).rotateAndStore(projection, rotation, layer, batch, gridRows(batch.rows()));
+  }
+
+  @Override
+  public void attend(
+      Operand out,
+      Projection projection,
+      KvStorage storage,
+      Attention attention,
+      AttentionBatch batch) {
+    KvShape shape = storage.shape();
+    requireRows(out.rows(), batch.count());
+    requireRows(batch.count(), batch.rows());
+    requireColumns(out.columns(), shape.queryHeads() * shape.headDim());
+    attention(storage).attend((CudaOperand) out, attention, batch, capturedRows);
+  }
+
+  @Override
+  public void gather(Tensor out, Tensor in, int[] indices, int from) {
+    requireColumns(out.columns(), in.columns());
+    rows.gather((CudaTensor) out, (CudaTensor) in, indices, from);
+  }
+
+  @Override
+  public void logits(float[] out, Operand in, Matrix weight) {
+    requireColumns(in.columns(), weight.columns());
+    requireColumns(Math.min(out.length, in.rows() * weight.rows()), in.rows() * weight.rows());
+    if (in.rows() == 0) {
+      return;
+    }
+    CudaTensor target = logits.on(in.rows(), weight.rows());
+    multiply(target, in, weight, Epilogue.STORE);
+    logits.read(out, target);
+    for (CudaAttention attention : attentions) {
+      attention.batches().onSynchronized();
+    }
+    rows.onSynchronized();
+  }
+
+  @Override
+  public void close() {
+    storages.forEach(CudaKvStorage::close);
+    driver.close();
+    arena.close();
+  }
+
+  private static void requireRows(int actual, int expected) {
+    if (actual != expected) {
+      throw new IllegalStateException(actual + " rows where " + expected + " are needed");
+    }
+  }
+
+  private static void requireColumns(int actual, int expected) {
+    if (actual != expected) {
+      throw new IllegalStateException(actual + " columns where " + expected + " are needed");
+    }
+  }
+}

@@ -1,0 +1,78 @@
+package io.verdier.engine.backend.cuda;
+
+import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.backend.Backend.KvShape;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Keeps the device's copy of a cache's batches up to date. Owned by the executor thread.
+ *
+ * <p>Operations name the batch they work on; whoever is first in a step has it copied, the others
+ * find it there.
+ */
+final class CudaBatch {
+  private final CudaDriver driver;
+  private final KvShape shape;
+  private final AttentionWork work;
+  private final Runnable onMove;
+  private @Nullable StepInputs inputs;
+  private @Nullable AttentionBatch batch;
+  private long version;
+  private boolean isUnderWay;
+
+  /**
+   * @param onMove called when the copy is about to have another address
+   */
+  CudaBatch(CudaDriver driver, KvShape shape, AttentionWork work, Runnable onMove) {
+    this.driver = driver;
+    this.shape = shape;
+    this.work = work;
+    this.onMove = onMove;
+  }
+
+  /** The batch on the device. */
+  StepInputs on(AttentionBatch current) {
+    StepInputs present = inputs;
+    if (present != null && current == batch && current.version() == version) {
+      return present;
+    }
+    if (isUnderWay) {
+      driver.synchronize(); // the host's side may be overwritten only when it has been read
+    }
+    if (present == null || !present.sizes().hold(current, shape.blockTokens())) {
+      present = replaced(present, StepInputs.Sizes.of(current, shape.blockTokens(), work));
+    }
+    present.upload(current, shape, work);
+    batch = current;
+    version = current.version();
+    isUnderWay = true;
+    return present;
+  }
+
+  /** What the batch's attention was divided into. */
+  AttentionWork work() {
+    return work;
+  }
+
+  /** All that was queued has run. */
+  void onSynchronized() {
+    isUnderWay = false;
+  }
+
+  private StepInputs replaced(@Nullable StepInputs old, StepInputs.Sizes sizes) {
+    onMove.run();
+    if (old != null) {
+      old.free();
+    }
+    StepInputs fresh = new StepInputs(driver, sizes);
+    inputs = fresh;
+    return fresh;
+  }
+
+  void free() {
+    StepInputs present = inputs;
+    if (present != null) {
+      present.free();
+    }
+  }
+}

@@ -1,0 +1,109 @@
+package io.verdier.engine.backend.cuda;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * What the backend asks of a device: memory, copies, launches, graphs. Owned by the executor thread
+ * (by the loading thread before the first step).
+ *
+ * <p>Launches and copies are queued in the order of the calls and run one after the other; {@link
+ * #synchronize} waits for all of them. One implementation calls the NVIDIA driver, another runs the
+ * same kernels on the processor, so that everything above this interface is tested without a GPU.
+ *
+ * <p>Addresses are the device's, as numbers: 0 is none. They stay inside this package.
+ */
+interface CudaDriver extends AutoCloseable {
+
+  /**
+   * The device. Immutable.
+   *
+   * @param major of the compute capability
+   * @param sharedBytesMax dynamic shared memory that a block may have
+   */
+  record Device(
+      String name,
+      int major,
+      int minor,
+      int multiprocessors,
+      long memoryBytes,
+      int sharedBytesMax) {
+
+    /** As NVIDIA writes it: {@code sm_90}. */
+    String architecture() {
+      return "sm_" + major + minor;
+    }
+  }
+
+  /**
+   * A kernel, ready to be launched with at most the dynamic shared memory it was asked for with.
+   */
+  interface Kernel {}
+
+  /** Launches that were captured, to be repeated with one call. */
+  interface Graph {}
+
+  /** A moment in the queue. */
+  interface Event {}
+
+  Device device();
+
+  /** Device memory that is free now. */
+  long freeBytes();
+
+  /**
+   * Allocates device memory, 256-byte aligned, all zero.
+   *
+   * @throws CudaException when it does not fit
+   */
+  long allocate(long bytes);
+
+  void free(long address);
+
+  /** Host memory that the device copies from and to without the processor. */
+  MemorySegment hostBuffer(long bytes);
+
+  void freeHost(MemorySegment buffer);
+
+  /** Queues a copy to the device; {@code from} must stay as it is until it has run. */
+  void copyIn(long to, MemorySegment from, long bytes);
+
+  /** Queues a copy within the device. */
+  void copy(long to, long from, long bytes);
+
+  /** Queues a copy to the host. */
+  void copyOut(MemorySegment to, long from, long bytes);
+
+  /**
+   * Looks a kernel up.
+   *
+   * @param sharedBytes most dynamic shared memory that a launch will ask for
+   */
+  Kernel kernel(String name, int sharedBytes);
+
+  /**
+   * Queues a kernel with the grid and the arguments of {@code launch}, which may then be reused.
+   */
+  void launch(Kernel kernel, Launch launch);
+
+  /** Waits until all that was queued has run. */
+  void synchronize();
+
+  /** Queues a mark behind what is queued now. */
+  Event mark();
+
+  /** Waits for both marks and returns the time between them. */
+  double secondsBetween(Event first, Event last);
+
+  /** Runs {@code launches}, whose launches are recorded instead of queued. */
+  Graph capture(Runnable launches);
+
+  /** Queues a graph's launches. */
+  void replay(Graph graph);
+
+  /** Forgets a graph once it has run. */
+  void release(Graph graph);
+
+  /** Frees everything that was allocated. */
+  @Override
+  void close();
+}

@@ -1,0 +1,78 @@
+package io.verdier.engine.backend.cuda;
+
+import io.verdier.engine.backend.Backend.KvShape;
+import io.verdier.engine.backend.KvStorage;
+
+/**
+ * Blocks in device memory, bfloat16, in the order in which tensor cores take them. Owned by the
+ * executor thread.
+ *
+ * <pre>
+ *   layer   block   head     K [tokens/8][dims/32][lane][8]   V [tokens/16][dims/16][lane][8]
+ * </pre>
+ *
+ * A lane's sixteen bytes are its registers of two multiplications (attention.cu draws them), so
+ * that a warp reads 512 bytes at once and nothing is transposed. Head dimensions are rounded up to
+ * 32.
+ */
+final class CudaKvStorage implements KvStorage {
+  private static final int TOKENS_ALIGNED = 16;
+  static final int DIMS_ALIGNED = 32;
+
+  private final CudaDriver driver;
+  private final KvShape shape;
+  private final long address;
+  private boolean closed;
+
+  /**
+   * @throws IllegalArgumentException if the kernels cannot work with blocks of this size
+   */
+  CudaKvStorage(CudaDriver driver, KvShape shape) {
+    if (shape.blockTokens() % TOKENS_ALIGNED != 0) {
+      throw new IllegalArgumentException(
+          shape.blockTokens()
+              + " tokens a block; it must be a multiple of "
+              + TOKENS_ALIGNED
+              + ".");
+    }
+    this.driver = driver;
+    this.shape = shape;
+    address = driver.allocate(layerBytes() * shape.layers());
+  }
+
+  @Override
+  public KvShape shape() {
+    return shape;
+  }
+
+  /** Head dimensions with padding. */
+  int paddedHeadDim() {
+    return paddedHeadDim(shape.headDim());
+  }
+
+  static int paddedHeadDim(int headDim) {
+    return (headDim + DIMS_ALIGNED - 1) / DIMS_ALIGNED * DIMS_ALIGNED;
+  }
+
+  long layerBytes() {
+    return 2L
+        * shape.blocks()
+        * shape.heads()
+        * shape.blockTokens()
+        * paddedHeadDim()
+        * Short.BYTES;
+  }
+
+  /** Where a layer's blocks begin. */
+  long layer(int index) {
+    return address + index * layerBytes();
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      driver.free(address);
+    }
+  }
+}

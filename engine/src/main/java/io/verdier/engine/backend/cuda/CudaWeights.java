@@ -1,0 +1,156 @@
+package io.verdier.engine.backend.cuda;
+
+import io.verdier.engine.backend.cuda.CudaMatrix.RowOrder;
+import io.verdier.engine.weights.StoredTensor;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Brings weights to the device: rows of the checkpoint go through a page-locked buffer to a buffer
+ * on the device, and a kernel puts them where they belong, quantizing on the way. Owned by the
+ * loading thread.
+ *
+ * <p>The buffers hold some tens of megabytes, enough for the bus to be busy and little enough not
+ * to matter beside the model. They are given back with {@link #release}.
+ */
+final class CudaWeights {
+  private static final long STAGE_BYTES = 64L << 20;
+  private static final int PACK_THREADS = 256;
+  private static final int GRID_ROWS_MAX = 65_535;
+
+  private final CudaDriver driver;
+  private final Launch launch;
+  private final WeightFormat format;
+  private @Nullable MemorySegment host;
+  private long stage;
+
+  CudaWeights(CudaDriver driver, Launch launch, WeightFormat format) {
+    this.driver = driver;
+    this.launch = launch;
+    this.format = format;
+  }
+
+  /**
+   * Takes over a matrix of stacked parts.
+   *
+   * @param order {@link RowOrder#PAIRED} for two parts of the same number of rows
+   */
+  CudaMatrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases, RowOrder order) {
+    int columns = parts.getFirst().columns();
+    int rows = 0;
+    for (StoredTensor part : parts) {
+      if (part.columns() != columns) {
+        throw new IllegalArgumentException(part.name() + " has " + part.columns() + " columns");
+      }
+      rows = Math.addExact(rows, part.rows());
+    }
+    int packed = order == RowOrder.PAIRED ? CudaMatrix.pairedRows(parts.getFirst().rows()) : rows;
+    long address = driver.allocate(CudaMatrix.bytes(packed, columns, format));
+    long scales =
+        format == WeightFormat.BF16
+            ? 0
+            : driver.allocate((long) CudaMatrix.paddedRows(packed) * Float.BYTES);
+    int first = 0;
+    for (int i = 0; i < parts.size(); i++) {
+      pack(parts.get(i), address, scales, first, order == RowOrder.PLAIN ? 0 : i + 1);
+      first += order == RowOrder.PLAIN ? parts.get(i).rows() : 0;
+    }
+    long added = biases(parts, biases, packed, order);
+    return new CudaMatrix(rows, packed, columns, format, order, address, scales, added);
+  }
+
+  /**
+   * Packs one part.
+   *
+   * @param first row of the matrix at which it begins
+   * @param part 0: plain; 1 and 2: the first and second of a pair
+   */
+  private void pack(StoredTensor tensor, long address, long scales, int first, int part) {
+    long rowBytes = (long) tensor.columns() * tensor.dtype().bytes();
+    int stageRows = Math.clamp(STAGE_BYTES / rowBytes, 1, GRID_ROWS_MAX);
+    if (rowBytes > STAGE_BYTES) {
+      throw new IllegalArgumentException(tensor.name() + " has rows of " + rowBytes + " bytes");
+    }
+    CudaDriver.Kernel kernel = driver.kernel("pack_weights_" + format.label() + source(tensor), 0);
+    for (int done = 0; done < tensor.rows(); done += stageRows) {
+      int rows = Math.min(stageRows, tensor.rows() - done);
+      bring(tensor.data().asSlice(done * rowBytes, rows * rowBytes));
+      launch
+          .grid(1, rows, 1, PACK_THREADS)
+          .pointer(stage)
+          .integer64(tensor.columns())
+          .integer(rows)
+          .integer(rows)
+          .integer(tensor.columns())
+          .pointer(address)
+          .pointer(scales)
+          .integer(first + done)
+          .integer(part);
+      driver.launch(kernel, launch);
+    }
+  }
+
+  private static String source(StoredTensor tensor) {
+    return switch (tensor.dtype()) {
+      case BF16 -> "_bf16";
+      case F16 -> "_f16";
+      case F32 -> "_f32";
+      default -> throw new IllegalArgumentException(tensor.name() + ": " + tensor.dtype());
+    };
+  }
+
+  /** Copies bytes to {@link #stage}, behind what still reads it. */
+  private void bring(MemorySegment bytes) {
+    MemorySegment buffer = host;
+    if (buffer == null) {
+      buffer = driver.hostBuffer(STAGE_BYTES);
+      host = buffer;
+      stage = driver.allocate(STAGE_BYTES);
+    }
+    driver.synchronize();
+    MemorySegment.copy(bytes, 0, buffer, 0, bytes.byteSize());
+    driver.copyIn(stage, buffer, bytes.byteSize());
+  }
+
+  private long biases(
+      List<StoredTensor> parts,
+      List<@Nullable StoredTensor> biases,
+      int packedRows,
+      RowOrder order) {
+    float[] values = new float[CudaMatrix.paddedRows(packedRows)];
+    boolean any = false;
+    int first = 0;
+    for (int i = 0; i < parts.size(); i++) {
+      StoredTensor bias = biases.get(i);
+      if (bias != null) {
+        any = true;
+        float[] part = bias.floats();
+        for (int row = 0; row < part.length; row++) {
+          values[order == RowOrder.PLAIN ? first + row : CudaMatrix.pairedRow(row, i)] = part[row];
+        }
+      }
+      first += parts.get(i).rows();
+    }
+    return any ? vector(values) : 0;
+  }
+
+  /** Puts a vector of float32 on the device. */
+  long vector(float[] values) {
+    long address = driver.allocate((long) values.length * Float.BYTES);
+    long bytes = (long) values.length * Float.BYTES;
+    bring(MemorySegment.ofArray(values));
+    driver.copy(address, stage, bytes);
+    return address;
+  }
+
+  /** Gives the buffers back; they come again when there is more to load. */
+  void release() {
+    if (host != null) {
+      driver.synchronize();
+      driver.free(stage);
+      driver.freeHost(host);
+      host = null;
+    }
+  }
+}

@@ -1,0 +1,376 @@
+package io.verdier.engine.backend.cuda;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.invoke.MethodHandle;
+import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
+import java.util.Map;
+import jcuda.Pointer;
+import jcuda.driver.CUcontext;
+import jcuda.driver.CUdevice;
+import jcuda.driver.CUdevice_attribute;
+import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUevent;
+import jcuda.driver.CUfunction;
+import jcuda.driver.CUfunction_attribute;
+import jcuda.driver.CUgraph;
+import jcuda.driver.CUgraphExec;
+import jcuda.driver.CUmodule;
+import jcuda.driver.CUresult;
+import jcuda.driver.CUstream;
+import jcuda.driver.CUstreamCaptureMode;
+import jcuda.driver.JCudaDriver;
+
+/**
+ * A device behind NVIDIA's driver, through JCuda. Owned by the executor thread; the thread that
+ * creates it may be another, so each call that needs it makes the context current.
+ *
+ * <p>Kernels are launched by {@code cuLaunchKernelEx}, which JCuda 12.6 does not have, through the
+ * foreign-function interface. It allows programmatic dependent launch: a kernel may begin while the
+ * one before it ends, fetch its weights, and then wait for what the other writes.
+ */
+final class NvidiaDriver implements CudaDriver {
+  private static final int GRAPH_UPLOAD = 0;
+  private static final int PROGRAMMATIC_SERIALIZATION = 6; // CU_LAUNCH_ATTRIBUTE_...
+  private static final int SHARED_BYTES_WITHOUT_ASKING = 48 << 10;
+
+  private final Arena arena = Arena.ofShared();
+  private final CUcontext context = new CUcontext();
+  private final CUdevice handle = new CUdevice();
+  private final CUmodule module = new CUmodule();
+  private final StreamHandle stream = new StreamHandle();
+  private final Device device;
+  private final MethodHandle launchKernel;
+  private final MemorySegment launchConfig; // CUlaunchConfig, 56 bytes
+  private final Map<String, FunctionHandle> kernels = new HashMap<>();
+  private final Map<Long, HostAddress> hostBuffers = new HashMap<>();
+  private final Map<Long, DeviceAddress> allocations = new HashMap<>();
+  private Thread current = Thread.currentThread();
+
+  /** Handles whose value the launch needs; JCuda shows it to subclasses only. */
+  private static final class FunctionHandle extends CUfunction implements Kernel {
+    long value() {
+      return getNativePointer();
+    }
+  }
+
+  private static final class StreamHandle extends CUstream {
+    long value() {
+      return getNativePointer();
+    }
+  }
+
+  private static final class DeviceAddress extends CUdeviceptr {
+    long value() {
+      return getNativePointer() + getByteOffset();
+    }
+  }
+
+  private static final class HostAddress extends Pointer {
+    HostAddress(long address) {
+      super(address);
+    }
+
+    long value() {
+      return getNativePointer();
+    }
+  }
+
+  private record Captured(CUgraphExec graph) implements Graph {}
+
+  private record Marked(CUevent event) implements Event {}
+
+  /**
+   * Opens a device. JCuda's native half must have been loaded.
+   *
+   * @param ordinal among the devices that the driver shows
+   * @param image the kernels: a fat binary, a cubin or PTX
+   */
+  NvidiaDriver(int ordinal, byte[] image) {
+    JCudaDriver.setExceptionsEnabled(false);
+    check(JCudaDriver.cuInit(0), "cuInit");
+    check(JCudaDriver.cuDeviceGet(handle, ordinal), "cuDeviceGet");
+    check(JCudaDriver.cuDevicePrimaryCtxRetain(context, handle), "cuDevicePrimaryCtxRetain");
+    check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
+    device = describe();
+    int loaded = JCudaDriver.cuModuleLoadData(module, image);
+    if (loaded != CUresult.CUDA_SUCCESS) {
+      throw new CudaException(
+          "the kernels of this build do not run on "
+              + device.name()
+              + " ("
+              + device.architecture()
+              + ", "
+              + CUresult.stringFor(loaded)
+              + "). Build with -Dcuda.architectures="
+              + device.architecture()
+              + ".");
+    }
+    check(JCudaDriver.cuStreamCreate(stream, 1), "cuStreamCreate"); // 1: non-blocking
+    SymbolLookup library = SymbolLookup.libraryLookup("libcuda.so.1", arena);
+    launchKernel =
+        Linker.nativeLinker()
+            .downcallHandle(
+                library.find("cuLaunchKernelEx").orElseThrow(),
+                FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS));
+    launchConfig = arena.allocate(56, 8);
+    MemorySegment attribute = arena.allocate(72, 8);
+    attribute.set(JAVA_INT, 0, PROGRAMMATIC_SERIALIZATION);
+    attribute.set(JAVA_INT, 8, 1);
+    launchConfig.set(JAVA_LONG, 32, stream.value());
+    launchConfig.set(JAVA_LONG, 40, attribute.address());
+    launchConfig.set(JAVA_INT, 48, device.major() >= 9 ? 1 : 0);
+  }
+
+  private Device describe() {
+    byte[] name = new byte[256];
+    check(JCudaDriver.cuDeviceGetName(name, name.length, handle), "cuDeviceGetName");
+    int length = 0;
+    while (length < name.length && name[length] != 0) {
+      length++;
+    }
+    long[] bytes = new long[1];
+    check(JCudaDriver.cuDeviceTotalMem(bytes, handle), "cuDeviceTotalMem");
+    return new Device(
+        new String(name, 0, length, StandardCharsets.UTF_8),
+        attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),
+        attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR),
+        attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
+        bytes[0],
+        attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN));
+  }
+
+  private int attribute(int which) {
+    int[] value = new int[1];
+    check(JCudaDriver.cuDeviceGetAttribute(value, which, handle), "cuDeviceGetAttribute");
+    return value[0];
+  }
+
+  @Override
+  public Device device() {
+    return device;
+  }
+
+  @Override
+  public long freeBytes() {
+    makeCurrent();
+    long[] free = new long[1];
+    check(JCudaDriver.cuMemGetInfo(free, new long[1]), "cuMemGetInfo");
+    return free[0];
+  }
+
+  @Override
+  public long allocate(long bytes) {
+    makeCurrent();
+    DeviceAddress address = new DeviceAddress();
+    int result = JCudaDriver.cuMemAlloc(address, Math.max(bytes, 256));
+    if (result == CUresult.CUDA_ERROR_OUT_OF_MEMORY) {
+      throw new CudaException(
+          "CUDA out of memory: "
+              + (bytes >> 20)
+              + " MiB asked for, "
+              + (freeBytes() >> 20)
+              + " MiB free on "
+              + device.name()
+              + ".");
+    }
+    check(result, "cuMemAlloc");
+    check(JCudaDriver.cuMemsetD8Async(address, (byte) 0, bytes, stream), "cuMemsetD8Async");
+    allocations.put(address.value(), address);
+    return address.value();
+  }
+
+  @Override
+  public void free(long address) {
+    makeCurrent();
+    DeviceAddress known = allocations.remove(address);
+    if (known == null) {
+      throw new IllegalStateException("no allocation begins at " + address);
+    }
+    check(JCudaDriver.cuMemFree(known), "cuMemFree");
+  }
+
+  @Override
+  public MemorySegment hostBuffer(long bytes) {
+    makeCurrent();
+    HostAddress address = new HostAddress(0);
+    check(JCudaDriver.cuMemAllocHost(address, bytes), "cuMemAllocHost");
+    hostBuffers.put(address.value(), address);
+    return MemorySegment.ofAddress(address.value()).reinterpret(bytes);
+  }
+
+  @Override
+  public void freeHost(MemorySegment buffer) {
+    makeCurrent();
+    HostAddress known = hostBuffers.remove(buffer.address());
+    if (known == null) {
+      throw new IllegalStateException("no host buffer begins at " + buffer.address());
+    }
+    check(JCudaDriver.cuMemFreeHost(known), "cuMemFreeHost");
+  }
+
+  @Override
+  public void copy(long to, long from, long bytes) {
+    makeCurrent();
+    check(JCudaDriver.cuMemcpyDtoDAsync(at(to), at(from), bytes, stream), "cuMemcpyDtoDAsync");
+  }
+
+  @Override
+  public void copyIn(long to, MemorySegment from, long bytes) {
+    makeCurrent();
+    check(
+        JCudaDriver.cuMemcpyHtoDAsync(at(to), new HostAddress(from.address()), bytes, stream),
+        "cuMemcpyHtoDAsync");
+  }
+
+  @Override
+  public void copyOut(MemorySegment to, long from, long bytes) {
+    makeCurrent();
+    check(
+        JCudaDriver.cuMemcpyDtoHAsync(new HostAddress(to.address()), at(from), bytes, stream),
+        "cuMemcpyDtoHAsync");
+  }
+
+  private static CUdeviceptr at(long address) {
+    return new CUdeviceptr().withByteOffset(address);
+  }
+
+  @Override
+  public Kernel kernel(String name, int sharedBytes) {
+    makeCurrent();
+    FunctionHandle function = kernels.get(name);
+    if (function == null) {
+      function = new FunctionHandle();
+      check(JCudaDriver.cuModuleGetFunction(function, module, name), "kernel " + name);
+      kernels.put(name, function);
+    }
+    if (sharedBytes > SHARED_BYTES_WITHOUT_ASKING) {
+      check(
+          JCudaDriver.cuFuncSetAttribute(
+              function,
+              CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+              sharedBytes),
+          name + " with " + sharedBytes + " bytes of shared memory");
+    }
+    return function;
+  }
+
+  @Override
+  public void launch(Kernel kernel, Launch launch) {
+    makeCurrent();
+    launchConfig.set(JAVA_INT, 0, launch.gridX());
+    launchConfig.set(JAVA_INT, 4, launch.gridY());
+    launchConfig.set(JAVA_INT, 8, launch.gridZ());
+    launchConfig.set(JAVA_INT, 12, launch.threads());
+    launchConfig.set(JAVA_INT, 16, 1);
+    launchConfig.set(JAVA_INT, 20, 1);
+    launchConfig.set(JAVA_INT, 24, launch.sharedBytes());
+    int result;
+    try {
+      result =
+          (int)
+              launchKernel.invokeExact(
+                  launchConfig,
+                  ((FunctionHandle) kernel).value(),
+                  launch.arguments(),
+                  MemorySegment.NULL);
+    } catch (Throwable e) {
+      throw new IllegalStateException("cuLaunchKernelEx", e);
+    }
+    check(result, "launch");
+  }
+
+  @Override
+  public void synchronize() {
+    makeCurrent();
+    check(JCudaDriver.cuStreamSynchronize(stream), "a kernel");
+  }
+
+  @Override
+  public Event mark() {
+    makeCurrent();
+    CUevent event = new CUevent();
+    check(JCudaDriver.cuEventCreate(event, 0), "cuEventCreate");
+    check(JCudaDriver.cuEventRecord(event, stream), "cuEventRecord");
+    return new Marked(event);
+  }
+
+  @Override
+  public double secondsBetween(Event first, Event last) {
+    makeCurrent();
+    CUevent from = ((Marked) first).event;
+    CUevent to = ((Marked) last).event;
+    float[] milliseconds = new float[1];
+    check(JCudaDriver.cuEventSynchronize(to), "cuEventSynchronize");
+    check(JCudaDriver.cuEventElapsedTime(milliseconds, from, to), "cuEventElapsedTime");
+    check(JCudaDriver.cuEventDestroy(from), "cuEventDestroy");
+    check(JCudaDriver.cuEventDestroy(to), "cuEventDestroy");
+    return milliseconds[0] / 1e3;
+  }
+
+  @Override
+  public Graph capture(Runnable launches) {
+    makeCurrent();
+    CUgraph graph = new CUgraph();
+    CUgraphExec executable = new CUgraphExec();
+    check(
+        JCudaDriver.cuStreamBeginCapture(
+            stream, CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
+        "cuStreamBeginCapture");
+    try {
+      launches.run();
+    } finally {
+      check(JCudaDriver.cuStreamEndCapture(stream, graph), "cuStreamEndCapture");
+    }
+    check(JCudaDriver.cuGraphInstantiate(executable, graph, GRAPH_UPLOAD), "cuGraphInstantiate");
+    check(JCudaDriver.cuGraphDestroy(graph), "cuGraphDestroy");
+    return new Captured(executable);
+  }
+
+  @Override
+  public void replay(Graph graph) {
+    makeCurrent();
+    check(JCudaDriver.cuGraphLaunch(((Captured) graph).graph, stream), "cuGraphLaunch");
+  }
+
+  @Override
+  public void release(Graph graph) {
+    synchronize();
+    check(JCudaDriver.cuGraphExecDestroy(((Captured) graph).graph), "cuGraphExecDestroy");
+  }
+
+  @Override
+  public void close() {
+    makeCurrent();
+    JCudaDriver.cuStreamSynchronize(stream); // an error was reported where it arose
+    allocations.values().forEach(JCudaDriver::cuMemFree);
+    hostBuffers.values().forEach(JCudaDriver::cuMemFreeHost);
+    JCudaDriver.cuModuleUnload(module);
+    JCudaDriver.cuStreamDestroy(stream);
+    JCudaDriver.cuDevicePrimaryCtxRelease(handle);
+    arena.close();
+  }
+
+  /** A context is current by thread: the loading thread hands over to the executor's once. */
+  private void makeCurrent() {
+    Thread thread = Thread.currentThread();
+    if (thread != current) {
+      check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
+      current = thread;
+    }
+  }
+
+  private static void check(int result, String what) {
+    if (result != CUresult.CUDA_SUCCESS) {
+      throw new CudaException(what + " failed: " + CUresult.stringFor(result));
+    }
+  }
+}

@@ -1,0 +1,272 @@
+package io.verdier.engine.backend.cuda;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A device that is this processor: the kernels' sources, compiled by the C++ compiler against
+ * {@code emulation.h}, launched at once where a real driver would queue them. Owned by one thread.
+ *
+ * <p>Memory is surrounded by guard words that {@link #close} looks at, so that a kernel that writes
+ * beyond an allocation fails its test.
+ */
+final class EmulatedDriver implements CudaDriver {
+  private static final long GUARD = 0x5AFE_5AFE_5AFE_5AFEL;
+  private static final int GUARD_BYTES = 256;
+  private static final FunctionDescriptor LAUNCH =
+      FunctionDescriptor.of(
+          JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS);
+
+  private final Arena arena = Arena.ofShared();
+  private final SymbolLookup library;
+  private final MethodHandle error;
+  private final Map<Long, Allocation> allocations = new HashMap<>();
+  private final Map<String, Entry> entries = new HashMap<>();
+  private Device device = new Device("emulation", 9, 0, 4, 8L << 30, 227 << 10);
+  private List<Recorded> recording = List.of();
+  private boolean isRecording;
+  private int launches;
+
+  private record Allocation(Arena arena, MemorySegment whole, long bytes) {
+    void check() {
+      for (int at = 0; at < GUARD_BYTES; at += 8) {
+        if (whole.get(JAVA_LONG, at) != GUARD
+            || whole.get(ValueLayout.JAVA_LONG_UNALIGNED, GUARD_BYTES + bytes + at) != GUARD) {
+          throw new IllegalStateException("a kernel wrote beyond an allocation of " + bytes);
+        }
+      }
+    }
+  }
+
+  private record Entry(String name, MethodHandle handle, int[] sharedMax) implements Kernel {}
+
+  private record Recorded(Entry entry, int[] shape, byte[] values) {}
+
+  private record Recording(List<Recorded> launches) implements Graph {}
+
+  private record Moment(long nanos) implements Event {}
+
+  /**
+   * @param path the compiled kernels
+   */
+  EmulatedDriver(Path path) {
+    library = SymbolLookup.libraryLookup(path, arena);
+    error =
+        Linker.nativeLinker()
+            .downcallHandle(
+                library.find("verdier_emulated_error").orElseThrow(),
+                FunctionDescriptor.of(ADDRESS));
+  }
+
+  /** The same as another kind of device. */
+  EmulatedDriver as(int major, int minor) {
+    device = new Device("emulation", major, minor, 4, 8L << 30, 227 << 10);
+    return this;
+  }
+
+  /** Launches so far, those of replayed graphs included. */
+  int launches() {
+    return launches;
+  }
+
+  @Override
+  public Device device() {
+    return device;
+  }
+
+  @Override
+  public long freeBytes() {
+    return device.memoryBytes();
+  }
+
+  @Override
+  public long allocate(long bytes) {
+    requireNoRecording();
+    Arena own = Arena.ofShared();
+    MemorySegment whole = own.allocate(bytes + 2L * GUARD_BYTES + 8, 256);
+    for (int at = 0; at < GUARD_BYTES; at += 8) {
+      whole.set(JAVA_LONG, at, GUARD);
+      whole.set(ValueLayout.JAVA_LONG_UNALIGNED, GUARD_BYTES + bytes + at, GUARD);
+    }
+    long address = whole.address() + GUARD_BYTES;
+    allocations.put(address, new Allocation(own, whole, bytes));
+    return address;
+  }
+
+  @Override
+  public void free(long address) {
+    Allocation known = allocations.remove(address);
+    if (known == null) {
+      throw new IllegalStateException("no allocation begins at " + address);
+    }
+    known.check();
+    known.arena.close();
+  }
+
+  @Override
+  public MemorySegment hostBuffer(long bytes) {
+    return arena.allocate(bytes, 64);
+  }
+
+  @Override
+  public void freeHost(MemorySegment buffer) {}
+
+  @Override
+  public void copy(long to, long from, long bytes) {
+    requireNoRecording();
+    MemorySegment.copy(memory(from, bytes), 0, memory(to, bytes), 0, bytes);
+  }
+
+  @Override
+  public void copyIn(long to, MemorySegment from, long bytes) {
+    requireNoRecording();
+    MemorySegment.copy(from, 0, memory(to, bytes), 0, bytes);
+  }
+
+  @Override
+  public void copyOut(MemorySegment to, long from, long bytes) {
+    requireNoRecording();
+    MemorySegment.copy(memory(from, bytes), 0, to, 0, bytes);
+  }
+
+  /** Device memory, checked to lie within one allocation. */
+  MemorySegment memory(long address, long bytes) {
+    for (Map.Entry<Long, Allocation> known : allocations.entrySet()) {
+      long start = known.getKey();
+      if (address >= start && address + bytes <= start + known.getValue().bytes) {
+        return MemorySegment.ofAddress(address).reinterpret(bytes);
+      }
+    }
+    throw new IllegalStateException(bytes + " bytes at " + address + " are not allocated");
+  }
+
+  private void requireNoRecording() {
+    if (isRecording) {
+      throw new IllegalStateException("only launches can be captured");
+    }
+  }
+
+  @Override
+  public Kernel kernel(String name, int sharedBytes) {
+    Entry entry = entries.computeIfAbsent(name, this::entry);
+    entry.sharedMax[0] = Math.max(entry.sharedMax[0], sharedBytes);
+    return entry;
+  }
+
+  private Entry entry(String name) {
+    MemorySegment symbol =
+        library
+            .find("verdier_launch_" + name)
+            .orElseThrow(() -> new IllegalArgumentException("no kernel " + name));
+    return new Entry(name, Linker.nativeLinker().downcallHandle(symbol, LAUNCH), new int[1]);
+  }
+
+  @Override
+  public void launch(Kernel kernel, Launch launch) {
+    Entry entry = (Entry) kernel;
+    if (launch.sharedBytes() > Math.max(entry.sharedMax[0], 48 << 10)) {
+      throw new IllegalStateException(entry.name + " was not asked for with its shared memory");
+    }
+    int[] shape = {
+      launch.gridX(), launch.gridY(), launch.gridZ(), launch.threads(), launch.sharedBytes()
+    };
+    if (isRecording) {
+      recording.add(new Recorded(entry, shape, launch.values().toArray(ValueLayout.JAVA_BYTE)));
+      return;
+    }
+    run(entry, shape, launch.arguments());
+  }
+
+  private void run(Entry entry, int[] shape, MemorySegment arguments) {
+    launches++;
+    for (int i = 0; i < 4; i++) {
+      if (shape[i] < 1) {
+        throw new CudaException(entry.name + ": a grid needs at least one block and one thread");
+      }
+    }
+    try {
+      int code =
+          (int)
+              entry.handle.invokeExact(
+                  shape[0], shape[1], shape[2], shape[3], 1, 1, shape[4], arguments);
+      if (code != 0) {
+        MemorySegment text = (MemorySegment) error.invokeExact();
+        throw new CudaException(entry.name + ": " + text.reinterpret(Long.MAX_VALUE).getString(0));
+      }
+    } catch (CudaException e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new IllegalStateException(entry.name, e);
+    }
+  }
+
+  @Override
+  public void synchronize() {
+    requireNoRecording();
+  }
+
+  @Override
+  public Event mark() {
+    return new Moment(System.nanoTime());
+  }
+
+  @Override
+  public double secondsBetween(Event first, Event last) {
+    return (((Moment) last).nanos - ((Moment) first).nanos) / 1e9;
+  }
+
+  @Override
+  public Graph capture(Runnable captured) {
+    requireNoRecording();
+    recording = new ArrayList<>();
+    isRecording = true;
+    try {
+      captured.run();
+      return new Recording(recording);
+    } finally {
+      isRecording = false;
+    }
+  }
+
+  @Override
+  public void replay(Graph graph) {
+    for (Recorded recorded : ((Recording) graph).launches) {
+      try (Arena own = Arena.ofConfined()) {
+        MemorySegment values = own.allocate(recorded.values.length + 8L, 8);
+        MemorySegment.copy(
+            recorded.values, 0, values, ValueLayout.JAVA_BYTE, 0, recorded.values.length);
+        int count = recorded.values.length / 8;
+        MemorySegment pointers = own.allocate(Math.max(1, count) * 8L, 8);
+        for (int i = 0; i < count; i++) {
+          pointers.setAtIndex(JAVA_LONG, i, values.address() + i * 8L);
+        }
+        run(recorded.entry, recorded.shape, pointers);
+      }
+    }
+  }
+
+  @Override
+  public void release(Graph graph) {}
+
+  @Override
+  public void close() {
+    allocations.values().forEach(Allocation::check);
+    allocations.values().forEach(allocation -> allocation.arena.close());
+    allocations.clear();
+    arena.close();
+  }
+}

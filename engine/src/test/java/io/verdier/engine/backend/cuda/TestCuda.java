@@ -1,0 +1,50 @@
+package io.verdier.engine.backend.cuda;
+
+import io.verdier.engine.backend.Tensor;
+import io.verdier.engine.backend.cuda.CudaBackend.Options;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.Optional;
+import org.junit.jupiter.api.Assumptions;
+
+/**
+ * The CUDA backend of tests: on the processor, or on a GPU with {@code -Dverdier.gpu=true}, which
+ * {@code ./verdier test --gpu} sets.
+ */
+public final class TestCuda {
+  private static final boolean GPU = Boolean.getBoolean("verdier.gpu");
+
+  private TestCuda() {}
+
+  /** Skips the test where there is neither. */
+  public static CudaBackend backend(Options options) {
+    return GPU
+        ? Cuda.open(0, Path.of("target/cuda-native"), options)
+        : new CudaBackend(emulation(), options);
+  }
+
+  static EmulatedDriver emulation() {
+    Optional<Path> library = EmulatedKernels.file();
+    Assumptions.assumeTrue(library.isPresent(), "no g++: the CUDA kernels are not tested");
+    return new EmulatedDriver(library.orElseThrow());
+  }
+
+  /** The selected rows of a tensor. */
+  static float[][] read(CudaBackend backend, Tensor tensor) {
+    CudaTensor source = (CudaTensor) tensor;
+    CudaDriver driver = backend.driver();
+    float[][] rows = new float[source.rows()][source.columns()];
+    long rowBytes = (long) source.stride() * Float.BYTES;
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment buffer = arena.allocate(source.columns() * (long) Float.BYTES, 64);
+      for (int i = 0; i < rows.length; i++) {
+        driver.copyOut(buffer, source.address() + i * rowBytes, buffer.byteSize());
+        driver.synchronize();
+        MemorySegment.copy(buffer, ValueLayout.JAVA_FLOAT, 0, rows[i], 0, rows[i].length);
+      }
+    }
+    return rows;
+  }
+}
