@@ -145,28 +145,43 @@ DEVICE float gated(float gate, float up) {
   return __fmul_rn(__fdiv_rn(gate, __fadd_rn(1.0f, power)), up);
 }
 
-/// Writes one accumulator of m16n8k16 straight from its registers: rows tile*16 + lane/4 (+8), tokens token0 + lane%4*2 (+1). Eight lanes
-/// write eight rows of a token, a whole sector, which is all that a decode step needs.
-DEVICE void finish(const Matmul& m, const float (&d)[4], int tile, int token0, int rows) {
-  int lane = threadIdx.x % 32;
-  int row = tile * 16 + lane / 4;
+/// One accumulator of m16n8k16 on its way from registers to memory: weight rows tile*16 + lane/4 (+8), tokens token0 + lane%4*2 (+1), d[0]
+/// and d[1] the low row's. Eight lanes write eight rows of a token, a whole sector, which is all that a decode step needs.
+struct Finish {
+  int row;
+  int token;
+
+  DEVICE Finish(int tile, int token0) : row(tile * 16 + threadIdx.x % 32 / 4), token(token0 + threadIdx.x % 4 * 2) {}
+
+  DEVICE float* out(const Matmul& m, int i) const { return static_cast<float*>(m.out) + static_cast<long>(token + i) * m.outStride + row; }
+
+  /// What EPILOGUE_ADD adds to. It may be read long before the sum is there, when the memory would otherwise be waited for.
+  DEVICE void readOld(const Matmul& m, int rows, float (&old)[4]) const {
 #pragma unroll
-  for (int i = 0; i < 2; i++) {
-    int token = token0 + lane % 4 * 2 + i;
-    if (token >= rows) continue;
-    float low = scaled(m, d[i], row);
-    float high = scaled(m, d[i + 2], row + 8);
-    if (m.epilogue == EPILOGUE_GATE) {
-      int column = tile * 8 + lane / 4;
-      if (column < m.n / 2) *operand_at(m.out, m.outStride, token, column) = from_float_rn(gated(low, high));
-      continue;
+    for (int i = 0; i < 2; i++) {
+      bool wanted = m.epilogue == EPILOGUE_ADD && token + i < rows;
+      old[i] = wanted && row < m.n ? out(m, i)[0] : 0.0f;
+      old[i + 2] = wanted && row + 8 < m.n ? out(m, i)[8] : 0.0f;
     }
-    float* out = static_cast<float*>(m.out) + static_cast<long>(token) * m.outStride + row;
-    bool add = m.epilogue == EPILOGUE_ADD;
-    if (row < m.n) out[0] = add ? __fadd_rn(out[0], low) : low;
-    if (row + 8 < m.n) out[8] = add ? __fadd_rn(out[8], high) : high;
   }
-}
+
+  DEVICE void write(const Matmul& m, int rows, const float (&d)[4], const float (&old)[4]) const {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      if (token + i >= rows) continue;
+      float low = scaled(m, d[i], row);
+      float high = scaled(m, d[i + 2], row + 8);
+      if (m.epilogue == EPILOGUE_GATE) {
+        int column = row / 16 * 8 + row % 16;
+        if (column < m.n / 2) *operand_at(m.out, m.outStride, token + i, column) = from_float_rn(gated(low, high));
+        continue;
+      }
+      bool add = m.epilogue == EPILOGUE_ADD;
+      if (row < m.n) out(m, i)[0] = add ? __fadd_rn(old[i], low) : low;
+      if (row + 8 < m.n) out(m, i)[8] = add ? __fadd_rn(old[i + 2], high) : high;
+    }
+  }
+};
 
 // ---------------------------------------------------------------------------------------------------------------- who does what
 

@@ -48,9 +48,10 @@ constexpr int matmul_ceil(int a, int b) { return (a + b - 1) / b; }
 constexpr int matmul_min(int a, int b) { return a < b ? a : b; }
 constexpr int matmul_max(int a, int b) { return a > b ? a : b; }
 
-/// One block an SM, as many warps as share its tiles evenly in rounds of at most eight. `ringBytes` leaves room beside it, so that the next
+/// One block an SM, as many warps as share its tiles evenly in rounds of at most eight. Pieces of weights as long as four stages allow, of
+/// which three are under way while one is read. The ring of a narrow matrix and that of a wide one fit into an SM together, so that the next
 /// kernel's blocks can start reading their weights while this one ends.
-constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, int multiprocessors, int ringBytes = 96 * 1024) {
+constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, int multiprocessors, int ringBytes = 0) {
   MatmulPlan plan{MatmulKernel::SMALL, tokens <= 8 ? 8 : tokens <= 16 ? 16 : 32, 0, 0, 0, 0, 0, 0, 0, 0};
   int tiles = matmul_ceil(n, 16);
   plan.gridX = matmul_min(multiprocessors, tiles);
@@ -58,10 +59,12 @@ constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, int mu
   int perBlock = matmul_ceil(tiles, plan.gridX);
   plan.warps = matmul_ceil(perBlock, matmul_ceil(perBlock, 8));
   plan.block = 32 * (plan.warps + 1);
-  plan.stageGroups = (plan.warps <= 3 ? 4 : 2) * (2048 / groupBytes);
-  int stageBytes = plan.stageGroups * (plan.tokens * 128 + plan.warps * groupBytes);
-  plan.stages = matmul_max(2, matmul_min(MATMUL_STAGES_MAX, ringBytes / stageBytes));
-  plan.sharedBytes = plan.stages * stageBytes;
+  if (ringBytes == 0) ringBytes = (plan.warps <= 3 ? 86 : 136) * 1024;
+  int groupBytesAll = plan.tokens * 128 + plan.warps * groupBytes;
+  plan.stageGroups = 8192 / groupBytes;
+  while (plan.stageGroups > 1 && plan.stageGroups * groupBytesAll * 4 > ringBytes) plan.stageGroups /= 2;
+  plan.stages = matmul_max(2, matmul_min(MATMUL_STAGES_MAX, ringBytes / (plan.stageGroups * groupBytesAll)));
+  plan.sharedBytes = plan.stages * plan.stageGroups * groupBytesAll;
   return plan;
 }
 

@@ -171,11 +171,13 @@ DEVICE void matmul_small(const Matmul& m) {
       reader.pass(m.groups());
       continue;
     }
-    float sums[TOKENS / 8][4] = {};
-    small_tile(reader, m.groups(), sums);
     int tile = work.firstTile + warp * work.tileStride;
+    float old[TOKENS / 8][4], sums[TOKENS / 8][4] = {};
 #pragma unroll
-    for (int j = 0; j < TOKENS / 8; j++) finish(m, sums[j], tile, work.token0 + j * 8, rows);
+    for (int j = 0; j < TOKENS / 8; j++) Finish(tile, work.token0 + j * 8).readOld(m, rows, old[j]);
+    small_tile(reader, m.groups(), sums);
+#pragma unroll
+    for (int j = 0; j < TOKENS / 8; j++) Finish(tile, work.token0 + j * 8).write(m, rows, sums[j], old[j]);
   }
 }
 

@@ -112,8 +112,10 @@ DEVICE void tile_work(const Matmul& m, const Work& work, int begun, unsigned cha
     if (tile >= work.tileCount) break;
 #pragma unroll
     for (int j = 0; j < Shape::EIGHTS; j++) {
-      int token0 = work.token0 + (warp % Shape::WARPS_ACROSS * Shape::EIGHTS + j) * 8;
-      finish(m, sums[i][j], work.firstTile + tile, token0, rows);
+      Finish finish(work.firstTile + tile, work.token0 + (warp % Shape::WARPS_ACROSS * Shape::EIGHTS + j) * 8);
+      float old[4];
+      finish.readOld(m, rows, old);
+      finish.write(m, rows, sums[i][j], old);
     }
   }
 }
