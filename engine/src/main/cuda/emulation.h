@@ -1328,6 +1328,10 @@ inline bf16 from_float_rn(float x) {
 
 inline uint32_t pack2(float lo, float hi) { return from_float_rn(lo).bits | uint32_t(from_float_rn(hi).bits) << 16; }
 
+inline uint32_t bf16x2_subtract(uint32_t a, uint32_t b) {
+  return pack2(__uint_as_float(a << 16) - __uint_as_float(b << 16), __uint_as_float(a & 0xffff0000u) - __uint_as_float(b & 0xffff0000u));
+}
+
 inline uint32_t bf16x2_times_2_to_120(uint32_t x) {
   return pack2(__uint_as_float(x << 16) * 0x1p120f, __uint_as_float(x & 0xffff0000u) * 0x1p120f);
 }

@@ -70,6 +70,13 @@ DEVICE uint32_t pack2(float lo, float hi) {
   return packed;
 }
 
+// a - b in both halves, rounded to nearest.
+DEVICE uint32_t bf16x2_subtract(uint32_t a, uint32_t b) {
+  uint32_t difference;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(difference) : "r"(b), "r"(0xbf80bf80u), "r"(a));
+  return difference;
+}
+
 // Both halves times 2^120, exactly where the results are normal, signs of zeros kept.
 DEVICE uint32_t bf16x2_times_2_to_120(uint32_t x) {
   uint32_t product;
@@ -89,6 +96,15 @@ DEVICE void e4m3x4_to_bf16(uint32_t bytes, uint32_t& lo, uint32_t& hi) {
   uint32_t last = __byte_perm(bytes, 0, 0x3424);
   lo = bf16x2_times_2_to_120((first & 0x80008000u) | ((first & 0x7f007f00u) >> 4));
   hi = bf16x2_times_2_to_120((last & 0x80008000u) | ((last & 0x7f007f00u) >> 4));
+}
+
+// Four int8 (first in the lowest byte) to four bf16, exactly. 0x4300 is 128 with a last place of 1, 0x4380 is 256: a value is
+// (128 + its low seven bits) - (128, or 256 where its sign bit is set).
+DEVICE void int8x4_to_bf16(uint32_t bytes, uint32_t& lo, uint32_t& hi) {
+  uint32_t first = __byte_perm(bytes, 0, 0x4140);  // each byte in the low half of its 16 bits
+  uint32_t last = __byte_perm(bytes, 0, 0x4342);
+  lo = bf16x2_subtract(0x43004300u | (first & 0x007f007fu), 0x43004300u | (first & 0x00800080u));
+  hi = bf16x2_subtract(0x43004300u | (last & 0x007f007fu), 0x43004300u | (last & 0x00800080u));
 }
 
 DEVICE float e4m3_to_float(uint8_t byte) {

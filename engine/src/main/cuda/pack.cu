@@ -1,0 +1,290 @@
+// Into and out of the layouts of matmul: weights into fragment order at load time, rows of the embedding out of it, f32 rows into operands.
+//
+//   pack_weights_FORMAT_SOURCE   rows of a checkpoint (bf16, f16, f32) to bf16, or quantised a row at a time to fp8 or int8
+//   fill_random_FORMAT           dummy weights, the same for the same seed on any machine
+//   embed_FORMAT                 one row a token, f32
+//   operand_from_tensor          f32 rows to a swizzled bf16 operand
+//
+// Packing happens once and at the speed of the bus the checkpoint comes over; it is written to be read. Layouts: matmul.cuh.
+#include "matmul.cuh"
+
+// ---------------------------------------------------------------------------------------------------------------- where an element lies
+
+/// The element's number in fragment order for bf16: 16 x 16 tiles, of each lane eight elements.
+DEVICE long fragment_index16(int row, int k, int groups) {
+  int lane = row % 8 * 4 + k % 8 / 2;
+  int element = (k % 16 / 8 * 2 + row % 16 / 8) * 2 + k % 2;
+  return ((static_cast<long>(row / 16) * groups * 4 + k / 16) * 32 + lane) * 8 + element;
+}
+
+/// The element's byte in fragment order for 8-bit weights: 16 x 32 tiles, of each lane eight bytes of the first k16 and eight of the second.
+DEVICE long fragment_index8(int row, int k, int groups) {
+  int lane = row % 8 * 4 + k % 8 / 2;
+  int element = (k % 16 / 8 * 2 + row % 16 / 8) * 2 + k % 2;
+  return ((static_cast<long>(row / 16) * groups * 2 + k / 32) * 32 + lane) * 16 + k % 32 / 16 * 8 + element;
+}
+
+/// The matrix row that row `row` of a part becomes. A part is 0: the whole matrix; 1: gate, 2: up, which alternate by eights.
+DEVICE int packed_row(int row, int part) { return part == 0 ? row : row / 8 * 16 + (part - 1) * 8 + row % 8; }
+
+// ---------------------------------------------------------------------------------------------------------------- numbers
+
+/// IEEE half to float, exactly: the bits at float's place are the value times 2^-112.
+DEVICE float half_to_float(uint16_t half) {
+  uint32_t magnitude = static_cast<uint32_t>(half & 0x7fff) << 13;
+  uint32_t bits = (half & 0x7c00) == 0x7c00 ? magnitude | 0x7f800000u
+                                            : __float_as_uint(__fmul_rn(__uint_as_float(magnitude), __uint_as_float(0x77800000u)));
+  return __uint_as_float(bits | static_cast<uint32_t>(half & 0x8000) << 16);
+}
+
+struct SourceBf16 {
+  DEVICE static float at(const void* source, long i) { return to_float(static_cast<const bf16*>(source)[i]); }
+};
+
+struct SourceF16 {
+  DEVICE static float at(const void* source, long i) { return half_to_float(static_cast<const uint16_t*>(source)[i]); }
+};
+
+struct SourceF32 {
+  DEVICE static float at(const void* source, long i) { return static_cast<const float*>(source)[i]; }
+};
+
+/// To e4m3: nearest, ties to even, larger magnitudes become 448. By integer operations, because sm_80 has no such conversion and every
+/// machine must make the same weights.
+DEVICE uint8_t e4m3_from_float(float x) {
+  uint8_t sign = static_cast<uint8_t>(__float_as_uint(x) >> 24 & 0x80);
+  float magnitude = fminf(fabsf(x), 448.0f);
+  if (magnitude < 0.015625f) return sign | static_cast<uint8_t>(rintf(__fmul_rn(magnitude, 512.0f)));  // steps of 2^-9
+  uint32_t bits = __float_as_uint(magnitude);
+  bits += 0x7ffff + (bits >> 20 & 1);
+  return sign | static_cast<uint8_t>((bits >> 20) - (120 << 3));
+}
+
+struct ToFp8 {
+  static constexpr float LARGEST = 448.0f;
+  DEVICE static uint8_t of(float x) { return e4m3_from_float(x); }
+};
+
+struct ToInt8 {
+  static constexpr float LARGEST = 127.0f;
+  DEVICE static uint8_t of(float x) { return static_cast<uint8_t>(static_cast<int>(rintf(fminf(fmaxf(x, -127.0f), 127.0f)))); }
+};
+
+// ---------------------------------------------------------------------------------------------------------------- packing
+//
+//   source       [rows][stride] elements, of which `columns` count
+//   firstRow     the part's row that source row 0 is; rows from `rows` to `rowsPadded` are written as zeros without being read
+//   grid (anything, rowsPadded), block 256
+
+#define PACK_PARAMETERS \
+  const void *source, long long stride, int rows, int rowsPadded, int columns, void *weights, float *scales, int firstRow, int part
+
+template <class Source>
+DEVICE void pack_bf16(const void* source, long long stride, int rows, int rowsPadded, int columns, bf16* weights, int firstRow, int part) {
+  int groups = (columns + GROUP_K - 1) / GROUP_K;
+  for (int row = blockIdx.y; row < rowsPadded; row += gridDim.y) {
+    int to = packed_row(firstRow + row, part);
+    for (int k = (blockIdx.x * blockDim.x + threadIdx.x) * 2; k < groups * GROUP_K; k += gridDim.x * blockDim.x * 2) {
+      float even = row < rows && k < columns ? Source::at(source, row * stride + k) : 0.0f;
+      float odd = row < rows && k + 1 < columns ? Source::at(source, row * stride + k + 1) : 0.0f;
+      *reinterpret_cast<uint32_t*>(weights + fragment_index16(to, k, groups)) = pack2(even, odd);
+    }
+  }
+}
+
+/// The largest magnitude of a row; of every order of maxima the same.
+template <class Source>
+DEVICE float row_absmax(const void* source, long long first, int columns) {
+  SHARED float largest[256];
+  float mine = 0.0f;
+  for (int k = threadIdx.x; k < columns; k += blockDim.x) mine = fmaxf(mine, fabsf(Source::at(source, first + k)));
+  __syncthreads();  // the last row's value has been read
+  largest[threadIdx.x] = mine;
+  __syncthreads();
+  for (int half = 128; half > 0; half /= 2) {
+    if (static_cast<int>(threadIdx.x) < half) largest[threadIdx.x] = fmaxf(largest[threadIdx.x], largest[threadIdx.x + half]);
+    __syncthreads();
+  }
+  return largest[0];
+}
+
+/// A row at a time, by a block of 256 threads: scale = absmax / largest code, code = nearest(x / scale).
+template <class Source, class To>
+DEVICE void pack_quantised(const void* source, long long stride, int rows, int rowsPadded, int columns, uint8_t* weights, float* scales,
+                           int firstRow, int part) {
+  int groups = (columns + GROUP_K - 1) / GROUP_K;
+  for (int row = blockIdx.y; row < rowsPadded; row += gridDim.y) {
+    int to = packed_row(firstRow + row, part);
+    float absmax = row_absmax<Source>(source, row * stride, row < rows ? columns : 0);
+    float scale = absmax > 0.0f ? __fdiv_rn(absmax, To::LARGEST) : 1.0f;
+    if (threadIdx.x == 0 && blockIdx.x == 0) scales[to] = scale;
+    for (int k = (blockIdx.x * blockDim.x + threadIdx.x) * 2; k < groups * GROUP_K; k += gridDim.x * blockDim.x * 2) {
+      float even = row < rows && k < columns ? Source::at(source, row * stride + k) : 0.0f;
+      float odd = row < rows && k + 1 < columns ? Source::at(source, row * stride + k + 1) : 0.0f;
+      uint32_t pair = To::of(__fdiv_rn(even, scale)) | static_cast<uint32_t>(To::of(__fdiv_rn(odd, scale))) << 8;
+      *reinterpret_cast<uint16_t*>(weights + fragment_index8(to, k, groups)) = static_cast<uint16_t>(pair);
+    }
+  }
+}
+
+#define PACK_SOURCE(source_name, Source)                                                                                     \
+  KERNEL_BOUNDS(pack_weights_bf16_##source_name, 256, 1, PACK_PARAMETERS) {                                                  \
+    (void)scales;                                                                                                            \
+    pack_bf16<Source>(source, stride, rows, rowsPadded, columns, static_cast<bf16*>(weights), firstRow, part);              \
+  }                                                                                                                          \
+  KERNEL_BOUNDS(pack_weights_fp8_##source_name, 256, 1, PACK_PARAMETERS) {                                                   \
+    pack_quantised<Source, ToFp8>(source, stride, rows, rowsPadded, columns, static_cast<uint8_t*>(weights), scales, firstRow, part); \
+  }                                                                                                                          \
+  KERNEL_BOUNDS(pack_weights_int8_##source_name, 256, 1, PACK_PARAMETERS) {                                                  \
+    pack_quantised<Source, ToInt8>(source, stride, rows, rowsPadded, columns, static_cast<uint8_t*>(weights), scales, firstRow, part); \
+  }
+
+PACK_SOURCE(bf16, SourceBf16)
+PACK_SOURCE(f16, SourceF16)
+PACK_SOURCE(f32, SourceF32)
+
+/// fp8 codes with scales of their own, as some checkpoints have them, only change places. Padding rows as above.
+KERNEL_BOUNDS(pack_codes, 256, 1, const uint8_t* source, long long stride, int rows, int rowsPadded, int columns, uint8_t* weights,
+              int firstRow, int part) {
+  int groups = (columns + GROUP_K - 1) / GROUP_K;
+  for (int row = blockIdx.y; row < rowsPadded; row += gridDim.y) {
+    int to = packed_row(firstRow + row, part);
+    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < groups * GROUP_K; k += gridDim.x * blockDim.x) {
+      weights[fragment_index8(to, k, groups)] = row < rows && k < columns ? source[row * stride + k] : 0;
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------- dummy weights
+//
+// The element of a row and column depends on the seed and on nothing else, not on the format: four 16-bit numbers of a hash, summed, are
+// close to normal. Every 16-byte piece is one thread's. grid (anything), block 256. Padding is written too, as zeros.
+
+/// Mean 0, deviation 1, magnitude below 3.47.
+DEVICE float random_normal(unsigned long long seed, int row, int column) {
+  unsigned long long z = seed + (static_cast<unsigned long long>(row) << 32 | static_cast<unsigned>(column)) * 0x9e3779b97f4a7c15ull;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+  z ^= z >> 31;
+  int sum = static_cast<int>(z & 0xffff) + static_cast<int>(z >> 16 & 0xffff) + static_cast<int>(z >> 32 & 0xffff) + static_cast<int>(z >> 48);
+  return __fmul_rn(static_cast<float>(sum - 131070), 1.0f / 37837.23f);
+}
+
+DEVICE float random_weight(unsigned long long seed, int row, int column, int rows, int columns) {
+  return row < rows && column < columns ? random_normal(seed, row, column) : 0.0f;
+}
+
+KERNEL_BOUNDS(fill_random_bf16, 256, 1, void* weights, int rows, int columns, long long seed, float deviation) {
+  int groups = (columns + GROUP_K - 1) / GROUP_K;
+  long pieces = static_cast<long>((rows + 63) / 64) * 4 * groups * 4 * 32;
+  for (long piece = static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x; piece < pieces; piece += static_cast<long>(gridDim.x) * blockDim.x) {
+    int lane = static_cast<int>(piece % 32);
+    long tile = piece / 32;
+    int row = static_cast<int>(tile / (groups * 4)) * 16 + lane / 4;
+    int k = static_cast<int>(tile % (groups * 4)) * 16 + lane % 4 * 2;
+    uint32_t words[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      float low = random_weight(seed, row + i % 2 * 8, k + i / 2 * 8, rows, columns);
+      float high = random_weight(seed, row + i % 2 * 8, k + i / 2 * 8 + 1, rows, columns);
+      words[i] = pack2(__fmul_rn(low, deviation), __fmul_rn(high, deviation));
+    }
+    static_cast<uint4*>(weights)[piece] = make_uint4(words[0], words[1], words[2], words[3]);
+  }
+}
+
+/// Codes of x / (3.5 / largest code): the scale is the same for all rows, 3.5 deviations fill the codes.
+template <class To>
+DEVICE void fill_random_quantised(void* weights, float* scales, int rows, int columns, unsigned long long seed, float deviation) {
+  int groups = (columns + GROUP_K - 1) / GROUP_K;
+  long first = static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x;
+  long step = static_cast<long>(gridDim.x) * blockDim.x;
+  for (long row = first; row < (rows + 63) / 64 * 64; row += step) scales[row] = __fmul_rn(3.5f / To::LARGEST, deviation);
+  long pieces = static_cast<long>((rows + 63) / 64) * 4 * groups * 2 * 32;
+  for (long piece = first; piece < pieces; piece += step) {
+    int lane = static_cast<int>(piece % 32);
+    long tile = piece / 32;
+    int row = static_cast<int>(tile / (groups * 2)) * 16 + lane / 4;
+    int k = static_cast<int>(tile % (groups * 2)) * 32 + lane % 4 * 2;
+    uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+    for (int i = 0; i < 16; i++) {
+      float x = random_weight(seed, row + i % 4 / 2 * 8, k + i / 8 * 16 + i % 8 / 4 * 8 + i % 2, rows, columns);
+      words[i / 4] |= static_cast<uint32_t>(To::of(__fmul_rn(x, To::LARGEST / 3.5f))) << i % 4 * 8;
+    }
+    static_cast<uint4*>(weights)[piece] = make_uint4(words[0], words[1], words[2], words[3]);
+  }
+}
+
+KERNEL_BOUNDS(fill_random_fp8, 256, 1, void* weights, float* scales, int rows, int columns, long long seed, float deviation) {
+  fill_random_quantised<ToFp8>(weights, scales, rows, columns, seed, deviation);
+}
+
+KERNEL_BOUNDS(fill_random_int8, 256, 1, void* weights, float* scales, int rows, int columns, long long seed, float deviation) {
+  fill_random_quantised<ToInt8>(weights, scales, rows, columns, seed, deviation);
+}
+
+// ---------------------------------------------------------------------------------------------------------------- activations
+
+/// An element of a matrix in fragment order as the tensor cores see it, before the row's scale.
+template <class Format>
+DEVICE float element(const void* weights, int row, int k, int groups);
+
+template <>
+DEVICE float element<Bf16Weights>(const void* weights, int row, int k, int groups) {
+  return to_float(static_cast<const bf16*>(weights)[fragment_index16(row, k, groups)]);
+}
+
+template <>
+DEVICE float element<Fp8Weights>(const void* weights, int row, int k, int groups) {
+  return e4m3_to_float(static_cast<const uint8_t*>(weights)[fragment_index8(row, k, groups)]);
+}
+
+template <>
+DEVICE float element<Int8Weights>(const void* weights, int row, int k, int groups) {
+  return static_cast<float>(static_cast<const signed char*>(weights)[fragment_index8(row, k, groups)]);
+}
+
+/// out[row] = embedding[tokens[row]] * factor, f32 [rows][outStride]. The embedding may be the output matrix too (tied weights), so it is
+/// in fragment order: a token's row is 8 bytes of every 64. grid (rows), block 256.
+template <class Format>
+DEVICE void embed(const void* weights, const float* scales, int columns, const int* tokens, float* out, int outStride, const int* counts,
+                  float factor) {
+  pdl_launch();
+  pdl_wait();
+  int row = blockIdx.x;
+  if (row >= *counts) return;
+  int token = tokens[row];
+  float scale = scales == nullptr ? factor : __fmul_rn(scales[token], factor);
+  int groups = (columns + GROUP_K - 1) / GROUP_K;
+  for (int k = threadIdx.x; k < columns; k += blockDim.x) {
+    out[static_cast<long>(row) * outStride + k] = __fmul_rn(element<Format>(weights, token, k, groups), scale);
+  }
+}
+
+#define EMBED(name, Format)                                                                                                        \
+  KERNEL_BOUNDS(name, 256, 1, const void* weights, const float* scales, int columns, const int* tokens, float* out, int outStride, \
+                const int* counts, int countIndex, float factor) {                                                                 \
+    embed<Format>(weights, scales, columns, tokens, out, outStride, counts + countIndex, factor);                                  \
+  }
+
+EMBED(embed_bf16, Bf16Weights)
+EMBED(embed_fp8, Fp8Weights)
+EMBED(embed_int8, Int8Weights)
+
+/// f32 rows to an operand, padding columns included. A thread writes 16 bytes. grid (rows), block 256.
+KERNEL_BOUNDS(operand_from_tensor, 256, 1, const float* in, int inStride, int columns, void* operand, int operandRows, const int* counts,
+              int countIndex) {
+  pdl_launch();
+  pdl_wait();
+  int row = blockIdx.x;
+  if (row >= counts[countIndex]) return;
+  const float* from = in + static_cast<long>(row) * inStride;
+  for (int k = threadIdx.x * 8; k < (columns + 63) / 64 * 64; k += blockDim.x * 8) {
+    float x[8];
+#pragma unroll
+    for (int i = 0; i < 8; i++) x[i] = k + i < columns ? from[k + i] : 0.0f;
+    *reinterpret_cast<uint4*>(operand_at(operand, operandRows, row, k)) =
+        make_uint4(pack2(x[0], x[1]), pack2(x[2], x[3]), pack2(x[4], x[5]), pack2(x[6], x[7]));
+  }
+}
