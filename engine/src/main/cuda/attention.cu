@@ -159,40 +159,71 @@ DEVICE void clear_unseen(uint4& v, int first, int begin, int end) {
   v.w &= high;
 }
 
-// The A fragments of two k16 steps from what two rows' lanes hold of 32 dimensions.
-DEVICE void query_fragments(const uint4& row, const uint4& rowPlus8, uint32_t (&first)[4], uint32_t (&second)[4]) {
-  first[0] = row.x;
-  first[1] = rowPlus8.x;
-  first[2] = row.y;
-  first[3] = rowPlus8.y;
-  second[0] = row.z;
-  second[1] = rowPlus8.z;
-  second[2] = row.w;
-  second[3] = rowPlus8.w;
-}
-
-// Two neighbouring dimensions of a result, and the operand's zero columns behind the last head.
-struct Result {
-  void* operand;
-  int rowsPad;
+// Queries as attention reads them; present: whether the row exists, absent ones are zero.
+struct Queries {
+  const bf16* vectors;  // [rows][heads][HD]
+  int row;
+  int kvHead;
   int heads;
-  int headDim;
+  int group;
+  int tileRows;
 
-  DEVICE void put(int row, int head, int d, float x, float y) const {
-    if (d < headDim) {
-      *reinterpret_cast<uint32_t*>(operand_at(operand, rowsPad, row, head * headDim + d)) = pack2(x, y);
-    }
+  template <int HD>
+  DEVICE uint4 piece(int tileRow, int d32, int t) const {
+    if (tileRow >= tileRows) return make_uint4(0, 0, 0, 0);
+    int token = tileRow / group;
+    int64_t vector = static_cast<int64_t>(row + token) * heads + kvHead * group + tileRow - token * group;
+    return *reinterpret_cast<const uint4*>(vectors + vector * HD + d32 * 32 + t * 8);
   }
 
-  // By the lanes of a quad.
-  DEVICE void pad(int row, int head) const {
-    if (head != heads - 1) return;
+  // The A fragments of the two k16 steps of 32 dimensions, rows tileRow + g and + 8 + g: to[0], to[32] of each lane.
+  template <int HD>
+  DEVICE void fragments(uint4* to, int tileRow, int d32) const {
+    int lane = threadIdx.x & 31;
+    uint4 upper = piece<HD>(tileRow + (lane >> 2), d32, lane & 3);
+    uint4 lower = piece<HD>(tileRow + (lane >> 2) + 8, d32, lane & 3);
+    to[lane] = make_uint4(upper.x, lower.x, upper.y, lower.y);
+    to[lane + 32] = make_uint4(upper.z, lower.z, upper.w, lower.w);
+  }
+};
+
+DEVICE void load_fragment(uint32_t (&a)[4], const uint4* from) {
+  uint4 v = *from;
+  a[0] = v.x;
+  a[1] = v.y;
+  a[2] = v.z;
+  a[3] = v.w;
+}
+
+// One head's columns in one row of the operand.
+struct Result {
+  char* row;        // of the operand's first 64 columns
+  int64_t chunk;    // bytes from 64 columns to the next
+  int exchange;     // the row's low bits, which exchange its 16-byte pieces
+  int column;       // of dimension 0
+  int headDim;
+
+  // Two neighbouring dimensions, the first even.
+  DEVICE void put(int d, float x, float y) const {
+    int k = column + d;
+    char* to = row + (k >> 6) * chunk + ((((k >> 3) & 7) ^ exchange) << 4) + (k & 7) * 2;
+    if (d < headDim) *reinterpret_cast<uint32_t*>(to) = pack2(x, y);
+  }
+
+  // The zero columns behind the last head, by the lanes of a quad.
+  DEVICE void pad(int heads) const {
     int columns = heads * headDim;
+    if (column + headDim != columns) return;
     for (int k = columns + (threadIdx.x & 3) * 2; k < ((columns + 63) & ~63); k += 8) {
-      *reinterpret_cast<uint32_t*>(operand_at(operand, rowsPad, row, k)) = 0;
+      *reinterpret_cast<uint32_t*>(row + (k >> 6) * chunk + ((((k >> 3) & 7) ^ exchange) << 4) + (k & 7) * 2) = 0;
     }
   }
 };
+
+DEVICE Result result_of(void* operand, int rowsPad, int row, int head, int headDim) {
+  return {static_cast<char*>(operand) + static_cast<int64_t>(row) * 128, static_cast<int64_t>(rowsPad) * 128, row & 7,
+          head * headDim, headDim};
+}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Decode: 16 rows, a block of HD threads per item and kv head
@@ -209,7 +240,7 @@ struct Decode {
   static constexpr int OWN = (TILES + WARPS - 1) / WARPS;  // key tiles of a warp
   static constexpr int PIECES = HD / 32;                   // 16-byte pieces of a key row a lane
 
-  uint4 (*queries)[2][32];    // [dim/32][rows g, g+8][lane], shared
+  uint4 (*queries)[2][32];    // [dim/32][k16 step][lane]: A fragments, shared
   float (*maxima)[16];        // [warp][row], shared
   uint2 (*weights)[32][2];    // [16-key group][lane][its two tiles]: A fragments, shared
   float2 (*pairs)[32];        // [tile][lane] sums of two neighbouring weights of rows g, g+8, shared
@@ -250,18 +281,20 @@ struct Decode {
   // Scores of the warp's keys, rows g (0, 1) and g + 8 (2, 3).
   DEVICE void scores(float (&s)[OWN][4]) const {
 #pragma unroll
-    for (int i = 0; i < OWN; i++) {
-      s[i][0] = s[i][1] = s[i][2] = s[i][3] = 0.0f;
-    }
-#pragma unroll
     for (int d = 0; d < PIECES; d++) {
       uint32_t first[4], second[4];
-      query_fragments(queries[d][0][lane], queries[d][1][lane], first, second);
+      load_fragment(first, &queries[d][0][lane]);
+      load_fragment(second, &queries[d][1][lane]);
 #pragma unroll
       for (int i = 0; i < OWN; i++) {
-        mma16816(s[i], first, k[i][d].x, k[i][d].y);
-        mma16816(s[i], second, k[i][d].z, k[i][d].w);
+        if (d == 0) {
+          mma16816_first(s[i], first, k[i][d].x, k[i][d].y);
+        } else {
+          mma16816(s[i], first, k[i][d].x, k[i][d].y);
+        }
       }
+#pragma unroll
+      for (int i = 0; i < OWN; i++) mma16816(s[i], second, k[i][d].z, k[i][d].w);
     }
   }
 
@@ -334,17 +367,18 @@ struct Decode {
   // The warp's 32 dimensions of weights times values: o[n] has dimensions 8n 8n+1 (+2t) of rows g and g + 8.
   DEVICE void weighted_values(float (&o)[4][4]) const {
 #pragma unroll
-    for (int n = 0; n < 4; n++) {
-      o[n][0] = o[n][1] = o[n][2] = o[n][3] = 0.0f;
-    }
-#pragma unroll
     for (int j = 0; j < GROUPS; j++) {
-      uint4 p = *reinterpret_cast<const uint4*>(&weights[j][lane][0]);
-      uint32_t a[4] = {p.x, p.y, p.z, p.w};
+      uint32_t a[4];
+      load_fragment(a, reinterpret_cast<const uint4*>(&weights[j][lane][0]));
 #pragma unroll
       for (int h = 0; h < 2; h++) {
-        mma16816(o[2 * h], a, v[j][h].x, v[j][h].y);
-        mma16816(o[2 * h + 1], a, v[j][h].z, v[j][h].w);
+        if (j == 0) {
+          mma16816_first(o[2 * h], a, v[j][h].x, v[j][h].y);
+          mma16816_first(o[2 * h + 1], a, v[j][h].z, v[j][h].w);
+        } else {
+          mma16816(o[2 * h], a, v[j][h].x, v[j][h].y);
+          mma16816(o[2 * h + 1], a, v[j][h].z, v[j][h].w);
+        }
       }
     }
   }
@@ -393,26 +427,15 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
             static_cast<int>(threadIdx.x & 31)};
   const int g = work.lane >> 2;
   const int t = work.lane & 3;
-  const int token0 = g / group, token1 = (g + 8) / group;
-  const int head0 = kvHead * group + g - token0 * group, head1 = kvHead * group + g + 8 - token1 * group;
-  const int last0 = g < tileRows ? position + token0 : -1;  // last key that the row sees
-  const int last1 = g + 8 < tileRows ? position + token1 : -1;
+  const int last0 = g < tileRows ? position + g / group : -1;  // last key that the row sees
+  const int last1 = g + 8 < tileRows ? position + (g + 8) / group : -1;
 
   int units = chunksBegin < chunksEnd ? pages.group(chunksBegin, begin, end) : -1;
   int unitsNext = pages.group(chunksBegin + 1, begin, end);
   pdl_wait();
   work.load_keys(pages, units);
-  {
-    const bf16* from = queries + work.warp * 32 + t * 8;
-    uint4 none = make_uint4(0, 0, 0, 0);
-    sharedQueries[work.warp][0][work.lane] =
-        g < tileRows ? *reinterpret_cast<const uint4*>(from + (static_cast<int64_t>(row + token0) * heads + head0) * HD)
-                     : none;
-    sharedQueries[work.warp][1][work.lane] =
-        g + 8 < tileRows
-            ? *reinterpret_cast<const uint4*>(from + (static_cast<int64_t>(row + token1) * heads + head1) * HD)
-            : none;
-  }
+  const Queries from = {queries, row, kvHead, heads, group, tileRows};
+  from.fragments<HD>(&sharedQueries[work.warp][0][0], 0, work.warp);
   work.load_values(pages, units);
   __syncthreads();
 
@@ -473,17 +496,19 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
   }
   if (partial >= 0) return;
 
-  const Result result = {out, rowsPad, heads, headDim};
-  float inverse0 = inverse(total0), inverse1 = inverse(total1);
 #pragma unroll
-  for (int n = 0; n < 4; n++) {
-    int d = work.warp * 32 + n * 8 + t * 2;
-    if (g < tileRows) result.put(row + token0, head0, d, finish(sum[n][0], inverse0), finish(sum[n][1], inverse0));
-    if (g + 8 < tileRows) result.put(row + token1, head1, d, finish(sum[n][2], inverse1), finish(sum[n][3], inverse1));
-  }
-  if (work.warp == 0) {
-    if (g < tileRows) result.pad(row + token0, head0);
-    if (g + 8 < tileRows) result.pad(row + token1, head1);
+  for (int h = 0; h < 2; h++) {
+    int r = g + h * 8;
+    if (r >= tileRows) break;
+    int token = r / group;
+    Result result = result_of(out, rowsPad, row + token, kvHead * group + r - token * group, headDim);
+    float inverseTotal = inverse(h == 0 ? total0 : total1);
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      result.put(work.warp * 32 + n * 8 + t * 2, finish(sum[n][2 * h], inverseTotal),
+                 finish(sum[n][2 * h + 1], inverseTotal));
+    }
+    if (work.warp == 0) result.pad(heads);
   }
 }
 
@@ -598,11 +623,11 @@ DEVICE void fold_partials(const float* partialSums, const float2* partialStates,
       __syncthreads();
     }
     if (threadIdx.x < 32) {
-      const Result result = {out, rowsPad, heads, headDim};
+      const Result result = result_of(out, rowsPad, row, head, headDim);
       float mine = finish(sum, inverse(total));
       float neighbour = __shfl_xor_sync(ALL, mine, 1);
-      if ((lane & 1) == 0) result.put(row, head, slice * 32 + lane, mine, neighbour);
-      if (slice == 0 && lane < 4) result.pad(row, head);
+      if ((lane & 1) == 0) result.put(slice * 32 + lane, mine, neighbour);
+      if (slice == 0 && lane < 4) result.pad(heads);
     }
   }
 }
@@ -617,6 +642,10 @@ constexpr int PREFILL_THREADS = 128;
 // a lane without bank conflicts, used for MT row tiles. Two row tiles a warp halve the traffic of shared memory, which would
 // otherwise take longer than the products; more would not fit the registers. The values are summed 16 dimensions at a time
 // and folded at once, so that a chunk's sums need no registers of their own.
+//
+// Registers decide (128 sums, 64 scores, 32 weights at HD 128): the loop over dimensions stays a loop, what only edges need
+// is worked out there, the branches of Pages::group stand between scores and values as a bound for the compiler's reordering,
+// and no warp skips what only others see. Each of these avoids spills, as ptxas -v shows.
 template <int HD, int MT>
 struct Prefill {
   static constexpr int ROWS = 64 * MT;
@@ -624,33 +653,30 @@ struct Prefill {
   static constexpr int STAGE = 2 * CHUNK * HD;  // elements: keys, values
   static constexpr int SHARED_BYTES = (ROWS * HD + 2 * STAGE) * 2;
 
-  // Rows of the tile as A fragments [row/16][dim/32][rows g, g+8][lane], rows behind the last as zero.
-  DEVICE static void load_queries(uint4* to, const bf16* queries, int row, int kvHead, int group, int heads,
-                                  int tileRows) {
+  // Rows of the tile as A fragments [row/16][dim/16][lane].
+  DEVICE static void load_queries(uint4* to, const Queries& from) {
 #pragma unroll 4
-    for (int i = 0; i < ROWS * HD / 8 / PREFILL_THREADS; i++) {
-      int piece = i * PREFILL_THREADS + threadIdx.x;
-      int r = piece / (HD / 8);
-      int e = piece % (HD / 8);
-      int token = r / group;
-      bool present = r < tileRows;
-      int64_t from = (static_cast<int64_t>(row + token) * heads + kvHead * group + r - token * group) * HD + e * 8;
-      int place = (((r >> 4) * PIECES + (e >> 2)) * 2 + ((r >> 3) & 1)) * 32 + (r & 7) * 4 + (e & 3);
-      cp_async16_or_zero(to + place, queries + (present ? from : 0), present);
+    for (int i = threadIdx.x >> 5; i < ROWS / 16 * PIECES; i += PREFILL_THREADS / 32) {
+      from.fragments<HD>(to + i * 64, i / PIECES * 16, i % PIECES);
     }
   }
 
+  // Groups that nobody sees are left as they are: their scores are replaced, their values cleared.
   DEVICE static void load_chunk(bf16* stage, const Pages& pages, int units) {
+    const int64_t toValues = static_cast<int64_t>(pages.groups - 1) * (16 * HD);  // from the end of the keys' group
+    bf16* to = stage + threadIdx.x * 8;
 #pragma unroll
-    for (int i = 0; i < CHUNK * HD / 8 / PREFILL_THREADS; i++) {
-      int piece = i * PREFILL_THREADS + threadIdx.x;
-      int j = piece / (2 * HD);
+    for (int j = 0; j < GROUPS; j++) {
       int unit = __shfl_sync(ALL, units, j);
-      bool present = unit >= 0;
-      int from = (piece - j * 2 * HD) * 8;
-      int known = present ? unit : 0;
-      cp_async16_or_zero(stage + piece * 8, pages.template keys<HD>(known) + from, present);
-      cp_async16_or_zero(stage + CHUNK * HD + piece * 8, pages.template values<HD>(known) + from, present);
+      if (unit < 0) continue;
+      const bf16* keys = pages.template keys<HD>(unit) + threadIdx.x * 8;
+      const bf16* values = keys + toValues;
+#pragma unroll
+      for (int i = 0; i < 4 * HD; i += PREFILL_THREADS) {  // pieces of 16 bytes: keys, then values
+        bool isKey = 2 * HD % PREFILL_THREADS == 0 ? i < 2 * HD : i + static_cast<int>(threadIdx.x) < 2 * HD;
+        cp_async16(to + i * 8 + (isKey ? j * (16 * HD) : CHUNK * HD + (j - 1) * (16 * HD)),
+                   (isKey ? keys : values) + i * 8);
+      }
     }
   }
 
@@ -665,23 +691,20 @@ struct Prefill {
   float maxima[MT][2];
   float totals[MT][2];
   float sums[MT][HD / 8][4];
-  int last[MT][2];  // last key that the row sees
 
   DEVICE void scores(float (&s)[MT][TILES][4], const uint4* queries, const uint4* keys, int lane) const {
 #pragma unroll
     for (int m = 0; m < MT; m++) {
 #pragma unroll
-      for (int n = 0; n < TILES; n++) {
-        s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0.0f;
-      }
+      for (int n = 0; n < TILES; n++) s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0.0f;
     }
-#pragma unroll
+#pragma unroll 1
     for (int d = 0; d < PIECES; d++) {
       uint32_t first[MT][4], second[MT][4];
 #pragma unroll
       for (int m = 0; m < MT; m++) {
-        const uint4* at = queries + (m * PIECES + d) * 64 + lane;
-        query_fragments(at[0], at[32], first[m], second[m]);
+        load_fragment(first[m], queries + (m * PIECES + d) * 64 + lane);
+        load_fragment(second[m], queries + (m * PIECES + d) * 64 + lane + 32);
       }
 #pragma unroll
       for (int n = 0; n < TILES; n++) {
@@ -694,16 +717,18 @@ struct Prefill {
     }
   }
 
-  DEVICE void hide(float (&s)[MT][TILES][4], int chunk, int t, int window) const {
+  // row: tile row of the lane's first; position: of the tile's first row.
+  DEVICE void hide(float (&s)[MT][TILES][4], int chunk, int row, int tileRows, int group, int position,
+                   int window) const {
 #pragma unroll
     for (int m = 0; m < MT; m++) {
+      int upper = row + m * 16, lower = upper + 8;
+      int last[2] = {upper < tileRows ? position + upper / group : -1, lower < tileRows ? position + lower / group : -1};
 #pragma unroll
       for (int n = 0; n < TILES; n++) {
-        int key = chunk * CHUNK + n * 8 + t * 2;
+        int key = chunk * CHUNK + n * 8 + (threadIdx.x & 3) * 2;
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-          s[m][n][i] = sees(last[m][i >> 1], key + (i & 1), window) ? s[m][n][i] : unseen();
-        }
+        for (int i = 0; i < 4; i++) s[m][n][i] = sees(last[i >> 1], key + (i & 1), window) ? s[m][n][i] : unseen();
       }
     }
   }
@@ -740,14 +765,19 @@ struct Prefill {
                           const uint4* values, int lane) {
 #pragma unroll
     for (int d = 0; d < HD / 16; d++) {
-      float o[MT][2][4] = {};
+      float o[MT][2][4];
 #pragma unroll
       for (int j = 0; j < GROUPS; j++) {
         uint4 v = values[(j * (HD / 16) + d) * 32 + lane];
 #pragma unroll
         for (int m = 0; m < MT; m++) {
-          mma16816(o[m][0], p[m][j], v.x, v.y);
-          mma16816(o[m][1], p[m][j], v.z, v.w);
+          if (j == 0) {
+            mma16816_first(o[m][0], p[m][j], v.x, v.y);
+            mma16816_first(o[m][1], p[m][j], v.z, v.w);
+          } else {
+            mma16816(o[m][0], p[m][j], v.x, v.y);
+            mma16816(o[m][1], p[m][j], v.z, v.w);
+          }
         }
       }
 #pragma unroll
@@ -796,8 +826,6 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
   for (int m = 0; m < MT; m++) {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      int r = (warp * MT + m) * 16 + g + h * 8;
-      state.last[m][h] = r < tileRows ? position + r / group : -1;
       state.maxima[m][h] = unseen();
       state.totals[m][h] = 0.0f;
     }
@@ -806,20 +834,13 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
       state.sums[m][n][0] = state.sums[m][n][1] = state.sums[m][n][2] = state.sums[m][n][3] = 0.0f;
     }
   }
-  // What the warp's rows see: all of [everyFrom, everyTo], nothing outside [someFrom, someTo].
-  const int warpRow = warp * MT * 16;
-  const int everyTo = position + warpRow / group;
-  const int someTo = position + (min(warpRow + MT * 16, tileRows) - 1) / group;
-  const int someFrom = first_seen(everyTo, window);
-  const int everyFrom = first_seen(someTo, window);
-
   int chunk = begin / CHUNK;
   int units = pages.group(chunk, begin, end);
   int unitsNext = pages.group(chunk + 1, begin, end);
   pdl_wait();
-  P::load_queries(sharedQueries, queries, row, kvHead, group, heads, tileRows);
   P::load_chunk(stages, pages, units);
   cp_async_commit();
+  P::load_queries(sharedQueries, {queries, row, kvHead, heads, group, tileRows});
   for (int stage = 0; chunk < chunksEnd; chunk++, stage ^= 1) {
     bf16* here = stages + stage * P::STAGE;
     const int first = chunk * CHUNK;
@@ -828,24 +849,23 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
     if (chunk + 1 < chunksEnd) {
       P::load_chunk(stages + (stage ^ 1) * P::STAGE, pages, unitsNext);
       cp_async_commit();
-      unitsNext = pages.group(chunk + 2, begin, end);
     }
     if (first < begin || first + CHUNK > end) {
       P::clear_unseen_values(here, chunk, begin, end);
       __syncthreads();
     }
-    if (warpRow < tileRows && first <= someTo && first + CHUNK > someFrom) {
-      float s[MT][TILES][4];
-      uint32_t p[MT][GROUPS][4];
-      float a[MT][2], b[MT][2];
-      state.scores(s, sharedQueries + warp * MT * P::PIECES * 64, reinterpret_cast<const uint4*>(here), lane);
-      if (first < everyFrom || first + CHUNK - 1 > everyTo) state.hide(s, chunk, t, window);
-      state.weigh(s, scale, p, a, b);
-      state.fold_values(p, a, b, reinterpret_cast<const uint4*>(here + CHUNK * HD), lane);
+    float s[MT][TILES][4];
+    uint32_t p[MT][GROUPS][4];
+    float a[MT][2], b[MT][2];
+    state.scores(s, sharedQueries + warp * MT * P::PIECES * 64, reinterpret_cast<const uint4*>(here), lane);
+    if (first + CHUNK - 1 > position || first < first_seen(end - 1, window)) {
+      state.hide(s, chunk, warp * MT * 16 + g, tileRows, group, position, window);
     }
+    state.weigh(s, scale, p, a, b);
+    unitsNext = pages.group(chunk + 2, begin, end);
+    state.fold_values(p, a, b, reinterpret_cast<const uint4*>(here + CHUNK * HD), lane);
   }
 
-  const Result result = {out, rowsPad, heads, headDim};
 #pragma unroll
   for (int m = 0; m < MT; m++) {
 #pragma unroll
@@ -853,14 +873,14 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
       int r = (warp * MT + m) * 16 + g + h * 8;
       if (r >= tileRows) continue;
       int token = r / group;
-      int head = kvHead * group + r - token * group;
+      Result result = result_of(out, rowsPad, row + token, kvHead * group + r - token * group, headDim);
       float inverseTotal = inverse(state.totals[m][h]);
 #pragma unroll
       for (int n = 0; n < HD / 8; n++) {
-        result.put(row + token, head, n * 8 + t * 2, finish(state.sums[m][n][2 * h], inverseTotal),
+        result.put(n * 8 + t * 2, finish(state.sums[m][n][2 * h], inverseTotal),
                    finish(state.sums[m][n][2 * h + 1], inverseTotal));
       }
-      result.pad(row + token, head);
+      result.pad(heads);
     }
   }
 }
@@ -1150,8 +1170,8 @@ ATTEND_FOLD(256)
     attention::prefill<HD, ROW_TILES>(queries, cache, tables, tiles, counts, out, rowsPad, heads, kvHeads, headDim,   \
                                       blockTokens, window, scale);                                                    \
   }
-ATTEND_PREFILL(32, 2, 4)
-ATTEND_PREFILL(64, 2, 3)
+ATTEND_PREFILL(32, 2, 3)
+ATTEND_PREFILL(64, 2, 2)
 ATTEND_PREFILL(96, 2, 2)
 ATTEND_PREFILL(128, 2, 2)
 ATTEND_PREFILL(256, 1, 1)
