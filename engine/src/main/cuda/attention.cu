@@ -300,7 +300,11 @@ struct Decode {
 
   DEVICE bool owns(int i) const { return TILES % WARPS == 0 || warp * OWN + i < TILES; }
 
-  DEVICE void hide(float (&s)[OWN][4], int chunk, int last0, int last1, int window) const {
+  // position: of the tile's first row.
+  DEVICE void hide(float (&s)[OWN][4], int chunk, int tileRows, int group, int position, int window) const {
+    int g = lane >> 2;
+    int last0 = g < tileRows ? position + g / group : -1;  // last key that the row sees
+    int last1 = g + 8 < tileRows ? position + (g + 8) / group : -1;
 #pragma unroll
     for (int i = 0; i < OWN; i++) {
       int key = chunk * CHUNK + (warp * OWN + i) * 8 + (lane & 3) * 2;
@@ -405,12 +409,12 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
   SHARED float2 pairs[TILES][32];
 
   pdl_launch();
+  const int4 head4 = reinterpret_cast<const int4*>(items)[blockIdx.y * 2];
+  const int4 tail4 = reinterpret_cast<const int4*>(items)[blockIdx.y * 2 + 1];
   if (static_cast<int>(blockIdx.y) >= counts[COUNT_ITEMS]) {
     pdl_wait();
     return;
   }
-  const int4 head4 = reinterpret_cast<const int4*>(items)[blockIdx.y * 2];
-  const int4 tail4 = reinterpret_cast<const int4*>(items)[blockIdx.y * 2 + 1];
   const int row = head4.x, position = head4.y, tokens = head4.z;
   const int firstChunk = tail4.x, partial = tail4.z;
   const int kvHead = blockIdx.x;
@@ -427,8 +431,6 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
             static_cast<int>(threadIdx.x & 31)};
   const int g = work.lane >> 2;
   const int t = work.lane & 3;
-  const int last0 = g < tileRows ? position + g / group : -1;  // last key that the row sees
-  const int last1 = g + 8 < tileRows ? position + (g + 8) / group : -1;
 
   int units = chunksBegin < chunksEnd ? pages.group(chunksBegin, begin, end) : -1;
   int unitsNext = pages.group(chunksBegin + 1, begin, end);
@@ -453,7 +455,7 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
       unitsNext = pages.group(chunk + 2, begin, end);
     }
     if (edge) {
-      work.hide(s, chunk, last0, last1, window);
+      work.hide(s, chunk, tileRows, group, position, window);
       work.clear_unseen_values(chunk, begin, end);
     }
     float top0, top1;
@@ -802,11 +804,11 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
   bf16* stages = reinterpret_cast<bf16*>(shared) + P::ROWS * HD;
 
   pdl_launch();
+  const int4 tile = reinterpret_cast<const int4*>(tiles)[blockIdx.y * 2];
   if (static_cast<int>(blockIdx.y) >= counts[COUNT_TILES]) {
     pdl_wait();
     return;
   }
-  const int4 tile = reinterpret_cast<const int4*>(tiles)[blockIdx.y * 2];
   const int row = tile.x, position = tile.y, tokens = tile.z;
   const int kvHead = blockIdx.x;
   const int group = heads / kvHeads;
@@ -1141,7 +1143,7 @@ KERNEL(store_queries, const float* vectors, int stride, bf16* queries, const int
     attention::decode<HD>(queries, cache, tables, items, counts, partialSums, partialStates, out, rowsPad, heads,     \
                           kvHeads, headDim, blockTokens, window, scale);                                              \
   }
-ATTEND_DECODE(32, 16)
+ATTEND_DECODE(32, 12)
 ATTEND_DECODE(64, 8)
 ATTEND_DECODE(96, 5)
 ATTEND_DECODE(128, 4)
