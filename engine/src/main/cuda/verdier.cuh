@@ -33,7 +33,7 @@
 #define DYNAMIC_SHARED(name)                                                   \
   extern __shared__ __align__(1024) unsigned char verdier_dynamic_shared[];    \
   unsigned char* name = verdier_dynamic_shared
-#define DEVICE_ASSERT(condition) ((void)0)
+#define DEVICE_ASSERT(condition) ((void)sizeof((condition) ? 1 : 0))
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 #define VERDIER_HAS_BULK 1
@@ -259,6 +259,13 @@ DEVICE void bulk_copy(void* shared, const void* global, uint32_t bytes, mbarrier
                : "memory");
 #else
   unsupported();
+#endif
+}
+
+// Asks for `bytes` (a multiple of 16, aligned to 16) to be in L2 soon; a hint, nothing waits for it. Nothing before sm_90.
+DEVICE void prefetch_l2(const void* global, uint32_t bytes) {
+#if VERDIER_HAS_BULK
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
 #endif
 }
 
