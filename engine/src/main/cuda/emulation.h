@@ -1522,6 +1522,11 @@ inline void mma16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
   verdier_emulated::worker().meet(verdier_emulated::MMA, 0xffffffffu, &mma);
 }
 
+inline void mma16816_first(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  d[0] = d[1] = d[2] = d[3] = 0;
+  mma16816(d, a, b0, b1);
+}
+
 inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   verdier_emulated::worker().expect_spaces("ldmatrix_x4", row, nullptr, 16);
   verdier_emulated::Ldmatrix ldmatrix = {r, static_cast<const unsigned char*>(row)};

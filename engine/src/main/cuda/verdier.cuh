@@ -162,6 +162,14 @@ DEVICE void mma16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// d = a * b: mma16816 from +0, without registers set to zero first.
+DEVICE void mma16816_first(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%10,%10,%10};"
+      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.0f));
+}
+
 // Four 8x8 matrices of 16-bit values. Lane l names row l%8 of matrix l/8 (16 bytes, aligned); r[i] of each lane
 // receives row lane/4, columns 2*(lane%4).. of matrix i. Whole warp.
 DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) {

@@ -1,0 +1,1179 @@
+// Paged causal attention: storing rotated keys and values, attending in two ways that give the same bits, and the fold
+// of partial results.
+//
+// THE ORDER. A query row sees the keys begin..position (begin is 0, or position - window + 1). Keys are cut into chunks of
+// 64 by absolute position, and every chunk is worked out by itself, for one row as follows:
+//
+//   s[key] = sum over dimensions of q * k       mma.m16n8k16, ascending dimensions, f32 from zero; unseen keys: -inf
+//   top    = max s,  m = top * scale            scale = softmax scale * log2(e), so that weights are powers of two
+//   p[key] = 2^(s * scale - m)                  one fused multiply-add, one ex2
+//   l      = sum of p                           pairs of neighbours in a thread, its 8 pairs in order, then lanes t^1, t^2
+//   o[d]   = sum over keys of bf16(p) * v       mma.m16n8k16, ascending tokens, f32 from zero
+//
+// and folded into the row's state (M, L, O), from (-inf, 0, 0), in ascending order of chunks:
+//
+//   M' = max(M, m)   a = 2^(M - M')   b = 2^(m - M')   O = fma(o, b, O * a)   L = fma(l, b, L * a)
+//
+// The result is O * (1 / L). Nothing else enters: not the other rows of a tile, not where a tile begins, not who computes
+// which chunk. (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018; Dao et al., "FlashAttention",
+// 2022; here chunks have an absolute place and are never merged before their turn.) A chunk of which a row sees nothing
+// has m = -inf, o = l = +0 and is folded with a = 1, b = -0, which leaves every bit, that of a negative zero too.
+//
+// WHO. attend_prefill works a tile of 64 or 128 rows chunk by chunk and folds in registers. attend_decode works a tile of
+// 16 rows: one block takes a run of chunks; when that run is all of them it folds in registers as well, otherwise it
+// writes every chunk's (m, l, o) and attend_fold folds. A tile's rows are (token, query head of the group) pairs, token
+// first, so that a group's heads share one reading of keys and values.
+//
+// LAYOUTS (HD: head dimension rounded up to 32, 64, 96, 128 or 256; padding is zero)
+//   queries  bf16 [rows][heads][HD], each 32 dimensions in fragment order: what a lane holds of an A fragment, 16 bytes
+//   cache    bf16, per layer [block][kvHead][keys: blockTokens * HD | values: blockTokens * HD]. 16 tokens are the unit
+//            of addressing: keys [token/8][dim/32][lane][8], values [token/16][dim/16][lane][8], 16 * HD elements each
+//   result   the matmul operand (verdier.cuh), column = head * headDim + d
+//
+// GARBAGE. Cache slots that a tile may not see can hold anything, NaN included: their scores are replaced (not
+// multiplied), their values are cleared before they meet a weight of zero, and groups of 16 tokens that no row of the tile
+// sees are not read at all, so that block tables need no entry for them.
+//
+// WORK LISTS, filled by the host once per step, 8 ints a record; counts[2], [4], [5] say how many are valid.
+//   tiles  (prefill) row, position, tokens, table                    tokens <= rows of a tile / group
+//   items  (decode)  row, position, tokens, table, firstChunk, chunks, partial     tokens <= 16 / group, at least 1
+//   folds            row, position, partial, tileRows, firstChunk
+// row: first batch row of the tile (folds: the row); position: of that row; table: index in `tables` of the sequence's
+// first block. An item's `partial` is -1 where the item covers all chunks of its tile, else the index of the record of its
+// firstChunk, kvHead 0, tile row 0. Records of a tile lie [chunk][kvHead][tileRows], tileRows = tokens * group; a fold's
+// `partial` is the record of its row with chunk `firstChunk`, kvHead 0, head 0 of the group.
+#include "verdier.cuh"
+
+namespace attention {
+
+constexpr int CHUNK = 64;     // keys
+constexpr int TILES = 8;      // key tiles of an mma in a chunk
+constexpr int GROUPS = 4;     // 16-token groups in a chunk
+constexpr int RECORD = 8;     // ints of a record in a work list
+constexpr int NO_WINDOW = 0x7fffffff;
+constexpr unsigned ALL = 0xffffffffu;
+
+constexpr int COUNT_ROWS = 0;
+constexpr int COUNT_TILES = 2;
+constexpr int COUNT_ITEMS = 4;
+constexpr int COUNT_FOLDS = 5;
+
+DEVICE float unseen() { return __uint_as_float(0xff800000u); }  // -inf
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Layout
+// ---------------------------------------------------------------------------------------------------------------------
+
+// Place of a dimension among its 32 when lane t of a quad holds 2t 2t+1 | 2t+8 .. | 2t+16 .. | 2t+24 ..
+DEVICE int fragment_place(int d) { return (d & ~31) + ((d & 6) << 2) + ((d & 24) >> 2) + (d & 1); }
+
+// Element offsets in a head's keys and values of one block.
+DEVICE int key_place(int token, int d, int paddedDim) {
+  return (token >> 3) * 8 * paddedDim + (d >> 5) * 256 + (token & 7) * 32 + fragment_place(d & 31);
+}
+
+DEVICE int value_place(int token, int d, int paddedDim) {
+  int lane = (d & 7) * 4 + ((token & 7) >> 1);
+  int reg = ((d & 8) >> 2) + ((token & 8) >> 3);
+  return (token >> 4) * 16 * paddedDim + (d >> 4) * 256 + lane * 8 + reg * 2 + (token & 1);
+}
+
+// Where a sequence's keys and values lie for one kv head: 16-token groups by number, a block's keys before its values.
+struct Pages {
+  const bf16* cache;
+  const int* table;   // block ids
+  int head;
+  int heads;
+  int groups;         // 16-token groups per block
+
+  // Number of a chunk's group lane%4, or -1 where no token of it is in [begin, end).
+  DEVICE int group(int chunk, int begin, int end) const {
+    int index = chunk * GROUPS + (threadIdx.x & 3);
+    if (index * 16 >= end || index * 16 + 16 <= begin) return -1;
+    int inTable = index / groups;
+    return (table[inTable] * heads + head) * 2 * groups + (index - inTable * groups);
+  }
+
+  template <int HD>
+  DEVICE const bf16* keys(int group) const {
+    return cache + static_cast<int64_t>(group) * (16 * HD);
+  }
+
+  template <int HD>
+  DEVICE const bf16* values(int group) const {
+    return cache + static_cast<int64_t>(group + groups) * (16 * HD);
+  }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The arithmetic of one row, the same text for every kernel
+// ---------------------------------------------------------------------------------------------------------------------
+
+// A row's scores become weights relative to this.
+DEVICE float shift_of(float top, float scale) { return top == unseen() ? 0.0f : __fmul_rn(top, scale); }
+
+DEVICE float weight(float score, float scale, float shift) { return exp2_fast(__fmaf_rn(score, scale, -shift)); }
+
+// Maximum and sum over the four lanes of a quad, which hold one row.
+DEVICE float quad_max(float x) {
+  x = fmaxf(x, __shfl_xor_sync(ALL, x, 1));
+  return fmaxf(x, __shfl_xor_sync(ALL, x, 2));
+}
+
+DEVICE float quad_sum(float x) {
+  x = __fadd_rn(x, __shfl_xor_sync(ALL, x, 1));
+  return __fadd_rn(x, __shfl_xor_sync(ALL, x, 2));
+}
+
+// Factors of one fold; takes the chunk's maximum into the row's.
+DEVICE void fold_factors(float& rowMax, float chunkMax, float& a, float& b) {
+  float before = rowMax;
+  rowMax = fmaxf(before, chunkMax);
+  bool seen = chunkMax != unseen();
+  a = seen ? exp2_fast(__fsub_rn(before, rowMax)) : 1.0f;
+  b = seen ? exp2_fast(__fsub_rn(chunkMax, rowMax)) : -0.0f;
+}
+
+DEVICE float fold(float state, float chunk, float a, float b) { return __fmaf_rn(chunk, b, __fmul_rn(state, a)); }
+
+DEVICE float inverse(float total) { return __fdiv_rn(1.0f, total); }
+
+DEVICE float finish(float sum, float inverseTotal) { return __fmul_rn(sum, inverseTotal); }
+
+DEVICE bool sees(int last, int key, int window) {
+  return static_cast<unsigned>(last - key) < static_cast<unsigned>(window);
+}
+
+// First key that a position sees.
+DEVICE int first_seen(int position, int window) { return position >= window ? position - window + 1 : 0; }
+
+// Clears those of a value fragment's tokens that lie outside [begin, end); first: token 2t of the group.
+DEVICE void clear_unseen(uint4& v, int first, int begin, int end) {
+  uint32_t low = (first >= begin && first < end ? 0xffffu : 0) |
+                 (first + 1 >= begin && first + 1 < end ? 0xffff0000u : 0);
+  uint32_t high = (first + 8 >= begin && first + 8 < end ? 0xffffu : 0) |
+                  (first + 9 >= begin && first + 9 < end ? 0xffff0000u : 0);
+  v.x &= low;
+  v.y &= high;
+  v.z &= low;
+  v.w &= high;
+}
+
+// Queries as attention reads them; present: whether the row exists, absent ones are zero.
+struct Queries {
+  const bf16* vectors;  // [rows][heads][HD]
+  int row;
+  int kvHead;
+  int heads;
+  int group;
+  int tileRows;
+
+  template <int HD>
+  DEVICE uint4 piece(int tileRow, int d32, int t) const {
+    if (tileRow >= tileRows) return make_uint4(0, 0, 0, 0);
+    int token = tileRow / group;
+    int64_t vector = static_cast<int64_t>(row + token) * heads + kvHead * group + tileRow - token * group;
+    return *reinterpret_cast<const uint4*>(vectors + vector * HD + d32 * 32 + t * 8);
+  }
+
+  // The A fragments of the two k16 steps of 32 dimensions, rows tileRow + g and + 8 + g: to[0], to[32] of each lane.
+  template <int HD>
+  DEVICE void fragments(uint4* to, int tileRow, int d32) const {
+    int lane = threadIdx.x & 31;
+    uint4 upper = piece<HD>(tileRow + (lane >> 2), d32, lane & 3);
+    uint4 lower = piece<HD>(tileRow + (lane >> 2) + 8, d32, lane & 3);
+    to[lane] = make_uint4(upper.x, lower.x, upper.y, lower.y);
+    to[lane + 32] = make_uint4(upper.z, lower.z, upper.w, lower.w);
+  }
+};
+
+DEVICE void load_fragment(uint32_t (&a)[4], const uint4* from) {
+  uint4 v = *from;
+  a[0] = v.x;
+  a[1] = v.y;
+  a[2] = v.z;
+  a[3] = v.w;
+}
+
+// One head's columns in one row of the operand.
+struct Result {
+  char* row;        // of the operand's first 64 columns
+  int64_t chunk;    // bytes from 64 columns to the next
+  int exchange;     // the row's low bits, which exchange its 16-byte pieces
+  int column;       // of dimension 0
+  int headDim;
+
+  // Two neighbouring dimensions, the first even.
+  DEVICE void put(int d, float x, float y) const {
+    int k = column + d;
+    char* to = row + (k >> 6) * chunk + ((((k >> 3) & 7) ^ exchange) << 4) + (k & 7) * 2;
+    if (d < headDim) *reinterpret_cast<uint32_t*>(to) = pack2(x, y);
+  }
+
+  // The zero columns behind the last head, by the lanes of a quad.
+  DEVICE void pad(int heads) const {
+    int columns = heads * headDim;
+    if (column + headDim != columns) return;
+    for (int k = columns + (threadIdx.x & 3) * 2; k < ((columns + 63) & ~63); k += 8) {
+      *reinterpret_cast<uint32_t*>(row + (k >> 6) * chunk + ((((k >> 3) & 7) ^ exchange) << 4) + (k & 7) * 2) = 0;
+    }
+  }
+};
+
+DEVICE Result result_of(void* operand, int rowsPad, int row, int head, int headDim) {
+  return {static_cast<char*>(operand) + static_cast<int64_t>(row) * 128, static_cast<int64_t>(rowsPad) * 128, row & 7,
+          head * headDim, headDim};
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Decode: 16 rows, a block of HD threads per item and kv head
+// ---------------------------------------------------------------------------------------------------------------------
+
+// One warp per 32 dimensions. Of a chunk, each warp scores its share of the keys for all rows; the weights go through
+// shared memory; each warp then sums its 32 dimensions of the values. So every warp reads 8 KB of a chunk (8 or 9 times 16
+// bytes a lane of keys, 8 of values), no byte is read twice, and nothing waits for the weights but the last products. The
+// next chunk's keys are asked for as soon as this one's are used up, and so are the values: with four blocks on a
+// multiprocessor there are 64 to 128 KB under way.
+template <int HD>
+struct Decode {
+  static constexpr int WARPS = HD / 32;
+  static constexpr int OWN = (TILES + WARPS - 1) / WARPS;  // key tiles of a warp
+  static constexpr int PIECES = HD / 32;                   // 16-byte pieces of a key row a lane
+
+  uint4 (*queries)[2][32];    // [dim/32][k16 step][lane]: A fragments, shared
+  float (*maxima)[16];        // [warp][row], shared
+  uint2 (*weights)[32][2];    // [16-key group][lane][its two tiles]: A fragments, shared
+  float2 (*pairs)[32];        // [tile][lane] sums of two neighbouring weights of rows g, g+8, shared
+
+  int warp;
+  int lane;
+  uint4 k[OWN][PIECES];
+  uint4 v[GROUPS][2];
+
+  DEVICE void load_keys(const Pages& pages, int units) {
+#pragma unroll
+    for (int i = 0; i < OWN; i++) {
+      int tile = warp * OWN + i;
+      int unit = __shfl_sync(ALL, units, (tile >> 1) & 3);
+      bool present = tile < TILES && unit >= 0;
+      const bf16* from = pages.keys<HD>(unit) + (tile & 1) * (8 * HD) + lane * 8;
+#pragma unroll
+      for (int d = 0; d < PIECES; d++) {
+        k[i][d] = make_uint4(0, 0, 0, 0);
+        if (present) k[i][d] = ldg_stream(reinterpret_cast<const uint4*>(from + d * 256));
+      }
+    }
+  }
+
+  DEVICE void load_values(const Pages& pages, int units) {
+#pragma unroll
+    for (int j = 0; j < GROUPS; j++) {
+      int unit = __shfl_sync(ALL, units, j);
+      const bf16* from = pages.values<HD>(unit) + warp * 512 + lane * 8;
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        v[j][h] = make_uint4(0, 0, 0, 0);
+        if (unit >= 0) v[j][h] = ldg_stream(reinterpret_cast<const uint4*>(from + h * 256));
+      }
+    }
+  }
+
+  // Scores of the warp's keys, rows g (0, 1) and g + 8 (2, 3).
+  DEVICE void scores(float (&s)[OWN][4]) const {
+#pragma unroll
+    for (int d = 0; d < PIECES; d++) {
+      uint32_t first[4], second[4];
+      load_fragment(first, &queries[d][0][lane]);
+      load_fragment(second, &queries[d][1][lane]);
+#pragma unroll
+      for (int i = 0; i < OWN; i++) {
+        if (d == 0) {
+          mma16816_first(s[i], first, k[i][d].x, k[i][d].y);
+        } else {
+          mma16816(s[i], first, k[i][d].x, k[i][d].y);
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < OWN; i++) mma16816(s[i], second, k[i][d].z, k[i][d].w);
+    }
+  }
+
+  DEVICE bool owns(int i) const { return TILES % WARPS == 0 || warp * OWN + i < TILES; }
+
+  // position: of the tile's first row.
+  DEVICE void hide(float (&s)[OWN][4], int chunk, int tileRows, int group, int position, int window) const {
+    int g = lane >> 2;
+    int last0 = g < tileRows ? position + g / group : -1;  // last key that the row sees
+    int last1 = g + 8 < tileRows ? position + (g + 8) / group : -1;
+#pragma unroll
+    for (int i = 0; i < OWN; i++) {
+      int key = chunk * CHUNK + (warp * OWN + i) * 8 + (lane & 3) * 2;
+      s[i][0] = sees(last0, key, window) ? s[i][0] : unseen();
+      s[i][1] = sees(last0, key + 1, window) ? s[i][1] : unseen();
+      s[i][2] = sees(last1, key, window) ? s[i][2] : unseen();
+      s[i][3] = sees(last1, key + 1, window) ? s[i][3] : unseen();
+    }
+  }
+
+  // Highest scores of rows g and g + 8 over all warps. A barrier.
+  DEVICE void tops(const float (&s)[OWN][4], float& top0, float& top1) const {
+    top0 = top1 = unseen();
+#pragma unroll
+    for (int i = 0; i < OWN; i++) {
+      if (!owns(i)) continue;
+      top0 = fmaxf(top0, fmaxf(s[i][0], s[i][1]));
+      top1 = fmaxf(top1, fmaxf(s[i][2], s[i][3]));
+    }
+    top0 = quad_max(top0);
+    top1 = quad_max(top1);
+    int g = lane >> 2;
+    if ((lane & 3) == 0) {
+      maxima[warp][g] = top0;
+      maxima[warp][g + 8] = top1;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int w = 0; w < WARPS; w++) {
+      top0 = fmaxf(top0, maxima[w][g]);
+      top1 = fmaxf(top1, maxima[w][g + 8]);
+    }
+  }
+
+  // Puts the weights of the warp's keys where all warps find them. A barrier.
+  DEVICE void share_weights(const float (&s)[OWN][4], float scale, float shift0, float shift1) const {
+#pragma unroll
+    for (int i = 0; i < OWN; i++) {
+      if (!owns(i)) continue;
+      int tile = warp * OWN + i;
+      float p0 = weight(s[i][0], scale, shift0);
+      float p1 = weight(s[i][1], scale, shift0);
+      float p2 = weight(s[i][2], scale, shift1);
+      float p3 = weight(s[i][3], scale, shift1);
+      pairs[tile][lane] = make_float2(__fadd_rn(p0, p1), __fadd_rn(p2, p3));
+      weights[tile >> 1][lane][tile & 1] = make_uint2(pack2(p0, p1), pack2(p2, p3));
+    }
+    __syncthreads();
+  }
+
+  DEVICE void totals(float& l0, float& l1) const {
+    l0 = pairs[0][lane].x;
+    l1 = pairs[0][lane].y;
+#pragma unroll
+    for (int tile = 1; tile < TILES; tile++) {
+      float2 pair = pairs[tile][lane];
+      l0 = __fadd_rn(l0, pair.x);
+      l1 = __fadd_rn(l1, pair.y);
+    }
+    l0 = quad_sum(l0);
+    l1 = quad_sum(l1);
+  }
+
+  // The warp's 32 dimensions of weights times values: o[n] has dimensions 8n 8n+1 (+2t) of rows g and g + 8.
+  DEVICE void weighted_values(float (&o)[4][4]) const {
+#pragma unroll
+    for (int j = 0; j < GROUPS; j++) {
+      uint32_t a[4];
+      load_fragment(a, reinterpret_cast<const uint4*>(&weights[j][lane][0]));
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        if (j == 0) {
+          mma16816_first(o[2 * h], a, v[j][h].x, v[j][h].y);
+          mma16816_first(o[2 * h + 1], a, v[j][h].z, v[j][h].w);
+        } else {
+          mma16816(o[2 * h], a, v[j][h].x, v[j][h].y);
+          mma16816(o[2 * h + 1], a, v[j][h].z, v[j][h].w);
+        }
+      }
+    }
+  }
+
+  DEVICE void clear_unseen_values(int chunk, int begin, int end) {
+#pragma unroll
+    for (int j = 0; j < GROUPS; j++) {
+      int first = chunk * CHUNK + j * 16 + (lane & 3) * 2;
+      clear_unseen(v[j][0], first, begin, end);
+      clear_unseen(v[j][1], first, begin, end);
+    }
+  }
+};
+
+// Arguments in the order of the entry points, see ATTEND_DECODE below.
+template <int HD>
+DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, const int* items, const int* counts,
+                   float* partialSums, float2* partialStates, void* out, int rowsPad, int heads, int kvHeads,
+                   int headDim, int blockTokens, int window, float scale) {
+  typedef Decode<HD> D;
+  SHARED uint4 sharedQueries[D::PIECES][2][32];
+  SHARED float maxima[D::WARPS][16];
+  SHARED uint2 weights[GROUPS][32][2];
+  SHARED float2 pairs[TILES][32];
+
+  pdl_launch();
+  const int4 head4 = reinterpret_cast<const int4*>(items)[blockIdx.y * 2];
+  const int4 tail4 = reinterpret_cast<const int4*>(items)[blockIdx.y * 2 + 1];
+  if (static_cast<int>(blockIdx.y) >= counts[COUNT_ITEMS]) {
+    pdl_wait();
+    return;
+  }
+  const int row = head4.x, position = head4.y, tokens = head4.z;
+  const int firstChunk = tail4.x, partial = tail4.z;
+  const int kvHead = blockIdx.x;
+  const int group = heads / kvHeads;
+  const int tileRows = tokens * group;
+  if (window == 0) window = NO_WINDOW;
+  const int begin = first_seen(position, window);
+  const int end = position + tokens;
+  const int chunksBegin = max(firstChunk, begin / CHUNK);
+  const int chunksEnd = min(firstChunk + tail4.y, (end + CHUNK - 1) / CHUNK);
+  const Pages pages = {cache, tables + head4.w, kvHead, kvHeads, blockTokens / 16};
+
+  D work = {sharedQueries, maxima, weights, pairs, static_cast<int>(threadIdx.x >> 5),
+            static_cast<int>(threadIdx.x & 31)};
+  const int g = work.lane >> 2;
+  const int t = work.lane & 3;
+
+  int units = chunksBegin < chunksEnd ? pages.group(chunksBegin, begin, end) : -1;
+  int unitsNext = pages.group(chunksBegin + 1, begin, end);
+  pdl_wait();
+  work.load_keys(pages, units);
+  const Queries from = {queries, row, kvHead, heads, group, tileRows};
+  from.fragments<HD>(&sharedQueries[work.warp][0][0], 0, work.warp);
+  work.load_values(pages, units);
+  __syncthreads();
+
+  float max0 = unseen(), max1 = unseen(), total0 = 0.0f, total1 = 0.0f;
+  float sum[4][4] = {};
+  for (int chunk = chunksBegin; chunk < chunksEnd; chunk++) {
+    bool more = chunk + 1 < chunksEnd;
+    // Whether some row of the tile does not see some key of the chunk.
+    bool edge = chunk * CHUNK + CHUNK - 1 > position || chunk * CHUNK < first_seen(end - 1, window);
+    float s[D::OWN][4];
+    work.scores(s);
+    units = unitsNext;
+    if (more) {
+      work.load_keys(pages, units);
+      unitsNext = pages.group(chunk + 2, begin, end);
+    }
+    if (edge) {
+      work.hide(s, chunk, tileRows, group, position, window);
+      work.clear_unseen_values(chunk, begin, end);
+    }
+    float top0, top1;
+    work.tops(s, top0, top1);
+    float shift0 = shift_of(top0, scale), shift1 = shift_of(top1, scale);
+    work.share_weights(s, scale, shift0, shift1);
+    float o[4][4];
+    work.weighted_values(o);
+    if (more) work.load_values(pages, units);
+    float l0, l1;
+    work.totals(l0, l1);
+    float m0 = top0 == unseen() ? top0 : shift0, m1 = top1 == unseen() ? top1 : shift1;
+
+    if (partial >= 0) {
+      int record = partial + ((chunk - firstChunk) * kvHeads + kvHead) * tileRows;
+      if (work.warp == 0 && t == 0) {
+        if (g < tileRows) partialStates[record + g] = make_float2(m0, l0);
+        if (g + 8 < tileRows) partialStates[record + g + 8] = make_float2(m1, l1);
+      }
+      float* to = partialSums + static_cast<int64_t>(record + g) * HD + work.warp * 32 + t * 2;
+#pragma unroll
+      for (int n = 0; n < 4; n++) {
+        if (g < tileRows) *reinterpret_cast<float2*>(to + n * 8) = make_float2(o[n][0], o[n][1]);
+        if (g + 8 < tileRows) *reinterpret_cast<float2*>(to + 8 * HD + n * 8) = make_float2(o[n][2], o[n][3]);
+      }
+    } else {
+      float a0, b0, a1, b1;
+      fold_factors(max0, m0, a0, b0);
+      fold_factors(max1, m1, a1, b1);
+      total0 = fold(total0, l0, a0, b0);
+      total1 = fold(total1, l1, a1, b1);
+#pragma unroll
+      for (int n = 0; n < 4; n++) {
+        sum[n][0] = fold(sum[n][0], o[n][0], a0, b0);
+        sum[n][1] = fold(sum[n][1], o[n][1], a0, b0);
+        sum[n][2] = fold(sum[n][2], o[n][2], a1, b1);
+        sum[n][3] = fold(sum[n][3], o[n][3], a1, b1);
+      }
+    }
+  }
+  if (partial >= 0) return;
+
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    int r = g + h * 8;
+    if (r >= tileRows) break;
+    int token = r / group;
+    Result result = result_of(out, rowsPad, row + token, kvHead * group + r - token * group, headDim);
+    float inverseTotal = inverse(h == 0 ? total0 : total1);
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+      result.put(work.warp * 32 + n * 8 + t * 2, finish(sum[n][2 * h], inverseTotal),
+                 finish(sum[n][2 * h + 1], inverseTotal));
+    }
+    if (work.warp == 0) result.pad(heads);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Fold: one warp's worth of dimensions of one row and head, a block of 128 threads
+// ---------------------------------------------------------------------------------------------------------------------
+
+constexpr int FOLD_THREADS = 128;
+constexpr int FOLD_CHUNKS = 128;  // at a time
+
+// The factors of all chunks at once: the row's maximum before and behind each is a running maximum, which may be computed
+// in any order. The sums then take one multiplication and one fused multiply-add a chunk, in order, by the first warp, while
+// the next chunks' sums are on their way to shared memory.
+struct Fold {
+  float (*sums)[FOLD_CHUNKS][32];   // two buffers, shared
+  float4 (*factors)[FOLD_CHUNKS];   // two buffers of a, b, l; shared
+  float* warpMaxima;                // [4], shared
+
+  const float* partialSums;         // of the row's first chunk, first of the 32 dimensions
+  const float2* partialStates;
+  int64_t chunkRecords;             // records from one chunk to the next
+  int paddedDim;
+
+  DEVICE void load(int chunk, int count, int buffer) const {
+#pragma unroll
+    for (int i = 0; i < FOLD_CHUNKS * 8 / FOLD_THREADS; i++) {
+      int piece = i * FOLD_THREADS + threadIdx.x;
+      int c = piece >> 3;
+      if (c < count) {
+        cp_async16(&sums[buffer][c][(piece & 7) * 4],
+                   partialSums + (chunk + c) * chunkRecords * paddedDim + (piece & 7) * 4);
+      }
+    }
+    cp_async_commit();
+  }
+
+  // Takes `count` chunks' maxima into rowMax; all threads. A barrier.
+  DEVICE void prepare(int chunk, int count, int buffer, float& rowMax) const {
+    int i = threadIdx.x;
+    int lane = i & 31;
+    float2 state = make_float2(unseen(), 0.0f);
+    if (i < count) state = partialStates[(chunk + i) * chunkRecords];
+    float running = state.x;
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      float other = __shfl_sync(ALL, running, lane - step);
+      if (lane >= step) running = fmaxf(running, other);
+    }
+    if (lane == 31) warpMaxima[i >> 5] = running;
+    __syncthreads();
+    float before = __shfl_sync(ALL, running, lane - 1);
+    before = lane == 0 ? rowMax : fmaxf(before, rowMax);
+#pragma unroll
+    for (int w = 0; w < FOLD_THREADS / 32; w++) {
+      if (w < i >> 5) before = fmaxf(before, warpMaxima[w]);
+      rowMax = fmaxf(rowMax, warpMaxima[w]);
+    }
+    float a, b;
+    fold_factors(before, state.x, a, b);
+    factors[buffer][i] = make_float4(a, b, state.y, 0.0f);
+  }
+};
+
+template <int HD>
+DEVICE void fold_partials(const float* partialSums, const float2* partialStates, const int* folds, const int* counts,
+                          void* out, int rowsPad, int heads, int kvHeads, int headDim, int window) {
+  SHARED float sums[2][FOLD_CHUNKS][32];
+  SHARED float4 factors[2][FOLD_CHUNKS];
+  SHARED float warpMaxima[FOLD_THREADS / 32];
+
+  pdl_launch();
+  const int slices = HD / 32;
+  const int jobs = counts[COUNT_FOLDS] * heads * slices;
+  const int group = heads / kvHeads;
+  const int lane = threadIdx.x & 31;
+  if (window == 0) window = NO_WINDOW;
+  pdl_wait();
+  for (int job = blockIdx.x; job < jobs; job += gridDim.x) {
+    const int slice = job % slices;
+    const int head = job / slices % heads;
+    const int* record = folds + static_cast<int64_t>(job / (slices * heads)) * RECORD;
+    const int row = record[0], position = record[1], tileRows = record[3], firstChunk = record[4];
+    const int chunksBegin = first_seen(position, window) / CHUNK;
+    const int chunksEnd = position / CHUNK + 1;
+    const int64_t chunkRecords = static_cast<int64_t>(kvHeads) * tileRows;
+    const int64_t first = record[2] + (chunksBegin - firstChunk) * chunkRecords + (head / group) * tileRows + head % group;
+    const Fold work = {sums, factors, warpMaxima, partialSums + first * HD + slice * 32, partialStates + first,
+                       chunkRecords, HD};
+
+    const int chunks = chunksEnd - chunksBegin;
+    float rowMax = unseen(), sum = 0.0f, total = 0.0f;
+    work.load(0, min(FOLD_CHUNKS, chunks), 0);
+    for (int chunk = 0, buffer = 0; chunk < chunks; chunk += FOLD_CHUNKS, buffer ^= 1) {
+      const int count = min(FOLD_CHUNKS, chunks - chunk);
+      const int next = chunk + FOLD_CHUNKS;
+      work.prepare(chunk, count, buffer, rowMax);
+      if (next < chunks) {
+        work.load(next, min(FOLD_CHUNKS, chunks - next), buffer ^ 1);
+        cp_async_wait<1>();
+      } else {
+        cp_async_wait<0>();
+      }
+      __syncthreads();
+      if (threadIdx.x < 32) {
+#pragma unroll 8
+        for (int c = 0; c < count; c++) {
+          float4 f = factors[buffer][c];
+          sum = fold(sum, sums[buffer][c][lane], f.x, f.y);
+          total = fold(total, f.z, f.x, f.y);
+        }
+      }
+      __syncthreads();
+    }
+    if (threadIdx.x < 32) {
+      const Result result = result_of(out, rowsPad, row, head, headDim);
+      float mine = finish(sum, inverse(total));
+      float neighbour = __shfl_xor_sync(ALL, mine, 1);
+      if ((lane & 1) == 0) result.put(slice * 32 + lane, mine, neighbour);
+      if (slice == 0 && lane < 4) result.pad(heads);
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Prefill: 16 * MT rows a warp, four warps
+// ---------------------------------------------------------------------------------------------------------------------
+
+constexpr int PREFILL_THREADS = 128;
+
+// Chunks pass through shared memory in two stages, copied as they lie in the cache: every fragment is then one 16-byte read
+// a lane without bank conflicts, used for MT row tiles. Two row tiles a warp halve the traffic of shared memory, which would
+// otherwise take longer than the products; more would not fit the registers. The values are summed 16 dimensions at a time
+// and folded at once, so that a chunk's sums need no registers of their own.
+//
+// Registers decide (128 sums, 64 scores, 32 weights at HD 128): the loop over dimensions stays a loop, what only edges need
+// is worked out there, the branches of Pages::group stand between scores and values as a bound for the compiler's reordering,
+// and no warp skips what only others see. Each of these avoids spills, as ptxas -v shows.
+template <int HD, int MT>
+struct Prefill {
+  static constexpr int ROWS = 64 * MT;
+  static constexpr int PIECES = HD / 32;
+  static constexpr int STAGE = 2 * CHUNK * HD;  // elements: keys, values
+  static constexpr int SHARED_BYTES = (ROWS * HD + 2 * STAGE) * 2;
+
+  // Rows of the tile as A fragments [row/16][dim/16][lane].
+  DEVICE static void load_queries(uint4* to, const Queries& from) {
+#pragma unroll 4
+    for (int i = threadIdx.x >> 5; i < ROWS / 16 * PIECES; i += PREFILL_THREADS / 32) {
+      from.fragments<HD>(to + i * 64, i / PIECES * 16, i % PIECES);
+    }
+  }
+
+  // Groups that nobody sees are left as they are: their scores are replaced, their values cleared.
+  DEVICE static void load_chunk(bf16* stage, const Pages& pages, int units) {
+    const int64_t toValues = static_cast<int64_t>(pages.groups - 1) * (16 * HD);  // from the end of the keys' group
+    bf16* to = stage + threadIdx.x * 8;
+#pragma unroll
+    for (int j = 0; j < GROUPS; j++) {
+      int unit = __shfl_sync(ALL, units, j);
+      if (unit < 0) continue;
+      const bf16* keys = pages.template keys<HD>(unit) + threadIdx.x * 8;
+      const bf16* values = keys + toValues;
+#pragma unroll
+      for (int i = 0; i < 4 * HD; i += PREFILL_THREADS) {  // pieces of 16 bytes: keys, then values
+        bool isKey = 2 * HD % PREFILL_THREADS == 0 ? i < 2 * HD : i + static_cast<int>(threadIdx.x) < 2 * HD;
+        cp_async16(to + i * 8 + (isKey ? j * (16 * HD) : CHUNK * HD + (j - 1) * (16 * HD)),
+                   (isKey ? keys : values) + i * 8);
+      }
+    }
+  }
+
+  DEVICE static void clear_unseen_values(bf16* stage, int chunk, int begin, int end) {
+    uint4* values = reinterpret_cast<uint4*>(stage + CHUNK * HD);
+    for (int piece = threadIdx.x; piece < CHUNK * HD / 8; piece += PREFILL_THREADS) {
+      clear_unseen(values[piece], chunk * CHUNK + piece / (2 * HD) * 16 + (piece & 3) * 2, begin, end);
+    }
+  }
+
+  // The state of the warp's rows: index [row tile][0: row g, 1: row g + 8].
+  float maxima[MT][2];
+  float totals[MT][2];
+  float sums[MT][HD / 8][4];
+
+  DEVICE void scores(float (&s)[MT][TILES][4], const uint4* queries, const uint4* keys, int lane) const {
+#pragma unroll
+    for (int m = 0; m < MT; m++) {
+#pragma unroll
+      for (int n = 0; n < TILES; n++) s[m][n][0] = s[m][n][1] = s[m][n][2] = s[m][n][3] = 0.0f;
+    }
+#pragma unroll 1
+    for (int d = 0; d < PIECES; d++) {
+      uint32_t first[MT][4], second[MT][4];
+#pragma unroll
+      for (int m = 0; m < MT; m++) {
+        load_fragment(first[m], queries + (m * PIECES + d) * 64 + lane);
+        load_fragment(second[m], queries + (m * PIECES + d) * 64 + lane + 32);
+      }
+#pragma unroll
+      for (int n = 0; n < TILES; n++) {
+        uint4 k = keys[(n * PIECES + d) * 32 + lane];
+#pragma unroll
+        for (int m = 0; m < MT; m++) mma16816(s[m][n], first[m], k.x, k.y);
+#pragma unroll
+        for (int m = 0; m < MT; m++) mma16816(s[m][n], second[m], k.z, k.w);
+      }
+    }
+  }
+
+  // row: tile row of the lane's first; position: of the tile's first row.
+  DEVICE void hide(float (&s)[MT][TILES][4], int chunk, int row, int tileRows, int group, int position,
+                   int window) const {
+#pragma unroll
+    for (int m = 0; m < MT; m++) {
+      int upper = row + m * 16, lower = upper + 8;
+      int last[2] = {upper < tileRows ? position + upper / group : -1, lower < tileRows ? position + lower / group : -1};
+#pragma unroll
+      for (int n = 0; n < TILES; n++) {
+        int key = chunk * CHUNK + n * 8 + (threadIdx.x & 3) * 2;
+#pragma unroll
+        for (int i = 0; i < 4; i++) s[m][n][i] = sees(last[i >> 1], key + (i & 1), window) ? s[m][n][i] : unseen();
+      }
+    }
+  }
+
+  // Scores become the A fragments of the second product; takes maxima and totals in and gives the factors of the fold.
+  DEVICE void weigh(float (&s)[MT][TILES][4], float scale, uint32_t (&p)[MT][GROUPS][4], float (&a)[MT][2],
+                    float (&b)[MT][2]) {
+#pragma unroll
+    for (int m = 0; m < MT; m++) {
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        float top = unseen();
+#pragma unroll
+        for (int n = 0; n < TILES; n++) top = fmaxf(top, fmaxf(s[m][n][2 * h], s[m][n][2 * h + 1]));
+        top = quad_max(top);
+        float shift = shift_of(top, scale);
+        float l = 0.0f;
+#pragma unroll
+        for (int n = 0; n < TILES; n++) {
+          float p0 = weight(s[m][n][2 * h], scale, shift);
+          float p1 = weight(s[m][n][2 * h + 1], scale, shift);
+          float pair = __fadd_rn(p0, p1);
+          l = n == 0 ? pair : __fadd_rn(l, pair);
+          p[m][n >> 1][(n & 1) * 2 + h] = pack2(p0, p1);
+        }
+        l = quad_sum(l);
+        fold_factors(maxima[m][h], top == unseen() ? top : shift, a[m][h], b[m][h]);
+        totals[m][h] = fold(totals[m][h], l, a[m][h], b[m][h]);
+      }
+    }
+  }
+
+  DEVICE void fold_values(const uint32_t (&p)[MT][GROUPS][4], const float (&a)[MT][2], const float (&b)[MT][2],
+                          const uint4* values, int lane) {
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) {
+      float o[MT][2][4];
+#pragma unroll
+      for (int j = 0; j < GROUPS; j++) {
+        uint4 v = values[(j * (HD / 16) + d) * 32 + lane];
+#pragma unroll
+        for (int m = 0; m < MT; m++) {
+          if (j == 0) {
+            mma16816_first(o[m][0], p[m][j], v.x, v.y);
+            mma16816_first(o[m][1], p[m][j], v.z, v.w);
+          } else {
+            mma16816(o[m][0], p[m][j], v.x, v.y);
+            mma16816(o[m][1], p[m][j], v.z, v.w);
+          }
+        }
+      }
+#pragma unroll
+      for (int m = 0; m < MT; m++) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+          float& sum = sums[m][2 * d + (i >> 2)][i & 3];
+          sum = fold(sum, o[m][i >> 2][i & 3], a[m][(i >> 1) & 1], b[m][(i >> 1) & 1]);
+        }
+      }
+    }
+  }
+};
+
+template <int HD, int MT>
+DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, const int* tiles, const int* counts,
+                    void* out, int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window,
+                    float scale) {
+  typedef Prefill<HD, MT> P;
+  DYNAMIC_SHARED(shared);
+  uint4* sharedQueries = reinterpret_cast<uint4*>(shared);
+  bf16* stages = reinterpret_cast<bf16*>(shared) + P::ROWS * HD;
+
+  pdl_launch();
+  const int4 tile = reinterpret_cast<const int4*>(tiles)[blockIdx.y * 2];
+  if (static_cast<int>(blockIdx.y) >= counts[COUNT_TILES]) {
+    pdl_wait();
+    return;
+  }
+  const int row = tile.x, position = tile.y, tokens = tile.z;
+  const int kvHead = blockIdx.x;
+  const int group = heads / kvHeads;
+  const int tileRows = tokens * group;
+  if (window == 0) window = NO_WINDOW;
+  const int begin = first_seen(position, window);
+  const int end = position + tokens;
+  const int chunksEnd = (end + CHUNK - 1) / CHUNK;
+  const Pages pages = {cache, tables + tile.w, kvHead, kvHeads, blockTokens / 16};
+  const int warp = threadIdx.x >> 5;
+  const int lane = threadIdx.x & 31;
+  const int g = lane >> 2;
+  const int t = lane & 3;
+
+  P state;
+#pragma unroll
+  for (int m = 0; m < MT; m++) {
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      state.maxima[m][h] = unseen();
+      state.totals[m][h] = 0.0f;
+    }
+#pragma unroll
+    for (int n = 0; n < HD / 8; n++) {
+      state.sums[m][n][0] = state.sums[m][n][1] = state.sums[m][n][2] = state.sums[m][n][3] = 0.0f;
+    }
+  }
+  int chunk = begin / CHUNK;
+  int units = pages.group(chunk, begin, end);
+  int unitsNext = pages.group(chunk + 1, begin, end);
+  pdl_wait();
+  P::load_chunk(stages, pages, units);
+  cp_async_commit();
+  P::load_queries(sharedQueries, {queries, row, kvHead, heads, group, tileRows});
+  for (int stage = 0; chunk < chunksEnd; chunk++, stage ^= 1) {
+    bf16* here = stages + stage * P::STAGE;
+    const int first = chunk * CHUNK;
+    cp_async_wait<0>();
+    __syncthreads();
+    if (chunk + 1 < chunksEnd) {
+      P::load_chunk(stages + (stage ^ 1) * P::STAGE, pages, unitsNext);
+      cp_async_commit();
+    }
+    if (first < begin || first + CHUNK > end) {
+      P::clear_unseen_values(here, chunk, begin, end);
+      __syncthreads();
+    }
+    float s[MT][TILES][4];
+    uint32_t p[MT][GROUPS][4];
+    float a[MT][2], b[MT][2];
+    state.scores(s, sharedQueries + warp * MT * P::PIECES * 64, reinterpret_cast<const uint4*>(here), lane);
+    if (first + CHUNK - 1 > position || first < first_seen(end - 1, window)) {
+      state.hide(s, chunk, warp * MT * 16 + g, tileRows, group, position, window);
+    }
+    state.weigh(s, scale, p, a, b);
+    unitsNext = pages.group(chunk + 2, begin, end);
+    state.fold_values(p, a, b, reinterpret_cast<const uint4*>(here + CHUNK * HD), lane);
+  }
+
+#pragma unroll
+  for (int m = 0; m < MT; m++) {
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      int r = (warp * MT + m) * 16 + g + h * 8;
+      if (r >= tileRows) continue;
+      int token = r / group;
+      Result result = result_of(out, rowsPad, row + token, kvHead * group + r - token * group, headDim);
+      float inverseTotal = inverse(state.totals[m][h]);
+#pragma unroll
+      for (int n = 0; n < HD / 8; n++) {
+        result.put(n * 8 + t * 2, finish(state.sums[m][n][2 * h], inverseTotal),
+                   finish(state.sums[m][n][2 * h + 1], inverseTotal));
+      }
+      result.pad(heads);
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Rotation, head norm, storing: one warp per head of a row
+// ---------------------------------------------------------------------------------------------------------------------
+
+constexpr int PAIRS = 4;  // of dimensions i, i + headDim/2 in a lane: head dimensions up to 256
+
+// A head in registers: pair j of a lane is dimensions i = lane + 32 j and i + half.
+struct Head {
+  float low[PAIRS];
+  float high[PAIRS];
+  int lane;
+  int half;
+
+  DEVICE void load(const float* from) {
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      int i = lane + 32 * j;
+      low[j] = i < half ? from[i] : 0.0f;
+      high[j] = i < half ? from[i + half] : 0.0f;
+    }
+  }
+
+  // x / sqrt(mean(x^2) + epsilon) * gain; squares sum by pairs of a lane, then lanes by halves.
+  DEVICE void norm(const float* gain, float epsilon) {
+    float squares = 0.0f;
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      squares = __fmaf_rn(low[j], low[j], squares);
+      squares = __fmaf_rn(high[j], high[j], squares);
+    }
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) squares = __fadd_rn(squares, __shfl_xor_sync(ALL, squares, step));
+    float mean = __fdiv_rn(squares, static_cast<float>(2 * half));
+    float factor = __fdiv_rn(1.0f, __fsqrt_rn(__fadd_rn(mean, epsilon)));
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      int i = lane + 32 * j;
+      if (i < half) {
+        low[j] = __fmul_rn(__fmul_rn(low[j], factor), gain[i]);
+        high[j] = __fmul_rn(__fmul_rn(high[j], factor), gain[i + half]);
+      }
+    }
+  }
+
+  // (x, y) becomes (x cos - y sin, y cos + x sin); angles: (cos, sin) of the position.
+  DEVICE void rotate(const float2* angles) {
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      int i = lane + 32 * j;
+      if (i < half) {
+        float2 angle = angles[i];
+        float x = low[j], y = high[j];
+        low[j] = __fmaf_rn(x, angle.x, -__fmul_rn(y, angle.y));
+        high[j] = __fmaf_rn(y, angle.x, __fmul_rn(x, angle.y));
+      }
+    }
+  }
+
+  DEVICE void store(float* to) const {
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      int i = lane + 32 * j;
+      if (i < half) {
+        to[i] = low[j];
+        to[i + half] = high[j];
+      }
+    }
+  }
+
+  // As bf16 in fragment order: a query, or a token's row of 8-token key tiles that lie `step` elements apart (a query's
+  // 32-dimension pieces lie 32 apart).
+  DEVICE void store_fragments(bf16* to, int step, int paddedDim) const {
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      int i = lane + 32 * j;
+      if (i < half) {
+        to[(i >> 5) * step + fragment_place(i & 31)] = from_float_rn(low[j]);
+        int k = i + half;
+        to[(k >> 5) * step + fragment_place(k & 31)] = from_float_rn(high[j]);
+      }
+    }
+    for (int d = 2 * half + lane; d < paddedDim; d += 32) {
+      to[(d >> 5) * step + fragment_place(d & 31)] = from_float_rn(0.0f);
+    }
+  }
+};
+
+DEVICE void store_query(const Head& head, bf16* queries, int64_t vector, int paddedDim) {
+  head.store_fragments(queries + vector * paddedDim, 32, paddedDim);
+}
+
+// slot: block * blockTokens + place in the block.
+DEVICE bf16* slot_base(bf16* cache, int slot, int kvHead, int kvHeads, int blockTokens, int paddedDim) {
+  int64_t block = slot / blockTokens;
+  return cache + (block * kvHeads + kvHead) * (2 * blockTokens * paddedDim);
+}
+
+DEVICE void store_key(const Head& head, bf16* cache, int slot, int kvHead, int kvHeads, int blockTokens,
+                      int paddedDim) {
+  int token = slot % blockTokens;
+  bf16* to = slot_base(cache, slot, kvHead, kvHeads, blockTokens, paddedDim) + key_place(token, 0, paddedDim);
+  head.store_fragments(to, 256, paddedDim);
+}
+
+DEVICE void store_value(const float* from, bf16* cache, int slot, int kvHead, int kvHeads, int headDim,
+                        int blockTokens, int paddedDim) {
+  int token = slot % blockTokens;
+  bf16* to = slot_base(cache, slot, kvHead, kvHeads, blockTokens, paddedDim) + blockTokens * paddedDim;
+  for (int d = threadIdx.x & 31; d < paddedDim; d += 32) {
+    to[value_place(token, d, paddedDim)] = from_float_rn(d < headDim ? from[d] : 0.0f);
+  }
+}
+
+DEVICE Head head_of_lane(int headDim) {
+  Head head;
+  head.lane = threadIdx.x & 31;
+  head.half = headDim / 2;
+  return head;
+}
+
+// Which head of the row this warp works on.
+DEVICE int warp_vector() { return blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5); }
+
+}  // namespace attention
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Entry points. Blocks of 256 threads for everything of heads, grid (rowsMax, ceil(vectors / 8))
+// ---------------------------------------------------------------------------------------------------------------------
+
+// (cos, sin) * amplitude of count positions from `first` on: table[position][half] f32 pairs, from float64 angles.
+// frequencies: float64 [half], then the amplitude. Grid: any number of blocks of 256 threads. Once, at start.
+KERNEL(rope_table, float2* table, const double* frequencies, int half, int first, int count) {
+  int64_t all = static_cast<int64_t>(count) * half;
+  for (int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x; i < all;
+       i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
+    int position = first + static_cast<int>(i / half);
+    double sine, cosine;
+    sincos(position * frequencies[i % half], &sine, &cosine);
+    double amplitude = frequencies[half];
+    table[static_cast<int64_t>(first) * half + i] =
+        make_float2(static_cast<float>(cosine * amplitude), static_cast<float>(sine * amplitude));
+  }
+}
+
+// After the QKV product of every layer: norms (where the gains are not null) and rotates queries and keys, writes queries
+// for attention, keys and values into their slots. projected: f32 [rows][stride], heads queries | kvHeads keys | kvHeads
+// values side by side. slots[row] = block * blockTokens + place in the block. vectors = heads + 2 kvHeads.
+// Bytes a row: 4 (in) + 2 (out) times (heads + 2 kvHeads) headDim.
+KERNEL_BOUNDS(rotate_store, 256, 4, const float* projected, int stride, bf16* queries, bf16* cache,
+              const float2* angles, const float* queryGain, const float* keyGain, float epsilon, const int* counts,
+              const int* positions, const int* slots, int heads, int kvHeads, int headDim, int paddedDim,
+              int blockTokens) {
+  using namespace attention;
+  pdl_launch();
+  int row = blockIdx.x;
+  int vector = warp_vector();
+  if (row >= counts[COUNT_ROWS] || vector >= heads + 2 * kvHeads) {
+    pdl_wait();
+    return;
+  }
+  int position = positions[row];
+  int slot = slots[row];
+  pdl_wait();
+  const float* from = projected + static_cast<int64_t>(row) * stride + vector * headDim;
+  if (vector >= heads + kvHeads) {
+    store_value(from, cache, slot, vector - heads - kvHeads, kvHeads, headDim, blockTokens, paddedDim);
+    return;
+  }
+  Head head = head_of_lane(headDim);
+  head.load(from);
+  bool isQuery = vector < heads;
+  const float* gain = isQuery ? queryGain : keyGain;
+  if (gain != nullptr) head.norm(gain, epsilon);
+  head.rotate(angles + static_cast<int64_t>(position) * head.half);
+  if (isQuery) {
+    store_query(head, queries, static_cast<int64_t>(row) * heads + vector, paddedDim);
+  } else {
+    store_key(head, cache, slot, vector - heads, kvHeads, blockTokens, paddedDim);
+  }
+}
+
+// The steps of rotate_store one by one, for the backend's single operations: the same functions, the same bits.
+// vectors: f32 [rows][stride], `heads` vectors of headDim in each row, changed in place.
+KERNEL(rope, float* vectors, int stride, const float2* angles, const int* counts, const int* positions, int heads,
+       int headDim) {
+  using namespace attention;
+  pdl_launch();
+  pdl_wait();
+  int row = blockIdx.x;
+  int vector = warp_vector();
+  if (row >= counts[COUNT_ROWS] || vector >= heads) return;
+  float* at = vectors + static_cast<int64_t>(row) * stride + vector * headDim;
+  Head head = head_of_lane(headDim);
+  head.load(at);
+  head.rotate(angles + static_cast<int64_t>(positions[row]) * head.half);
+  head.store(at);
+}
+
+KERNEL(head_norm, float* vectors, int stride, const float* gain, float epsilon, const int* counts, int heads,
+       int headDim) {
+  using namespace attention;
+  pdl_launch();
+  pdl_wait();
+  int row = blockIdx.x;
+  int vector = warp_vector();
+  if (row >= counts[COUNT_ROWS] || vector >= heads) return;
+  float* at = vectors + static_cast<int64_t>(row) * stride + vector * headDim;
+  Head head = head_of_lane(headDim);
+  head.load(at);
+  head.norm(gain, epsilon);
+  head.store(at);
+}
+
+// vectors of the grid: 2 kvHeads.
+KERNEL(store_kv, const float* keys, int keyStride, const float* values, int valueStride, bf16* cache,
+       const int* counts, const int* slots, int kvHeads, int headDim, int paddedDim, int blockTokens) {
+  using namespace attention;
+  pdl_launch();
+  pdl_wait();
+  int row = blockIdx.x;
+  int vector = warp_vector();
+  if (row >= counts[COUNT_ROWS] || vector >= 2 * kvHeads) return;
+  if (vector >= kvHeads) {
+    const float* from = values + static_cast<int64_t>(row) * valueStride + (vector - kvHeads) * headDim;
+    store_value(from, cache, slots[row], vector - kvHeads, kvHeads, headDim, blockTokens, paddedDim);
+    return;
+  }
+  Head head = head_of_lane(headDim);
+  head.load(keys + static_cast<int64_t>(row) * keyStride + vector * headDim);
+  store_key(head, cache, slots[row], vector, kvHeads, blockTokens, paddedDim);
+}
+
+// f32 [rows][stride] to what attention reads.
+KERNEL(store_queries, const float* vectors, int stride, bf16* queries, const int* counts, int heads, int headDim,
+       int paddedDim) {
+  using namespace attention;
+  pdl_launch();
+  pdl_wait();
+  int row = blockIdx.x;
+  int vector = warp_vector();
+  if (row >= counts[COUNT_ROWS] || vector >= heads) return;
+  Head head = head_of_lane(headDim);
+  head.load(vectors + static_cast<int64_t>(row) * stride + vector * headDim);
+  store_query(head, queries, static_cast<int64_t>(row) * heads + vector, paddedDim);
+}
+
+// attend_decode_HD: grid (kvHeads, itemsMax), HD threads. Reads 4 * HD bytes a key and kv head; partial results, where an
+// item covers only some chunks, are (HD + 2) * 4 bytes a chunk, row and head. window: 0 for all keys. scale: the softmax
+// scale times log2(e).
+#define ATTEND_DECODE(HD, BLOCKS)                                                                                     \
+  KERNEL_BOUNDS(attend_decode_##HD, HD, BLOCKS, const bf16* queries, const bf16* cache, const int* tables,            \
+                const int* items, const int* counts, float* partialSums, float2* partialStates, void* out,            \
+                int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window, float scale) {         \
+    attention::decode<HD>(queries, cache, tables, items, counts, partialSums, partialStates, out, rowsPad, heads,     \
+                          kvHeads, headDim, blockTokens, window, scale);                                              \
+  }
+ATTEND_DECODE(32, 12)
+ATTEND_DECODE(64, 8)
+ATTEND_DECODE(96, 5)
+ATTEND_DECODE(128, 4)
+ATTEND_DECODE(256, 2)
+
+// attend_fold_HD: grid any number of blocks of 128 threads (jobs: folds * heads * HD / 32). Reads what decode wrote.
+#define ATTEND_FOLD(HD)                                                                                               \
+  KERNEL_BOUNDS(attend_fold_##HD, attention::FOLD_THREADS, 4, const float* partialSums, const float2* partialStates,  \
+                const int* folds, const int* counts, void* out, int rowsPad, int heads, int kvHeads, int headDim,     \
+                int window) {                                                                                         \
+    attention::fold_partials<HD>(partialSums, partialStates, folds, counts, out, rowsPad, heads, kvHeads, headDim,    \
+                                 window);                                                                             \
+  }
+ATTEND_FOLD(32)
+ATTEND_FOLD(64)
+ATTEND_FOLD(96)
+ATTEND_FOLD(128)
+ATTEND_FOLD(256)
+
+// attend_prefill_HD: grid (kvHeads, tilesMax), 128 threads, dynamic shared memory Prefill::SHARED_BYTES. Tiles of 128 rows
+// (64 where HD is 256), the longest first. Operations: 4 * HD a key, row and head.
+#define ATTEND_PREFILL(HD, ROW_TILES, BLOCKS)                                                                         \
+  KERNEL_BOUNDS(attend_prefill_##HD, attention::PREFILL_THREADS, BLOCKS, const bf16* queries, const bf16* cache,      \
+                const int* tables, const int* tiles, const int* counts, void* out, int rowsPad, int heads,            \
+                int kvHeads, int headDim, int blockTokens, int window, float scale) {                                 \
+    attention::prefill<HD, ROW_TILES>(queries, cache, tables, tiles, counts, out, rowsPad, heads, kvHeads, headDim,   \
+                                      blockTokens, window, scale);                                                    \
+  }
+ATTEND_PREFILL(32, 2, 3)
+ATTEND_PREFILL(64, 2, 2)
+ATTEND_PREFILL(96, 2, 2)
+ATTEND_PREFILL(128, 2, 2)
+ATTEND_PREFILL(256, 1, 1)
