@@ -420,8 +420,9 @@ DEVICE void for_kept(const Candidates& all, int bucket, Each each) {
   });
 }
 
-// The first bin up to which `measure` reaches the target (at least 1).
-DEVICE Found find_bin(Draw& draw, int bins, u64 target, Measure measure) {
+// The first bin up to which `measure` reaches the target (at least 1). Not inlined: a call leaves sample_draw within its
+// 64 registers, and it is made a few times a row.
+static __device__ __noinline__ Found find_bin(Draw& draw, int bins, u64 target, Measure measure) {
   int each = (bins + blockDim.x - 1) / blockDim.x;
   int begin = min(static_cast<int>(threadIdx.x) * each, bins), end = min(begin + each, bins);
   u64 count = 0, weight = 0;
@@ -719,6 +720,15 @@ DEVICE void report(const Request& request, int* result, SampleStatus status, int
   }
 }
 
+// By thread 0: what the row's log probabilities are relative to.
+DEVICE void report_sum(int* result, float max, const SamplePartial* partials, int chunks) {
+  u64 sum = 0;
+  for (int chunk = 0; chunk < chunks; chunk++) sum += partials[chunk].scoreSum;
+  result[RESULT_MAX] = __float_as_int(max);
+  result[RESULT_SUM_LOW] = static_cast<int>(sum);
+  result[RESULT_SUM_HIGH] = static_cast<int>(sum >> 32);
+}
+
 // grid rows, block 1024 (any multiple of 64 from 128 on works; list bounds below are for 1024).
 // chunks: gridDim.x of the other two, which filled `partials`. results i32 [rows][RESULT_INTS]; topIds i32 and topLogits
 // f32 [rows][TOPS_MAX], written as far as asked for; tokenCounts as in sample_extremes, the chosen token is added;
@@ -747,6 +757,7 @@ KERNEL_BOUNDS(sample_draw, 1024, 1, const int* counts, const int* rows, int rows
     }
     return;
   }
+  if (request.is_scored() && threadIdx.x == 0) report_sum(result, key_logit(summary.rawFirst), partials, chunks);
   __syncthreads();
   int token = request.integer(SAMPLE_GIVEN);
   if (token < 0 && !request.is_drawn()) {
@@ -763,13 +774,8 @@ KERNEL_BOUNDS(sample_draw, 1024, 1, const int* counts, const int* rows, int rows
   if (wanted > 0) find_tops(draw, raw, vocab, wanted, ownFirst, topIds + row * TOPS_MAX, topLogits + row * TOPS_MAX);
   __syncthreads();
   if (threadIdx.x != 0) return;
-  u64 sum = 0;
-  for (int chunk = 0; chunk < chunks; chunk++) sum += partials[chunk].scoreSum;
   result[RESULT_RANK] = static_cast<int>(draw.rank);
   result[RESULT_TOPS] = wanted;
-  result[RESULT_MAX] = __float_as_int(key_logit(summary.rawFirst));
-  result[RESULT_SUM_LOW] = static_cast<int>(sum);
-  result[RESULT_SUM_HIGH] = static_cast<int>(sum >> 32);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@ package io.verdier.engine.sample;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static org.assertj.core.api.Assertions.assertThat;
 
 import io.verdier.engine.backend.cuda.EmulatedKernels;
 import io.verdier.engine.backend.cuda.EmulatedKernels.Dim;
@@ -10,6 +11,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -92,6 +94,10 @@ final class DeviceSampler {
     private final MemorySegment logits;
     private final MemorySegment masks;
     private final MemorySegment counts;
+    private final MemorySegment results;
+    private final MemorySegment topIds;
+    private final MemorySegment topLogits;
+    private final MemorySegment nextTokens;
     private final List<Integer> lists = new ArrayList<>();
     private int maskCount;
 
@@ -104,65 +110,55 @@ final class DeviceSampler {
       logits = rowsOfFloats();
       masks = ints(2 * rows.size() * maskWords);
       counts = ints(rows.size() * vocab);
+      results = ints(rows.size() * RESULT_INTS);
+      topIds = ints(rows.size() * TOPS_MAX);
+      topLogits = ints(rows.size() * TOPS_MAX);
+      nextTokens = ints(rows.size());
     }
 
     List<Object> run() {
       for (int row = 0; row < rows.size(); row++) {
-        MemorySegment.copy(rows.get(row).logits(), 0, logits, JAVA_FLOAT, 4L * row * stride, vocab);
+        MemorySegment.copy(rows.get(row).logits, 0, logits, JAVA_FLOAT, 4L * row * stride, vocab);
         describe(row, rows.get(row));
       }
-      int size = rows.size();
-      MemorySegment realRows = arena.allocateFrom(JAVA_INT, 0, 0, 0, size);
-      MemorySegment staged = rowsOfFloats();
-      MemorySegment partials = arena.allocate((long) size * PARTIALS_BYTES, 16);
+      launch();
+      List<Object> read = new ArrayList<>();
+      for (int row = 0; row < rows.size(); row++) {
+        Object result = result(row);
+        read.add(result);
+        if (rows.get(row).given < 0) {
+          checkTraces(row, result instanceof TokenLogprobs scores ? scores.token() : -1);
+        }
+      }
+      return read;
+    }
+
+    private void launch() {
+      MemorySegment realRows = arena.allocateFrom(JAVA_INT, 0, 0, 0, rows.size());
       MemorySegment listed = arena.allocateFrom(JAVA_INT, array(lists));
-      MemorySegment results = ints(size * RESULT_INTS);
-      MemorySegment topIds = ints(size * TOPS_MAX);
-      MemorySegment topLogits = ints(size * TOPS_MAX);
-      MemorySegment nextTokens = ints(size);
-      Dim grid = Dim.of(division.chunks, size + 1); // a captured graph launches spare rows too
+      MemorySegment staged = rowsOfFloats();
+      MemorySegment partials = arena.allocate((long) rows.size() * PARTIALS_BYTES, 16);
+      List<Object> common = List.of(realRows, fields, fieldStride, logits, stride, vocab);
+      int gridRows = rows.size() + 1; // a captured graph launches spare rows too
+      Dim chunks = Dim.of(division.chunks, gridRows);
       Dim block = Dim.of(division.chunkThreads);
-      kernels.launch(
+      launch(
           "sample_extremes",
-          grid,
+          chunks,
           block,
-          0,
-          realRows,
-          fields,
-          fieldStride,
-          logits,
-          stride,
-          vocab,
+          common,
           masks,
           maskWords,
           listed,
           counts,
           staged,
           partials);
-      kernels.launch(
-          "sample_weigh",
-          grid,
-          block,
-          0,
-          realRows,
-          fields,
-          fieldStride,
-          logits,
-          stride,
-          vocab,
-          staged,
-          partials);
-      kernels.launch(
+      launch("sample_weigh", chunks, block, common, staged, partials);
+      launch(
           "sample_draw",
-          Dim.of(size + 1),
+          Dim.of(gridRows),
           Dim.of(division.rowThreads),
-          0,
-          realRows,
-          fields,
-          fieldStride,
-          logits,
-          stride,
-          vocab,
+          common,
           staged,
           partials,
           division.chunks,
@@ -171,22 +167,34 @@ final class DeviceSampler {
           topIds,
           topLogits,
           nextTokens);
-      List<Object> read = new ArrayList<>();
-      for (int row = 0; row < size; row++) {
-        Object result = result(row, results, topIds, topLogits);
-        read.add(result);
-        int fed = nextTokens.getAtIndex(JAVA_INT, size - 1 - row);
-        boolean isChosen = result instanceof TokenLogprobs && rows.get(row).given < 0;
-        int expected = isChosen ? ((TokenLogprobs) result).token() : 0;
-        if (fed != expected) {
-          throw new AssertionError("row " + row + " fed " + fed + " instead of " + expected);
-        }
-      }
-      return read;
     }
 
-    private Object result(
-        int row, MemorySegment results, MemorySegment topIds, MemorySegment topLogits) {
+    private void launch(String kernel, Dim grid, Dim block, List<Object> common, Object... own) {
+      Object[] parameters = Stream.concat(common.stream(), Arrays.stream(own)).toArray();
+      kernels.launch(kernel, grid, block, 0, parameters);
+    }
+
+    /** What a chosen token leaves on the device, for the next step; -1: none was chosen. */
+    private void checkTraces(int row, int token) {
+      int fed = nextTokens.getAtIndex(JAVA_INT, rows.size() - 1 - row);
+      assertThat(fed).as("token that row %s feeds", row).isEqualTo(Math.max(token, 0));
+      if (LogitStages.hasPenalties(rows.get(row).params)) {
+        TokenHistory known = rows.get(row).history;
+        TokenHistory after = new TokenHistory(known.copy(), known.promptTokens());
+        if (token >= 0) {
+          after.append(token);
+        }
+        int[] expected = new int[vocab];
+        for (int i = 0; i < after.counts().size(); i++) {
+          expected[after.counts().token(i)] = after.counts().generated(i) * 2 + 1;
+        }
+        assertThat(counts.asSlice(4L * row * vocab, 4L * vocab).toArray(JAVA_INT))
+            .as("counts of row %s", row)
+            .isEqualTo(expected);
+      }
+    }
+
+    private Object result(int row) {
       int[] result = new int[RESULT_INTS];
       MemorySegment.copy(results, JAVA_INT, 4L * row * RESULT_INTS, result, 0, RESULT_INTS);
       float logit = Float.intBitsToFloat(result[2]);
@@ -195,12 +203,11 @@ final class DeviceSampler {
         case 2 -> RowFault.brokenRow();
         case 3 -> RowFault.noTokenLeft();
         case 4 -> RowFault.refusedLogit(logit);
-        default -> scores(row, result, logit, topIds, topLogits);
+        default -> scores(row, result, logit);
       };
     }
 
-    private TokenLogprobs scores(
-        int row, int[] result, float logit, MemorySegment topIds, MemorySegment topLogits) {
+    private TokenLogprobs scores(int row, int[] result, float logit) {
       if (rows.get(row).params.logprobs() < 0) {
         return new TokenLogprobs(result[1], 0, 0, new int[0], new float[0]);
       }
