@@ -1,6 +1,7 @@
 package io.verdier.engine.sample;
 
 import java.util.Arrays;
+import java.util.function.IntConsumer;
 
 /**
  * The stages that change logits before a token is chosen, each a pure function on one row [vocab]
@@ -24,18 +25,14 @@ final class LogitStages {
     if (params.allowedTokenIds().length > 0) {
       maskOthers(row, params.allowedTokenIds());
     }
-    maskBadWords(row, params.badWords(), history);
-    if (history.generatedTokens() < params.minTokens()) {
-      mask(row, endTokenIds);
-      mask(row, params.stopTokenIds());
-    }
+    excluded(endTokenIds, history, params, id -> row[id] = MASKED);
     addBias(row, params.biasIds(), params.biasValues());
     if (hasPenalties(params)) {
       penalize(row, history.counts(), params);
     }
   }
 
-  private static boolean hasPenalties(SamplingParams params) {
+  static boolean hasPenalties(SamplingParams params) {
     return params.repetitionPenalty() != 1
         || params.frequencyPenalty() != 0
         || params.presencePenalty() != 0;
@@ -51,13 +48,27 @@ final class LogitStages {
     Arrays.fill(row, from, row.length, MASKED);
   }
 
-  /** Masks the last token of each sequence whose other tokens are the last generated ones. */
-  private static void maskBadWords(float[] row, int[][] badWords, TokenHistory history) {
-    for (int[] word : badWords) {
+  /**
+   * The single ids that may not come next: the last token of each bad word whose other tokens are
+   * the last generated ones, and all that would stop before the minimum length.
+   */
+  static void excluded(
+      int[] endTokenIds, TokenHistory history, SamplingParams params, IntConsumer excluded) {
+    for (int[] word : params.badWords()) {
       int prefix = word.length - 1;
       if (prefix <= history.generatedTokens() && endsWith(history, word, prefix)) {
-        row[word[prefix]] = MASKED;
+        excluded.accept(word[prefix]);
       }
+    }
+    if (history.generatedTokens() < params.minTokens()) {
+      acceptAll(endTokenIds, excluded);
+      acceptAll(params.stopTokenIds(), excluded);
+    }
+  }
+
+  private static void acceptAll(int[] ids, IntConsumer consumer) {
+    for (int id : ids) {
+      consumer.accept(id);
     }
   }
 
@@ -69,12 +80,6 @@ final class LogitStages {
       }
     }
     return true;
-  }
-
-  private static void mask(float[] row, int[] ids) {
-    for (int id : ids) {
-      row[id] = MASKED;
-    }
   }
 
   private static void addBias(float[] row, int[] ids, float[] values) {

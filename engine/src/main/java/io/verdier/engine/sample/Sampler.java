@@ -1,6 +1,5 @@
 package io.verdier.engine.sample;
 
-import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import java.util.Arrays;
 
@@ -75,16 +74,15 @@ public final class Sampler {
     for (int id = 0; id < vocabSize; id++) {
       sum += FixedExp.weight(((double) logits[offset + id] - max) * scale);
     }
-    // StrictMath has the same bits everywhere; once a row it costs nothing.
-    double normalizer = max + StrictMath.log((double) sum / FixedExp.ONE);
+    LogSum logSum = LogSum.of(max, sum);
     topTokens.select(logits, offset, vocabSize, topCount);
     int[] topIds = new int[topTokens.size()];
     float[] topLogprobs = new float[topTokens.size()];
     for (int i = 0; i < topIds.length; i++) {
       topIds[i] = topTokens.id(i);
-      topLogprobs[i] = (float) (logits[offset + topIds[i]] - normalizer);
+      topLogprobs[i] = logSum.logprob(logits[offset + topIds[i]]);
     }
-    float logprob = (float) (logits[offset + token] - normalizer);
+    float logprob = logSum.logprob(logits[offset + token]);
     return new TokenLogprobs(token, logprob, rank(logits, offset, token), topIds, topLogprobs);
   }
 
@@ -126,14 +124,13 @@ public final class Sampler {
       return max;
     }
     if (max == Float.NEGATIVE_INFINITY) {
-      throw new IllegalStateException("the model gave the logit -Infinity for every token");
+      throw RowFault.brokenRow();
     }
     int id = 0;
     while (logits[offset + id] < Float.POSITIVE_INFINITY) {
       id++;
     }
-    throw new IllegalStateException(
-        "the model gave the logit " + logits[offset + id] + " for token " + id);
+    throw RowFault.brokenLogit(id, logits[offset + id]);
   }
 
   /** The largest logit of a sound row that went through the stages: finite or a refusal. */
@@ -141,12 +138,7 @@ public final class Sampler {
     if (isFinite(max)) {
       return max;
     }
-    throw new RejectedException(
-        ErrorCode.INVALID_ARGUMENT,
-        max == Float.NEGATIVE_INFINITY
-            ? "No token can be chosen: allowed_token_ids, bad_words and min_tokens together exclude every token of the vocabulary. Allow more tokens or leave one of them out."
-            : "No token can be chosen: logit_bias and the penalties make a logit %s. Use a repetition_penalty nearer to 1."
-                .formatted(max));
+    throw max == Float.NEGATIVE_INFINITY ? RowFault.noTokenLeft() : RowFault.refusedLogit(max);
   }
 
   private static boolean isFinite(float max) {
