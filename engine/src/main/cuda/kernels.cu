@@ -1,2 +1,8 @@
-// All kernels as one translation unit: one cubin (nvcc) or one shared library (g++ -DVERDIER_EMULATED).
+// All kernels as one translation unit: one fat binary (nvcc) or one shared library (g++ -DVERDIER_EMULATED).
+#include "attention.cu"
+#include "elementwise.cu"
+#include "matmul_small.cu"
+#include "matmul_tile.cu"
+#include "matmul_wgmma.cu"
+#include "pack.cu"
 #include "sample.cu"

@@ -13,6 +13,9 @@ import java.util.Objects;
  */
 final class CudaRows {
   private static final int THREADS = 256;
+  private static final int NORM_THREADS = 512;
+  private static final int NORM_COLUMNS_MAX = 16_384;
+  private static final int GATHER_COLUMNS = 4 * NORM_THREADS; // of a block
   private static final int ROWS_MAX = 1 << 16;
 
   private final CudaDriver driver;
@@ -29,9 +32,9 @@ final class CudaRows {
   CudaRows(CudaDriver driver, Launch launch) {
     this.driver = driver;
     this.launch = launch;
-    norm = driver.kernel("rms_norm", 0);
+    norm = driver.kernel("rms_norm", NORM_COLUMNS_MAX * Float.BYTES);
     convert = driver.kernel("operand_from_tensor", 0);
-    gather = driver.kernel("gather_rows", 0);
+    gather = driver.kernel("gather", 0);
     for (WeightFormat format : WeightFormat.values()) {
       embed.put(format, driver.kernel("embed_" + format.label(), 0));
     }
@@ -110,15 +113,21 @@ final class CudaRows {
       return;
     }
     CudaTensor in = normed.in;
+    if (in.columns() > NORM_COLUMNS_MAX) {
+      throw new IllegalStateException(
+          in.columns() + " columns; a row of at most " + NORM_COLUMNS_MAX + " can be normalised");
+    }
     launch
-        .grid(rows, THREADS)
-        .pointer(in.address())
-        .integer(in.stride())
-        .pointer(normed.gain.address())
-        .number(normed.epsilon)
-        .integer(in.columns())
+        .grid(rows, NORM_THREADS)
+        .shared((in.columns() + 3) / 4 * 4 * Float.BYTES)
         .pointer(normed.out.address())
         .integer(normed.out.paddedRows())
+        .pointer(in.address())
+        .integer(in.stride())
+        .pointer(0)
+        .pointer(normed.gain.address())
+        .integer(in.columns())
+        .number(normed.epsilon)
         .pointer(counts);
     driver.launch(norm, launch);
   }
@@ -156,13 +165,13 @@ final class CudaRows {
     }
     long at = bring(out.rows());
     launch
-        .grid(out.rows(), THREADS)
-        .pointer(in.origin())
-        .integer(in.stride())
-        .integer(in.columns())
-        .pointer(at)
+        .grid(out.rows(), (in.columns() + GATHER_COLUMNS - 1) / GATHER_COLUMNS, 1, NORM_THREADS)
         .pointer(out.address())
         .integer(out.stride())
+        .pointer(in.origin())
+        .integer(in.stride())
+        .pointer(at)
+        .integer(in.columns())
         .pointer(count(out.rows()));
     driver.launch(gather, launch);
   }

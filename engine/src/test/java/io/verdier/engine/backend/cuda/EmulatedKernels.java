@@ -80,6 +80,11 @@ public final class EmulatedKernels {
    * @throws IllegalStateException if they do not compile; the text is the compiler's
    */
   public static Optional<EmulatedKernels> load() {
+    return file().map(EmulatedKernels::new);
+  }
+
+  /** The library, compiled as {@link #load} says. */
+  static Optional<Path> file() {
     try {
       Path file = LIBRARIES.resolve("libverdier-" + checksum() + ".so").toAbsolutePath();
       if (!Files.exists(file)) {
@@ -88,7 +93,7 @@ public final class EmulatedKernels {
         }
         compile(file);
       }
-      return Optional.of(new EmulatedKernels(file));
+      return Optional.of(file);
     } catch (IOException unreadable) {
       throw new UncheckedIOException(unreadable);
     }
