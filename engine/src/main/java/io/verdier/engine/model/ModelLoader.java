@@ -17,7 +17,7 @@ import java.nio.file.Path;
  * <p>Everything that can be refused from numbers is refused before the first weight is read.
  */
 public final class ModelLoader {
-  private static final String CONFIG_FILE = "config.json";
+  public static final String CONFIG_FILE = "config.json";
 
   private ModelLoader() {}
 
