@@ -39,6 +39,16 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
       Matrix gateUp,
       Matrix down) {}
 
+  /** What one step reads, however many tokens it has; of the embedding it is only some rows. */
+  long bytesPerStep() {
+    long bytes = head.bytes();
+    for (Layer layer : layers) {
+      bytes += layer.queryKeyValue.bytes() + layer.output.bytes();
+      bytes += layer.gateUp.bytes() + layer.down.bytes();
+    }
+    return bytes;
+  }
+
   /**
    * Packs all weights.
    *
