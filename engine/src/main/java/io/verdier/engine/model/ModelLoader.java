@@ -69,8 +69,7 @@ public final class ModelLoader {
       Path directory, ServerConfig config, Backend backend, LoadProgress progress) {
     try {
       Description description = describe(directory, config);
-      long free = FreeMemory.bytes() - weightBytes(directory, config, description);
-      KvPlan plan = kvPlan(description, config, Math.max(0, free));
+      KvPlan plan = kvPlan(directory, config, backend, description);
       return load(directory, config, backend, description, plan, progress);
     } catch (RuntimeException | Error e) {
       backend.close();
@@ -79,14 +78,22 @@ public final class ModelLoader {
   }
 
   /**
-   * Plans the KV cache.
+   * Plans the KV cache of a model that is not loaded.
    *
-   * @param freeBytes memory that is free now
+   * @param tokenBytes that a token takes over all layers
+   * @param bytesMax memory that there is for it
    */
-  public static KvPlan kvPlan(Description description, ServerConfig config, long freeBytes) {
+  public static KvPlan kvPlan(
+      Description description, ServerConfig config, long tokenBytes, long bytesMax) {
+    return KvPlan.of(config, description.lengthMax(), tokenBytes, bytesMax);
+  }
+
+  private static KvPlan kvPlan(
+      Path directory, ServerConfig config, Backend backend, Description description) {
     ModelSpec spec = description.spec();
-    long perLayer = 2L * spec.kvHeads() * spec.headDim() * Float.BYTES;
-    return KvPlan.of(config, description.lengthMax(), perLayer * spec.layers(), freeBytes);
+    long tokenBytes = backend.kvTokenBytes(spec.layers(), spec.kvHeads(), spec.headDim());
+    long bytesMax = backend.kvBytesMax(weightBytes(directory, config, description));
+    return kvPlan(description, config, tokenBytes, bytesMax);
   }
 
   private static LoadedModel load(
