@@ -2,6 +2,7 @@ package io.verdier.engine.backend;
 
 import io.verdier.engine.weights.StoredTensor;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,6 +19,8 @@ import org.jspecify.annotations.Nullable;
  * was chosen. Everything that Verdier promises about equal answers rests on this sentence.
  */
 public interface Backend extends AutoCloseable {
+  /** More of the host's memory is a cache's only if the operator says so. */
+  long KV_HOST_BYTES_MAX = 4L << 30;
 
   /**
    * Rows that {@link Tensor}s of intermediate results should have: a larger batch is worked through
@@ -61,6 +64,20 @@ public interface Backend extends AutoCloseable {
    * @param amplitude factor on sine and cosine (1, except for YaRN)
    */
   RopeTable ropeTable(double[] inverseFrequencies, double amplitude);
+
+  /** Bytes that one token takes in a KV cache, keys and values of all layers. */
+  default long kvTokenBytes(int layers, int heads, int headDim) {
+    return 2L * layers * heads * headDim * Float.BYTES;
+  }
+
+  /**
+   * Memory that a KV cache may take where the operator names no size: here a share of the host's.
+   *
+   * @param weightBytes of the weights: they come later, but first
+   */
+  default long kvBytesMax(long weightBytes) {
+    return Math.clamp((HostMemory.freeBytes() - weightBytes) / 4, 0, KV_HOST_BYTES_MAX);
+  }
 
   /** Reserves a KV cache; untouched blocks need not cost memory. */
   KvStorage kvStorage(KvShape shape);
@@ -127,6 +144,19 @@ public interface Backend extends AutoCloseable {
    */
   void logits(float[] out, Operand in, Matrix weight);
 
+  /** What computes, in a few words for people: the device or the kernels. */
+  default String description() {
+    return getClass().getSimpleName();
+  }
+
+  /**
+   * What measures the limits of the device; empty: it is the host, and nobody knows it better than
+   * plain Java does.
+   */
+  default Optional<Probe> probe() {
+    return Optional.empty();
+  }
+
   /** Frees everything this backend has given out. */
   @Override
   void close();
@@ -136,6 +166,11 @@ public interface Backend extends AutoCloseable {
     int rows();
 
     int columns();
+
+    /** What a multiplication reads: two bytes a weight, unless the layout says otherwise. */
+    default long bytes() {
+      return 2L * rows() * columns();
+    }
   }
 
   /** A weight vector. */

@@ -8,23 +8,22 @@ import io.verdier.conf.ServerConfig;
  * @param bytes of all blocks; memory that is taken only as blocks are used
  */
 public record KvPlan(int blocks, int blockTokens, long bytes) {
-  private static final long DEFAULT_BYTES_MAX = 4L << 30;
 
   /**
-   * Decides from what the operator asked for: an exact number of blocks, else bytes, else a bounded
-   * share of free memory. Never more than all sequences of the longest length need.
+   * Decides from what the operator asked for: an exact number of blocks, else bytes, else what the
+   * backend offers. Never more than all sequences of the longest length need.
    *
    * @param tokenBytes bytes that one token takes over all layers
-   * @param freeBytes memory free now
+   * @param bytesMax what the backend offers
    * @throws ModelException if a single sequence of {@code lengthMax} tokens does not fit
    */
-  static KvPlan of(ServerConfig config, int lengthMax, long tokenBytes, long freeBytes) {
+  static KvPlan of(ServerConfig config, int lengthMax, long tokenBytes, long bytesMax) {
     ServerConfig.Cache cache = config.cache();
     int blockTokens = cache.blockTokens();
     long blockBytes = tokenBytes * blockTokens;
     long perSequence = (lengthMax + blockTokens - 1L) / blockTokens;
     long useful = perSequence * config.scheduling().sequencesMax();
-    long bytes = cache.kvBytes().orElse(Math.min(DEFAULT_BYTES_MAX, freeBytes / 4));
+    long bytes = cache.kvBytes().orElse(bytesMax);
     long blocks =
         cache.blocksOverride().isPresent()
             ? cache.blocksOverride().getAsInt()

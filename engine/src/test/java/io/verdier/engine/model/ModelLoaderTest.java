@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.within;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.verdier.conf.ServerConfig;
+import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.run.TestConfig;
 import io.verdier.engine.weights.DType;
@@ -28,6 +29,7 @@ class ModelLoaderTest {
   private static final Path DEMO = Path.of("src/main/resources/demo-model");
   private static final ServerConfig CONFIG =
       TestConfig.of(64, 4, OptionalInt.empty(), OptionalInt.empty());
+  private static final long DEMO_TOKEN_BYTES = 6L * 4 * 32 * 2 * 4;
   @TempDir Path directory;
 
   @Test
@@ -162,14 +164,27 @@ class ModelLoaderTest {
   @Test
   void kvPlan_sources_areHonouredInOrder() {
     ModelLoader.Description demo = ModelLoader.describe(DEMO, CONFIG);
-    long blockBytes = 16L * 6 * 4 * 32 * 2 * 4;
-    long free = 64L << 30;
+    long blockBytes = 16 * DEMO_TOKEN_BYTES;
     // 4 sequences of 2048 tokens in blocks of 16 need no more than 512 blocks.
-    assertThat(ModelLoader.kvPlan(demo, CONFIG, free).blocks()).isEqualTo(512);
-    assertThat(ModelLoader.kvPlan(demo, CONFIG, 800 * blockBytes).blocks()).isEqualTo(200);
+    assertThat(ModelLoader.kvPlan(demo, CONFIG, DEMO_TOKEN_BYTES, 4L << 30).blocks())
+        .isEqualTo(512);
+    assertThat(ModelLoader.kvPlan(demo, CONFIG, DEMO_TOKEN_BYTES, 200 * blockBytes).blocks())
+        .isEqualTo(200);
     assertThat(plan(demo, OptionalLong.of(300 * blockBytes), OptionalInt.empty()).bytes())
         .isEqualTo(300 * blockBytes);
     assertThat(plan(demo, OptionalLong.of(1), OptionalInt.of(700)).blocks()).isEqualTo(700);
+  }
+
+  @Test
+  void load_kvCache_hasTheSizeThatTheBackendSays() {
+    CpuBackend backend = new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.SCALAR);
+    long offered = backend.kvBytesMax(0);
+    assertThat(offered).isBetween(1L << 20, Backend.KV_HOST_BYTES_MAX);
+    assertThat(backend.kvBytesMax(Long.MAX_VALUE / 2)).isZero();
+    try (LoadedModel model = ModelLoader.load(DEMO, CONFIG, backend, (done, total) -> {})) {
+      long tokens = (long) model.kvPlan().blocks() * model.kvPlan().blockTokens();
+      assertThat(model.kvPlan().bytes()).isEqualTo(tokens * backend.kvTokenBytes(6, 4, 32));
+    }
   }
 
   @Test
@@ -188,6 +203,6 @@ class ModelLoaderTest {
   private static KvPlan plan(ModelLoader.Description demo, OptionalLong bytes, OptionalInt blocks) {
     ServerConfig.Cache cache = new ServerConfig.Cache(16, true, bytes, blocks, Path.of("unused"));
     ServerConfig config = TestConfig.of(64, 4, OptionalInt.empty(), cache);
-    return ModelLoader.kvPlan(demo, config, 64L << 30);
+    return ModelLoader.kvPlan(demo, config, DEMO_TOKEN_BYTES, 4L << 30);
   }
 }

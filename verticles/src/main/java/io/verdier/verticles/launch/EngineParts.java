@@ -4,6 +4,7 @@ import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.model.GenerationDefaults;
 import io.verdier.engine.model.KvPlan;
@@ -12,6 +13,7 @@ import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelException;
 import io.verdier.engine.model.ModelLoader;
 import io.verdier.engine.model.ModelLoader.Description;
+import io.verdier.engine.model.ModelSpec;
 import io.verdier.engine.run.ModelRunner;
 import io.verdier.engine.run.NullRunner;
 import io.verdier.engine.run.StepRunner;
@@ -108,18 +110,33 @@ record EngineParts(
   private static Loaded model(ServerConfig config, Path directory) {
     Description description = ModelLoader.describe(directory, config);
     if (config.backend().kind() == BackendKind.NULL) {
-      long freeBytes = Long.MAX_VALUE / 4; // nothing is stored, so nothing is short
-      return new Loaded(
-          description, ModelLoader.kvPlan(description, config, freeBytes), Optional.empty());
+      return new Loaded(description, planOfNothing(description, config), Optional.empty());
     }
+    Backend backend = backend(config, CpuBackend.KernelForm.WARMING);
+    LoadedModel model = ModelLoader.load(directory, config, backend, progress());
+    return new Loaded(description, model.kvPlan(), Optional.of(model));
+  }
+
+  /** Nothing is stored; the books are kept as if a host with memory to spare did. */
+  private static KvPlan planOfNothing(Description description, ServerConfig config) {
+    ModelSpec spec = description.spec();
+    long tokenBytes = 2L * spec.layers() * spec.kvHeads() * spec.headDim() * Float.BYTES;
+    return ModelLoader.kvPlan(description, config, tokenBytes, Backend.KV_HOST_BYTES_MAX);
+  }
+
+  /**
+   * The device that the configuration asks for; closed by whoever gets it.
+   *
+   * @param form kernels of the CPU backend, if it is that
+   */
+  static Backend backend(ServerConfig config, CpuBackend.KernelForm form) {
     if (config.backend().kind() == BackendKind.CUDA) {
       throw new ModelException(
           "--backend cuda: this version computes on the CPU only. Start with --backend cpu, or leave the flag out.");
     }
-    CpuBackend backend = new CpuBackend(config.backend().threads(), CpuBackend.KernelForm.WARMING);
+    CpuBackend backend = new CpuBackend(config.backend().threads(), form);
     LOG.info("CPU backend: {} threads", backend.threads());
-    LoadedModel model = ModelLoader.load(directory, config, backend, progress());
-    return new Loaded(description, model.kvPlan(), Optional.of(model));
+    return backend;
   }
 
   /** A line each quarter of the way, for models that take long enough to wonder. */

@@ -1,4 +1,4 @@
-package io.verdier.engine.model;
+package io.verdier.engine.backend;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -6,18 +6,18 @@ import java.nio.file.Path;
 import java.util.List;
 
 /** Memory of the machine or container. Stateless. */
-final class FreeMemory {
+final class HostMemory {
   private static final Path MEMINFO = Path.of("/proc/meminfo");
   private static final Path CGROUP_LIMIT = Path.of("/sys/fs/cgroup/memory.max");
   private static final Path CGROUP_USED = Path.of("/sys/fs/cgroup/memory.current");
 
-  private FreeMemory() {}
+  private HostMemory() {}
 
   /**
    * Bytes that could be used without swapping; where the system does not say, what the heap may
    * grow to.
    */
-  static long bytes() {
+  static long freeBytes() {
     try {
       return Math.min(machine(), container());
     } catch (IOException | NumberFormatException e) {
