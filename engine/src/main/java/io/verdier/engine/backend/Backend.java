@@ -25,6 +25,11 @@ public interface Backend extends AutoCloseable {
    */
   int chunkRows();
 
+  /** Bytes of a number in the KV cache. */
+  default int kvElementBytes() {
+    return Float.BYTES;
+  }
+
   /** Allocates activations, {@code rows × columns}. */
   Tensor tensor(int rows, int columns);
 

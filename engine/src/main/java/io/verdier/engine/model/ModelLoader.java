@@ -46,7 +46,7 @@ public final class ModelLoader {
     try {
       Description description = describe(directory, config);
       long free = FreeMemory.bytes() - WeightMap.bytes(directory); // weights come first
-      KvPlan plan = kvPlan(description, config, Math.max(0, free));
+      KvPlan plan = kvPlan(description, config, Math.max(0, free), backend.kvElementBytes());
       return load(directory, config, backend, description, plan, progress);
     } catch (RuntimeException | Error e) {
       backend.close();
@@ -58,10 +58,12 @@ public final class ModelLoader {
    * Plans the KV cache.
    *
    * @param freeBytes memory that is free now
+   * @param elementBytes bytes of a number in the cache
    */
-  public static KvPlan kvPlan(Description description, ServerConfig config, long freeBytes) {
+  public static KvPlan kvPlan(
+      Description description, ServerConfig config, long freeBytes, int elementBytes) {
     ModelSpec spec = description.spec();
-    long perLayer = 2L * spec.kvHeads() * spec.headDim() * Float.BYTES;
+    long perLayer = 2L * spec.kvHeads() * spec.headDim() * elementBytes;
     return KvPlan.of(config, description.lengthMax(), perLayer * spec.layers(), freeBytes);
   }
 

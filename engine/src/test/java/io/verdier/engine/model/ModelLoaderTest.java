@@ -165,8 +165,8 @@ class ModelLoaderTest {
     long blockBytes = 16L * 6 * 4 * 32 * 2 * 4;
     long free = 64L << 30;
     // 4 sequences of 2048 tokens in blocks of 16 need no more than 512 blocks.
-    assertThat(ModelLoader.kvPlan(demo, CONFIG, free).blocks()).isEqualTo(512);
-    assertThat(ModelLoader.kvPlan(demo, CONFIG, 800 * blockBytes).blocks()).isEqualTo(200);
+    assertThat(ModelLoader.kvPlan(demo, CONFIG, free, 4).blocks()).isEqualTo(512);
+    assertThat(ModelLoader.kvPlan(demo, CONFIG, 800 * blockBytes, 4).blocks()).isEqualTo(200);
     assertThat(plan(demo, OptionalLong.of(300 * blockBytes), OptionalInt.empty()).bytes())
         .isEqualTo(300 * blockBytes);
     assertThat(plan(demo, OptionalLong.of(1), OptionalInt.of(700)).blocks()).isEqualTo(700);
@@ -188,6 +188,6 @@ class ModelLoaderTest {
   private static KvPlan plan(ModelLoader.Description demo, OptionalLong bytes, OptionalInt blocks) {
     ServerConfig.Cache cache = new ServerConfig.Cache(16, true, bytes, blocks, Path.of("unused"));
     ServerConfig config = TestConfig.of(64, 4, OptionalInt.empty(), cache);
-    return ModelLoader.kvPlan(demo, config, 64L << 30);
+    return ModelLoader.kvPlan(demo, config, 64L << 30, 4);
   }
 }

@@ -110,7 +110,9 @@ record EngineParts(
     if (config.backend().kind() == BackendKind.NULL) {
       long freeBytes = Long.MAX_VALUE / 4; // nothing is stored, so nothing is short
       return new Loaded(
-          description, ModelLoader.kvPlan(description, config, freeBytes), Optional.empty());
+          description,
+          ModelLoader.kvPlan(description, config, freeBytes, Float.BYTES),
+          Optional.empty());
     }
     if (config.backend().kind() == BackendKind.CUDA) {
       throw new ModelException(

@@ -158,7 +158,7 @@ public final class CpuBackend implements Backend {
     return new CpuGain(floats(vector));
   }
 
-  private static float[] floats(StoredTensor vector) {
+  static float[] floats(StoredTensor vector) {
     float[] values = new float[vector.columns()];
     for (int i = 0; i < values.length; i++) {
       values[i] =

@@ -1,0 +1,24 @@
+package io.verdier.engine.backend.cpu;
+
+import static org.junit.jupiter.api.Assumptions.abort;
+
+import java.util.List;
+import java.util.stream.Stream;
+
+/** What this machine and this build can run; tests of anything else are skipped, and say so. */
+public final class NativeLevels {
+  private NativeLevels() {}
+
+  /** The level's kernels; skips the test where there are none. */
+  static KernelLibrary require(KernelLevel level) {
+    KernelChoice.Found found = KernelChoice.find(level);
+    return found.library().orElseGet(() -> abort(level.word() + " kernels: " + found.reason()));
+  }
+
+  /** All levels that can run here, best first. */
+  public static List<KernelLevel> available() {
+    return Stream.of(KernelLevel.values())
+        .filter(level -> KernelChoice.find(level).library().isPresent())
+        .toList();
+  }
+}
