@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.conf.ServerConfig.DataType;
+import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.conf.ServerConfig.LogFormat;
 import io.verdier.conf.ServerConfig.LogLevel;
 import io.verdier.conf.ServerConfig.Policy;
@@ -49,6 +50,7 @@ final class Assembler {
         settings.optionalText("--tokenizer"),
         settings.optionalText("--hf-token"),
         dataType(settings.text("--dtype")),
+        settings.text("--load-format").equals("dummy") ? LoadFormat.DUMMY : LoadFormat.AUTO,
         optionalWhole("--max-model-len"),
         settings.optionalText("--chat-template"),
         settings.optionalText("--generation-config"),

@@ -24,6 +24,7 @@ final class Conflicts {
     noticeVertex(environment.getOrDefault("AIP_HTTP_PORT", "").strip());
     noticeSizes();
     noticeBackend();
+    noticeLoadFormat();
   }
 
   private void findInvalid() {
@@ -101,6 +102,14 @@ final class Conflicts {
     boolean cpu = List.of(BackendKind.AUTO, BackendKind.CPU).contains(kind);
     if (settings.given("--threads") && !cpu) {
       findings.notice("--threads has no effect without the CPU backend");
+    }
+  }
+
+  private void noticeLoadFormat() {
+    String format = settings.text("--load-format");
+    if (!List.of("auto", "safetensors", "dummy").contains(format)) {
+      findings.notice(
+          "--load-format " + format + " has no effect: the model's safetensors files are read");
     }
   }
 }

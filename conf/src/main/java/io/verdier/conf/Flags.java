@@ -56,6 +56,11 @@ public final class Flags {
     return flag;
   }
 
+  /** Whether a command line may say this, its value left out. */
+  public static boolean contains(String spelled) {
+    return find(spelled).isPresent();
+  }
+
   /** What a spelling means: {@code --a-b}, {@code --a_b}, {@code --no-a-b}, {@code --a-b.key}. */
   static Optional<Match> find(String spelled) {
     String name = canonical(spelled);

@@ -5,7 +5,7 @@ import java.util.Comparator;
 import java.util.Optional;
 
 /** Finds the name that somebody meant. No state. */
-final class Nearest {
+public final class Nearest {
   private Nearest() {}
 
   /**
@@ -35,7 +35,7 @@ final class Nearest {
   }
 
   /** "; did you mean X?" or nothing. */
-  static String hint(String written, Collection<String> names) {
+  public static String hint(String written, Collection<String> names) {
     return to(written, names).map(name -> "; did you mean " + name + "?").orElse("");
   }
 

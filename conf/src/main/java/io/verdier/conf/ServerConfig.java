@@ -40,6 +40,7 @@ public record ServerConfig(
    * @param chatTemplate Jinja source or a file with it
    * @param generationConfig empty: the model's own; {@code vllm}: none; else a directory
    * @param generationOverrides sampling defaults by their names in {@code generation_config.json}
+   * @param loadFormat where the weights come from
    * @param seed seed of requests that bring none
    */
   public record Model(
@@ -49,6 +50,7 @@ public record ServerConfig(
       Optional<String> tokenizer,
       Optional<String> hfToken,
       DataType dtype,
+      LoadFormat loadFormat,
       OptionalInt maxModelLen,
       Optional<String> chatTemplate,
       Optional<String> generationConfig,
@@ -74,6 +76,12 @@ public record ServerConfig(
     FLOAT32,
     BFLOAT16,
     FLOAT16
+  }
+
+  /** {@code AUTO} reads the model's files; {@code DUMMY} makes weights up, to measure sizes. */
+  public enum LoadFormat {
+    AUTO,
+    DUMMY
   }
 
   /**

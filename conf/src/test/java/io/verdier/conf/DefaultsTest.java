@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.conf.ServerConfig.DataType;
+import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.conf.ServerConfig.LogFormat;
 import io.verdier.conf.ServerConfig.LogLevel;
 import io.verdier.conf.ServerConfig.Policy;
@@ -33,6 +34,7 @@ class DefaultsTest {
                     Optional.empty(),
                     Optional.empty(),
                     DataType.AUTO,
+                    LoadFormat.AUTO,
                     OptionalInt.empty(),
                     Optional.empty(),
                     Optional.empty(),

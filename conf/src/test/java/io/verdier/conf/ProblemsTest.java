@@ -48,6 +48,19 @@ class ProblemsTest {
   }
 
   @Test
+  void loadFormat_misspelt_isRefusedAndOfAnotherServerIsNoticed() {
+    assertThat(Loading.problems("--load-format=dumy"))
+        .singleElement()
+        .asString()
+        .contains("did you mean dummy?");
+    assertThat(Loading.loaded("--load-format", "runai_streamer").notices())
+        .contains(
+            "--load-format runai_streamer has no effect: the model's safetensors files are read");
+    assertThat(Loading.config("--load-format=dummy").model().loadFormat())
+        .isEqualTo(ServerConfig.LoadFormat.DUMMY);
+  }
+
+  @Test
   void unknownFlag_farFromAll_pointsToHelp() {
     assertThat(Loading.problems("--frobnicate-everything", "5"))
         .containsExactly(

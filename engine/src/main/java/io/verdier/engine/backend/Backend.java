@@ -2,6 +2,7 @@ package io.verdier.engine.backend;
 
 import io.verdier.engine.weights.StoredTensor;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -122,6 +123,19 @@ public interface Backend extends AutoCloseable {
    */
   void logits(float[] out, Operand in, Matrix weight);
 
+  /** What computes, in a few words for people: the device or the kernels. */
+  default String description() {
+    return getClass().getSimpleName();
+  }
+
+  /**
+   * What measures the limits of the device; empty: it is the host, and nobody knows it better than
+   * plain Java does.
+   */
+  default Optional<Probe> probe() {
+    return Optional.empty();
+  }
+
   /** Frees everything this backend has given out. */
   @Override
   void close();
@@ -131,6 +145,11 @@ public interface Backend extends AutoCloseable {
     int rows();
 
     int columns();
+
+    /** What a multiplication reads: two bytes a weight, unless the layout says otherwise. */
+    default long bytes() {
+      return 2L * rows() * columns();
+    }
   }
 
   /** A weight vector. */

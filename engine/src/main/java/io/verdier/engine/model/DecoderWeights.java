@@ -4,7 +4,7 @@ import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.Gain;
 import io.verdier.engine.backend.Backend.Matrix;
 import io.verdier.engine.weights.StoredTensor;
-import io.verdier.engine.weights.WeightMap;
+import io.verdier.engine.weights.Weights;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -39,24 +39,34 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
       Matrix gateUp,
       Matrix down) {}
 
+  /** What one step reads, however many tokens it has; of the embedding it is only some rows. */
+  long bytesPerStep() {
+    long bytes = head.bytes();
+    for (Layer layer : layers) {
+      bytes += layer.queryKeyValue.bytes() + layer.output.bytes();
+      bytes += layer.gateUp.bytes() + layer.down.bytes();
+    }
+    return bytes;
+  }
+
   /**
    * Packs all weights.
    *
    * @param progress called with the number of layers done
    */
   static DecoderWeights load(
-      ModelSpec spec, WeightMap weights, Backend backend, LoadProgress progress) {
+      ModelSpec spec, Weights weights, Backend backend, LoadProgress progress) {
     return new Loader(spec, weights, backend).load(progress);
   }
 
   /** Names and shapes of a checkpoint's tensors. */
   private static final class Loader {
     private final ModelSpec spec;
-    private final WeightMap weights;
+    private final Weights weights;
     private final Backend backend;
     private final String prefix;
 
-    Loader(ModelSpec spec, WeightMap weights, Backend backend) {
+    Loader(ModelSpec spec, Weights weights, Backend backend) {
       this.spec = spec;
       this.weights = weights;
       this.backend = backend;
@@ -123,7 +133,7 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
     }
 
     private Gain gain(String name, int size) {
-      return backend.gain(weights.tensor(name + ".weight").requireShape(size));
+      return backend.gain(weights.tensor(name + ".weight", size));
     }
 
     private Matrix matrix(String name, int rows, int columns, boolean biased) {
@@ -146,9 +156,8 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
     private Parts parts(int columns, Part... parts) {
       Parts found = new Parts(new ArrayList<>(), new ArrayList<>());
       for (Part part : parts) {
-        found.matrices.add(weights.tensor(part.name + ".weight").requireShape(part.rows, columns));
-        found.biases.add(
-            part.biased ? weights.tensor(part.name + ".bias").requireShape(part.rows) : null);
+        found.matrices.add(weights.tensor(part.name + ".weight", part.rows, columns));
+        found.biases.add(part.biased ? weights.tensor(part.name + ".bias", part.rows) : null);
       }
       return found;
     }

@@ -4,7 +4,10 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.KvShape;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.weights.DType;
+import io.verdier.engine.weights.DummyWeights;
 import io.verdier.engine.weights.WeightMap;
+import io.verdier.engine.weights.Weights;
 import java.nio.file.Path;
 
 /**
@@ -14,12 +17,17 @@ import java.nio.file.Path;
  * <p>Everything that can be refused from numbers is refused before the first weight is read.
  */
 public final class ModelLoader {
-  private static final String CONFIG_FILE = "config.json";
+  public static final String CONFIG_FILE = "config.json";
 
   private ModelLoader() {}
 
-  /** What can be known of a model without its weights. Immutable. */
-  public record Description(ModelSpec spec, GenerationDefaults generation, int lengthMax) {}
+  /**
+   * What can be known of a model without its weights. Immutable.
+   *
+   * @param weightType of weights that are made up; a checkpoint's tensors say their own
+   */
+  public record Description(
+      ModelSpec spec, GenerationDefaults generation, int lengthMax, DType weightType) {}
 
   /**
    * Reads the small files only: enough to tokenize, to plan, or to run without a backend.
@@ -31,7 +39,23 @@ public final class ModelLoader {
     ModelSpec spec = ModelFamily.read(reader);
     GenerationDefaults generation =
         GenerationDefaults.read(directory, reader, spec.vocabSize(), config.model());
-    return new Description(spec, generation, lengthMax(spec, config.model()));
+    return new Description(
+        spec, generation, lengthMax(spec, config.model()), weightType(reader, config.model()));
+  }
+
+  private static DType weightType(ConfigReader reader, ServerConfig.Model asked) {
+    String named = reader.text("torch_dtype", reader.text("dtype", "float32")); // of old and new
+    return switch (asked.dtype()) {
+      case BFLOAT16 -> DType.BF16;
+      case FLOAT16 -> DType.F16;
+      case FLOAT32 -> DType.F32;
+      case AUTO ->
+          switch (named) {
+            case "bfloat16" -> DType.BF16;
+            case "float16" -> DType.F16;
+            default -> DType.F32; // what Hugging Face takes where nothing is said
+          };
+    };
   }
 
   /**
@@ -45,7 +69,7 @@ public final class ModelLoader {
       Path directory, ServerConfig config, Backend backend, LoadProgress progress) {
     try {
       Description description = describe(directory, config);
-      long free = FreeMemory.bytes() - WeightMap.bytes(directory); // weights come first
+      long free = FreeMemory.bytes() - weightBytes(directory, config, description);
       KvPlan plan = kvPlan(description, config, Math.max(0, free), backend.kvElementBytes());
       return load(directory, config, backend, description, plan, progress);
     } catch (RuntimeException | Error e) {
@@ -77,13 +101,28 @@ public final class ModelLoader {
     ModelSpec spec = description.spec();
     KvStorage cache = cache(spec, backend, plan);
     DecoderWeights weights;
-    try (WeightMap files = WeightMap.open(directory)) {
-      weights = DecoderWeights.load(spec, files, backend, progress);
+    try (Weights stored = weights(directory, config, description)) {
+      weights = DecoderWeights.load(spec, stored, backend, progress);
     }
     int tokensMax = config.scheduling().batchedTokensMax();
     Transformer transformer = new Transformer(spec, weights, backend, tokensMax);
     return new LoadedModel(
         spec, description.generation(), description.lengthMax(), plan, backend, transformer, cache);
+  }
+
+  private static Weights weights(Path directory, ServerConfig config, Description description) {
+    return switch (config.model().loadFormat()) {
+      case AUTO -> WeightMap.open(directory);
+      case DUMMY -> new DummyWeights(description.weightType());
+    };
+  }
+
+  /** What the weights will take, roughly: they come before the cache. */
+  private static long weightBytes(Path directory, ServerConfig config, Description description) {
+    return switch (config.model().loadFormat()) {
+      case AUTO -> WeightMap.bytes(directory);
+      case DUMMY -> description.spec().parameters() * description.weightType().bytes();
+    };
   }
 
   private static KvStorage cache(ModelSpec spec, Backend backend, KvPlan plan) {

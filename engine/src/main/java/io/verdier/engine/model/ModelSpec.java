@@ -42,4 +42,16 @@ public record ModelSpec(
   public float attentionScale() {
     return (float) (1 / Math.sqrt(headDim));
   }
+
+  /** Weights of all matrices; norms and biases are too few to count. */
+  public long parameters() {
+    return matmulParameters() + (tiedEmbeddings ? 0 : (long) vocabSize * hidden);
+  }
+
+  /** Weights that every token is multiplied with, the output matrix included. */
+  public long matmulParameters() {
+    long attention = (2L * heads + 2L * kvHeads) * headDim * hidden;
+    long feedForward = 3L * hidden * intermediate;
+    return layers * (attention + feedForward) + (long) vocabSize * hidden;
+  }
 }

@@ -79,6 +79,30 @@ public final class Transformer {
     return chunkRows;
   }
 
+  /** Bytes of weights that a step reads. */
+  public long weightBytesPerStep() {
+    return weights.bytesPerStep();
+  }
+
+  /**
+   * Puts keys and values of the batch into the cache without computing them, so that attention over
+   * a long context can be measured without its prefill. Every layer gets the first layer's
+   * projection of the bare embedding, rotated once more per layer: of real size and scale, a
+   * function of token and position alone, and otherwise meaningless.
+   */
+  public void fill(AttentionBatch batch, KvStorage cache) {
+    DecoderWeights.Layer layer = weights.layers().getFirst();
+    for (int row = 0; row < batch.rows(); row += chunkRows) {
+      select(batch, row);
+      backend.embed(residual, weights.embedding(), batch);
+      backend.rmsNorm(normed, residual, layer.attentionNorm(), spec.normEpsilon());
+      backend.matmul(projected, normed, layer.queryKeyValue());
+      for (int i = 0; i < spec.layers(); i++) {
+        backend.rotateAndStore(projection, rotations[i], cache, i, batch);
+      }
+    }
+  }
+
   /** Runs all layers over the batch; {@link #logits} then reads the result. */
   public void forward(AttentionBatch batch, KvStorage cache) {
     for (int row = 0; row < batch.rows(); row += chunkRows) {

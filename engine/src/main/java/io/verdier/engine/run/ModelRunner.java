@@ -47,6 +47,7 @@ public final class ModelRunner implements StepRunner {
   private final int[] wantedRows; // rows of the batch whose logits are needed
   private final int[] wantedSlices; // index in runnable of the slice each belongs to
   private int wanted;
+  private long deviceNanos;
 
   /** How {@link Sampler#sample} looks from here. */
   @FunctionalInterface
@@ -94,17 +95,26 @@ public final class ModelRunner implements StepRunner {
     }
     Results results = new Results(plan);
     List<StepPlan.Slice> runnable = layOut(plan, results);
+    long start = System.nanoTime();
     if (!runnable.isEmpty()) {
       transformer.forward(batch, model.cache());
     }
+    deviceNanos += System.nanoTime() - start;
     for (int from = 0; from < wanted; from += logitsRows) {
       int count = Math.min(logitsRows, wanted - from);
+      start = System.nanoTime();
       transformer.logits(wantedRows, from, count, logits);
+      deviceNanos += System.nanoTime() - start;
       for (int i = 0; i < count; i++) {
         use(runnable.get(wantedSlices[from + i]), wantedRows[from + i], i * vocabSize, results);
       }
     }
     return results.outcome();
+  }
+
+  /** Time that all steps so far have spent in the backend: the rest is the host's. */
+  public long deviceNanos() {
+    return deviceNanos;
   }
 
   @Override

@@ -5,11 +5,11 @@ import java.util.Arrays;
 
 /**
  * One tensor as it lies in a checkpoint: row-major, little-endian, read-only. Immutable; valid
- * while the {@link WeightMap} it came from is open. The byte size has been checked against shape
- * and type.
+ * while the {@link Weights} it came from are open. The byte size has been checked against shape and
+ * type.
  *
  * @param shape lengths of the dimensions, outermost first; not to be changed
- * @param data the bytes, a view into the mapped file
+ * @param data the bytes, a view into the mapped file or a block of noise
  */
 public record StoredTensor(String name, DType dtype, long[] shape, MemorySegment data) {
 

@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * the model. Remembers which names were asked for, so that a loader can notice weights that the
  * model's formulas never use: such a model would run, and be wrong.
  */
-public final class WeightMap implements AutoCloseable {
+public final class WeightMap implements Weights {
   public static final String SINGLE_FILE = "model.safetensors";
   public static final String INDEX_FILE = "model.safetensors.index.json";
   private static final long INDEX_BYTES_MAX = 100L << 20;
@@ -59,23 +59,22 @@ public final class WeightMap implements AutoCloseable {
     return sum;
   }
 
+  @Override
   public boolean contains(String name) {
     return tensors.containsKey(name);
   }
 
-  /**
-   * @throws WeightsException if the checkpoint has no tensor of that name
-   */
-  public StoredTensor tensor(String name) {
+  @Override
+  public StoredTensor tensor(String name, long... shape) {
     StoredTensor tensor = tensors.get(name);
     if (tensor == null) {
       throw new WeightsException("the checkpoint has no tensor " + name + ".");
     }
     used.add(name);
-    return tensor;
+    return tensor.requireShape(shape);
   }
 
-  /** Names that nobody has asked for yet, sorted. */
+  @Override
   public Set<String> unused() {
     Set<String> rest = new TreeSet<>(tensors.keySet());
     rest.removeAll(used);

@@ -39,6 +39,7 @@ public final class TestConfig {
             model.tokenizer(),
             model.hfToken(),
             model.dtype(),
+            model.loadFormat(),
             maxModelLen,
             model.chatTemplate(),
             model.generationConfig(),
@@ -55,7 +56,12 @@ public final class TestConfig {
   }
 
   private static ServerConfig defaults() {
-    return switch (ConfigLoader.load(List.of(), Map.of())) {
+    return of();
+  }
+
+  /** As the command line says. */
+  public static ServerConfig of(String... argv) {
+    return switch (ConfigLoader.load(List.of(argv), Map.of())) {
       case LoadResult.Loaded loaded -> loaded.config();
       case LoadResult.Invalid invalid -> throw new IllegalStateException(invalid.text());
       case LoadResult.HelpAsked help -> throw new IllegalStateException(help.text());

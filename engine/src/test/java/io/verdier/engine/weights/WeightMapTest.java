@@ -25,11 +25,11 @@ class WeightMapTest {
   void open_shards_givesAllTensorsAndTheirUse() throws IOException {
     index("{\"weight_map\":{\"a\":\"one.safetensors\",\"b\":\"two.safetensors\"}}");
     try (WeightMap map = WeightMap.open(directory)) {
-      assertThat(map.tensor("b").requireShape(2).columns()).isEqualTo(2);
+      assertThat(map.tensor("b", 2).columns()).isEqualTo(2);
       assertThat(map.contains("a")).isTrue();
       assertThat(map.unused()).containsExactly("a");
-      assertThatThrownBy(() -> map.tensor("c")).hasMessageContaining("no tensor c");
-      assertThatThrownBy(() -> map.tensor("a").requireShape(3))
+      assertThatThrownBy(() -> map.tensor("c", 2)).hasMessageContaining("no tensor c");
+      assertThatThrownBy(() -> map.tensor("a", 3))
           .hasMessageContaining("has shape [2]; config.json asks for [3]");
     }
   }

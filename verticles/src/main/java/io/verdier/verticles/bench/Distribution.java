@@ -7,9 +7,9 @@ import java.util.Arrays;
  *
  * @param sorted ascending; may be empty, and then every figure is 0
  */
-record Distribution(double[] sorted) {
+public record Distribution(double[] sorted) {
 
-  static Distribution of(double[] samples) {
+  public static Distribution of(double[] samples) {
     double[] sorted = samples.clone();
     Arrays.sort(sorted);
     return new Distribution(sorted);
@@ -19,7 +19,7 @@ record Distribution(double[] sorted) {
     return Arrays.stream(sorted).average().orElse(0);
   }
 
-  double median() {
+  public double median() {
     return percentile(50);
   }
 
@@ -31,7 +31,7 @@ record Distribution(double[] sorted) {
   }
 
   /** Between two samples, linear: what numpy calls {@code linear}, and vLLM prints. */
-  double percentile(double percent) {
+  public double percentile(double percent) {
     if (sorted.length == 0) {
       return 0;
     }

@@ -4,6 +4,7 @@ import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.model.GenerationDefaults;
 import io.verdier.engine.model.KvPlan;
@@ -114,14 +115,24 @@ record EngineParts(
           ModelLoader.kvPlan(description, config, freeBytes, Float.BYTES),
           Optional.empty());
     }
+    Backend backend = backend(config, CpuBackend.KernelForm.WARMING);
+    LoadedModel model = ModelLoader.load(directory, config, backend, progress());
+    return new Loaded(description, model.kvPlan(), Optional.of(model));
+  }
+
+  /**
+   * The device that the configuration asks for; closed by whoever gets it.
+   *
+   * @param form kernels of the CPU backend, if it is that
+   */
+  static Backend backend(ServerConfig config, CpuBackend.KernelForm form) {
     if (config.backend().kind() == BackendKind.CUDA) {
       throw new ModelException(
           "--backend cuda: this version computes on the CPU only. Start with --backend cpu, or leave the flag out.");
     }
-    CpuBackend backend = new CpuBackend(config.backend().threads(), CpuBackend.KernelForm.WARMING);
+    CpuBackend backend = new CpuBackend(config.backend().threads(), form);
     LOG.info("CPU backend: {} threads", backend.threads());
-    LoadedModel model = ModelLoader.load(directory, config, backend, progress());
-    return new Loaded(description, model.kvPlan(), Optional.of(model));
+    return backend;
   }
 
   /** A line each quarter of the way, for models that take long enough to wonder. */

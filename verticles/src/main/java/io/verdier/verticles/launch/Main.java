@@ -1,13 +1,17 @@
 package io.verdier.verticles.launch;
 
 import io.verdier.conf.Environment;
+import io.verdier.conf.ServerConfig;
+import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.verticles.bench.BenchServe;
+import io.verdier.verticles.bench.offline.BenchOffline;
 import java.util.List;
 import java.util.Map;
 
 /**
- * The command line: {@code serve}, {@code bench serve}, {@code health}, {@code selfcheck}, {@code
- * version}.
+ * The command line: {@code serve}, {@code bench serve}, {@code bench offline}, {@code health},
+ * {@code selfcheck}, {@code version}.
  */
 public final class Main {
   private static final String USAGE =
@@ -17,6 +21,7 @@ public final class Main {
         verdier serve [--model DIRECTORY] [flags]   serve a model; without --model the embedded demo model
         verdier serve --help                        all flags
         verdier bench serve [flags]                 measure a running server; --help lists the flags
+        verdier bench offline [flags]               measure the engine alone; --help lists the flags
         verdier health [--port N]                   exit 0 when the server on this host is ready
         verdier selfcheck                           start, answer a chat, stop; exit 0 when all is well
         verdier version
@@ -39,7 +44,7 @@ public final class Main {
     List<String> rest = argv.isEmpty() ? argv : argv.subList(1, argv.size());
     return switch (command) {
       case "serve" -> ServeCommand.run(rest, environment);
-      case "bench" -> bench(rest);
+      case "bench" -> bench(rest, environment);
       case "health" -> HealthCommand.run(rest, environment);
       case "selfcheck" -> SelfcheckCommand.run(environment);
       case "version", "--version" -> Command.print(Version.TEXT);
@@ -61,13 +66,22 @@ public final class Main {
     return Command.MISUSED;
   }
 
-  private static int bench(List<String> argv) {
-    if (argv.isEmpty() || !argv.getFirst().equals("serve")) {
-      System.err.println("verdier bench: say what to measure: bench serve");
-      return Command.MISUSED;
-    }
+  /** What is measured has had its warm-up, so it need not begin with the kernels for the cold. */
+  private static Backend warmBackend(ServerConfig config) {
+    return EngineParts.backend(config, CpuBackend.KernelForm.VECTOR);
+  }
+
+  private static int bench(List<String> argv, Map<String, String> environment) {
+    List<String> rest = argv.isEmpty() ? argv : argv.subList(1, argv.size());
     try {
-      return BenchServe.run(argv.subList(1, argv.size()), System.out);
+      return switch (argv.isEmpty() ? "" : argv.getFirst()) {
+        case "serve" -> BenchServe.run(rest, System.out);
+        case "offline" -> BenchOffline.run(rest, environment, Main::warmBackend, System.out);
+        default -> {
+          System.err.println("verdier bench: say what to measure: bench serve or bench offline");
+          yield Command.MISUSED;
+        }
+      };
     } catch (InterruptedException interrupted) {
       Thread.currentThread().interrupt();
       return Command.FAILED;

@@ -140,6 +140,7 @@ final class HttpFixture implements AutoCloseable {
             Optional.empty(),
             Optional.empty(),
             ServerConfig.DataType.AUTO,
+            ServerConfig.LoadFormat.AUTO,
             OptionalInt.empty(),
             Optional.empty(),
             Optional.empty(),

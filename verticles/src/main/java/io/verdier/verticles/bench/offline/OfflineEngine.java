@@ -1,0 +1,219 @@
+package io.verdier.verticles.bench.offline;
+
+import io.verdier.cache.kv.KvCacheManager;
+import io.verdier.conf.ServerConfig;
+import io.verdier.engine.model.LoadedModel;
+import io.verdier.engine.run.CacheFiller;
+import io.verdier.engine.run.ModelRunner;
+import io.verdier.engine.run.StepRunner;
+import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.schedule.EngineRequest;
+import io.verdier.engine.schedule.Scheduler;
+import io.verdier.engine.schedule.SchedulerSettings;
+import io.verdier.engine.schedule.StepInput;
+import io.verdier.engine.schedule.StepOutcome;
+import io.verdier.engine.schedule.StepOutput;
+import io.verdier.engine.schedule.StepPlan;
+import io.verdier.engine.schedule.StepPlan.Slice;
+import io.verdier.engine.text.TextParams;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Scheduler and model in one thread, which owns it: a server's engine without its actors. What it
+ * measures are real steps, planned by the real scheduler and sampled by the real sampler.
+ *
+ * <p><b>A batch in two phases.</b> First all prompts are prefilled, and end with their first token;
+ * then the same prompts come once more with all their tokens to generate, and find themselves in
+ * the prefix cache. So no step holds both a prompt and a decoding sequence, and each figure is that
+ * of one kind of work. With a context of their own, decoding sequences find that in the cache,
+ * where {@link CacheFiller} has put it. A salt per batch keeps later ones from finding earlier
+ * ones' blocks.
+ */
+final class OfflineEngine implements AutoCloseable {
+  private static final int[] NO_TOKENS = {};
+
+  private final OfflineOptions options;
+  private final int vocabulary;
+  private final long seed;
+  private final ModelRunner runner;
+  private final CacheFiller filler;
+  private final Scheduler scheduler;
+  private int batches; // run so far
+  private long nextKey = 1;
+
+  /** What one run over all prompts took. */
+  record Run(PhaseTimes prefill, PhaseTimes decode, int[][] tokens) {}
+
+  /** Hears of every step. */
+  private interface StepListener {
+    void onStep(StepPlan plan, long nanos, long deviceNanos);
+  }
+
+  /**
+   * @param model closed with this
+   */
+  OfflineEngine(LoadedModel model, ServerConfig config, OfflineOptions options) {
+    this.options = options;
+    this.vocabulary = model.spec().vocabSize();
+    this.seed = config.model().seed();
+    ServerConfig.Scheduling scheduling = config.scheduling();
+    int tokensMax = scheduling.batchedTokensMax();
+    this.runner = new ModelRunner(model, tokensMax, scheduling.sequencesMax());
+    this.filler = new CacheFiller(model, tokensMax, scheduling.sequencesMax());
+    this.scheduler =
+        new Scheduler(
+            new SchedulerSettings(
+                tokensMax,
+                scheduling.sequencesMax(),
+                scheduling.longPrefillTokens(),
+                scheduling.policy(),
+                model.lengthMax(),
+                NO_TOKENS,
+                true),
+            new KvCacheManager(model.kvPlan().blocks(), model.kvPlan().blockTokens()));
+  }
+
+  /** Works through all prompts once. */
+  Run run() {
+    Run run = new Run(new PhaseTimes(), new PhaseTimes(), new int[options.prompts()][]);
+    for (int first = 0; first < options.prompts(); first += options.batch()) {
+      runBatch(first, Math.min(options.batch(), options.prompts() - first), run);
+    }
+    return run;
+  }
+
+  @Override
+  public void close() {
+    runner.close();
+  }
+
+  private void runBatch(int first, int count, Run run) {
+    String salt = Integer.toString(batches++);
+    if (options.inputTokens() > 0) {
+      drive(
+          runner,
+          requests(first, count, options.inputTokens(), 1, salt),
+          (plan, nanos, device) -> run.prefill.add(tokens(plan), nanos, device));
+    }
+    int context = options.contextTokens();
+    if (options.context().isPresent()) {
+      salt = salt + " context";
+      drive(filler, requests(first, count, context, 1, salt), (plan, nanos, device) -> {});
+    }
+    int[][] tokens =
+        drive(
+            runner,
+            requests(first, count, context, options.outputTokens(), salt),
+            (plan, nanos, device) -> {
+              if (decodes(plan, count, context)) {
+                run.decode.add(count, nanos, device);
+              }
+            });
+    System.arraycopy(tokens, 0, run.tokens, first, count);
+  }
+
+  /** Whether all sequences take part and are behind their first token. */
+  private static boolean decodes(StepPlan plan, int count, int context) {
+    return plan.slices().size() == count
+        && plan.slices().stream().allMatch(s -> s.count() == 1 && s.computed() >= context);
+  }
+
+  private static int tokens(StepPlan plan) {
+    return plan.slices().stream().mapToInt(Slice::count).sum();
+  }
+
+  private List<EngineRequest> requests(
+      int first, int count, int length, int outputTokens, String salt) {
+    TextParams text = new TextParams(List.of(), false, false, false);
+    List<EngineRequest> requests = new ArrayList<>(count);
+    for (int i = first; i < first + count; i++) {
+      int[] prompt = PromptTokens.of(seed, i, length, vocabulary);
+      requests.add(
+          new EngineRequest(
+              nextKey++, prompt, length, sampling(i, outputTokens), text, 0, salt, ""));
+    }
+    return requests;
+  }
+
+  /** Nothing but the temperature, and no end before the last token. */
+  private SamplingParams sampling(int prompt, int outputTokens) {
+    return new SamplingParams(
+        options.temperature(),
+        1,
+        0,
+        0,
+        0,
+        0,
+        1,
+        prompt,
+        outputTokens,
+        0,
+        true,
+        NO_TOKENS,
+        NO_TOKENS,
+        new float[0],
+        NO_TOKENS,
+        new int[0][],
+        -1,
+        -1);
+  }
+
+  /** Runs requests to their ends, and returns what each generated. */
+  private int[][] drive(StepRunner by, List<EngineRequest> requests, StepListener listener) {
+    Answers answers = new Answers(requests);
+    List<EngineRequest> arrivals = requests;
+    StepOutcome outcome = null;
+    while (true) {
+      long start = System.nanoTime();
+      long deviceStart = runner.deviceNanos();
+      StepOutput output = scheduler.step(new StepInput(arrivals, List.of(), outcome));
+      output.emissions().forEach(answers::take);
+      StepPlan plan = output.plan();
+      if (plan.isEmpty()) {
+        by.run(plan); // only what is to be forgotten
+        return answers.tokens();
+      }
+      outcome = by.run(plan);
+      arrivals = List.of();
+      listener.onStep(plan, System.nanoTime() - start, runner.deviceNanos() - deviceStart);
+    }
+  }
+
+  /** Owned by the measuring thread. Collects tokens by the order of the requests. */
+  private static final class Answers {
+    private final long firstKey;
+    private final int[][] tokens;
+    private final int[] counts;
+
+    Answers(List<EngineRequest> requests) {
+      firstKey = requests.getFirst().key();
+      counts = new int[requests.size()];
+      tokens = new int[requests.size()][];
+      Arrays.setAll(tokens, i -> new int[requests.get(i).sampling().maxTokens()]);
+    }
+
+    void take(StepOutput.Emission emission) {
+      int index = (int) (emission.key() - firstKey);
+      for (int token : emission.tokens()) {
+        tokens[index][counts[index]++] = token;
+      }
+      StepOutput.Finish finish = emission.finish();
+      StepOutput.@Nullable Fault fault = finish == null ? null : finish.fault();
+      if (fault != null) {
+        throw new IllegalStateException("a sequence failed: " + fault.text());
+      }
+    }
+
+    int[][] tokens() {
+      for (int i = 0; i < tokens.length; i++) {
+        if (counts[i] != tokens[i].length) {
+          throw new IllegalStateException(counts[i] + " tokens instead of " + tokens[i].length);
+        }
+      }
+      return tokens;
+    }
+  }
+}
