@@ -120,9 +120,33 @@ public record ServerConfig(
    * Who computes.
    *
    * @param threads compute threads of the CPU backend, empty: the physical cores
+   * @param kernels instructions that the CPU backend computes with
+   * @param quantization of weights at load
    * @param nullStep time that a step of the null backend takes
    */
-  public record Backend(BackendKind kind, OptionalInt threads, Duration nullStep) {}
+  public record Backend(
+      BackendKind kind,
+      OptionalInt threads,
+      CpuKernels kernels,
+      Quantization quantization,
+      Duration nullStep) {}
+
+  /** {@code AUTO} takes the first of the others that the machine and the build have. */
+  public enum CpuKernels {
+    AUTO,
+    AMX,
+    AVX512,
+    AVX2,
+    NEON,
+    JAVA
+  }
+
+  /** Bits of a weight where it is not stored as it is. */
+  public enum Quantization {
+    NONE,
+    INT8,
+    INT4
+  }
 
   /** {@code AUTO} takes CUDA where a device is found, else the CPU. */
   public enum BackendKind {

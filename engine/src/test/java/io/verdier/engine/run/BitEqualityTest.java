@@ -96,7 +96,7 @@ class BitEqualityTest {
   }
 
   /** Even cases greedy, odd ones sampled. */
-  private static SamplingParams params(int i) {
+  static SamplingParams params(int i) {
     return new SamplingParams(
         i % 2 == 0 ? 0f : 0.8f,
         0.95f,
@@ -119,7 +119,7 @@ class BitEqualityTest {
   }
 
   /** Everything a client could see, floats as bits. */
-  private static String trace(Driver.Sequence sequence) {
+  static String trace(Driver.Sequence sequence) {
     StringBuilder text = new StringBuilder(sequence.failure).append(sequence.tokens);
     sequence.logprobs.forEach(l -> append(text, l));
     for (int position = 1; position < sequence.promptTokens; position++) {

@@ -1,5 +1,6 @@
 package io.verdier.engine.run;
 
+import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelLoader;
@@ -75,7 +76,10 @@ final class Driver implements AutoCloseable {
   }
 
   static Driver load(Path directory, int threads, CpuBackend.KernelForm form, long seed) {
-    CpuBackend backend = new CpuBackend(OptionalInt.of(threads), form);
+    return load(directory, new CpuBackend(OptionalInt.of(threads), form), seed);
+  }
+
+  static Driver load(Path directory, Backend backend, long seed) {
     LoadedModel model =
         ModelLoader.load(
             directory,

@@ -57,6 +57,10 @@ final class KernelChoice {
     return missing.isEmpty() ? "" : "the processor lacks " + String.join(", ", missing);
   }
 
+  static boolean isForThisMachine(KernelLevel level) {
+    return level.machine().equals(machine());
+  }
+
   private static String machine() {
     if (!System.getProperty("os.name", "").toLowerCase(Locale.ROOT).contains("linux")) {
       return "another system";

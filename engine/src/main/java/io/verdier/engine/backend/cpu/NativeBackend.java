@@ -4,6 +4,7 @@ import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cpu.NativeMatmul.Epilogue;
 import io.verdier.engine.backend.cpu.NativeMatrix.RowOrder;
@@ -13,6 +14,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,6 +32,7 @@ final class NativeBackend implements Backend {
   private static final long ELEMENTS_PER_UNIT = 16_384;
 
   private final KernelLibrary library;
+  private final String reason;
   private final WeightFormat format;
   private final ComputePool pool;
   private final Arena arena = Arena.ofShared();
@@ -45,9 +48,11 @@ final class NativeBackend implements Backend {
 
   /**
    * @param format of all weights
+   * @param reason why this level, in a few words
    */
-  NativeBackend(KernelLibrary library, WeightFormat format, int threads) {
+  NativeBackend(KernelLibrary library, WeightFormat format, int threads, String reason) {
     this.library = library;
+    this.reason = reason;
     this.format = format;
     pool = new ComputePool(threads);
     packer = new NativePacker(library, pool, format, arena);
@@ -59,8 +64,19 @@ final class NativeBackend implements Backend {
     attended = product;
   }
 
-  KernelLevel level() {
-    return library.level();
+  @Override
+  public String description() {
+    return library.level().word() + " kernels, " + format.words() + " weights (" + reason + ")";
+  }
+
+  @Override
+  public int threads() {
+    return pool.threads();
+  }
+
+  @Override
+  public Optional<Probe> probe() {
+    return Optional.of(new NativeProbe(library, format, pool));
   }
 
   @Override

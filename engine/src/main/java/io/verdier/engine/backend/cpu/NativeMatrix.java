@@ -46,6 +46,11 @@ record NativeMatrix(
     return order == RowOrder.GATED ? 2 * whole : whole;
   }
 
+  @Override
+  public long bytes() {
+    return tiles() * tileBytes();
+  }
+
   long tileBytes() {
     return (long) groups() * format.groupBytes();
   }

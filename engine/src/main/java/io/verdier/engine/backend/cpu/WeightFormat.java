@@ -28,6 +28,15 @@ public enum WeightFormat {
     this.operand = operand;
   }
 
+  /** For people. */
+  String words() {
+    return switch (this) {
+      case BF16 -> "bfloat16";
+      case INT8 -> "int8";
+      case INT4 -> "int4";
+    };
+  }
+
   long code() {
     return code;
   }

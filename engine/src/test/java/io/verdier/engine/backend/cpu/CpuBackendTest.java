@@ -51,7 +51,7 @@ class CpuBackendTest {
     }
 
     private static NativeBackend backend(KernelLevel level, int threads) {
-      return new NativeBackend(NativeLevels.require(level), WeightFormat.BF16, threads);
+      return new NativeBackend(NativeLevels.require(level), WeightFormat.BF16, threads, "test");
     }
 
     @Override

@@ -2,6 +2,7 @@ package io.verdier.engine.backend.cpu;
 
 import static org.junit.jupiter.api.Assumptions.abort;
 
+import io.verdier.engine.backend.Backend;
 import java.util.List;
 import java.util.stream.Stream;
 
@@ -13,6 +14,11 @@ public final class NativeLevels {
   static KernelLibrary require(KernelLevel level) {
     KernelChoice.Found found = KernelChoice.find(level);
     return found.library().orElseGet(() -> abort(level.word() + " kernels: " + found.reason()));
+  }
+
+  /** A backend of the level; skips the test where there are no kernels. */
+  public static Backend backend(KernelLevel level, WeightFormat format, int threads) {
+    return new NativeBackend(require(level), format, threads, "test");
   }
 
   /** All levels that can run here, best first. */
