@@ -3,11 +3,13 @@ package io.verdier.conf;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.verdier.conf.ServerConfig.BackendKind;
+import io.verdier.conf.ServerConfig.CpuKernels;
 import io.verdier.conf.ServerConfig.DataType;
 import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.conf.ServerConfig.LogFormat;
 import io.verdier.conf.ServerConfig.LogLevel;
 import io.verdier.conf.ServerConfig.Policy;
+import io.verdier.conf.ServerConfig.Quantization;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -128,7 +130,21 @@ final class Assembler {
     return new ServerConfig.Backend(
         BackendKind.valueOf(constant("--backend")),
         optionalWhole("--threads"),
+        CpuKernels.valueOf(constant("--cpu-kernels")),
+        quantization(settings.text("--quantization")),
+        new ServerConfig.Gpu(
+            settings.real("--gpu-memory-utilization"), settings.on("--enforce-eager")),
         settings.duration("--null-step-ms"));
+  }
+
+  /** Names of methods that only quantized checkpoints have are said to have no effect. */
+  private static Quantization quantization(String method) {
+    return switch (method) {
+      case "fp8" -> Quantization.FP8;
+      case "int8" -> Quantization.INT8;
+      case "int4" -> Quantization.INT4;
+      default -> Quantization.NONE;
+    };
   }
 
   private ServerConfig.Http http() {

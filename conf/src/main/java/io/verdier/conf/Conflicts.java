@@ -1,6 +1,7 @@
 package io.verdier.conf;
 
 import io.verdier.conf.ServerConfig.BackendKind;
+import io.verdier.conf.ServerConfig.Quantization;
 import java.util.List;
 import java.util.Map;
 
@@ -102,6 +103,17 @@ final class Conflicts {
     boolean cpu = List.of(BackendKind.AUTO, BackendKind.CPU).contains(kind);
     if (settings.given("--threads") && !cpu) {
       findings.notice("--threads has no effect without the CPU backend");
+    }
+    if (settings.given("--cpu-kernels") && !cpu) {
+      findings.notice("--cpu-kernels has no effect without the CPU backend");
+    }
+    String method = settings.text("--quantization");
+    if (!method.equals("none") && config.backend().quantization() == Quantization.NONE) {
+      findings.notice(
+          "--quantization "
+              + method
+              + " has no effect: weights must be float32, bfloat16 or float16;"
+              + " int8 and int4 quantize them at load");
     }
   }
 

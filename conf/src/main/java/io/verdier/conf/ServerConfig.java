@@ -120,9 +120,44 @@ public record ServerConfig(
    * Who computes.
    *
    * @param threads compute threads of the CPU backend, empty: the physical cores
+   * @param kernels instructions that the CPU backend computes with
+   * @param quantization of weights at load
+   * @param gpu how a GPU is used, if one is
    * @param nullStep time that a step of the null backend takes
    */
-  public record Backend(BackendKind kind, OptionalInt threads, Duration nullStep) {}
+  public record Backend(
+      BackendKind kind,
+      OptionalInt threads,
+      CpuKernels kernels,
+      Quantization quantization,
+      Gpu gpu,
+      Duration nullStep) {}
+
+  /**
+   * How a GPU is used.
+   *
+   * @param memoryShare of all its memory that weights, activations and cache may take together
+   * @param eager whether every operation is launched by itself, no step captured
+   */
+  public record Gpu(double memoryShare, boolean eager) {}
+
+  /** {@code AUTO} takes the first of the others that the machine and the build have. */
+  public enum CpuKernels {
+    AUTO,
+    AMX,
+    AVX512,
+    AVX2,
+    NEON,
+    JAVA
+  }
+
+  /** Bits of a weight where it is not stored as it is. */
+  public enum Quantization {
+    NONE,
+    FP8,
+    INT8,
+    INT4
+  }
 
   /** {@code AUTO} takes CUDA where a device is found, else the CPU. */
   public enum BackendKind {

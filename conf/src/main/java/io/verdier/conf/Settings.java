@@ -93,6 +93,11 @@ final class Settings {
     return setting == null ? new Origin.Default() : setting.given().origin();
   }
 
+  /** A number with a fraction. */
+  double real(String flag) {
+    return Double.parseDouble(text(flag));
+  }
+
   boolean on(String flag) {
     return (Boolean) setting(flag).value();
   }

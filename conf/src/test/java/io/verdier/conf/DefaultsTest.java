@@ -44,7 +44,13 @@ class DefaultsTest {
                 new ServerConfig.Cache(
                     16, true, OptionalLong.empty(), OptionalInt.empty(), Path.of("/cache/verdier")),
                 new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS),
-                new ServerConfig.Backend(BackendKind.AUTO, OptionalInt.empty(), Duration.ZERO),
+                new ServerConfig.Backend(
+                    BackendKind.AUTO,
+                    OptionalInt.empty(),
+                    ServerConfig.CpuKernels.AUTO,
+                    ServerConfig.Quantization.NONE,
+                    new ServerConfig.Gpu(0.92, false),
+                    Duration.ZERO),
                 new ServerConfig.Http(
                     "0.0.0.0",
                     8000,

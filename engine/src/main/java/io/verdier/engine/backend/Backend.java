@@ -149,6 +149,11 @@ public interface Backend extends AutoCloseable {
     return getClass().getSimpleName();
   }
 
+  /** Compute threads on the host, the caller's included; 0: it does not compute there. */
+  default int threads() {
+    return 0;
+  }
+
   /**
    * What measures the limits of the device; empty: it is the host, and nobody knows it better than
    * plain Java does.

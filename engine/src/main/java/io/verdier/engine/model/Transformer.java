@@ -90,7 +90,7 @@ public final class Transformer {
       select(batch, row);
       backend.embed(residual, weights.embedding(), batch);
       backend.rmsNorm(normed, residual, layer.attentionNorm(), spec.normEpsilon());
-      backend.matmul(projected, normed, layer.queryKeyValue());
+      backend.matmul(projection.all(), normed, layer.queryKeyValue());
       for (int i = 0; i < spec.layers(); i++) {
         backend.rotateAndStore(projection, rotations[i], cache, i, batch);
       }

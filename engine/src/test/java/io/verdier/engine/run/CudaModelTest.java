@@ -25,7 +25,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 class CudaModelTest {
   private static final double TOLERANCE = 0.3;
   private static final Options GRAPHS = Options.defaults();
-  private static final Options EAGER = new Options(true, WeightFormat.BF16, 0);
+  private static final Options EAGER = new Options(true, WeightFormat.BF16, 0.9);
   private static List<Golden.Case> cases = List.of();
   private static List<String> expected = List.of();
 

@@ -13,14 +13,19 @@ final class Golden {
   static final Path MODEL = Path.of("src/main/resources/demo-model");
   static final Path DRAFT = MODEL.resolve("draft");
 
-  /** One prompt of {@code logits.json} with its reference outputs. */
+  /**
+   * One prompt of {@code logits.json} with its reference outputs.
+   *
+   * @param margins between the best and the second logit at each greedy step
+   */
   record Case(
       String name,
       int[] ids,
       List<Row> rows,
       double promptLogprobSum,
       boolean hasPromptLogprobSum,
-      int[] greedy) {}
+      int[] greedy,
+      double[] margins) {}
 
   /** Reference logits at one position: ids and values, largest first. */
   record Row(int position, double logsumexp, int[] topIds, double[] topLogits) {}
@@ -43,7 +48,8 @@ final class Golden {
               rows,
               output.path("prompt_logprob_sum").asDouble(),
               output.has("prompt_logprob_sum"),
-              ints(output.get("greedy").get("ids"))));
+              ints(output.get("greedy").get("ids")),
+              doubles(output.get("greedy").get("margins"))));
     }
     return cases;
   }
@@ -63,6 +69,14 @@ final class Golden {
     int[] values = new int[array.size()];
     for (int i = 0; i < values.length; i++) {
       values[i] = array.get(i).asInt();
+    }
+    return values;
+  }
+
+  private static double[] doubles(JsonNode array) {
+    double[] values = new double[array.size()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = array.get(i).asDouble();
     }
     return values;
   }

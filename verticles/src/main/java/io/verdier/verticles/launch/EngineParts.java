@@ -6,6 +6,10 @@ import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
+import io.verdier.engine.backend.cpu.CpuBackends;
+import io.verdier.engine.backend.cuda.Cuda;
+import io.verdier.engine.backend.cuda.CudaBackend;
+import io.verdier.engine.backend.cuda.CudaException;
 import io.verdier.engine.model.GenerationDefaults;
 import io.verdier.engine.model.KvPlan;
 import io.verdier.engine.model.LoadProgress;
@@ -23,6 +27,7 @@ import io.verdier.engine.schedule.SchedulerSettings;
 import io.verdier.engine.text.ChatTemplate;
 import io.verdier.engine.text.Tokenizer;
 import io.verdier.engine.text.template.RenderLimits;
+import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.WeightsException;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.token.ChatRenderer;
@@ -112,7 +117,7 @@ record EngineParts(
     if (config.backend().kind() == BackendKind.NULL) {
       return new Loaded(description, planOfNothing(description, config), Optional.empty());
     }
-    Backend backend = backend(config, CpuBackend.KernelForm.WARMING);
+    Backend backend = backend(config, description.weightType(), CpuBackend.KernelForm.WARMING);
     LoadedModel model = ModelLoader.load(directory, config, backend, progress());
     return new Loaded(description, model.kvPlan(), Optional.of(model));
   }
@@ -127,16 +132,42 @@ record EngineParts(
   /**
    * The device that the configuration asks for; closed by whoever gets it.
    *
-   * @param form kernels of the CPU backend, if it is that
+   * @param weights type of the checkpoint's matrices
+   * @param form kernels of the CPU backend, if it computes in Java
    */
-  static Backend backend(ServerConfig config, CpuBackend.KernelForm form) {
-    if (config.backend().kind() == BackendKind.CUDA) {
-      throw new ModelException(
-          "--backend cuda: this version computes on the CPU only. Start with --backend cpu, or leave the flag out.");
+  static Backend backend(ServerConfig config, DType weights, CpuBackend.KernelForm form) {
+    if (usesGpu(config)) {
+      return gpu(config);
     }
-    CpuBackend backend = new CpuBackend(config.backend().threads(), form);
-    LOG.info("CPU backend: {} threads", backend.threads());
-    return backend;
+    try {
+      Backend backend = CpuBackends.open(config.backend(), weights, form);
+      LOG.info("CPU backend: {} threads, {}", backend.threads(), backend.description());
+      return backend;
+    } catch (IllegalArgumentException refused) {
+      throw new ModelException(String.valueOf(refused.getMessage()), refused);
+    }
+  }
+
+  private static boolean usesGpu(ServerConfig config) {
+    if (config.backend().kind() == BackendKind.AUTO) {
+      Optional<String> obstacle = Cuda.obstacle();
+      obstacle.ifPresent(reason -> LOG.debug("No GPU is used: {}", reason));
+      return obstacle.isEmpty();
+    }
+    return config.backend().kind() == BackendKind.CUDA;
+  }
+
+  private static Backend gpu(ServerConfig config) {
+    try {
+      Path natives = config.cache().directory().resolve("native");
+      CudaBackend.Options options = CudaBackend.Options.of(config.backend());
+      Backend backend = Cuda.open(0, natives, options);
+      LOG.info("GPU backend: {}", backend.description());
+      return backend;
+    } catch (CudaException refused) {
+      throw new ModelException(
+          refused.getMessage() + " Start with --backend cpu to do without.", refused);
+    }
   }
 
   /** A line each quarter of the way, for models that take long enough to wonder. */

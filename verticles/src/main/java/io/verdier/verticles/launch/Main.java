@@ -4,6 +4,7 @@ import io.verdier.conf.Environment;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
+import io.verdier.engine.weights.DType;
 import io.verdier.verticles.bench.BenchServe;
 import io.verdier.verticles.bench.offline.BenchOffline;
 import java.util.List;
@@ -67,8 +68,8 @@ public final class Main {
   }
 
   /** What is measured has had its warm-up, so it need not begin with the kernels for the cold. */
-  private static Backend warmBackend(ServerConfig config) {
-    return EngineParts.backend(config, CpuBackend.KernelForm.VECTOR);
+  private static Backend warmBackend(ServerConfig config, DType weights) {
+    return EngineParts.backend(config, weights, CpuBackend.KernelForm.VECTOR);
   }
 
   private static int bench(List<String> argv, Map<String, String> environment) {

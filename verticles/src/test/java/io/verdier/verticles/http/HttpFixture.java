@@ -149,7 +149,13 @@ final class HttpFixture implements AutoCloseable {
             20),
         new ServerConfig.Cache(16, true, OptionalLong.empty(), OptionalInt.empty(), Path.of(".")),
         new ServerConfig.Scheduling(2048, 64, 0, options.policy),
-        new ServerConfig.Backend(ServerConfig.BackendKind.CPU, OptionalInt.empty(), Duration.ZERO),
+        new ServerConfig.Backend(
+            ServerConfig.BackendKind.CPU,
+            OptionalInt.empty(),
+            ServerConfig.CpuKernels.JAVA,
+            ServerConfig.Quantization.NONE,
+            new ServerConfig.Gpu(0.92, false),
+            Duration.ZERO),
         new ServerConfig.Http(
             "127.0.0.1",
             port,

@@ -54,6 +54,7 @@ public final class CpuBackend implements Backend {
   private CpuTensor term = new CpuTensor(0, 0); // what matmulAdd adds
   private CpuTensor halves = term; // what matmulGate multiplies
   private volatile Kernels kernels = new ScalarKernels();
+  private String reason = "";
 
   /**
    * @param threads compute threads, the caller's included; empty: one per physical core
@@ -76,7 +77,7 @@ public final class CpuBackend implements Backend {
     }
   }
 
-  /** Compute threads, the caller's included. */
+  @Override
   public int threads() {
     return pool.threads();
   }
@@ -89,6 +90,17 @@ public final class CpuBackend implements Backend {
   /** Whether the vector kernels are at work. */
   public boolean isVectorized() {
     return !(kernels instanceof ScalarKernels);
+  }
+
+  /** Notes why Java computes, for {@link #description}. */
+  CpuBackend because(String why) {
+    reason = why;
+    return this;
+  }
+
+  @Override
+  public String description() {
+    return "Java kernels, float32" + (reason.isEmpty() ? "" : " (" + reason + ")");
   }
 
   @Override

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
  * and {@link StrictMath} is the same to the last bit everywhere.
  */
 final class CpuRopeTable implements Backend.RopeTable {
-  private static final int PAGE = 32; // positions
+  static final int PAGE = 32; // positions
 
   private final double[] frequencies;
   private final double amplitude;
@@ -38,6 +38,11 @@ final class CpuRopeTable implements Backend.RopeTable {
     if (pages[page] == null) {
       pages[page] = compute(page * PAGE);
     }
+  }
+
+  /** The page that holds a position, computed for somebody who keeps it. */
+  float[] take(int position) {
+    return compute(position / PAGE * PAGE);
   }
 
   /** The page with a position's cosines; its sines lie {@code headDim / 2} behind. */

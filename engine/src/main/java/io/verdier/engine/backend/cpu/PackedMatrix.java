@@ -44,6 +44,11 @@ record PackedMatrix(
     return (rows + TILE_ROWS - 1) / TILE_ROWS;
   }
 
+  @Override
+  public long bytes() {
+    return tiles() * tileBytes();
+  }
+
   long tileBytes() {
     return tileBytes(layout, columns);
   }

@@ -1,5 +1,6 @@
 package io.verdier.engine.backend.cuda;
 
+import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.KvStorage;
@@ -26,7 +27,14 @@ import org.jspecify.annotations.Nullable;
  * 64 keys in one order, and the kernels for one row and for many share these to the bit.
  */
 public final class CudaBackend implements Backend {
+  /** Steps of more rows are launched operation by operation: they take long enough. */
+  private static final int GRAPH_ROWS_MAX = 512;
+
+  /** What activations, logits and the driver take beside weights and cache, with room to spare. */
+  private static final long RESERVE_BYTES = 2L << 30;
+
   private final CudaDriver driver;
+  private final Options options;
   private final Arena arena = Arena.ofShared();
   private final Launch launch;
   private final CudaWeights weights;
@@ -44,23 +52,42 @@ public final class CudaBackend implements Backend {
   /**
    * @param eager every operation is launched by itself, in every step
    * @param weights format in which matrices are kept
-   * @param graphRowsMax steps with more rows are launched operation by operation
+   * @param memoryShare of the device's memory that weights, activations and cache may take together
    */
-  public record Options(boolean eager, WeightFormat weights, int graphRowsMax) {
+  public record Options(boolean eager, WeightFormat weights, double memoryShare) {
 
-    /** Graphs for up to 512 sequences, weights in bfloat16. */
+    /** Graphs, weights in bfloat16. */
     public static Options defaults() {
-      return new Options(false, WeightFormat.BF16, 512);
+      return new Options(false, WeightFormat.BF16, 0.92);
+    }
+
+    /**
+     * What the configuration asks for.
+     *
+     * @throws CudaException if it asks for weights that no kernel multiplies
+     */
+    public static Options of(ServerConfig.Backend config) {
+      WeightFormat format =
+          switch (config.quantization()) {
+            case NONE -> WeightFormat.BF16;
+            case FP8 -> WeightFormat.FP8;
+            case INT8 -> WeightFormat.INT8;
+            case INT4 ->
+                throw new CudaException(
+                    "--quantization int4 is not there on GPUs yet. Take fp8 or int8.");
+          };
+      return new Options(config.gpu().eager(), format, config.gpu().memoryShare());
     }
   }
 
   CudaBackend(CudaDriver driver, Options options) {
     this.driver = driver;
+    this.options = options;
     launch = new Launch(arena);
     weights = new CudaWeights(driver, launch, options.weights());
     matmul = new CudaMatmul(driver, launch, hardware(driver.device()));
     rows = new CudaRows(driver, launch);
-    graphs = new StepGraphs(driver, options.eager() ? 0 : options.graphRowsMax());
+    graphs = new StepGraphs(driver, options.eager() ? 0 : GRAPH_ROWS_MAX);
     logits = new CudaLogits(driver);
   }
 
@@ -69,10 +96,30 @@ public final class CudaBackend implements Backend {
     return driver;
   }
 
-  /** What computes, for people. */
+  @Override
   public String description() {
     CudaDriver.Device device = driver.device();
-    return device.name() + " (" + device.architecture() + ")";
+    return "%s (%s, %d GiB), weights %s%s"
+        .formatted(
+            device.name(),
+            device.architecture(),
+            device.memoryBytes() >> 30,
+            options.weights().label(),
+            options.eager() ? ", eager" : "");
+  }
+
+  @Override
+  public long kvTokenBytes(int layers, int heads, int headDim) {
+    return 2L * layers * heads * CudaKvStorage.paddedHeadDim(headDim) * Short.BYTES;
+  }
+
+  @Override
+  public long kvBytesMax(long weightBytes) {
+    long all = driver.device().memoryBytes();
+    long taken = all - driver.freeBytes();
+    long weights = weightBytes * options.weights().bytes() / WeightFormat.BF16.bytes();
+    long room = (long) (all * options.memoryShare()) - taken - weights - RESERVE_BYTES;
+    return Math.max(0, room);
   }
 
   private static MatmulPlan.Hardware hardware(CudaDriver.Device device) {

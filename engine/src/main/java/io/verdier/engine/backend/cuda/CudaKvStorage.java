@@ -17,7 +17,8 @@ import io.verdier.engine.backend.KvStorage;
  */
 final class CudaKvStorage implements KvStorage {
   private static final int TOKENS_ALIGNED = 16;
-  static final int DIMS_ALIGNED = 32;
+  private static final int DIMS_ALIGNED = 32;
+  private static final int DIMS_MAX = 256;
 
   private final CudaDriver driver;
   private final KvShape shape;
@@ -50,8 +51,14 @@ final class CudaKvStorage implements KvStorage {
     return paddedHeadDim(shape.headDim());
   }
 
+  /** The kernels' next larger size. */
   static int paddedHeadDim(int headDim) {
-    return (headDim + DIMS_ALIGNED - 1) / DIMS_ALIGNED * DIMS_ALIGNED;
+    int padded = (headDim + DIMS_ALIGNED - 1) / DIMS_ALIGNED * DIMS_ALIGNED;
+    if (padded > DIMS_MAX) {
+      throw new IllegalArgumentException(
+          "heads of " + headDim + " dimensions; at most " + DIMS_MAX + " are possible.");
+    }
+    return padded > DIMS_MAX / 2 ? DIMS_MAX : padded;
   }
 
   long layerBytes() {

@@ -39,6 +39,11 @@ record CudaMatrix(
     return (long) paddedRows(rows) * paddedColumns(columns) * format.bytes();
   }
 
+  @Override
+  public long bytes() {
+    return bytes(packedRows, columns, format);
+  }
+
   static int paddedRows(int rows) {
     return (rows + ROWS_ALIGNED - 1) / ROWS_ALIGNED * ROWS_ALIGNED;
   }

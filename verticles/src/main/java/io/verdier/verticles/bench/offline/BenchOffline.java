@@ -6,11 +6,11 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Probe;
-import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelException;
 import io.verdier.engine.model.ModelLoader;
 import io.verdier.engine.model.PublishedConfigs;
+import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.WeightsException;
 import io.verdier.verticles.bench.offline.OfflineEngine.Run;
 import io.verdier.verticles.bench.offline.OfflineOptions.UsageException;
@@ -26,7 +26,7 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Function;
+import java.util.function.BiFunction;
 import java.util.function.IntFunction;
 
 /**
@@ -35,13 +35,13 @@ import java.util.function.IntFunction;
  */
 public final class BenchOffline {
   private final OfflineOptions options;
-  private final Function<ServerConfig, Backend> backends;
+  private final BiFunction<ServerConfig, DType, Backend> backends;
   private final IntFunction<Probe> hostProbes;
   private final PrintStream out;
 
   private BenchOffline(
       OfflineOptions options,
-      Function<ServerConfig, Backend> backends,
+      BiFunction<ServerConfig, DType, Backend> backends,
       IntFunction<Probe> hostProbes,
       PrintStream out) {
     this.options = options;
@@ -54,14 +54,15 @@ public final class BenchOffline {
    * Runs the command.
    *
    * @param argv what follows {@code bench offline}
-   * @param backends makes the backend that a configuration asks for, as a server would
+   * @param backends makes the backend that a configuration asks for, as a server would, for weights
+   *     of a type
    * @return exit code: 0 when all was measured, 1 when the model cannot run or gives other tokens
    *     in another run, 2 when the arguments are wrong
    */
   public static int run(
       List<String> argv,
       Map<String, String> environment,
-      Function<ServerConfig, Backend> backends,
+      BiFunction<ServerConfig, DType, Backend> backends,
       PrintStream out) {
     return run(argv, environment, backends, HostProbe::new, out);
   }
@@ -72,7 +73,7 @@ public final class BenchOffline {
   static int run(
       List<String> argv,
       Map<String, String> environment,
-      Function<ServerConfig, Backend> backends,
+      BiFunction<ServerConfig, DType, Backend> backends,
       IntFunction<Probe> hostProbes,
       PrintStream out) {
     if (argv.contains(OfflineFlag.HELP.flag()) || argv.contains("-h")) {
@@ -144,10 +145,10 @@ public final class BenchOffline {
       throw new UsageException(List.of("--backend is null; there is nothing to measure in it"));
     }
     long start = System.nanoTime();
-    Backend backend = backends.apply(config);
+    Backend backend = backends.apply(config, ModelLoader.describe(directory, config).weightType());
     LoadedModel model = ModelLoader.load(directory, config, backend, (done, total) -> {});
     double loadSeconds = (System.nanoTime() - start) / 1e9;
-    int threads = backend instanceof CpuBackend cpu ? cpu.threads() : 0;
+    int threads = backend.threads();
     Probe probe = backend.probe().orElseGet(() -> hostProbes.apply(Math.max(1, threads)));
     try (OfflineEngine engine = new OfflineEngine(model, config, options)) {
       warmUp(engine);

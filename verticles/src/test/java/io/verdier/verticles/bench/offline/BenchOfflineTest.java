@@ -164,7 +164,7 @@ class BenchOfflineTest {
         BenchOffline.run(
             all,
             Map.of(),
-            engine -> new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.SCALAR),
+            (engine, weights) -> new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.SCALAR),
             threads -> new FakeProbe(),
             new PrintStream(bytes, true, StandardCharsets.UTF_8));
     printed = bytes.toString(StandardCharsets.UTF_8);

@@ -1,0 +1,137 @@
+/*
+ * Sixteen lanes, whatever the machine's vectors are: one zmm, two ymm or four q registers. Kernels
+ * are written once, over these. A lane never meets another except in sum16 and max16, which go by
+ * halving (lane i with i + 8, then + 4, + 2, + 1); so everything but dot_bf16 has the same bits on
+ * every level.
+ *
+ *   vf, vi         16 x f32, 16 x s32
+ *   dot_bf16       acc + w[2i] * a[0] + w[2i + 1] * a[1]      bf16 pairs, f32 sums
+ *   dot_u8         acc + sum of 4 u8 weights * 4 s8 inputs    exact
+ *
+ * PANEL_BF16 and PANEL_INT8 are the most rows of a register block, WIDE(rows) its vectors of 16
+ * weight rows: as many as leave registers for the weights.
+ */
+#ifndef LANES_H
+#define LANES_H
+
+#include "verdier.h"
+
+#if defined(__AVX512F__)
+#include "lanes_avx512.h"
+#elif defined(__AVX2__)
+#include "lanes_avx2.h"
+#elif defined(__ARM_NEON)
+#include "lanes_neon.h"
+#else
+#error "no lanes for this target"
+#endif
+
+/* vf_max and vf_min: a NaN in either makes no promise; kernels mask before they compare. */
+
+V_INLINE vf vf_zero(void) { return vf_set(0.0f); }
+
+/* exp(x) = 2^n * e^r, relative error < 3e-7; arguments beyond [-87, 88] are drawn to the end. */
+V_INLINE vf vf_exp(vf x) {
+  vf y = vf_min(vf_max(x, vf_set(-87.0f)), vf_set(88.0f));
+  vf round = vf_set(12582912.0f); /* 1.5 * 2^23: adding it leaves the integer in the low bits */
+  vf shifted = vf_fma(y, vf_set(1.442695f), round);
+  vf n = vf_sub(shifted, round);
+  vf r = vf_fma(n, vf_set(-0x1.63p-1f), y);
+  r = vf_fma(n, vf_set(2.1219444e-4f), r);
+  vf p = vf_fma(vf_set(1.3888889e-3f), r, vf_set(8.333333e-3f));
+  p = vf_fma(p, r, vf_set(4.1666668e-2f));
+  p = vf_fma(p, r, vf_set(1.6666667e-1f));
+  p = vf_fma(p, r, vf_set(0.5f));
+  p = vf_fma(p, r, vf_set(1.0f));
+  p = vf_fma(p, r, vf_set(1.0f));
+  return vi_as_f(vi_add(vf_as_i(p), vi_shl(vf_as_i(shifted), 23)));
+}
+
+/* The lane as bfloat16 in its low 16 bits: to nearest, ties to even; a NaN stays one. */
+V_INLINE vi vf_round_bf16(vf x) {
+  vi bits = vf_as_i(x);
+  vi odd = vi_and(vi_shr(bits, 16), vi_set(1));
+  vi rounded = vi_shr(vi_add(bits, vi_add(odd, vi_set(0x7fff))), 16);
+  vi quiet = vi_or(vi_shr(bits, 16), vi_set(0x40));
+  return vi_select(vf_is_nan(x), quiet, rounded);
+}
+
+V_INLINE float bf16_to_float(uint16_t half) {
+  union { uint32_t u; float f; } bits = {.u = (uint32_t)half << 16};
+  return bits.f;
+}
+
+V_INLINE uint16_t float_to_bf16(float x) {
+  union { float f; uint32_t u; } bits = {.f = x};
+  if (x != x) return (uint16_t)(bits.u >> 16 | 0x40);
+  return (uint16_t)((bits.u + 0x7fff + (bits.u >> 16 & 1)) >> 16);
+}
+
+V_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+V_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Where a row of an operand lies: its panel's first byte, the panel's rows, its index in it. */
+typedef struct {
+  uint8_t *panel;
+  int64_t rows;
+  int64_t index;
+} operand_row;
+
+/* Tiles take many rows of int8 at once; for few of them they have no advantage. */
+V_INLINE int64_t panel_rows_max(int64_t format, int64_t rows) {
+  if (format == O_BF16) return PANEL_BF16;
+  return rows < TILES_INT8_MIN ? PANEL_INT8 : 32;
+}
+
+V_INLINE int64_t panel_count(const operand *o) {
+  int64_t most = panel_rows_max(o->format, o->rows);
+  return (o->rows + most - 1) / most;
+}
+
+V_INLINE int64_t operand_row_bytes(int64_t format) {
+  return format == O_BF16 ? BF16_ROW_BYTES : INT8_ROW_BYTES;
+}
+
+/* First row of a panel: the first (rows mod panels) panels have one row more than the others. */
+V_INLINE int64_t panel_first(const operand *o, int64_t panels, int64_t panel) {
+  return panel * (o->rows / panels) + min64(panel, o->rows % panels);
+}
+
+V_INLINE operand_row operand_find(const operand *o, int64_t row) {
+  int64_t panels = panel_count(o);
+  int64_t base = o->rows / panels, longer = o->rows % panels;
+  int64_t behind = row - longer * (base + 1); /* rows behind the longer panels */
+  int64_t panel = behind < 0 ? row / (base + 1) : longer + behind / base;
+  int64_t first = panel_first(o, panels, panel);
+  operand_row found;
+  found.panel = o->data + first * o->groups * operand_row_bytes(o->format);
+  found.rows = base + (panel < longer);
+  found.index = row - first;
+  return found;
+}
+
+/*
+ * Writes 32 columns of an operand's row: what every producer (norm, attention, gate) ends with.
+ * int8: scale = largest / 127, so a group of zeros has scale 0.
+ */
+V_INLINE void operand_write(const operand *o, operand_row at, int64_t group, vf low, vf high) {
+  if (o->format == O_BF16) {
+    uint16_t *to = (uint16_t *)(at.panel + (group * at.rows + at.index) * BF16_ROW_BYTES);
+    vi_store_u16(to, vf_round_bf16(low));
+    vi_store_u16(to + 16, vf_round_bf16(high));
+    return;
+  }
+  uint8_t *block = at.panel + group * at.rows * INT8_ROW_BYTES;
+  float largest = max16(vf_max(vf_abs(low), vf_abs(high)));
+  float scale = largest / 127.0f;
+  vf inverse = vf_set(scale > 0.0f ? 127.0f / largest : 0.0f);
+  vi a = vf_to_i(vf_mul(low, inverse));
+  vi b = vf_to_i(vf_mul(high, inverse));
+  int8_t *to = (int8_t *)(block + at.index * 32);
+  vi_store_s8(to, a);
+  vi_store_s8(to + 16, b);
+  ((float *)(block + at.rows * 32))[at.index] = scale;
+  ((int32_t *)(block + at.rows * 36))[at.index] = vi_sum16(vi_add(a, b));
+}
+
+#endif

@@ -1,0 +1,82 @@
+/* Sixteen lanes in one zmm: AVX-512 F, BW, DQ, VL, VNNI, BF16. See lanes.h. */
+#include <immintrin.h>
+
+typedef __m512 vf;
+typedef __m512i vi;
+
+/* 24 sums + 2 weights + 1 input of 32 registers; int8: 12 + 12 sums. */
+#if defined(__AMX_TILE__)
+enum { PANEL_BF16 = 32, PANEL_INT8 = 6, TILES_INT8_MIN = 13 };
+#else
+enum { PANEL_BF16 = 12, PANEL_INT8 = 6, TILES_INT8_MIN = INT32_MAX };
+#endif
+enum { ATTEND_ROWS = 12 };
+#define WIDE(rows) 2
+#define WIDE_INT(rows) 2
+
+V_INLINE vf vf_set(float x) { return _mm512_set1_ps(x); }
+V_INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+V_INLINE void vf_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
+V_INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+V_INLINE vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+V_INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+V_INLINE vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+V_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+V_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+V_INLINE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
+V_INLINE vf vf_abs(vf a) { return _mm512_abs_ps(a); }
+V_INLINE vi vf_as_i(vf a) { return _mm512_castps_si512(a); }
+V_INLINE vf vi_as_f(vi a) { return _mm512_castsi512_ps(a); }
+V_INLINE vi vf_to_i(vf a) { return _mm512_cvtps_epi32(a); }
+V_INLINE vf vi_to_f(vi a) { return _mm512_cvtepi32_ps(a); }
+V_INLINE vi vf_is_nan(vf a) { return _mm512_movm_epi32(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q)); }
+V_INLINE vi vf_greater(vf a, vf b) { return _mm512_movm_epi32(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ)); }
+
+V_INLINE vi vi_set(int32_t x) { return _mm512_set1_epi32(x); }
+V_INLINE vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
+V_INLINE void vi_store(void *p, vi x) { _mm512_storeu_si512(p, x); }
+V_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
+V_INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
+V_INLINE vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
+V_INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
+V_INLINE vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
+V_INLINE vi vi_min(vi a, vi b) { return _mm512_min_epi32(a, b); }
+#define vi_shl(a, n) _mm512_slli_epi32(a, n)
+#define vi_shr(a, n) _mm512_srli_epi32(a, n)
+V_INLINE vi vi_iota(void) {
+  return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+V_INLINE vi vi_less(vi a, vi b) { return _mm512_movm_epi32(_mm512_cmplt_epi32_mask(a, b)); }
+V_INLINE vi vi_select(vi mask, vi a, vi b) {
+  return _mm512_mask_mov_epi32(b, _mm512_movepi32_mask(mask), a);
+}
+V_INLINE vi vi_load_u16(const uint16_t *p) {
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+}
+V_INLINE void vi_store_u16(uint16_t *p, vi x) {
+  _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(x));
+}
+V_INLINE void vi_store_s8(int8_t *p, vi x) {
+  _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(x));
+}
+
+V_INLINE vf dot_bf16(vf acc, vi w, int32_t a) {
+  return _mm512_dpbf16_ps(acc, (__m512bh)w, (__m512bh)_mm512_set1_epi32(a));
+}
+
+typedef __m512i vw; /* weights, made ready once for all rows */
+V_INLINE vw vw_of(vi w) { return w; }
+V_INLINE vi dot_u8(vi acc, vw w, int32_t a) {
+  return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(a));
+}
+
+V_INLINE float sum16(vf x) {
+  __m256 h = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+  __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+V_INLINE float max16(vf x) { return _mm512_reduce_max_ps(x); }
+V_INLINE int32_t vi_sum16(vi x) { return _mm512_reduce_add_epi32(x); }
+
+V_INLINE void prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }

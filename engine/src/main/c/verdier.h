@@ -1,0 +1,192 @@
+/*
+ * What Java and the kernels agree on: formats, argument blocks, entry points.
+ *
+ * Java owns memory, shapes and threads; C owns loops. A call is one unit of a job:
+ *
+ *     void v_xxx(const xxx_args *args, int32_t unit, int32_t worker)
+ *
+ * Units of a job are independent, any thread may run any of them, and what is written depends, to
+ * the bit, only on the row it belongs to: not on how many rows there are, nor on the unit, nor on
+ * which micro-kernel a row count selects. Every output is one chain of operations in the order of
+ * the columns, and no reassociation is allowed (-ffp-contract=off, no -ffast-math).
+ *
+ * Every field of an argument block takes 8 bytes, so that Java can fill it by index.
+ */
+#ifndef VERDIER_H
+#define VERDIER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define V_API __attribute__((visibility("default")))
+#define V_INLINE static inline __attribute__((always_inline))
+
+/* Raised whenever a layout or an argument block changes; Java refuses another number. */
+#define V_ABI 1
+
+/* Rows of a weight matrix in a tile, and columns in a group: the unit of all layouts. */
+enum { TILE = 32, GROUP = 32 };
+
+/*
+ * Weights lie in tiles of 32 rows x all columns, rows in lanes, columns padded with zeros to whole
+ * groups: one sequential stream per tile.
+ *
+ *   BF16   group = [16 column pairs][32 rows][2] bf16                                   2048 bytes
+ *   INT8   group = [8 column quads][32 rows][4] u8 (w + 128), then [32 rows] bf16 scale 1088 bytes
+ *   INT4   group = [8 column quads][16 lanes][4] bytes, then [32 rows] bf16 scale        576 bytes
+ *          low nibble: rows 0..15, high nibble: rows 16..31, each w + 8
+ */
+enum { W_BF16 = 0, W_INT8 = 1, W_INT4 = 2 };
+enum { BF16_GROUP_BYTES = 2048, INT8_GROUP_BYTES = 1088, INT4_GROUP_BYTES = 576 };
+
+/*
+ * Inputs of multiplications (operands) lie in panels of up to PANEL rows (see lanes.h); the rows of
+ * an operand are dealt out as evenly as possible, so that 13 rows are 7 + 6 and not 12 + 1.
+ *
+ *   bf16   panel = [groups][R rows][32] bf16                                        64 bytes a row
+ *   int8   panel = [groups] of ([R rows][32] s8, [R] f32 scale, [R] s32 sum of the s8)  40 a row
+ */
+enum { O_BF16 = 0, O_INT8 = 1 };
+enum { BF16_ROW_BYTES = 64, INT8_ROW_BYTES = 40 };
+
+typedef struct {
+  uint8_t *data;
+  int64_t rows;   /* rows in use, which decide the panels */
+  int64_t groups; /* of 32 columns */
+  int64_t format;
+} operand;
+
+/* What becomes of a product. */
+enum { STORE = 0, ADD = 1, GATE = 2 };
+
+typedef struct {
+  operand in;
+  const uint8_t *weight;
+  const float *start; /* [tiles * 32] bias, or null */
+  int64_t format;     /* of the weight */
+  int64_t tiles;
+  int64_t tiles_per_unit;
+  int64_t panels_per_unit;
+  int64_t epilogue;
+  float *out; /* STORE, ADD: first row */
+  int64_t out_stride;
+  int64_t out_columns;
+  operand gated; /* GATE */
+  uint8_t *scratch;
+  int64_t scratch_bytes; /* per worker */
+} matmul_args;
+
+typedef struct {
+  operand out;
+  const float *in;
+  int64_t in_stride;
+  int64_t columns;
+  const float *gain; /* [columns]; null: only convert */
+  double epsilon;
+  int64_t rows_per_unit;
+} rows_args;
+
+typedef struct {
+  float *out;
+  int64_t out_stride;
+  int64_t columns;
+  const uint8_t *table;
+  int64_t format;
+  const int32_t *tokens;
+  int64_t rows;
+  int64_t rows_per_unit;
+} embed_args;
+
+/*
+ * The KV cache is bfloat16. A block of 16 n tokens holds all layers, so that it can be copied out
+ * whole; a plane is one head's keys or values of 16 tokens.
+ *
+ *   block   [layers][n][keys | values][heads] planes
+ *   keys    [headDim / 2 pairs][16 tokens][2]        a score kernel reads it in order
+ *   values  [8 token pairs][headPad][2]              a value kernel reads it in order
+ *
+ * headPad: headDim rounded up to 32, so that both planes have headPad * 32 bytes.
+ */
+typedef struct {
+  float *queries;
+  int64_t query_stride;
+  float *keys;
+  int64_t key_stride;
+  const float *values;
+  int64_t value_stride;
+  int64_t rows;
+  int64_t rows_per_unit;
+  int64_t query_heads;
+  int64_t heads;
+  int64_t head_dim;
+  const float *query_gain; /* [headDim] or null */
+  const float *key_gain;
+  double epsilon;
+  const float *const *angles; /* [rows] -> [cosines headDim / 2 | sines headDim / 2] */
+  uint8_t *cache;
+  const int64_t *planes; /* [rows] byte offset of the first key plane of the row's token group */
+  const int32_t *positions;
+} rope_args;
+
+typedef struct {
+  operand out;
+  float *plain; /* where out cannot be written by heads: f32 instead; else null */
+  int64_t plain_stride;
+  const float *queries;
+  int64_t query_stride;
+  int64_t query_heads;
+  int64_t heads;
+  int64_t head_dim;
+  double scale;
+  int64_t window;
+  const int32_t *positions; /* [rows] */
+  const int32_t *tile_first; /* [units / heads] first row of a run of tokens of one sequence */
+  const int32_t *tile_count;
+  const int64_t *tile_table; /* index of the run's block table in tables */
+  const int32_t *tables;
+  const uint8_t *cache;
+  int64_t block_tokens;
+  int64_t block_bytes;
+  int64_t layer_offset; /* bytes from a block's begin to the layer's */
+  uint8_t *scratch;
+  int64_t scratch_bytes;
+} attend_args;
+
+typedef struct {
+  const uint8_t *source; /* row-major */
+  int64_t source_type;   /* 0 bf16, 1 f16, 2 f32 */
+  int64_t source_rows;
+  int64_t columns;
+} pack_part;
+
+typedef struct {
+  const pack_part *parts;
+  int64_t part_count;
+  int64_t gated; /* two parts, interleaved: 16 rows of the first, then 16 of the second in a tile */
+  uint8_t *target;
+  int64_t format;
+  int64_t groups;
+} pack_args;
+
+typedef struct {
+  const uint8_t *data;
+  int64_t bytes_per_unit;
+  int64_t rounds;
+  int64_t kind;
+  double *sink; /* [workers * 8] */
+} probe_args;
+
+V_API int32_t v_abi(void);
+V_API int32_t v_prepare(void); /* 0 if this process may use the level */
+V_API int64_t v_panels(int64_t operand_format, int64_t rows);
+V_API int64_t v_matmul_scratch(int64_t groups);
+V_API int64_t v_attend_scratch(int64_t rows, int64_t head_dim);
+V_API void v_matmul(const matmul_args *args, int32_t unit, int32_t worker);
+V_API void v_rows(const rows_args *args, int32_t unit, int32_t worker);
+V_API void v_embed(const embed_args *args, int32_t unit, int32_t worker);
+V_API void v_rope(const rope_args *args, int32_t unit, int32_t worker);
+V_API void v_attend(const attend_args *args, int32_t unit, int32_t worker);
+V_API void v_pack(const pack_args *args, int32_t unit, int32_t worker);
+V_API void v_probe(const probe_args *args, int32_t unit, int32_t worker);
+
+#endif

@@ -1,0 +1,158 @@
+package io.verdier.engine.backend.cpu;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Matrix products in C; a unit is some tiles with some panels. Owned by the executor thread; units
+ * are run by the pool.
+ *
+ * <p>Units are claimed one by one, so they should be many enough to end together and large enough
+ * that claims stay rare. A tile is a stream of its own; its panels share it in the second-level
+ * cache, which is why panels are only split where tiles alone are too few.
+ */
+final class NativeMatmul {
+  /** What becomes of a product; codes are those of {@code verdier.h}. */
+  enum Epilogue {
+    STORE(0),
+    ADD(1),
+    GATE(2);
+
+    private final int code;
+
+    Epilogue(int code) {
+      this.code = code;
+    }
+  }
+
+  private static final int FIELDS = 20;
+
+  /** Weight bytes times rows, of a unit: some ten microseconds either way. */
+  private static final long UNIT_COST = 128 << 10;
+
+  private static final int UNITS_PER_THREAD = 6;
+
+  private final KernelLibrary library;
+  private final ComputePool pool;
+  private final Arena arena;
+  private final Job job;
+  private final NativeOperand none;
+  private MemorySegment scratch = MemorySegment.NULL;
+  private long scratchBytes;
+
+  NativeMatmul(KernelLibrary library, ComputePool pool, Arena arena) {
+    this.library = library;
+    this.pool = pool;
+    this.arena = arena;
+    job = new Job(library.matmul, arena);
+    none = new NativeOperand(OperandFormat.BF16, 0, 0, arena);
+  }
+
+  void multiply(NativeOperand in, NativeMatrix weight, Epilogue epilogue, NativeTensor out) {
+    run(in, weight, epilogue, out.address(), out.stride(), none);
+  }
+
+  void gate(NativeOperand in, NativeMatrix weight, NativeOperand out) {
+    run(in, weight, Epilogue.GATE, 0, 0, out.written());
+  }
+
+  /** As {@link #multiply}, and copies each unit's product to the heap while it is in the cache. */
+  void toHeap(NativeOperand in, NativeMatrix weight, NativeTensor through, float[] out) {
+    job.heap = out;
+    job.through = through;
+    multiply(in, weight, Epilogue.STORE, through);
+    job.heap = null;
+    job.through = null;
+  }
+
+  private void run(
+      NativeOperand in,
+      NativeMatrix weight,
+      Epilogue epilogue,
+      long out,
+      int stride,
+      NativeOperand gated) {
+    if (in.format() != weight.format().operand()) {
+      throw new IllegalStateException(in.format() + " inputs for " + weight.format() + " weights");
+    }
+    int rows = in.rows();
+    if (rows == 0) {
+      return;
+    }
+    int step = epilogue == Epilogue.GATE ? 2 : 1;
+    int tiles = weight.tiles();
+    int panels = library.panels(in.format(), rows);
+    int unitsMin = pool.threads() * UNITS_PER_THREAD;
+    long cheap = UNIT_COST / Math.max(1, weight.tileBytes() * rows);
+    int tilesPerUnit = Math.clamp(cheap, 1, Math.max(1, tiles / unitsMin));
+    tilesPerUnit = (tilesPerUnit + step - 1) / step * step;
+    int tileUnits = (tiles + tilesPerUnit - 1) / tilesPerUnit;
+    int slicesMax = job.heap == null ? panels : 1; // a unit copies whole columns to the heap
+    int slices = Math.clamp((unitsMin + tileUnits - 1) / tileUnits, 1, slicesMax);
+    int panelsPerUnit = (panels + slices - 1) / slices;
+    slices = (panels + panelsPerUnit - 1) / panelsPerUnit;
+    reserveScratch(in.groups());
+    job.shape(rows, weight.rows(), tilesPerUnit);
+    job.args
+        .start()
+        .put(in.read())
+        .put(weight.data().address())
+        .put(weight.start().address())
+        .put(weight.format().code())
+        .put((long) tiles)
+        .put((long) tilesPerUnit)
+        .put((long) panelsPerUnit)
+        .put((long) epilogue.code)
+        .put(out)
+        .put((long) stride)
+        .put((long) weight.rows())
+        .put(gated)
+        .put(scratch.address())
+        .put(scratchBytes)
+        .end();
+    pool.run(job, tileUnits * slices);
+  }
+
+  private void reserveScratch(int groups) {
+    long needed = library.matmulScratch(groups);
+    if (needed > scratchBytes) {
+      scratch = NativeMemory.allocate(needed * pool.threads(), arena);
+      scratchBytes = needed;
+    }
+  }
+
+  /** The kernel, and the copy to the heap where one is asked for. */
+  private static final class Job extends NativeJob {
+    private float @Nullable [] heap;
+    private @Nullable NativeTensor through;
+    private int rows;
+    private int columns;
+    private int columnsPerUnit;
+
+    Job(MemorySegment function, Arena arena) {
+      super(function, FIELDS, arena);
+    }
+
+    void shape(int rowCount, int columnCount, int tilesPerUnit) {
+      rows = rowCount;
+      columns = columnCount;
+      columnsPerUnit = tilesPerUnit * WeightFormat.TILE_ROWS;
+    }
+
+    @Override
+    public void run(int unit, int worker) {
+      super.run(unit, worker);
+      float[] to = heap;
+      NativeTensor from = through;
+      if (to == null || from == null) {
+        return;
+      }
+      int column = unit * columnsPerUnit;
+      int count = Math.min(columnsPerUnit, columns - column);
+      for (int row = 0; row < rows; row++) {
+        from.copyOut(row, column, to, row * columns + column, count);
+      }
+    }
+  }
+}

@@ -1,0 +1,100 @@
+package io.verdier.engine.backend.cpu;
+
+import io.verdier.engine.backend.cpu.NativeMatrix.RowOrder;
+import io.verdier.engine.weights.DType;
+import io.verdier.engine.weights.StoredTensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** Takes over weights, packing them in C on all threads. Owned by the loading thread. */
+final class NativePacker {
+  private static final int PART_FIELDS = 4;
+  private static final int PACK_FIELDS = 6;
+
+  private final KernelLibrary library;
+  private final ComputePool pool;
+  private final WeightFormat format;
+  private final Arena weights;
+
+  NativePacker(KernelLibrary library, ComputePool pool, WeightFormat format, Arena weights) {
+    this.library = library;
+    this.pool = pool;
+    this.format = format;
+    this.weights = weights;
+  }
+
+  NativeMatrix pack(List<StoredTensor> parts, List<@Nullable StoredTensor> biases, RowOrder order) {
+    int columns = parts.getFirst().columns();
+    int rows = 0;
+    for (StoredTensor part : parts) {
+      if (part.columns() != columns) {
+        throw new IllegalArgumentException(part.name() + " has " + part.columns() + " columns");
+      }
+      rows = Math.addExact(rows, part.rows());
+    }
+    if (order == RowOrder.GATED && (parts.size() != 2 || parts.getLast().rows() * 2 != rows)) {
+      throw new IllegalArgumentException("gate and up projections differ in rows");
+    }
+    int tiles = NativeMatrix.tiles(rows, order);
+    long tileBytes = (long) NativeMatrix.groups(columns) * format.groupBytes();
+    MemorySegment data = NativeMemory.allocate(tiles * tileBytes, weights);
+    MemorySegment start = start(parts, biases, order, tiles);
+    NativeMatrix matrix = new NativeMatrix(rows, columns, format, data, start, order);
+    fill(matrix, parts);
+    return matrix;
+  }
+
+  private void fill(NativeMatrix matrix, List<StoredTensor> parts) {
+    try (Arena arena = Arena.ofConfined()) {
+      NativeArgs rows = new NativeArgs(PART_FIELDS * parts.size(), arena).start();
+      for (StoredTensor part : parts) {
+        rows.put(part.data().address())
+            .put(sourceType(part))
+            .put((long) part.rows())
+            .put((long) part.columns());
+      }
+      NativeJob job = new NativeJob(library.pack, PACK_FIELDS, arena);
+      job.args
+          .start()
+          .put(rows.address())
+          .put((long) parts.size())
+          .put(matrix.order() == RowOrder.GATED ? 1L : 0L)
+          .put(matrix.data().address())
+          .put(matrix.format().code())
+          .put((long) matrix.groups())
+          .end();
+      pool.run(job, matrix.tiles());
+    }
+  }
+
+  private static long sourceType(StoredTensor part) {
+    return switch (part.dtype()) {
+      case DType.BF16 -> 0;
+      case DType.F16 -> 1;
+      case DType.F32 -> 2;
+      default -> throw new IllegalArgumentException(part.name() + ": " + part.dtype());
+    };
+  }
+
+  private MemorySegment start(
+      List<StoredTensor> parts, List<@Nullable StoredTensor> biases, RowOrder order, int tiles) {
+    if (biases.stream().allMatch(bias -> bias == null)) {
+      return MemorySegment.NULL;
+    }
+    MemorySegment start = weights.allocate((long) tiles * WeightFormat.TILE_ROWS * 4, 64);
+    int first = 0;
+    for (int i = 0; i < parts.size(); i++) {
+      StoredTensor bias = biases.get(i);
+      float[] values = bias == null ? new float[0] : bias.floats();
+      for (int row = 0; row < values.length; row++) {
+        long at = order == RowOrder.GATED ? row / 16 * 32L + i * 16L + row % 16 : first + row;
+        start.setAtIndex(ValueLayout.JAVA_FLOAT, at, values[row]);
+      }
+      first += parts.get(i).rows();
+    }
+    return start;
+  }
+}
