@@ -95,7 +95,7 @@ final class Settings {
 
   /** A number with a fraction. */
   double real(String flag) {
-    return Double.parseDouble(text(flag));
+    return (Double) setting(flag).value();
   }
 
   boolean on(String flag) {

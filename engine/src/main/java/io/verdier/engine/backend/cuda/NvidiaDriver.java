@@ -57,6 +57,8 @@ final class NvidiaDriver implements CudaDriver {
 
   /** Handles whose value the launch needs; JCuda shows it to subclasses only. */
   private static final class FunctionHandle extends CUfunction implements Kernel {
+    private int sharedBytes = SHARED_BYTES_WITHOUT_ASKING;
+
     long value() {
       return getNativePointer();
     }
@@ -252,7 +254,8 @@ final class NvidiaDriver implements CudaDriver {
       check(JCudaDriver.cuModuleGetFunction(function, module, name), "kernel " + name);
       kernels.put(name, function);
     }
-    if (sharedBytes > SHARED_BYTES_WITHOUT_ASKING) {
+    if (sharedBytes > function.sharedBytes) {
+      function.sharedBytes = sharedBytes;
       check(
           JCudaDriver.cuFuncSetAttribute(
               function,
