@@ -34,7 +34,9 @@
 // multiplied), their values are cleared before they meet a weight of zero, and groups of 16 tokens that no row of the tile
 // sees are not read at all, so that block tables need no entry for them.
 //
-// WORK LISTS, filled by the host once per step, 8 ints a record; counts[2], [4], [5] say how many are valid.
+// WORK LISTS, filled by the host once per step, 8 ints a record, 16-byte aligned; counts[2], [4], [5] say how many are
+// valid, grids may be larger, and the lists then as long as the grids. Kernels read counts, lists, tables, positions and
+// slots before pdl_wait: no kernel of the step may write them.
 //   tiles  (prefill) row, position, tokens, table                    tokens <= rows of a tile / group
 //   items  (decode)  row, position, tokens, table, firstChunk, chunks, partial     tokens <= 16 / group, at least 1
 //   folds            row, position, partial, tileRows, firstChunk
@@ -260,7 +262,7 @@ struct Decode {
 #pragma unroll
       for (int d = 0; d < PIECES; d++) {
         k[i][d] = make_uint4(0, 0, 0, 0);
-        if (present) k[i][d] = ldg_stream(reinterpret_cast<const uint4*>(from + d * 256));
+        if (present) k[i][d] = load_stream(reinterpret_cast<const uint4*>(from + d * 256));
       }
     }
   }
@@ -273,7 +275,7 @@ struct Decode {
 #pragma unroll
       for (int h = 0; h < 2; h++) {
         v[j][h] = make_uint4(0, 0, 0, 0);
-        if (unit >= 0) v[j][h] = ldg_stream(reinterpret_cast<const uint4*>(from + h * 256));
+        if (unit >= 0) v[j][h] = load_stream(reinterpret_cast<const uint4*>(from + h * 256));
       }
     }
   }
@@ -420,6 +422,7 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
   const int kvHead = blockIdx.x;
   const int group = heads / kvHeads;
   const int tileRows = tokens * group;
+  DEVICE_ASSERT(tileRows >= 1 && tileRows <= 16 && headDim <= HD && blockTokens % 16 == 0 && blockDim.x == HD);
   if (window == 0) window = NO_WINDOW;
   const int begin = first_seen(position, window);
   const int end = position + tokens;
@@ -813,6 +816,7 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
   const int kvHead = blockIdx.x;
   const int group = heads / kvHeads;
   const int tileRows = tokens * group;
+  DEVICE_ASSERT(tileRows >= 1 && tileRows <= P::ROWS && headDim <= HD && blockTokens % 16 == 0);
   if (window == 0) window = NO_WINDOW;
   const int begin = first_seen(position, window);
   const int end = position + tokens;
