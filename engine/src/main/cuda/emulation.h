@@ -1,53 +1,57 @@
 // CUDA on the CPU: the same kernel text as on a GPU, every thread of a block a fiber.
 //
-// IDEA. A kernel is compiled by g++ as an ordinary function. A launch hands its blocks to a few worker threads; a worker
-// runs one block at a time and gives each CUDA thread a stack of its own. A thread runs until it has to wait for others
-// (a barrier, a shuffle, a warp's matrix product), puts itself in the list of whoever will wake it and switches to the
-// next thread that can run: a dozen instructions, no kernel, no lock. What a warp does together is done once, by the lane
-// that arrives last, for all lanes: each lane leaves a pointer to its operands (they lie on its stack, which does not
-// move), so that mma16816 costs 31 switches and one small matrix product.
+// IDEA. A kernel is compiled by g++ as an ordinary function. A launch shares its blocks between the calling thread
+// and a few others; such a worker runs one block at a time and gives each CUDA thread a stack of its own. A thread
+// runs until it has to wait for others (a barrier, a shuffle, a warp's matrix product), puts itself in the list of
+// whoever will wake it and switches to the next thread that can run: a dozen instructions, no system call, no lock.
+// What a warp does together is done once, by the lane that arrives last, for all lanes: each lane leaves a pointer to
+// its operands (they lie on its stack, which does not move), so that mma16816 costs 31 switches and one small matrix
+// product.
 //
 // INVARIANTS
-//  - Everything of one block happens on one worker thread; only global memory and the launch's counters are shared
-//    between workers. So the state of a block needs no atomics, and `static thread_local` is shared memory.
-//  - A thread is in exactly one place: running, in the ready list, in the list of what it waits for, or finished.
-//  - Nothing polls. When nobody is ready, asynchronous copies that are still due are carried out, oldest first; when none
-//    is due either, the block can never go on: the launch fails and says who waits where.
-//  - Warps start in order and a warp runs on until all its lanes wait for something outside it, unless a seed draws the
-//    order and who goes on after a barrier: results must not depend on it.
-//  - A worker's stacks lie in one region aligned to its size, the worker's own record at its bottom: the stack pointer
-//    alone tells who runs, without thread-local lookups.
-//  - Shared memory is filled with 0xff (NaN as float, bf16 and fp8) before each block. Dynamic shared memory ends at an
-//    inaccessible page, to within the rounding up of its size to 1024 bytes; the rounding is checked after the block.
+//  - Everything of one block happens on one worker; only global memory and the launch's counters are shared between
+//    workers. So the state of a block needs no atomics, and `static thread_local` is shared memory.
+//  - A thread is in exactly one place: not started, running, ready, in the list of what it waits for, or finished.
+//  - Nothing polls. When nobody is ready, bulk copies that are still due are carried out, oldest first; when none is
+//    due either, the block can never go on: the launch fails and says how many threads wait where.
+//  - Warps start in order and a warp runs on until all its lanes wait for something outside it, unless a seed draws
+//    the order and who goes on after a barrier. Results must not depend on it.
+//  - A worker's stacks lie in one region aligned to its size, the worker's own record at its bottom: the stack
+//    pointer alone tells who runs, without thread-local lookups. A stack is reused as soon as its thread returns, so
+//    that a kernel without barriers runs a whole block on one.
+//  - Shared memory is filled with 0xff (NaN as float, bf16 and fp8) before each block. Dynamic shared memory ends at
+//    an inaccessible page, to within the rounding up of its size to 1024 bytes; the rounding is checked after the
+//    block.
 //
-// WHAT IT IS STRICT ABOUT, because a GPU would fail or be silently wrong: lanes missing from mma16816, wgmma and ldmatrix;
-// a lane outside its own mask; shuffles from lanes that take no part (garbage); barriers nobody completes; alignment and
-// memory space of asynchronous copies; an mbarrier used before mbar_init; wgmma without a fence since the latest wait;
-// copies and products that outlive their block. Asynchronous copies and wgmma take effect, by turns, at once or as late
-// as the program allows, a copy's destination garbage until then: a missing wait shows as wrong numbers here too. A
-// thread that has returned no longer counts, neither at __syncthreads nor in a mask.
+// WHAT IT IS STRICT ABOUT, because a GPU would fail or be silently wrong: lanes missing from mma16816, wgmma and
+// ldmatrix; a lane outside its own mask; shuffles from lanes that take no part (garbage); barriers nobody completes;
+// alignment and memory space of asynchronous copies; an mbarrier used before mbar_init; wgmma without a fence since
+// the latest wait; copies and products that outlive their block. Asynchronous copies and wgmma take effect, by turns,
+// at once or as late as the program allows, a copy's destination garbage until then: a missing wait shows as wrong
+// numbers here too. A thread that has returned no longer counts, neither at __syncthreads nor in a mask.
 //
 // WHAT IT CANNOT SHOW
-//  - Races. Threads switch only where they wait, memory is sequentially consistent; a missing __syncthreads shows only if
-//    the order of threads makes it visible (run with several seeds), a missing __threadfence never does.
-//  - The rounding of tensor cores. Matrix products here are f32 fused multiply-adds in ascending k, one after another,
-//    the same for mma16816 and wgmma; hardware adds groups of products with truncated alignment. Transcendental functions
-//    are libm's, not ex2.approx.
+//  - Races. Threads switch only where they wait, memory is sequentially consistent; a missing __syncthreads shows
+//    only if the order of threads makes it visible (run with several seeds), a missing __threadfence never does.
+//  - The rounding of tensor cores. Matrix products here are f32 fused multiply-adds in ascending k, one after
+//    another, the same for mma16816 and wgmma; hardware adds groups of products with truncated alignment.
+//    Transcendental functions are libm's, not ex2.approx.
 //  - Contraction: nvcc makes fma of a*b+c where it likes, g++ is told not to. Spell fmaf where bits matter.
-//  - Time, registers, bank conflicts, occupancy; proxies (fence_async_proxy does nothing here); misaligned loads through
-//    plain pointers (build the test with -fsanitize=alignment); the NaN payloads and subnormals of fast arithmetic.
+//  - Time, registers, bank conflicts, occupancy; proxies (fence_async_proxy does nothing here); misaligned loads
+//    through plain pointers (build the test with -fsanitize=alignment); the NaN payloads and subnormals of fast
+//    arithmetic.
 //  - Waiting for another block, or spinning on memory: a thread is never preempted, such a kernel hangs.
 //
 // ENVIRONMENT
-//   VERDIER_EMULATED_THREADS  workers, default 2
+//   VERDIER_EMULATED_THREADS  workers, the caller included, default 2; read once
 //   VERDIER_EMULATED_SEED     0 (default): warps in order; otherwise warps and lanes start in an order drawn from it
 //   VERDIER_EMULATED_ASYNC    mixed (default), early or late: when asynchronous copies and wgmma take effect
 //
 // Compile with -ffp-contract=off. An exported verdier_launch_<kernel> takes what cuLaunchKernel takes, returns when the
 // kernel is done, with 0, or with 1 and the reason in verdier_emulated_error(). Launches of several threads take turns.
 //
-// On one core of a 2023 server (Xeon, AVX-512 unused; measured with emulation_test, best of 15): a switch 10 ns, mma16816
-// 0.7 us, wgmma 0.4 us for each 16x8x16 in it, a thread that only stores 12 ns.
+// Measured by emulation_test (best of 15, one core of a Xeon whose other cores were busy): a switch 10 ns, mma16816
+// 0.7 us, wgmma 0.4 us for each 16x8x16 in it, a thread that only stores 12 ns, a launch 0.6 us.
 #pragma once
 
 #include <math.h>
@@ -135,6 +139,9 @@ typedef uint64_t mbarrier;
 // ---------------------------------------------------------------------------------------------------------------------
 
 namespace verdier_emulated {
+
+constexpr uintptr_t STACK_BYTES = 64 * 1024;  // aligned to their size; the lowest page is inaccessible
+constexpr uintptr_t PAGE_BYTES = 4096;
 
 #ifndef VERDIER_UCONTEXT
 // A context that does not run is its stack pointer; the registers a call preserves lie on the stack, above them the
@@ -236,8 +243,9 @@ inline void verdier_switch_context(Context* from, const Context* to) { swapconte
 
 inline void prepare(Context& context, char* top, void (*entry)()) {
   getcontext(&context.state);
-  context.state.uc_stack.ss_sp = top - 32 * 1024;
-  context.state.uc_stack.ss_size = 32 * 1024;
+  size_t size = reinterpret_cast<uintptr_t>(top) % STACK_BYTES - PAGE_BYTES;
+  context.state.uc_stack.ss_sp = top - size;
+  context.state.uc_stack.ss_size = size;
   context.state.uc_link = nullptr;
   makecontext(&context.state, entry, 0);
 }
@@ -250,9 +258,8 @@ inline void prepare(Context& context, char* top, void (*entry)()) {
 constexpr unsigned THREADS_MAX = 1024;
 constexpr unsigned WARPS_MAX = THREADS_MAX / 32;
 constexpr unsigned BARRIERS = 16;
-constexpr uintptr_t STACK_BYTES = 64 * 1024;
 constexpr uintptr_t REGION_BYTES = uintptr_t(128) << 20;  // power of two; the worker's record, then the stacks
-constexpr uintptr_t RECORD_BYTES = uintptr_t(1) << 20;
+constexpr uintptr_t RECORD_BYTES = uintptr_t(2) << 20;
 constexpr unsigned SHARED_BYTES_MAX = 227 * 1024;
 constexpr unsigned SHARED_REGION_BYTES = 228 * 1024;
 
@@ -389,7 +396,7 @@ struct Launch {
 
 inline thread_local char tls_anchor;  // names this module's thread-local block, which holds the static shared memory
 
-// Lies at the bottom of its region of stacks. Owned by one worker thread.
+// Lies at the bottom of its region of stacks. Owned by one thread at a time.
 struct Worker {
   Thread* current;
   List ready;
@@ -408,10 +415,12 @@ struct Worker {
   Warp warps[WARPS_MAX];
   Thread threads[THREADS_MAX];
   unsigned char* shared_region;
+  char* anchor;  // tls_anchor of the thread that ran latest
   char* static_shared;
   size_t static_shared_bytes;
 
   static Worker* create();
+  void find_static_shared();
   void destroy();
   void run(Launch& work);
   void run_block(uint64_t number);
@@ -451,10 +460,12 @@ inline __attribute__((always_inline)) Worker& worker() {
   return *reinterpret_cast<Worker*>(stack_pointer & ~(REGION_BYTES - 1));
 }
 
-static_assert(sizeof(Worker) <= RECORD_BYTES, "the record fits below the stacks");
+static_assert(sizeof(Worker) <= RECORD_BYTES && RECORD_BYTES + THREADS_MAX * STACK_BYTES <= REGION_BYTES,
+              "the record and the stacks fit in the region");
 
 inline Worker* Worker::create() {
-  char* raw = static_cast<char*>(mmap(nullptr, 2 * REGION_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  char* raw = static_cast<char*>(mmap(nullptr, 2 * REGION_BYTES, PROT_NONE, flags, -1, 0));
   if (raw == MAP_FAILED) abort();
   char* region = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(raw) + REGION_BYTES - 1) & ~(REGION_BYTES - 1));
   if (region > raw) munmap(raw, region - raw);
@@ -463,34 +474,48 @@ inline Worker* Worker::create() {
   Worker* worker = new (region) Worker();
   for (unsigned i = THREADS_MAX; i-- > 0;) {
     char* stack = region + RECORD_BYTES + i * STACK_BYTES;
-    mprotect(stack + 4096, STACK_BYTES - 4096, PROT_READ | PROT_WRITE);  // below: a page that stops an overflow
+    mprotect(stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, PROT_READ | PROT_WRITE);
     worker->free_stacks.push_back(stack);
   }
-  char* shared = static_cast<char*>(
-      mmap(nullptr, SHARED_REGION_BYTES + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  mprotect(shared + SHARED_REGION_BYTES, 4096, PROT_NONE);
+  char* shared =
+      static_cast<char*>(mmap(nullptr, SHARED_REGION_BYTES + PAGE_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0));
+  if (shared == MAP_FAILED) abort();
+  mprotect(shared + SHARED_REGION_BYTES, PAGE_BYTES, PROT_NONE);
   worker->shared_region = reinterpret_cast<unsigned char*>(shared);
-  tls_anchor = 0;  // touched, so that the block exists
-#if defined(__linux__)
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, size_t, void* data) {
-        Worker* worker = static_cast<Worker*>(data);
-        for (int i = 0; i < info->dlpi_phnum; i++) {
-          char* start = static_cast<char*>(info->dlpi_tls_data);
-          if (info->dlpi_phdr[i].p_type != PT_TLS || !start) continue;
-          if (&tls_anchor < start || &tls_anchor >= start + info->dlpi_phdr[i].p_memsz) continue;
-          worker->static_shared = start;
-          worker->static_shared_bytes = info->dlpi_phdr[i].p_memsz;
-        }
-        return 0;
-      },
-      worker);
-#endif
   return worker;
 }
 
+// The thread-local block of this module on this thread, static shared memory and little else. In a program that is
+// linked statically the C library's own variables lie there too: then it is left alone, and not filled with garbage.
+// A program that contains kernels (a test) must not keep thread-local variables of its own.
+inline void Worker::find_static_shared() {
+  if (anchor == &tls_anchor) return;
+  anchor = &tls_anchor;
+  tls_anchor = 0;  // touched, so that the block exists
+  static_shared = nullptr;
+#if defined(__linux__)
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* data) {
+        Worker& worker = *static_cast<Worker*>(data);
+        char* start = static_cast<char*>(info->dlpi_tls_data);
+        if (!start) return 0;
+        bool dynamic = info->dlpi_name[0] != 0;
+        size_t bytes = 0;
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+          if (info->dlpi_phdr[i].p_type == PT_INTERP) dynamic = true;
+          if (info->dlpi_phdr[i].p_type == PT_TLS) bytes = info->dlpi_phdr[i].p_memsz;
+        }
+        if (!dynamic || &tls_anchor < start || &tls_anchor >= start + bytes) return 0;
+        worker.static_shared = start;
+        worker.static_shared_bytes = bytes;
+        return 1;
+      },
+      this);
+#endif
+}
+
 inline void Worker::destroy() {
-  munmap(shared_region, SHARED_REGION_BYTES + 4096);
+  munmap(shared_region, SHARED_REGION_BYTES + PAGE_BYTES);
   this->~Worker();
   munmap(this, REGION_BYTES);
 }
@@ -648,7 +673,8 @@ inline void Worker::retire() {
   for (unsigned i = 0; i < warp.meetings_open;) {
     Meeting& meeting = warp.meetings[i];
     if (meeting.arrived == (meeting.mask & warp.live)) {
-      if (meeting.operation->whole_warp) fail("returned while other lanes of its warp are at %s", meeting.operation->name);
+      if (meeting.operation->whole_warp)
+        fail("returned while other lanes of its warp are at %s", meeting.operation->name);
       close(warp, meeting);
     } else {
       i++;
@@ -818,6 +844,7 @@ inline void Worker::shuffle_order() {
 
 inline void Worker::run(Launch& work) {
   launch = &work;
+  find_static_shared();
   while (!work.failed) {
     uint64_t number = work.next++;
     if (number >= work.blocks) break;
@@ -830,8 +857,8 @@ inline void Worker::run(Launch& work) {
   }
 }
 
-// The workers of the process: started with the first launch, ended when the library is unloaded. Thread-safe: one launch
-// at a time.
+// The workers of the process: the calling thread is one, the others are started with the first launch and end when the
+// library is unloaded. Thread-safe: one launch at a time.
 class Pool {
  public:
   static Pool& instance() {
@@ -841,17 +868,19 @@ class Pool {
 
   int launch(Launch& work) {
     std::lock_guard<std::mutex> one(turn_);
+    unsigned helpers = unsigned(work.blocks < count_ ? work.blocks : count_) - 1;
     {
       std::lock_guard<std::mutex> guard(lock_);
-      while (threads_.size() < count_) threads_.emplace_back([this] { serve(); });
+      while (threads_.size() < helpers) threads_.emplace_back([this] { serve(); });
       work_ = &work;
-      wanted_ = unsigned(work.blocks < count_ ? work.blocks : count_);
-      running_ = wanted_;
+      wanted_ = running_ = helpers;
     }
-    wake_.notify_all();
+    for (unsigned i = 0; i < helpers; i++) wake_.notify_one();
+    callers_->run(work);
     std::unique_lock<std::mutex> guard(lock_);
+    running_ -= wanted_;  // who has not come yet finds nothing left to do
+    wanted_ = 0;
     done_.wait(guard, [this] { return running_ == 0; });
-    work_ = nullptr;
     if (work.failed) memcpy(error_, work.error, sizeof error_);
     return work.failed ? 1 : 0;
   }
@@ -866,7 +895,7 @@ class Pool {
   const char* error() const { return error_; }
 
  private:
-  Pool() {
+  Pool() : callers_(Worker::create()) {
     const char* text = getenv("VERDIER_EMULATED_THREADS");
     int count = text ? atoi(text) : 2;
     count_ = count < 1 ? 1 : count > 256 ? 256 : unsigned(count);
@@ -879,6 +908,7 @@ class Pool {
     }
     wake_.notify_all();
     for (std::thread& thread : threads_) thread.join();
+    callers_->destroy();
   }
 
   void serve() {
@@ -903,6 +933,7 @@ class Pool {
   std::mutex turn_, lock_;
   std::condition_variable wake_, done_;
   std::vector<std::thread> threads_;
+  Worker* callers_;  // whichever thread launches
   Launch* work_ = nullptr;
   unsigned count_, wanted_ = 0, running_ = 0;
   bool ending_ = false;
@@ -925,7 +956,8 @@ int launch(const char* name, void (*function)(A...), unsigned threads_max, dim3 
   if (threads == 0 || threads > threads_max) return pool.refuse(name, "threads in a block", threads, threads_max);
   if (blocks == 0) return pool.refuse(name, "blocks", blocks, INT32_MAX);
   if (grid.x > INT32_MAX) return pool.refuse(name, "blocks along x", grid.x, INT32_MAX);
-  if (grid.y > 65535 || grid.z > 65535) return pool.refuse(name, "blocks along y or z", grid.y > grid.z ? grid.y : grid.z, 65535);
+  if (grid.y > 65535) return pool.refuse(name, "blocks along y", grid.y, 65535);
+  if (grid.z > 65535) return pool.refuse(name, "blocks along z", grid.z, 65535);
   if (shared_bytes > SHARED_BYTES_MAX)
     return pool.refuse(name, "bytes of dynamic shared memory", shared_bytes, SHARED_BYTES_MAX);
   Launch work;
@@ -967,7 +999,8 @@ struct Registration {
   static void name(__VA_ARGS__);                                                                                      \
   VERDIER_EXPORT int verdier_launch_##name(unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,           \
                                            unsigned bz, unsigned shared_bytes, void** params) {                       \
-    return verdier_emulated::launch(#name, name, threadsMax, dim3(gx, gy, gz), dim3(bx, by, bz), shared_bytes, params); \
+    dim3 grid(gx, gy, gz), block(bx, by, bz);                                                                         \
+    return verdier_emulated::launch(#name, name, threadsMax, grid, block, shared_bytes, params);                      \
   }                                                                                                                   \
   static const verdier_emulated::Registration verdier_registration_##name(#name);                                     \
   static void name(__VA_ARGS__)
@@ -990,8 +1023,6 @@ static constexpr int warpSize = 32;
 
 #define SHARED static thread_local __attribute__((aligned(128)))
 #define DYNAMIC_SHARED(name) unsigned char* name = verdier_emulated::worker().dynamic_shared
-#define VERDIER_TEXT(x) #x
-#define VERDIER_LINE(x) VERDIER_TEXT(x)
 #define DEVICE_ASSERT(condition)                                                                   \
   ((condition) ? (void)0                                                                           \
                : verdier_emulated::worker().fail("%s:%d: not so: %s", __FILE__, __LINE__, #condition))
@@ -1136,8 +1167,10 @@ T reduce(unsigned mask, T value, F combine) {
 }
 }  // namespace verdier_emulated
 
-#define VERDIER_REDUCE(name, T, expression) \
-  inline T name(unsigned mask, T value) { return verdier_emulated::reduce(mask, value, [](T a, T b) -> T { return expression; }); }
+#define VERDIER_REDUCE(name, T, expression)                                                  \
+  inline T name(unsigned mask, T value) {                                                    \
+    return verdier_emulated::reduce(mask, value, [](T a, T b) -> T { return expression; });  \
+  }
 VERDIER_REDUCE(__reduce_add_sync, unsigned, a + b)
 VERDIER_REDUCE(__reduce_add_sync, int, int(unsigned(a) + unsigned(b)))
 VERDIER_REDUCE(__reduce_min_sync, unsigned, a < b ? a : b)
@@ -1267,7 +1300,8 @@ inline float atomicAdd(float* p, float v) {
 }
 inline unsigned atomicInc(unsigned* p, unsigned limit) {
   unsigned old = __atomic_load_n(p, __ATOMIC_RELAXED);
-  while (!__atomic_compare_exchange_n(p, &old, old >= limit ? 0 : old + 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+  while (!__atomic_compare_exchange_n(p, &old, old >= limit ? 0 : old + 1, false, __ATOMIC_RELAXED,
+                                      __ATOMIC_RELAXED)) {}
   return old;
 }
 
@@ -1326,9 +1360,9 @@ inline void store_pairs(float* first, float* second, Float4 v) {
   memcpy(second, &b, 8);
 }
 
-// d[16][8] += a[16][16] * b[16][8], d[lane] the four values of each lane: each output one chain of fused multiply-adds in
-// ascending k. A product of two bf16 is exact in f32 (16 bits of significand), so that multiplying and adding apart is
-// the fused operation, unless the product falls below the normal range.
+// d[16][8] += a[16][16] * b[16][8], d[lane] the four values of each lane: each output one chain of fused
+// multiply-adds in ascending k. A product of two bf16 is exact in f32 (16 bits of significand), so that multiplying
+// and adding apart is the fused operation, unless the product falls below the normal range.
 inline void product_16x8x16(float* const* d, const float (*a)[16], const Float4 (*b)[2]) {
   for (int g = 0; g < 8; g++) {
     float* const* row = d + 4 * g;
@@ -1400,7 +1434,8 @@ inline constexpr Operation LDMATRIX = {"ldmatrix_x4", ldmatrix, true};
 // One product of a warpgroup. Row n of B, two bytes per k: the start address of the descriptor, plus n/8 strides, plus
 // n%8 rows of 128 bytes; then bits 4-6 of the address are exchanged with bits 7-9, as the hardware does.
 inline void multiply(const Worker& worker, const Product& product) {
-  uint32_t start = uint32_t(product.descriptor & 0x3fff) << 4, stride = uint32_t(product.descriptor >> 32 & 0x3fff) << 4;
+  uint32_t start = uint32_t(product.descriptor & 0x3fff) << 4;
+  uint32_t stride = uint32_t(product.descriptor >> 32 & 0x3fff) << 4;
   float a[4][16][16];
   for (unsigned i = 0; i < 128; i++) spread_a(a[i / 32], i % 32, product.a[i]);
   for (int column = 0; column < product.columns; column += 8) {
@@ -1444,7 +1479,8 @@ inline void wgmma(float* d, const uint32_t* a, int columns, uint64_t descriptor)
   if (worker.thread_count < (first + 4) * 32) worker.fail("wgmma in a warpgroup that is not whole");
   for (unsigned i = 0; i < 4; i++)
     if (worker.warps[first + i].live != 0xffffffffu) worker.fail("wgmma in a warpgroup of which threads returned");
-  if (descriptor >> 62 != 1 || (descriptor >> 32 & 0x3fff) != 64) worker.fail("wgmma with a descriptor not of our layout");
+  if (descriptor >> 62 != 1 || (descriptor >> 32 & 0x3fff) != 64)
+    worker.fail("wgmma with a descriptor not of our layout");
   uint32_t start = uint32_t(descriptor & 0x3fff) << 4;
   if (start / 1024 * 1024 + uint32_t(columns) * 128 > worker.launch->shared_bytes)
     worker.fail("wgmma reads past the end of dynamic shared memory");
@@ -1498,7 +1534,8 @@ inline uint64_t wgmma_descriptor(const void* tile, int step) {
   uintptr_t offset = uintptr_t(static_cast<const unsigned char*>(tile) - worker.dynamic_shared);
   if (offset >= worker.launch->shared_bytes || offset % 1024)
     worker.fail("wgmma_descriptor of a tile that is not 1024-byte aligned in dynamic shared memory");
-  return (uint64_t(offset >> 4) + 2 * unsigned(step)) | uint64_t(1) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
+  uint64_t start = uint64_t(offset >> 4) + 2 * unsigned(step);
+  return start | uint64_t(1) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
 }
 
 template <int N>

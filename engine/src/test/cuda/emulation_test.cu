@@ -20,7 +20,8 @@ std::string setting;  // printed with failures
 #define EXPECT(condition)                                                                          \
   do {                                                                                             \
     if (!(condition)) {                                                                            \
-      if (failures++ < 20) printf("%s:%d: not so (%s): %s\n", __FILE__, __LINE__, setting.c_str(), #condition); \
+      if (failures++ < 20)                                                                         \
+        printf("%s:%d: not so (%s): %s\n", __FILE__, __LINE__, setting.c_str(), #condition);       \
     }                                                                                              \
   } while (false)
 
@@ -427,8 +428,10 @@ DEVICE void wgmma_product(const bf16* a, const bf16* operand, float* c, int k) {
   for (int column = 0; column < N; column += 8) store_d(d + column / 2, c, N, row, column);
 }
 
-#define WGMMA_KERNEL(N) \
-  KERNEL_BOUNDS(wgmma_kernel_##N, 256, 1, const bf16* a, const bf16* b, float* c, int k) { wgmma_product<N>(a, b, c, k); }
+#define WGMMA_KERNEL(N)                                                                    \
+  KERNEL_BOUNDS(wgmma_kernel_##N, 256, 1, const bf16* a, const bf16* b, float* c, int k) { \
+    wgmma_product<N>(a, b, c, k);                                                          \
+  }
 WGMMA_KERNEL(8)
 WGMMA_KERNEL(16)
 WGMMA_KERNEL(32)
@@ -437,9 +440,11 @@ WGMMA_KERNEL(128)
 WGMMA_KERNEL(256)
 
 void wgmma_allShapes_equalLoops() {
-  const std::pair<int, Entry> shapes[] = {{8, verdier_launch_wgmma_kernel_8},     {16, verdier_launch_wgmma_kernel_16},
-                                          {32, verdier_launch_wgmma_kernel_32},   {64, verdier_launch_wgmma_kernel_64},
-                                          {128, verdier_launch_wgmma_kernel_128}, {256, verdier_launch_wgmma_kernel_256}};
+  const std::pair<int, Entry> shapes[] = {
+      {8, verdier_launch_wgmma_kernel_8},     {16, verdier_launch_wgmma_kernel_16},
+      {32, verdier_launch_wgmma_kernel_32},   {64, verdier_launch_wgmma_kernel_64},
+      {128, verdier_launch_wgmma_kernel_128}, {256, verdier_launch_wgmma_kernel_256},
+  };
   const int k = 320;
   for (auto [n, entry] : shapes) {
     std::vector<bf16> a = random_bf16(128 * k), b = random_bf16(size_t(n) * k), operand(size_t(n) * k);
@@ -480,7 +485,6 @@ void cpAsync_pipeline_addsAllStages() {
   const int stages = 9, n = 96;
   std::vector<float> in(stages * n * 4), out(n * 4);
   for (size_t i = 0; i < in.size(); i++) in[i] = float(generator() % 1000);
-  // float4 wants 16-byte alignment
   std::vector<float4> in4(stages * n), out4(n);
   memcpy(in4.data(), in.data(), in.size() * 4);
   expect_ok(verdier_launch_cp_async_pipeline, 1, n, 4 * n * 16, in4.data(), out4.data(), stages);
@@ -573,6 +577,36 @@ void shared_notWritten_isNaNInEveryBlock() {
   std::vector<float> out(10 * 64 * 2);
   expect_ok(verdier_launch_garbage, 10, 64, 256, out.data());
   for (float x : out) EXPECT(isnan(x));
+}
+
+void launches_fromOtherThreads_takeTurns() {
+  std::vector<std::thread> threads;
+  std::vector<std::vector<float>> outs(3, std::vector<float>(10 * 64 * 2));
+  for (std::vector<float>& out : outs)
+    threads.emplace_back([&] { run(verdier_launch_garbage, 10, 64, 256, out.data()); });
+  for (std::thread& thread : threads) thread.join();
+  for (const std::vector<float>& out : outs)
+    for (float x : out) EXPECT(isnan(x));
+}
+
+// Lacks a barrier: right only while warps start in ascending order.
+KERNEL(racy, int* out) {
+  SHARED int slots[128];
+  slots[threadIdx.x] = int(threadIdx.x);
+  out[threadIdx.x] = slots[threadIdx.x / 2];
+}
+
+void missingBarrier_someSeed_shows() {
+  std::vector<int> out(128), wanted(128);
+  for (int i = 0; i < 128; i++) wanted[i] = i / 2;
+  bool shows = false;
+  for (int seed = 0; seed < 4; seed++) {
+    setenv("VERDIER_EMULATED_SEED", std::to_string(seed).c_str(), 1);
+    expect_ok(verdier_launch_racy, 1, 128, 0, out.data());
+    if (seed == 0) EXPECT(out == wanted);
+    shows |= out != wanted;
+  }
+  EXPECT(shows);
 }
 
 KERNEL(atomics, int* sums, unsigned* counts, unsigned long long* wide, float* real) {
@@ -744,7 +778,8 @@ double best(F work) {
   for (int i = 0; i < 15; i++) {
     auto start = std::chrono::steady_clock::now();
     work();
-    least = std::min(least, std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
+    std::chrono::duration<double, std::micro> taken = std::chrono::steady_clock::now() - start;
+    least = std::min(least, taken.count());
   }
   return least;
 }
@@ -790,6 +825,8 @@ const struct {
     ROW(cpAsync_withoutWait_readsGarbage),
     ROW(bulkCopy_ringOfThree_bringsPiecesInOrder),
     ROW(shared_notWritten_isNaNInEveryBlock),
+    ROW(launches_fromOtherThreads_takeTurns),
+    ROW(missingBarrier_someSeed_shows),
     ROW(atomics_manyBlocks_loseNothing),
     ROW(errors_areToldAndDoNotLast),
     ROW(kernels_areListed),
