@@ -1158,7 +1158,7 @@ ATTEND_DECODE(32, 12)
 ATTEND_DECODE(64, 8)
 ATTEND_DECODE(96, 5)
 ATTEND_DECODE(128, 4)
-ATTEND_DECODE(256, 2)
+ATTEND_DECODE(256, 1)
 
 // attend_fold_HD: grid any number of blocks of 128 threads (jobs: folds * heads * HD / 32). Reads what decode wrote.
 #define ATTEND_FOLD(HD)                                                                                               \
