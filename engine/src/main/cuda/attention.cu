@@ -1,26 +1,27 @@
 // Paged causal attention: storing rotated keys and values, attending in two ways that give the same bits, and the fold
 // of partial results.
 //
-// THE ORDER. A query row sees the keys begin..position (begin is 0, or position - window + 1). Keys are cut into chunks of
-// 64 by absolute position, and every chunk is worked out by itself, for one row as follows:
+// THE ORDER. A query row sees the keys begin..position (begin is 0, or position - window + 1). Keys are cut into chunks
+// of 64 by absolute position, and every chunk is worked out by itself, for one row as follows:
 //
 //   s[key] = sum over dimensions of q * k       mma.m16n8k16, ascending dimensions, f32 from zero; unseen keys: -inf
 //   top    = max s,  m = top * scale            scale = softmax scale * log2(e), so that weights are powers of two
 //   p[key] = 2^(s * scale - m)                  one fused multiply-add, one ex2
-//   l      = sum of p                           pairs of neighbours in a thread, its 8 pairs in order, then lanes t^1, t^2
+//   l      = sum of p                           neighbours in a thread, its 8 pairs in order, then lanes t^1, t^2
 //   o[d]   = sum over keys of bf16(p) * v       mma.m16n8k16, ascending tokens, f32 from zero
 //
 // and folded into the row's state (M, L, O), from (-inf, 0, 0), in ascending order of chunks:
 //
 //   M' = max(M, m)   a = 2^(M - M')   b = 2^(m - M')   O = fma(o, b, O * a)   L = fma(l, b, L * a)
 //
-// The result is O * (1 / L). Nothing else enters: not the other rows of a tile, not where a tile begins, not who computes
-// which chunk. (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018; Dao et al., "FlashAttention",
-// 2022; here chunks have an absolute place and are never merged before their turn.) A chunk of which a row sees nothing
-// has m = -inf, o = l = +0 and is folded with a = 1, b = -0, which leaves every bit, that of a negative zero too.
+// The result is O * (1 / L). Nothing else enters: not the other rows of a tile, not where a tile begins, not who
+// computes which chunk. (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018; Dao et al.,
+// "FlashAttention", 2022; here chunks have an absolute place and are never merged before their turn.) A chunk of which
+// a row sees nothing has m = -inf, o = l = +0 and is folded with a = 1, b = -0, which leaves every bit, that of a
+// negative zero too.
 //
-// WHO. attend_prefill works a tile of 64 or 128 rows chunk by chunk and folds in registers. attend_decode works a tile of
-// 16 rows: one block takes a run of chunks; when that run is all of them it folds in registers as well, otherwise it
+// WHO. attend_prefill works a tile of 64 or 128 rows chunk by chunk and folds in registers. attend_decode works a tile
+// of 16 rows: one block takes a run of chunks; when that run is all of them it folds in registers as well, otherwise it
 // writes every chunk's (m, l, o) and attend_fold folds. A tile's rows are (token, query head of the group) pairs, token
 // first, so that a group's heads share one reading of keys and values.
 //
@@ -31,17 +32,19 @@
 //   result   the matmul operand (verdier.cuh), column = head * headDim + d
 //
 // GARBAGE. Cache slots that a tile may not see can hold anything, NaN included: their scores are replaced (not
-// multiplied), their values are cleared before they meet a weight of zero, and groups of 16 tokens that no row of the tile
-// sees are not read at all, so that block tables need no entry for them.
+// multiplied), their values are cleared before they meet a weight of zero, and groups of 16 tokens that no row of the
+// tile sees are not read at all, so that block tables need no entry for them.
 //
-// WORK LISTS, filled by the host once per step, 8 ints a record; counts[2], [4], [5] say how many are valid.
+// WORK LISTS, filled by the host once per step, 8 ints a record, 16-byte aligned; counts[2], [4], [5] say how many are
+// valid, grids may be larger, and the lists then as long as the grids. Kernels read counts, lists, tables, positions
+// and slots before pdl_wait: no kernel of the step may write them.
 //   tiles  (prefill) row, position, tokens, table                    tokens <= rows of a tile / group
 //   items  (decode)  row, position, tokens, table, firstChunk, chunks, partial     tokens <= 16 / group, at least 1
 //   folds            row, position, partial, tileRows, firstChunk
 // row: first batch row of the tile (folds: the row); position: of that row; table: index in `tables` of the sequence's
-// first block. An item's `partial` is -1 where the item covers all chunks of its tile, else the index of the record of its
-// firstChunk, kvHead 0, tile row 0. Records of a tile lie [chunk][kvHead][tileRows], tileRows = tokens * group; a fold's
-// `partial` is the record of its row with chunk `firstChunk`, kvHead 0, head 0 of the group.
+// first block. An item's `partial` is -1 where the item covers all chunks of its tile, else the index of the record of
+// its firstChunk, kvHead 0, tile row 0. Records of a tile lie [chunk][kvHead][tileRows], tileRows = tokens * group; a
+// fold's `partial` is the record of its row with chunk `firstChunk`, kvHead 0, head 0 of the group.
 #include "verdier.cuh"
 
 namespace attention {
@@ -230,10 +233,10 @@ DEVICE Result result_of(void* operand, int rowsPad, int row, int head, int headD
 // ---------------------------------------------------------------------------------------------------------------------
 
 // One warp per 32 dimensions. Of a chunk, each warp scores its share of the keys for all rows; the weights go through
-// shared memory; each warp then sums its 32 dimensions of the values. So every warp reads 8 KB of a chunk (8 or 9 times 16
-// bytes a lane of keys, 8 of values), no byte is read twice, and nothing waits for the weights but the last products. The
-// next chunk's keys are asked for as soon as this one's are used up, and so are the values: with four blocks on a
-// multiprocessor there are 64 to 128 KB under way.
+// shared memory; each warp then sums its 32 dimensions of the values. So every warp reads 8 KB of a chunk (8 or 9 times
+// 16 bytes a lane of keys, 8 of values), no byte is read twice, and nothing waits for the weights but the last
+// products. The next chunk's keys are asked for as soon as this one's are used up, and so are the values: with four
+// blocks on a multiprocessor there are 64 to 128 KB under way.
 template <int HD>
 struct Decode {
   static constexpr int WARPS = HD / 32;
@@ -260,7 +263,7 @@ struct Decode {
 #pragma unroll
       for (int d = 0; d < PIECES; d++) {
         k[i][d] = make_uint4(0, 0, 0, 0);
-        if (present) k[i][d] = ldg_stream(reinterpret_cast<const uint4*>(from + d * 256));
+        if (present) k[i][d] = load_stream(reinterpret_cast<const uint4*>(from + d * 256));
       }
     }
   }
@@ -273,7 +276,7 @@ struct Decode {
 #pragma unroll
       for (int h = 0; h < 2; h++) {
         v[j][h] = make_uint4(0, 0, 0, 0);
-        if (unit >= 0) v[j][h] = ldg_stream(reinterpret_cast<const uint4*>(from + h * 256));
+        if (unit >= 0) v[j][h] = load_stream(reinterpret_cast<const uint4*>(from + h * 256));
       }
     }
   }
@@ -420,6 +423,7 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
   const int kvHead = blockIdx.x;
   const int group = heads / kvHeads;
   const int tileRows = tokens * group;
+  DEVICE_ASSERT(tileRows >= 1 && tileRows <= 16 && headDim <= HD && blockTokens % 16 == 0 && blockDim.x == HD);
   if (window == 0) window = NO_WINDOW;
   const int begin = first_seen(position, window);
   const int end = position + tokens;
@@ -434,6 +438,10 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
 
   int units = chunksBegin < chunksEnd ? pages.group(chunksBegin, begin, end) : -1;
   int unitsNext = pages.group(chunksBegin + 1, begin, end);
+  if (threadIdx.x < GROUPS && units >= 0) {  // most of the first chunk was written long ago
+    prefetch_l2(pages.keys<HD>(units), 32 * HD);
+    prefetch_l2(pages.values<HD>(units), 32 * HD);
+  }
   pdl_wait();
   work.load_keys(pages, units);
   const Queries from = {queries, row, kvHead, heads, group, tileRows};
@@ -521,9 +529,9 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
 constexpr int FOLD_THREADS = 128;
 constexpr int FOLD_CHUNKS = 128;  // at a time
 
-// The factors of all chunks at once: the row's maximum before and behind each is a running maximum, which may be computed
-// in any order. The sums then take one multiplication and one fused multiply-add a chunk, in order, by the first warp, while
-// the next chunks' sums are on their way to shared memory.
+// The factors of all chunks at once: the row's maximum before and behind each is a running maximum, which may be
+// computed in any order. The sums then take one multiplication and one fused multiply-add a chunk, in order, by the
+// first warp, while the next chunks' sums are on their way to shared memory.
 struct Fold {
   float (*sums)[FOLD_CHUNKS][32];   // two buffers, shared
   float4 (*factors)[FOLD_CHUNKS];   // two buffers of a, b, l; shared
@@ -596,7 +604,8 @@ DEVICE void fold_partials(const float* partialSums, const float2* partialStates,
     const int chunksBegin = first_seen(position, window) / CHUNK;
     const int chunksEnd = position / CHUNK + 1;
     const int64_t chunkRecords = static_cast<int64_t>(kvHeads) * tileRows;
-    const int64_t first = record[2] + (chunksBegin - firstChunk) * chunkRecords + (head / group) * tileRows + head % group;
+    const int64_t first =
+        record[2] + (chunksBegin - firstChunk) * chunkRecords + (head / group) * tileRows + head % group;
     const Fold work = {sums, factors, warpMaxima, partialSums + first * HD + slice * 32, partialStates + first,
                        chunkRecords, HD};
 
@@ -640,14 +649,14 @@ DEVICE void fold_partials(const float* partialSums, const float2* partialStates,
 
 constexpr int PREFILL_THREADS = 128;
 
-// Chunks pass through shared memory in two stages, copied as they lie in the cache: every fragment is then one 16-byte read
-// a lane without bank conflicts, used for MT row tiles. Two row tiles a warp halve the traffic of shared memory, which would
-// otherwise take longer than the products; more would not fit the registers. The values are summed 16 dimensions at a time
-// and folded at once, so that a chunk's sums need no registers of their own.
+// Chunks pass through shared memory in two stages, copied as they lie in the cache: every fragment is then one 16-byte
+// read a lane without bank conflicts, used for MT row tiles. Two row tiles a warp halve the traffic of shared memory,
+// which would otherwise take longer than the products; more would not fit the registers. The values are summed 16
+// dimensions at a time and folded at once, so that a chunk's sums need no registers of their own.
 //
-// Registers decide (128 sums, 64 scores, 32 weights at HD 128): the loop over dimensions stays a loop, what only edges need
-// is worked out there, the branches of Pages::group stand between scores and values as a bound for the compiler's reordering,
-// and no warp skips what only others see. Each of these avoids spills, as ptxas -v shows.
+// Registers decide (128 sums, 64 scores, 32 weights at HD 128): the loop over dimensions stays a loop, what only edges
+// need is worked out there, the branches of Pages::group stand between scores and values as a bound for the compiler's
+// reordering, and no warp skips what only others see. Each of these avoids spills, as ptxas -v shows.
 template <int HD, int MT>
 struct Prefill {
   static constexpr int ROWS = 64 * MT;
@@ -725,7 +734,8 @@ struct Prefill {
 #pragma unroll
     for (int m = 0; m < MT; m++) {
       int upper = row + m * 16, lower = upper + 8;
-      int last[2] = {upper < tileRows ? position + upper / group : -1, lower < tileRows ? position + lower / group : -1};
+      int last[2] = {upper < tileRows ? position + upper / group : -1,  // last key that the row sees
+                     lower < tileRows ? position + lower / group : -1};
 #pragma unroll
       for (int n = 0; n < TILES; n++) {
         int key = chunk * CHUNK + n * 8 + (threadIdx.x & 3) * 2;
@@ -813,6 +823,7 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
   const int kvHead = blockIdx.x;
   const int group = heads / kvHeads;
   const int tileRows = tokens * group;
+  DEVICE_ASSERT(tileRows >= 1 && tileRows <= P::ROWS && headDim <= HD && blockTokens % 16 == 0);
   if (window == 0) window = NO_WINDOW;
   const int begin = first_seen(position, window);
   const int end = position + tokens;
@@ -1031,9 +1042,9 @@ KERNEL(rope_table, float2* table, const double* frequencies, int half, int first
   }
 }
 
-// After the QKV product of every layer: norms (where the gains are not null) and rotates queries and keys, writes queries
-// for attention, keys and values into their slots. projected: f32 [rows][stride], heads queries | kvHeads keys | kvHeads
-// values side by side. slots[row] = block * blockTokens + place in the block. vectors = heads + 2 kvHeads.
+// After the QKV product of every layer: norms (where the gains are not null) and rotates queries and keys, writes
+// queries for attention, keys and values into their slots. projected: f32 [rows][stride], heads queries | kvHeads keys
+// | kvHeads values side by side. slots[row] = block * blockTokens + place in the block. vectors = heads + 2 kvHeads.
 // Bytes a row: 4 (in) + 2 (out) times (heads + 2 kvHeads) headDim.
 KERNEL_BOUNDS(rotate_store, 256, 4, const float* projected, int stride, bf16* queries, bf16* cache,
               const float2* angles, const float* queryGain, const float* keyGain, float epsilon, const int* counts,
@@ -1133,9 +1144,9 @@ KERNEL(store_queries, const float* vectors, int stride, bf16* queries, const int
   store_query(head, queries, static_cast<int64_t>(row) * heads + vector, paddedDim);
 }
 
-// attend_decode_HD: grid (kvHeads, itemsMax), HD threads. Reads 4 * HD bytes a key and kv head; partial results, where an
-// item covers only some chunks, are (HD + 2) * 4 bytes a chunk, row and head. window: 0 for all keys. scale: the softmax
-// scale times log2(e).
+// attend_decode_HD: grid (kvHeads, itemsMax), HD threads. Reads 4 * HD bytes a key and kv head; partial results, where
+// an item covers only some chunks, are (HD + 2) * 4 bytes a chunk, row and head. window: 0 for all keys. scale: the
+// softmax scale times log2(e).
 #define ATTEND_DECODE(HD, BLOCKS)                                                                                     \
   KERNEL_BOUNDS(attend_decode_##HD, HD, BLOCKS, const bf16* queries, const bf16* cache, const int* tables,            \
                 const int* items, const int* counts, float* partialSums, float2* partialStates, void* out,            \
@@ -1147,7 +1158,7 @@ ATTEND_DECODE(32, 12)
 ATTEND_DECODE(64, 8)
 ATTEND_DECODE(96, 5)
 ATTEND_DECODE(128, 4)
-ATTEND_DECODE(256, 2)
+ATTEND_DECODE(256, 1)
 
 // attend_fold_HD: grid any number of blocks of 128 threads (jobs: folds * heads * HD / 32). Reads what decode wrote.
 #define ATTEND_FOLD(HD)                                                                                               \
@@ -1163,8 +1174,8 @@ ATTEND_FOLD(96)
 ATTEND_FOLD(128)
 ATTEND_FOLD(256)
 
-// attend_prefill_HD: grid (kvHeads, tilesMax), 128 threads, dynamic shared memory Prefill::SHARED_BYTES. Tiles of 128 rows
-// (64 where HD is 256), the longest first. Operations: 4 * HD a key, row and head.
+// attend_prefill_HD: grid (kvHeads, tilesMax), 128 threads, dynamic shared memory Prefill::SHARED_BYTES. Tiles of 128
+// rows (64 where HD is 256), the longest first. Operations: 4 * HD a key, row and head.
 #define ATTEND_PREFILL(HD, ROW_TILES, BLOCKS)                                                                         \
   KERNEL_BOUNDS(attend_prefill_##HD, attention::PREFILL_THREADS, BLOCKS, const bf16* queries, const bf16* cache,      \
                 const int* tables, const int* tiles, const int* counts, void* out, int rowsPad, int heads,            \

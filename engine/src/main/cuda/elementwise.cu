@@ -1,12 +1,12 @@
 // What stands between the matmuls: norms, gate, sums, gathered rows, greedy choice, and copies of KV blocks.
 //
-// One block works out one row, from registers, in a single pass: in decode these kernels run a few times per layer with 1 to
-// 64 rows, and what they cost is the way there and back. So whatever an earlier kernel did not write (gains, counts, indices)
-// is asked for before pdl_wait. Sums have one order, which depends on the number of columns alone.
+// One block works out one row, from registers, in a single pass: in decode these kernels run a few times per layer with
+// 1 to 64 rows, and what they cost is the way there and back. So whatever an earlier kernel did not write (gains,
+// counts, indices) is asked for before pdl_wait. Sums have one order, which depends on the number of columns alone.
 //
-// Rows: every kernel takes `rows`, the address of their count on the device (counts + 0 for the step's, counts + 3 for the
-// rows that want logits), and leaves early beyond it. Tensors are f32 [rows][stride]; operands are bf16 (verdier.cuh), their
-// padding columns are written as zero.
+// Rows: every kernel takes `rows`, the address of their count on the device (counts + 0 for the step's, counts + 3 for
+// the rows that want logits), and leaves early beyond it. Tensors are f32 [rows][stride]; operands are bf16
+// (verdier.cuh), their padding columns are written as zero.
 #include "verdier.cuh"
 
 namespace elementwise {
@@ -39,14 +39,18 @@ DEVICE void store4(void* operand, int rowsPad, int row, int column, float4 v) {
   *reinterpret_cast<uint2*>(operand_at(operand, rowsPad, row, column)) = make_uint2(pack2(v.x, v.y), pack2(v.z, v.w));
 }
 
+DEVICE float4 sum4(float4 x, float4 y) {
+  return make_float4(__fadd_rn(x.x, y.x), __fadd_rn(x.y, y.y), __fadd_rn(x.z, y.z), __fadd_rn(x.w, y.w));
+}
+
 DEVICE int padded(int columns) { return (columns + 63) & ~63; }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Root mean square norm
 // ---------------------------------------------------------------------------------------------------------------------
 
-// out = x / sqrt(mean(x^2) + epsilon) * gain (Zhang and Sennrich, 2019). Thread i has the columns 4i.., 4(i + 512)..; squares
-// add up column by column in a thread, then over lanes 16, 8, 4, 2, 1 apart, then over warps one after another.
+// out = x / sqrt(mean(x^2) + epsilon) * gain (Zhang and Sennrich, 2019). Thread i has the columns 4i.., 4(i + 512)..;
+// squares add up column by column in a thread, then over lanes 16, 8, 4, 2, 1 apart, then over warps one after another.
 struct Norm {
   float4 x[VECTORS];
   const float* gain;  // shared
@@ -78,7 +82,7 @@ struct Norm {
 #pragma unroll
     for (int i = 0; i < VECTORS; i++) {
       float4 y = load4(row, column(i), columns);
-      x[i] = make_float4(__fadd_rn(x[i].x, y.x), __fadd_rn(x[i].y, y.y), __fadd_rn(x[i].z, y.z), __fadd_rn(x[i].w, y.w));
+      x[i] = sum4(x[i], y);
     }
   }
 
@@ -153,9 +157,9 @@ DEVICE unsigned long long larger(unsigned long long a, unsigned long long b) { r
 // Entry points. Unless said otherwise: grid rowsMax, 512 threads
 // ---------------------------------------------------------------------------------------------------------------------
 
-// Operand from a tensor, before each matmul that follows a norm. source: rows of `in` to take, or null for row i itself (the
-// last norm takes the rows that want logits). Dynamic shared memory: columns floats, rounded up to 16 bytes. Columns up to
-// 16384. Bytes a row: 4 in, 2 out per column.
+// Operand from a tensor, before each matmul that follows a norm. source: rows of `in` to take, or null for row i itself
+// (the last norm takes the rows that want logits). Dynamic shared memory: columns floats, rounded up to 16 bytes.
+// Columns up to 16384. Bytes a row: 4 in, 2 out per column.
 KERNEL_BOUNDS(rms_norm, elementwise::THREADS, 2, void* out, int rowsPad, const float* in, int stride, const int* source,
               const float* gain, int columns, float epsilon, const int* rows) {
   DYNAMIC_SHARED(shared);
@@ -220,8 +224,7 @@ KERNEL(add, float* sum, int sumStride, const float* term, int termStride, int co
   float* row = sum + static_cast<int64_t>(blockIdx.x) * sumStride;
   float4 x = load4(row, column, columns);
   float4 y = load4(term + static_cast<int64_t>(blockIdx.x) * termStride, column, columns);
-  store4(row, column, columns,
-         make_float4(__fadd_rn(x.x, y.x), __fadd_rn(x.y, y.y), __fadd_rn(x.z, y.z), __fadd_rn(x.w, y.w)));
+  store4(row, column, columns, sum4(x, y));
 }
 
 // silu(left half) * right half; columns: of a half. The matmul's epilogue does this for interleaved weights; here both
@@ -311,9 +314,9 @@ KERNEL_BOUNDS(argmax, 1024, 1, int* out, int* flags, const float* logits, int st
   }
 }
 
-// Whole blocks of the KV cache into a buffer [count][layers][blockBytes] and back, for the prefix tier in host memory; the
-// buffer may be pinned memory of the host. cache: layers layerBytes apart, blocks blockBytes apart; all multiples of 16.
-// Grid: any number of blocks of any size.
+// Whole blocks of the KV cache into a buffer [count][layers][blockBytes] and back, for the prefix tier in host memory;
+// the buffer may be pinned memory of the host. cache: layers layerBytes apart, blocks blockBytes apart; all multiples
+// of 16. Grid: any number of blocks of any size.
 namespace elementwise {
 template <bool GATHER>
 DEVICE void copy_blocks(uint4* buffer, uint4* cache, const int* blocks, int count, int layers, int64_t layerBytes,

@@ -1589,6 +1589,8 @@ inline uint4 ldg_stream(const uint4* p) {
   return *p;
 }
 
+inline uint4 load_stream(const uint4* p) { return ldg_stream(p); }
+
 inline void cp_async16_or_zero(void* shared, const void* global, bool valid) {
   verdier_emulated::Worker& worker = verdier_emulated::worker();
   worker.expect_spaces("cp_async16", shared, global, 16);

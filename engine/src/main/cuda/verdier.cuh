@@ -192,6 +192,16 @@ DEVICE uint4 ldg_stream(const uint4* p) {
   return v;
 }
 
+// 16 bytes that are read once but that a kernel before this one may still be writing when this one starts (see pdl_wait).
+DEVICE uint4 load_stream(const uint4* p) {
+  uint4 v;
+  asm volatile("ld.global.L1::no_allocate.L2::256B.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(p)
+               : "memory");
+  return v;
+}
+
 // 16 bytes, both addresses aligned to 16. Visible to this thread after cp_async_wait, to others after a barrier too.
 DEVICE void cp_async16(void* shared, const void* global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");

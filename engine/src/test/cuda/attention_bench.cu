@@ -2,11 +2,12 @@
 //
 //   nvcc -std=c++17 -O3 -arch=sm_90a attention_bench.cu -o attention-bench && ./attention-bench
 //
-// Checks: a row's bits from prefill, from prefill cut elsewhere, from decode and from decode split by chunk; closeness to a
-// plain kernel; rotation and storing against float64. Times: a layer of Llama-3.1-8B and -1B, decode beside a bandwidth
-// probe, prefill in TFLOP/s, both with programmatic launches inside a graph, as a step runs them.
+// Checks: a row's bits from prefill, from prefill cut elsewhere, from decode and from decode split by chunk; closeness
+// to a plain kernel; rotation and storing against float64. Times: a layer of Llama-3.1-8B and -1B, decode beside a
+// bandwidth probe, prefill in TFLOP/s, both with programmatic launches inside a graph, as a step runs them.
 //
-// Compiled as the tests are (-DVERDIER_EMULATED) it does the checks alone, on small shapes: so the checks are checked too.
+// Compiled as the tests are (-DVERDIER_EMULATED) it does the checks alone, on small shapes: so the checks are checked
+// too.
 #include "../../main/cuda/attention.cu"
 #include "../../main/cuda/elementwise.cu"
 #include "attention_lists.h"
@@ -27,8 +28,8 @@
 
 // One row and head: softmax over its keys in two passes, f32 throughout. Grid (rows, heads), 128 threads.
 KERNEL(reference_attention, const bf16* queries, const bf16* cache, const int* tables, const int* rows,
-       const int* positions, float* out, int heads, int kvHeads, int headDim, int paddedDim, int blockTokens, int window,
-       float scale) {
+       const int* positions, float* out, int heads, int kvHeads, int headDim, int paddedDim, int blockTokens,
+       int window, float scale) {
   SHARED float weights[128];
   SHARED float highest[128];
   int row = rows[blockIdx.x], position = positions[blockIdx.x], head = blockIdx.y, thread = threadIdx.x;
@@ -198,7 +199,9 @@ struct Array {
   size_t count;
 
   explicit Array(size_t count) : data(static_cast<T*>(allocate(count * sizeof(T) + 16))), count(count) {}
-  explicit Array(const std::vector<T>& values) : Array(values.size()) { copyIn(data, values.data(), count * sizeof(T)); }
+  explicit Array(const std::vector<T>& values) : Array(values.size()) {
+    copyIn(data, values.data(), count * sizeof(T));
+  }
   Array(const Array&) = delete;
   ~Array() { release(data); }
 
@@ -267,14 +270,14 @@ struct Step {
     const Shape& s = shape;
     int HD = s.paddedDim();
     if (tiles.count) {
-      launch(attend_prefill_of(HD), dim3(s.kvHeads, unsigned(tiles.count / 8)), 128, prefillSharedBytes(HD), queries, cache,
-             tables.data, tiles.data, counts.data, (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim,
+      launch(attend_prefill_of(HD), dim3(s.kvHeads, unsigned(tiles.count / 8)), 128, prefillSharedBytes(HD), queries,
+             cache, tables.data, tiles.data, counts.data, (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim,
              s.blockTokens, s.window, s.scale());
     }
     if (items.count) {
       launch(attend_decode_of(HD), dim3(s.kvHeads, unsigned(items.count / 8)), HD, 0, queries, cache, tables.data,
-             items.data, counts.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim,
-             s.blockTokens, s.window, s.scale());
+             items.data, counts.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads, s.kvHeads,
+             s.headDim, s.blockTokens, s.window, s.scale());
     }
     if (folds.count) {
       launch(attend_fold_of(HD), dim3(528), 128, 0, sums.data, states.data, folds.data, counts.data, (void*)result.data,
@@ -413,8 +416,8 @@ struct Sequence {
       float actual = widened(bits[size_t(rows[i / shape.columns()]) * shape.columns() + i % shape.columns()]);
       double error = fabs(actual - expected[i]);
       worst = error <= worst ? worst : error;
-      CHECK(error <= 0.01 + fabs(expected[i]) / 128, "head dim %d: row %d column %zu: %g, plain kernel %g", shape.headDim,
-            rows[i / shape.columns()], i % shape.columns(), actual, expected[i]);
+      CHECK(error <= 0.01 + fabs(expected[i]) / 128, "head dim %d: row %d column %zu: %g, plain kernel %g",
+            shape.headDim, rows[i / shape.columns()], i % shape.columns(), actual, expected[i]);
     }
     printf("  largest difference from the plain kernel %.1e\n", worst);
   }
@@ -437,7 +440,7 @@ void checkShape(const Shape& shape, int tokens) {
       if (bits[i] != whole[i] && different++ == 0) first = i;
     }
     int columns = shape.columns();
-    CHECK(different == 0, "head dim %d: %s differs from prefill in %zu of %zu, first row %zu column %zu: %04x, was %04x",
+    CHECK(different == 0, "head dim %d: %s differs in %zu of %zu, first row %zu column %zu: %04x, prefill gave %04x",
           shape.headDim, name, different, bits.size(), first / columns, first % columns, bits[first], whole[first]);
   };
   std::mt19937 random(3);
@@ -506,12 +509,16 @@ double microseconds(int calls, Call call) {
   return times[times.size() / 2] * 1000.0 / calls;
 }
 
+void fillRandom(void* data, size_t bytes, uint32_t seed) {
+  launch(ENTRY(fill_random), dim3(2048), 256, 0, static_cast<uint32_t*>(data), int64_t(bytes / 4), seed);
+}
+
 // 4 GB of keys and values, random; layers follow one another in it, so that no call finds its layer in L2.
 struct Storage {
   static constexpr size_t BYTES = size_t(4) << 30;
   Array<uint4> data{BYTES / 16};
 
-  Storage() { launch(ENTRY(fill_random), dim3(2048), 256, 0, reinterpret_cast<uint32_t*>(data.data), int64_t(BYTES / 4), 1u); }
+  Storage() { fillRandom(data.data, BYTES, 1); }
 
   const bf16* layer(size_t elements, int index) const {
     size_t count = BYTES / 2 / elements;
@@ -545,14 +552,14 @@ void timeDecode(const Shape& s, const Storage& storage, int batch, int context, 
   work.sort();
   Step step(s, work, table, batch);
   Array<bf16> queries(size_t(batch) * s.heads * s.paddedDim());
-  launch(ENTRY(fill_random), dim3(64), 256, 0, reinterpret_cast<uint32_t*>(queries.data), int64_t(queries.count / 2), 2u);
+  fillRandom(queries.data, queries.count * 2, 2);
   size_t elements = table.size() * s.blockElements();
   double bytes = double(batch) * context * s.keyBytes();
   int calls = std::max(4, std::min(64, int(2e10 / bytes)));
   double time = microseconds(calls, [&](int i) { step.run(queries.data, storage.layer(elements, i)); });
-  printf("decode %d/%d x %d, batch %3d x %6d: %8.1f us, %5.0f GB/s, %3.0f %% of the probe (items %d of <= %d chunks%s)\n",
-         s.heads, s.kvHeads, s.headDim, batch, context, time, bytes / time / 1e3, bytes / time / 10.0 / bandwidth,
-         work.itemCount(), most, work.foldCount() ? ", folded" : "");
+  printf("decode %d/%d x %d, batch %3d x %6d: %8.1f us, %5.0f GB/s, %3.0f %% of the probe", s.heads, s.kvHeads,
+         s.headDim, batch, context, time, bytes / time / 1e3, bytes / time / 10.0 / bandwidth);
+  printf(" (%d items of at most %d chunks%s)\n", work.itemCount(), most, work.foldCount() ? ", folded" : "");
 }
 
 void timePrefill(const Shape& s, const Storage& storage, int batch, int tokens) {
@@ -564,19 +571,20 @@ void timePrefill(const Shape& s, const Storage& storage, int batch, int tokens) 
   work.sort();
   Step step(s, work, table, batch * tokens);
   Array<bf16> queries(size_t(batch) * tokens * s.heads * s.paddedDim());
-  launch(ENTRY(fill_random), dim3(512), 256, 0, reinterpret_cast<uint32_t*>(queries.data), int64_t(queries.count / 2), 2u);
+  fillRandom(queries.data, queries.count * 2, 2);
   double operations = 4.0 * s.headDim * s.heads * batch * (tokens * (tokens + 1.0) / 2);
   size_t elements = table.size() * s.blockElements();
   double time = microseconds(10, [&](int i) { step.run(queries.data, storage.layer(elements, i)); });
-  printf("prefill %d/%d x %d, batch %d x %d: %8.1f us, %4.0f TFLOP/s\n", s.heads, s.kvHeads, s.headDim, batch, tokens, time,
-         operations / time / 1e6);
+  printf("prefill %d/%d x %d, batch %d x %d: %8.1f us, %4.0f TFLOP/s\n", s.heads, s.kvHeads, s.headDim, batch, tokens,
+         time, operations / time / 1e6);
 }
 
 void timeRows(int rows) {
   Shape s = {32, 8, 128, 0, 16};
   int hidden = 4096, intermediate = 14336, rowsPad = (rows + 255) / 256 * 256;
   int stride = s.vectors() * s.headDim;
-  Array<float> projected(size_t(rows) * stride), residual(size_t(rows) * hidden), gates(size_t(rows) * 2 * intermediate);
+  Array<float> projected(size_t(rows) * stride), residual(size_t(rows) * hidden);
+  Array<float> gates(size_t(rows) * 2 * intermediate);
   Array<float> gain(std::vector<float>(hidden, 1.0f)), angles(size_t(4096) * s.headDim);
   Array<uint4> operand(size_t(rowsPad) * intermediate / 8);
   std::vector<int> identity(rows);
@@ -590,8 +598,9 @@ void timeRows(int rows) {
   const float* noGain = nullptr;
   const int* noSource = nullptr;
   double store = microseconds(50, [&](int) {
-    launch(ENTRY(rotate_store), dim3(rows, 6), 256, 0, projected.data, stride, queries.data, cache.data, angles.data, noGain,
-           noGain, 1e-5f, counts.data, positions.data, positions.data, s.heads, s.kvHeads, s.headDim, 128, s.blockTokens);
+    launch(ENTRY(rotate_store), dim3(rows, 6), 256, 0, projected.data, stride, queries.data, cache.data, angles.data,
+           noGain, noGain, 1e-5f, counts.data, positions.data, positions.data, s.heads, s.kvHeads, s.headDim, 128,
+           s.blockTokens);
   });
   double norm = microseconds(50, [&](int) {
     launch(ENTRY(rms_norm), dim3(rows), 512, hidden * 4, (void*)operand.data, rowsPad, residual.data, hidden, noSource,
@@ -605,8 +614,8 @@ void timeRows(int rows) {
     launch(ENTRY(gate), dim3(rows, intermediate / 2048), 512, 0, (void*)operand.data, rowsPad, gates.data,
            2 * intermediate, intermediate, counts.data);
   });
-  printf("%4d rows of 8B: rotate_store %6.2f us, rms_norm %6.2f us, add_rms_norm %6.2f us, gate %6.2f us\n", rows, store,
-         norm, addNorm, gateTime);
+  printf("%4d rows of 8B: rotate_store %6.2f us, rms_norm %6.2f us, add_rms_norm %6.2f us, gate %6.2f us\n", rows,
+         store, norm, addNorm, gateTime);
 }
 
 void times() {

@@ -8,8 +8,8 @@ namespace lists {
 
 constexpr int CHUNK = 64;
 
-// Most chunks of a decode item that give two blocks to every multiprocessor; more would only write more partial results.
-// chunks: of all decode tiles of the step together.
+// Most chunks of a decode item so that every multiprocessor has two blocks: more blocks would only write more partial
+// results. chunks: of all decode tiles of the step together.
 inline int chunksPerItem(long chunks, int kvHeads, int multiprocessors) {
   long blocks = 2L * multiprocessors;
   return int(std::max(1L, (chunks * kvHeads + blocks - 1) / blocks));

@@ -1,11 +1,13 @@
-// attention.cu under emulation: rotation and storing against float64, attention against float64 loops, and the bits of a
-// row whichever kernel, tile, step, block table and neighbours it had.
+// attention.cu under emulation: rotation and storing against float64, attention against float64 loops, and the bits of
+// a row whichever kernel, tile, step, block table and neighbours it had.
 //
-//   g++ -std=c++17 -O2 -ffp-contract=off -DVERDIER_EMULATED -x c++ attention_test.cu -o attention-test && ./attention-test
+//   g++ -std=c++17 -O2 -ffp-contract=off -DVERDIER_EMULATED -x c++ attention_test.cu -o attention-test -pthread
+//   ./attention-test
 //
-// Tolerances. Rotated values are compared with float64 within one rounding to bf16 (2^-8 of the value, two roundings apart
-// at worst) plus 1e-5. Results are compared with float64 sums over the very bf16 queries, keys and values that were stored:
-// what remains is the rounding of weights and of the result to bf16, at most 2^-8 of the largest value each.
+// Tolerances. Rotated values are compared with float64 within one rounding to bf16 (2^-8 of the value, two roundings
+// apart at worst) plus 1e-5. Results are compared with float64 sums over the very bf16 queries, keys and values that
+// were stored: what remains is the rounding of weights and of the result to bf16, at most 2^-8 of the largest value
+// each.
 #include "../../main/cuda/attention.cu"
 #include "attention_lists.h"
 
@@ -31,7 +33,8 @@ int failures = 0;
 typedef int Launcher(unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void**);
 
 template <class... Arguments>
-void launch(Launcher* kernel, unsigned gx, unsigned gy, unsigned threads, unsigned sharedBytes, Arguments... arguments) {
+void launch(Launcher* kernel, unsigned gx, unsigned gy, unsigned threads, unsigned sharedBytes,
+            Arguments... arguments) {
   void* params[] = {&arguments...};
   int failed = kernel(gx, gy, 1, threads, 1, 1, sharedBytes, params);
   CHECK(!failed, "%s", verdier_emulated_error());
@@ -70,8 +73,8 @@ unsigned prefillSharedBytes(int paddedDim) {
 }
 
 // Element of a fragment, written down from the layout and not by the kernels' formulas: lane l = n % 8 * 4 + t holds
-// registers r; each is two neighbouring k. Keys: n = token, k = dimension, two k16 steps. Values: n = dimension of one of
-// two n8 tiles, k = token of one k16 step.
+// registers r; each is two neighbouring k. Keys: n = token, k = dimension, two k16 steps. Values: n = dimension of one
+// of two n8 tiles, k = token of one k16 step.
 float keyAt(const bf16* keys, int paddedDim, int token, int dim) {
   for (int t = 0; t < 4; t++) {
     int dims[8] = {2 * t, 2 * t + 1, 2 * t + 8, 2 * t + 9, 16 + 2 * t, 17 + 2 * t, 24 + 2 * t, 25 + 2 * t};
@@ -224,7 +227,8 @@ struct Case {
            (const float*)keyGain.data(), EPSILON, (const int*)counts, positions.data(), slots.data(), s.heads,
            s.kvHeads, s.headDim, HD, s.blockTokens);
     for (int r = 0; r < rows; r++) {
-      std::copy_n(packedQueries + size_t(r) * s.heads * HD, s.heads * HD, &queries[size_t(rowTokens[r]) * s.heads * HD]);
+      int width = s.heads * HD;
+      std::copy_n(packedQueries + size_t(r) * width, width, &queries[size_t(rowTokens[r]) * width]);
     }
 
     int columns = s.heads * s.headDim, columnsPad = (columns + 63) / 64 * 64;
@@ -354,10 +358,11 @@ struct Case {
               sum += weights[k] / total * v;
               largest = std::max(largest, fabs(v));
             }
-            float actual = to_float(bf16_from_bits(results[size_t(first[q] + p) * s.heads * s.headDim + h * s.headDim + d]));
+            size_t at = (size_t(first[q] + p) * s.heads + h) * s.headDim + d;
+            float actual = to_float(bf16_from_bits(results[at]));
             double error = fabs(actual - sum) / largest;
             worst = std::max(worst, error);
-            CHECK(error <= 1.0 / 128, "token %d of sequence %d, head %d, dimension %d: %g, expected %g", p, int(q), h, d,
+            CHECK(error <= 1.0 / 128, "token %d of sequence %zu, head %d, dimension %d: %g, expected %g", p, q, h, d,
                   actual, sum);
           }
         }

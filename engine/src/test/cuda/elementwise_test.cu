@@ -1,10 +1,11 @@
-// elementwise.cu under emulation: every kernel against float64, and the bits of a row wherever it lies and however long its
-// stride is.
+// elementwise.cu under emulation: every kernel against float64, and the bits of a row wherever it lies and however long
+// its stride is.
 //
-//   g++ -std=c++17 -O2 -ffp-contract=off -DVERDIER_EMULATED -x c++ elementwise_test.cu -o elementwise-test && ./elementwise-test
+//   g++ -std=c++17 -O2 -ffp-contract=off -DVERDIER_EMULATED -x c++ elementwise_test.cu -o elementwise-test -pthread
+//   ./elementwise-test
 //
-// Tolerances. f32 results: 1e-5 of the value (a few roundings, and 2^x within 2 ulp). Operands: one rounding to bf16, 2^-8 of
-// the value at most.
+// Tolerances. f32 results: 1e-5 of the value (a few roundings, and 2^x within 2 ulp). Operands: one rounding to bf16,
+// 2^-8 of the value at most.
 #include "../../main/cuda/elementwise.cu"
 
 #include <math.h>
@@ -30,7 +31,8 @@ int failures = 0;
 typedef int Launcher(unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void**);
 
 template <class... Arguments>
-void launch(Launcher* kernel, unsigned gx, unsigned gy, unsigned threads, unsigned sharedBytes, Arguments... arguments) {
+void launch(Launcher* kernel, unsigned gx, unsigned gy, unsigned threads, unsigned sharedBytes,
+            Arguments... arguments) {
   void* params[] = {&arguments...};
   int failed = kernel(gx, gy, 1, threads, 1, 1, sharedBytes, params);
   CHECK(!failed, "%s", verdier_emulated_error());
@@ -43,7 +45,8 @@ struct Tensor {
   int rows, columns, stride;
   std::vector<float> data;
 
-  Tensor(int rows, int columns, int stride) : rows(rows), columns(columns), stride(stride), data(rows * stride + 4, NAN) {
+  Tensor(int rows, int columns, int stride)
+      : rows(rows), columns(columns), stride(stride), data(rows * stride + 4, NAN) {
     std::normal_distribution<float> normal;
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < columns; c++) at(r, c) = normal(generator);
@@ -102,14 +105,15 @@ void norms_anyShape_matchOracleAndOneAnother(int rows, int columns, int stride) 
   Operand operand(rows + 1, columns);
   launch(verdier_launch_rms_norm, rows + 1, 1, 512, shared, operand.base(), operand.rowsPad, (const float*)x.base(),
          stride, (const int*)nullptr, constGain, columns, epsilon, constCount);
-  launch(verdier_launch_rms_norm_tensor, rows + 1, 1, 512, shared, out.base(), out.stride, (const float*)x.base(), stride,
-         constGain, columns, epsilon, constCount);
+  launch(verdier_launch_rms_norm_tensor, rows + 1, 1, 512, shared, out.base(), out.stride, (const float*)x.base(),
+         stride, constGain, columns, epsilon, constCount);
   operand.checkUntouched(rows);
   for (int r = 0; r < rows; r++) {
     operand.checkPadding(r);
     for (int c = 0; c < columns; c++) {
       double expected = normOf(x, gainCopy, r, c, epsilon);
-      CHECK(close(out.at(r, c), expected, 1e-5), "norm of row %d column %d: %g, expected %g", r, c, out.at(r, c), expected);
+      CHECK(close(out.at(r, c), expected, 1e-5), "norm of row %d column %d: %g, expected %g", r, c, out.at(r, c),
+            expected);
       CHECK(operand.bits(r, c) == bf16_bits(from_float_rn(out.at(r, c))), "operand of row %d column %d", r, c);
     }
   }
@@ -131,7 +135,7 @@ void norms_anyShape_matchOracleAndOneAnother(int rows, int columns, int stride) 
   launch(verdier_launch_add, rows + 1, (columns + 2047) / 2048, 512, 0, sum.base(), stride, (const float*)update.base(),
          update.stride, columns, constCount);
   for (int r = 0; r < rows; r++) {
-    for (int c = 0; c < columns; c++) CHECK(sum.at(r, c) == x.at(r, c) + update.at(r, c), "sum of row %d column %d", r, c);
+    for (int c = 0; c < columns; c++) CHECK(sum.at(r, c) == x.at(r, c) + update.at(r, c), "sum, row %d", r);
   }
   Operand apart(rows, columns), together(rows, columns);
   launch(verdier_launch_rms_norm, rows, 1, 512, shared, apart.base(), apart.rowsPad, (const float*)sum.base(), stride,
@@ -163,7 +167,8 @@ void gate_anyShape_matchesOracle(int rows, int columns, int stride) {
     operand.checkPadding(r);
     for (int c = 0; c < columns; c++) {
       double g = in.at(r, c), expected = g / (1 + exp(-g)) * in.at(r, columns + c);
-      CHECK(close(out.at(r, c), expected, 1e-5), "gate of row %d column %d: %g, expected %g", r, c, out.at(r, c), expected);
+      CHECK(close(out.at(r, c), expected, 1e-5), "gate of row %d column %d: %g, expected %g", r, c, out.at(r, c),
+            expected);
       CHECK(operand.bits(r, c) == bf16_bits(from_float_rn(out.at(r, c))), "operand of row %d column %d", r, c);
       CHECK(back.at(r, c) == operand.at(r, c), "tensor of row %d column %d", r, c);
     }
