@@ -1,48 +1,57 @@
 // CUDA on the CPU: the same kernel text as on a GPU, every thread of a block a fiber.
 //
-// IDEA. A kernel is compiled by g++ as an ordinary function. A launch hands its blocks to a few worker threads; a worker
-// runs one block at a time and gives each CUDA thread a stack of its own. A thread runs until it has to wait for others
-// (a barrier, a shuffle, a warp's matrix product), puts itself in the list of whoever will wake it and switches to the
-// next thread that can run: a dozen instructions, no kernel, no lock. What a warp does together is done once, by the lane
-// that arrives last, for all lanes: each lane leaves a pointer to its operands (they lie on its stack, which does not
-// move), so that mma16816 costs 31 switches and one small matrix product.
+// IDEA. A kernel is compiled by g++ as an ordinary function. A launch shares its blocks between the calling thread
+// and a few others; such a worker runs one block at a time and gives each CUDA thread a stack of its own. A thread
+// runs until it has to wait for others (a barrier, a shuffle, a warp's matrix product), puts itself in the list of
+// whoever will wake it and switches to the next thread that can run: a dozen instructions, no system call, no lock.
+// What a warp does together is done once, by the lane that arrives last, for all lanes: each lane leaves a pointer to
+// its operands (they lie on its stack, which does not move), so that mma16816 costs 31 switches and one small matrix
+// product.
 //
 // INVARIANTS
-//  - Everything of one block happens on one worker thread; only global memory and the launch's counters are shared
-//    between workers. So the state of a block needs no atomics, and `static thread_local` is shared memory.
-//  - A thread is in exactly one place: running, in the ready list, in the list of what it waits for, or finished.
-//  - Nothing polls. When nobody is ready, asynchronous copies that are still due are carried out, oldest first; when none
-//    is due either, the block can never go on: the launch fails and says who waits where.
-//  - Warps start in order and a warp runs on until all its lanes wait for something outside it, unless a seed shuffles
-//    them: results must not depend on it.
-//  - A worker's stacks lie in one region aligned to its size, the worker's own record at its bottom: the stack pointer
-//    alone tells who runs, without thread-local lookups.
-//  - Shared memory is filled with 0xff (NaN as float, bf16 and fp8) before each block. Dynamic shared memory ends at an
-//    inaccessible page, to within the rounding up of its size to 1024 bytes; the rounding is checked after the block.
+//  - Everything of one block happens on one worker; only global memory and the launch's counters are shared between
+//    workers. So the state of a block needs no atomics, and `static thread_local` is shared memory.
+//  - A thread is in exactly one place: not started, running, ready, in the list of what it waits for, or finished.
+//  - Nothing polls. When nobody is ready, bulk copies that are still due are carried out, oldest first; when none is
+//    due either, the block can never go on: the launch fails and says how many threads wait where.
+//  - Warps start in order and a warp runs on until all its lanes wait for something outside it, unless a seed draws
+//    the order and who goes on after a barrier. Results must not depend on it.
+//  - A worker's stacks lie in one region aligned to its size, the worker's own record at its bottom: the stack
+//    pointer alone tells who runs, without thread-local lookups. A stack is reused as soon as its thread returns, so
+//    that a kernel without barriers runs a whole block on one.
+//  - Shared memory is filled with 0xff (NaN as float, bf16 and fp8) before each block. Dynamic shared memory ends at
+//    an inaccessible page, to within the rounding up of its size to 1024 bytes; the rounding is checked after the
+//    block.
 //
-// WHAT IT IS STRICT ABOUT, because a GPU would fail or be silently wrong: lanes missing from mma16816, wgmma and ldmatrix;
-// a lane outside its own mask; shuffles from lanes that take no part (garbage); barriers nobody completes; alignment of
-// vector copies; barriers in shared memory used before mbar_init; copies that outlive their block. Asynchronous copies and
-// wgmma take effect, by turns, at once or as late as the program allows, their destinations garbage until then: a
-// missing wait shows as wrong numbers here too.
+// WHAT IT IS STRICT ABOUT, because a GPU would fail or be silently wrong: lanes missing from mma16816, wgmma and
+// ldmatrix; a lane outside its own mask; shuffles from lanes that take no part (garbage); barriers nobody completes;
+// alignment and memory space of asynchronous copies; an mbarrier used before mbar_init; wgmma without a fence since
+// the latest wait; copies and products that outlive their block. Asynchronous copies and wgmma take effect, by turns,
+// at once or as late as the program allows, a copy's destination garbage until then: a missing wait shows as wrong
+// numbers here too. A thread that has returned no longer counts, neither at __syncthreads nor in a mask.
 //
 // WHAT IT CANNOT SHOW
-//  - Races. Threads switch only where they wait, memory is sequentially consistent; a missing __syncthreads shows only if
-//    the order of warps makes it visible (run with several seeds), a missing fence never does.
-//  - The rounding of tensor cores. Matrix products here are f32 fused multiply-adds in ascending k, one after another,
-//    the same for mma16816 and wgmma; hardware adds groups of products with truncated alignment. Transcendental functions
-//    are libm's, not ex2.approx.
+//  - Races. Threads switch only where they wait, memory is sequentially consistent; a missing __syncthreads shows
+//    only if the order of threads makes it visible (run with several seeds), a missing __threadfence never does.
+//  - The rounding of tensor cores. Matrix products here are f32 fused multiply-adds in ascending k, one after
+//    another, the same for mma16816 and wgmma; hardware adds groups of products with truncated alignment.
+//    Transcendental functions are libm's, not ex2.approx.
 //  - Contraction: nvcc makes fma of a*b+c where it likes, g++ is told not to. Spell fmaf where bits matter.
-//  - Time, registers, bank conflicts, occupancy; proxies (fence_async_proxy does nothing here).
-//  - Waiting for another block, or spinning on memory: the emulator never preempts, such a kernel hangs.
+//  - Time, registers, bank conflicts, occupancy; proxies (fence_async_proxy does nothing here); misaligned loads
+//    through plain pointers (build the test with -fsanitize=alignment); the NaN payloads and subnormals of fast
+//    arithmetic.
+//  - Waiting for another block, or spinning on memory: a thread is never preempted, such a kernel hangs.
 //
 // ENVIRONMENT
-//   VERDIER_EMULATED_THREADS  workers, default 2
+//   VERDIER_EMULATED_THREADS  workers, the caller included, default 2; read once
 //   VERDIER_EMULATED_SEED     0 (default): warps in order; otherwise warps and lanes start in an order drawn from it
 //   VERDIER_EMULATED_ASYNC    mixed (default), early or late: when asynchronous copies and wgmma take effect
 //
-// Compile with -ffp-contract=off. An exported verdier_launch_<kernel> takes what cuLaunchKernel takes and returns 0, or 1
-// with the reason in verdier_emulated_error().
+// Compile with -ffp-contract=off. An exported verdier_launch_<kernel> takes what cuLaunchKernel takes, returns when the
+// kernel is done, with 0, or with 1 and the reason in verdier_emulated_error(). Launches of several threads take turns.
+//
+// Measured by emulation_test (best of 15, one core of a Xeon whose other cores were busy): a switch 10 ns, mma16816
+// 0.7 us, wgmma 0.4 us for each 16x8x16 in it, a thread that only stores 12 ns, a launch 0.6 us.
 #pragma once
 
 #include <math.h>
@@ -60,11 +69,15 @@
 #include <utility>
 #include <vector>
 
+#include <signal.h>
 #include <sys/mman.h>
 #if defined(__linux__)
 #include <link.h>
 #endif
-#if !defined(__x86_64__) && !defined(__aarch64__)
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(VERDIER_UCONTEXT)
+#define VERDIER_UCONTEXT  // may be defined to try it
+#endif
+#ifdef VERDIER_UCONTEXT
 #include <ucontext.h>
 #endif
 
@@ -127,7 +140,10 @@ typedef uint64_t mbarrier;
 
 namespace verdier_emulated {
 
-#if defined(__x86_64__) || defined(__aarch64__)
+constexpr uintptr_t STACK_BYTES = 64 * 1024;  // aligned to their size; the lowest page is inaccessible
+constexpr uintptr_t PAGE_BYTES = 4096;
+
+#ifndef VERDIER_UCONTEXT
 // A context that does not run is its stack pointer; the registers a call preserves lie on the stack, above them the
 // address to go on at. The floating-point control words are the same everywhere and stay.
 struct Context {
@@ -227,8 +243,9 @@ inline void verdier_switch_context(Context* from, const Context* to) { swapconte
 
 inline void prepare(Context& context, char* top, void (*entry)()) {
   getcontext(&context.state);
-  context.state.uc_stack.ss_sp = top - 32 * 1024;
-  context.state.uc_stack.ss_size = 32 * 1024;
+  size_t size = reinterpret_cast<uintptr_t>(top) % STACK_BYTES - PAGE_BYTES;
+  context.state.uc_stack.ss_sp = top - size;
+  context.state.uc_stack.ss_size = size;
   context.state.uc_link = nullptr;
   makecontext(&context.state, entry, 0);
 }
@@ -241,12 +258,10 @@ inline void prepare(Context& context, char* top, void (*entry)()) {
 constexpr unsigned THREADS_MAX = 1024;
 constexpr unsigned WARPS_MAX = THREADS_MAX / 32;
 constexpr unsigned BARRIERS = 16;
-constexpr uintptr_t STACK_BYTES = 64 * 1024;
 constexpr uintptr_t REGION_BYTES = uintptr_t(128) << 20;  // power of two; the worker's record, then the stacks
-constexpr uintptr_t RECORD_BYTES = uintptr_t(1) << 20;
+constexpr uintptr_t RECORD_BYTES = uintptr_t(2) << 20;
 constexpr unsigned SHARED_BYTES_MAX = 227 * 1024;
 constexpr unsigned SHARED_REGION_BYTES = 228 * 1024;
-constexpr int FULL_WARP = -1;
 
 struct Worker;
 struct Warp;
@@ -271,6 +286,7 @@ struct Thread {
   const mbarrier* bar;     // waited for, with this parity
   uint32_t parity;
   int result;              // of a counting barrier
+  bool fenced;             // wgmma_fence since the latest wgmma_wait
   std::vector<Copy> copies;  // cp.async
   uint32_t groups;           // cp.async groups committed
   uint64_t products;         // wgmma issued
@@ -359,6 +375,7 @@ struct Barrier {
   List waiting;
 };
 
+// When an asynchronous operation takes effect.
 enum class Async { MIXED, EARLY, LATE };
 
 struct Launch {
@@ -379,7 +396,7 @@ struct Launch {
 
 inline thread_local char tls_anchor;  // names this module's thread-local block, which holds the static shared memory
 
-// Lies at the bottom of its region of stacks. Owned by one worker thread.
+// Lies at the bottom of its region of stacks. Owned by one thread at a time.
 struct Worker {
   Thread* current;
   List ready;
@@ -398,12 +415,17 @@ struct Worker {
   Warp warps[WARPS_MAX];
   Thread threads[THREADS_MAX];
   unsigned char* shared_region;
+  char* anchor;  // tls_anchor of the thread that ran latest
   char* static_shared;
   size_t static_shared_bytes;
 
   static Worker* create();
+  void find_static_shared();
+  void destroy();
   void run(Launch& work);
   void run_block(uint64_t number);
+  void reset(uint64_t number);
+  void shuffle_order();
   void retire();
   [[noreturn]] void thread_main();
   void leave(const char* where);
@@ -415,7 +437,12 @@ struct Worker {
   void finish_copy(const Copy& copy);
   void finish_products(Warpgroup& group, uint64_t below);
   void mbar_settle(mbarrier* bar);
+  uint64_t draw();
   bool now();
+  void perhaps_yield(const char* where);
+  bool in_shared(const void* p, size_t bytes) const;
+  void expect_spaces(const char* what, const void* shared, const void* global, size_t bytes);
+  void report(const char* text);
   [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 2, 3)));
   [[noreturn]] void deadlock();
 };
@@ -433,10 +460,12 @@ inline __attribute__((always_inline)) Worker& worker() {
   return *reinterpret_cast<Worker*>(stack_pointer & ~(REGION_BYTES - 1));
 }
 
-static_assert(sizeof(Worker) <= RECORD_BYTES, "the record fits below the stacks");
+static_assert(sizeof(Worker) <= RECORD_BYTES && RECORD_BYTES + THREADS_MAX * STACK_BYTES <= REGION_BYTES,
+              "the record and the stacks fit in the region");
 
 inline Worker* Worker::create() {
-  char* raw = static_cast<char*>(mmap(nullptr, 2 * REGION_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  char* raw = static_cast<char*>(mmap(nullptr, 2 * REGION_BYTES, PROT_NONE, flags, -1, 0));
   if (raw == MAP_FAILED) abort();
   char* region = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(raw) + REGION_BYTES - 1) & ~(REGION_BYTES - 1));
   if (region > raw) munmap(raw, region - raw);
@@ -445,30 +474,50 @@ inline Worker* Worker::create() {
   Worker* worker = new (region) Worker();
   for (unsigned i = THREADS_MAX; i-- > 0;) {
     char* stack = region + RECORD_BYTES + i * STACK_BYTES;
-    mprotect(stack + 4096, STACK_BYTES - 4096, PROT_READ | PROT_WRITE);  // below: a page that stops an overflow
+    mprotect(stack + PAGE_BYTES, STACK_BYTES - PAGE_BYTES, PROT_READ | PROT_WRITE);
     worker->free_stacks.push_back(stack);
   }
-  char* shared = static_cast<char*>(
-      mmap(nullptr, SHARED_REGION_BYTES + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  mprotect(shared + SHARED_REGION_BYTES, 4096, PROT_NONE);
+  char* shared =
+      static_cast<char*>(mmap(nullptr, SHARED_REGION_BYTES + PAGE_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0));
+  if (shared == MAP_FAILED) abort();
+  mprotect(shared + SHARED_REGION_BYTES, PAGE_BYTES, PROT_NONE);
   worker->shared_region = reinterpret_cast<unsigned char*>(shared);
+  return worker;
+}
+
+// The thread-local block of this module on this thread, static shared memory and little else. In a program that is
+// linked statically the C library's own variables lie there too: then it is left alone, and not filled with garbage.
+// A program that contains kernels (a test) must not keep thread-local variables of its own.
+inline void Worker::find_static_shared() {
+  if (anchor == &tls_anchor) return;
+  anchor = &tls_anchor;
   tls_anchor = 0;  // touched, so that the block exists
+  static_shared = nullptr;
 #if defined(__linux__)
   dl_iterate_phdr(
       [](dl_phdr_info* info, size_t, void* data) {
-        Worker* worker = static_cast<Worker*>(data);
+        Worker& worker = *static_cast<Worker*>(data);
+        char* start = static_cast<char*>(info->dlpi_tls_data);
+        if (!start) return 0;
+        bool dynamic = info->dlpi_name[0] != 0;
+        size_t bytes = 0;
         for (int i = 0; i < info->dlpi_phnum; i++) {
-          char* start = static_cast<char*>(info->dlpi_tls_data);
-          if (info->dlpi_phdr[i].p_type != PT_TLS || !start) continue;
-          if (&tls_anchor < start || &tls_anchor >= start + info->dlpi_phdr[i].p_memsz) continue;
-          worker->static_shared = start;
-          worker->static_shared_bytes = info->dlpi_phdr[i].p_memsz;
+          if (info->dlpi_phdr[i].p_type == PT_INTERP) dynamic = true;
+          if (info->dlpi_phdr[i].p_type == PT_TLS) bytes = info->dlpi_phdr[i].p_memsz;
         }
-        return 0;
+        if (!dynamic || &tls_anchor < start || &tls_anchor >= start + bytes) return 0;
+        worker.static_shared = start;
+        worker.static_shared_bytes = bytes;
+        return 1;
       },
-      worker);
+      this);
 #endif
-  return worker;
+}
+
+inline void Worker::destroy() {
+  munmap(shared_region, SHARED_REGION_BYTES + PAGE_BYTES);
+  this->~Worker();
+  munmap(this, REGION_BYTES);
 }
 
 inline uint64_t mix(uint64_t x) {  // splitmix64's finalizer
@@ -477,63 +526,79 @@ inline uint64_t mix(uint64_t x) {  // splitmix64's finalizer
   return x ^ (x >> 31);
 }
 
+// The next of the block's random numbers.
+inline uint64_t Worker::draw() { return mix(random += 0x9e3779b97f4a7c15u); }
+
 // Whether an asynchronous operation takes effect at once.
 inline bool Worker::now() {
   if (launch->async != Async::MIXED) return launch->async == Async::EARLY;
-  random += 0x9e3779b97f4a7c15u;
-  return mix(random) & 1;
+  return draw() & 1;
 }
 
+// Who completes a barrier goes on first; with a seed, sometimes last.
+inline void Worker::perhaps_yield(const char* where) {
+  if (!launch->seed || !ready.first || draw() & 1) return;
+  ready.add(current);
+  leave(where);
+}
+
+inline bool Worker::in_shared(const void* p, size_t bytes) const {
+  uintptr_t at = reinterpret_cast<uintptr_t>(p), dynamic = reinterpret_cast<uintptr_t>(dynamic_shared);
+  if (at >= dynamic && at + bytes <= dynamic + launch->shared_bytes) return true;
+  uintptr_t fixed = reinterpret_cast<uintptr_t>(static_shared);
+  return !static_shared || (at >= fixed && at + bytes <= fixed + static_shared_bytes);
+}
+
+inline void Worker::expect_spaces(const char* what, const void* shared, const void* global, size_t bytes) {
+  if (reinterpret_cast<uintptr_t>(shared) % 16 || reinterpret_cast<uintptr_t>(global) % 16)
+    fail("%s not aligned to 16 bytes: to %p from %p", what, shared, global);
+  if (!in_shared(shared, bytes)) fail("%s: %p and %zu bytes on are not shared memory", what, shared, bytes);
+  if (global && static_shared && in_shared(global, bytes)) fail("%s: from shared memory", what);
+}
+
+// Leaves the block where it stands.
 inline void Worker::fail(const char* format, ...) {
-  Launch& work = *launch;
-  {
-    std::lock_guard<std::mutex> guard(work.error_lock);
-    if (!work.failed.exchange(true)) {
-      int length = snprintf(work.error, sizeof work.error, "kernel %s, block (%u,%u,%u)", work.name, block_index.x,
-                            block_index.y, block_index.z);
-      if (current)
-        length += snprintf(work.error + length, sizeof work.error - length, ", thread (%u,%u,%u)", current->index.x,
-                           current->index.y, current->index.z);
-      length += snprintf(work.error + length, sizeof work.error - length, ": ");
-      va_list arguments;
-      va_start(arguments, format);
-      vsnprintf(work.error + length, sizeof work.error - length, format, arguments);
-      va_end(arguments);
-    }
-  }
+  char text[1536];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  report(text);
   Context abandoned;
   verdier_switch_context(&abandoned, &main);
   __builtin_unreachable();
 }
 
+// The first report of a launch is the one that is kept.
+inline void Worker::report(const char* text) {
+  Launch& work = *launch;
+  std::lock_guard<std::mutex> guard(work.error_lock);
+  if (work.failed) return;
+  char thread[64] = "";
+  if (current)
+    snprintf(thread, sizeof thread, ", thread (%u,%u,%u)", current->index.x, current->index.y, current->index.z);
+  snprintf(work.error, sizeof work.error, "kernel %s, block (%u,%u,%u)%s: %s", work.name, block_index.x, block_index.y,
+           block_index.z, thread, text);
+  work.failed = true;
+}
+
 inline void Worker::deadlock() {
-  current = nullptr;
-  struct Place {
-    const char* where;
-    unsigned count;
-    unsigned first;
-  };
-  std::vector<Place> places;
+  char text[1024] = "";
+  size_t length = 0;
   for (unsigned i = 0; i < thread_count; i++) {
     const char* where = threads[i].waits_at;
     if (!where) continue;
-    Place* known = nullptr;
-    for (Place& place : places)
-      if (place.where == where) known = &place;
-    if (known)
-      known->count++;
-    else
-      places.push_back({where, 1, i});
+    unsigned count = 0;  // of threads that wait there too; each place is told once, at its first thread
+    for (unsigned j = i; j < thread_count; j++) {
+      if (threads[j].waits_at != where) continue;
+      count++;
+      threads[j].waits_at = nullptr;
+    }
+    length += size_t(snprintf(text + length, sizeof text - length, "%s%u at %s (first: thread %u)", length ? ", " : "",
+                              count, where, i));
+    if (length >= sizeof text) break;
   }
-  char text[1024];
-  int length = 0;
-  text[0] = 0;
-  for (const Place& place : places) {
-    length += snprintf(text + length, sizeof text - length, "%s%u at %s (first: thread %u)", length ? ", " : "",
-                       place.count, place.where, place.first);
-    if (length >= int(sizeof text)) break;
-  }
-  places = std::vector<Place>();
+  current = nullptr;
   fail("deadlock, %u of %u threads returned and the others wait: %s", thread_count - live, thread_count, text);
 }
 
@@ -562,12 +627,9 @@ inline void Worker::leave(const char* where) {
   from->waits_at = where;
   Thread* to = next_thread();
   if (!to) deadlock();
-  if (to == from) {
-    from->waits_at = nullptr;
-    return;
-  }
-  current = to;
   to->waits_at = nullptr;
+  if (to == from) return;
+  current = to;
   verdier_switch_context(&from->context, &to->context);
 }
 
@@ -583,6 +645,7 @@ inline void Worker::thread_main() {
       current = next;
       continue;
     }
+    // Nobody gets this stack before the switch: no thread starts while others are ready or when all have started.
     free_stacks.push_back(current->stack);
     Thread* to = next_thread();
     if (!to) deadlock();
@@ -610,7 +673,8 @@ inline void Worker::retire() {
   for (unsigned i = 0; i < warp.meetings_open;) {
     Meeting& meeting = warp.meetings[i];
     if (meeting.arrived == (meeting.mask & warp.live)) {
-      if (meeting.operation->whole_warp) fail("returned while other lanes of its warp are at %s", meeting.operation->name);
+      if (meeting.operation->whole_warp)
+        fail("returned while other lanes of its warp are at %s", meeting.operation->name);
       close(warp, meeting);
     } else {
       i++;
@@ -638,6 +702,7 @@ inline void Worker::meet(const Operation& operation, uint32_t mask, void* deposi
   meeting->arrived |= bit;
   if (meeting->arrived == (mask & warp.live)) {
     close(warp, *meeting);
+    perhaps_yield(operation.name);
     return;
   }
   meeting->waiting.add(thread);
@@ -664,6 +729,7 @@ inline int Worker::barrier(unsigned id, unsigned expected, bool waits, bool pred
   if (barrier.arrived == (expected ? expected : live)) {
     thread->result = barrier.nonzero;
     release(barrier);
+    perhaps_yield(where);
   } else if (waits) {
     barrier.waiting.add(thread);
     leave(where);
@@ -696,25 +762,43 @@ inline void Worker::finish_copy(const Copy& copy) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 inline void Worker::run_block(uint64_t number) {
+  reset(number);
+  unsigned room = (launch->shared_bytes + 1023) / 1024 * 1024;
+  dynamic_shared = shared_region + SHARED_REGION_BYTES - room;
+  memset(dynamic_shared, 0xff, room);
+  if (static_shared) memset(static_shared, 0xff, static_shared_bytes);
+
+  current = next_thread();
+  verdier_switch_context(&main, &current->context);
+
+  if (launch->failed) return;
+  current = nullptr;
+  if (!bulk.empty()) report("the block ended with a bulk copy under way");
+  for (unsigned i = launch->shared_bytes; i < room; i++)
+    if (dynamic_shared[i] != 0xff) report("wrote past the end of dynamic shared memory");
+}
+
+// Everything of the block before.
+inline void Worker::reset(uint64_t number) {
   const dim3 grid = launch->grid, block = launch->block;
   block_index = {unsigned(number % grid.x), unsigned(number / grid.x % grid.y), unsigned(number / grid.x / grid.y)};
+  random = mix(launch->seed * 0x9e3779b97f4a7c15u + number);
+  current = nullptr;
   thread_count = live = block.x * block.y * block.z;
   started = 0;
-  ready = List();
-  random = mix(launch->seed * 0x9e3779b97f4a7c15u + number);
-  unsigned warp_count = (thread_count + 31) / 32;
-  for (unsigned i = 0; i < warp_count; i++) {
+  ready = mbar_waiting = List();
+  bulk.clear();
+  for (Barrier& barrier : barriers) barrier = Barrier();
+  for (unsigned i = 0; i * 32 < thread_count; i++) {
     Warp& warp = warps[i];
     warp.number = i;
     unsigned lanes = thread_count - 32 * i;
     warp.live = lanes >= 32 ? 0xffffffffu : (1u << lanes) - 1;
     warp.meetings_open = 0;
     warp.group = &groups[i / 4];
-  }
-  for (unsigned i = 0; i < (warp_count + 3) / 4; i++) {
-    groups[i].arrived = 0;
-    groups[i].waiting = List();
-    groups[i].products.clear();
+    warp.group->arrived = 0;
+    warp.group->waiting = List();
+    warp.group->products.clear();
   }
   uint3 index = {0, 0, 0};
   for (unsigned i = 0; i < thread_count; i++) {
@@ -723,6 +807,7 @@ inline void Worker::run_block(uint64_t number) {
     thread.lane = i % 32;
     thread.index = index;
     thread.waits_at = nullptr;
+    thread.fenced = false;
     thread.copies.clear();
     thread.groups = 0;
     thread.products = 0;
@@ -733,53 +818,33 @@ inline void Worker::run_block(uint64_t number) {
       if (++index.y == block.y) index.y = 0, index.z++;
     }
   }
-  if (launch->seed) {
-    // Warps in a drawn order, the lanes of each turned and perhaps reversed.
-    std::vector<uint16_t> by_warp(warp_count);
-    for (unsigned i = 0; i < warp_count; i++) {
-      unsigned other = mix(random += 0x9e3779b97f4a7c15u) % (i + 1);
-      by_warp[i] = by_warp[other];
-      by_warp[other] = uint16_t(i);
-    }
-    unsigned place = 0;
-    for (unsigned i = 0; i < warp_count; i++) {
-      uint64_t draw = mix(random += 0x9e3779b97f4a7c15u);
-      for (unsigned j = 0; j < 32; j++) {
-        unsigned lane = (j + (draw & 31)) % 32;
-        if (draw & 32) lane = 31 - lane;
-        unsigned thread = by_warp[i] * 32 + lane;
-        if (thread < thread_count) order[place++] = uint16_t(thread);
-      }
-    }
+  if (launch->seed) shuffle_order();
+}
+
+// Warps in a drawn order, the lanes of each turned and perhaps reversed.
+inline void Worker::shuffle_order() {
+  unsigned warp_count = (thread_count + 31) / 32;
+  uint16_t drawn[WARPS_MAX] = {};
+  for (unsigned i = 0; i < warp_count; i++) {
+    unsigned other = draw() % (i + 1);
+    drawn[i] = drawn[other];
+    drawn[other] = uint16_t(i);
   }
-  for (Barrier& barrier : barriers) barrier = Barrier();
-  mbar_waiting = List();
-  bulk.clear();
-  unsigned room = (launch->shared_bytes + 1023) / 1024 * 1024;
-  dynamic_shared = shared_region + SHARED_REGION_BYTES - room;
-  memset(dynamic_shared, 0xff, room);
-  if (static_shared) memset(static_shared, 0xff, static_shared_bytes);
-
-  current = nullptr;
-  current = next_thread();
-  verdier_switch_context(&main, &current->context);
-
-  if (launch->failed) return;
-  current = nullptr;
-  const char* problem = nullptr;
-  if (!bulk.empty()) problem = "a bulk copy was under way when the block ended";
-  for (unsigned i = launch->shared_bytes; i < room; i++)
-    if (dynamic_shared[i] != 0xff) problem = "wrote past the end of dynamic shared memory";
-  if (problem) {
-    std::lock_guard<std::mutex> guard(launch->error_lock);
-    if (!launch->failed.exchange(true))
-      snprintf(launch->error, sizeof launch->error, "kernel %s, block (%u,%u,%u): %s", launch->name, block_index.x,
-               block_index.y, block_index.z, problem);
+  unsigned place = 0;
+  for (unsigned i = 0; i < warp_count; i++) {
+    uint64_t turn = draw();
+    for (unsigned j = 0; j < 32; j++) {
+      unsigned lane = (j + (turn & 31)) % 32;
+      if (turn & 32) lane = 31 - lane;
+      unsigned thread = drawn[i] * 32u + lane;
+      if (thread < thread_count) order[place++] = uint16_t(thread);
+    }
   }
 }
 
 inline void Worker::run(Launch& work) {
   launch = &work;
+  find_static_shared();
   while (!work.failed) {
     uint64_t number = work.next++;
     if (number >= work.blocks) break;
@@ -792,8 +857,8 @@ inline void Worker::run(Launch& work) {
   }
 }
 
-// The workers of the process: started with the first launch, ended when the library is unloaded. Thread-safe: one launch
-// at a time.
+// The workers of the process: the calling thread is one, the others are started with the first launch and end when the
+// library is unloaded. Thread-safe: one launch at a time.
 class Pool {
  public:
   static Pool& instance() {
@@ -803,31 +868,34 @@ class Pool {
 
   int launch(Launch& work) {
     std::lock_guard<std::mutex> one(turn_);
+    unsigned helpers = unsigned(work.blocks < count_ ? work.blocks : count_) - 1;
     {
       std::lock_guard<std::mutex> guard(lock_);
-      while (threads_.size() < count_) threads_.emplace_back([this] { serve(); });
+      while (threads_.size() < helpers) threads_.emplace_back([this] { serve(); });
       work_ = &work;
-      wanted_ = unsigned(work.blocks < count_ ? work.blocks : count_);
-      running_ = wanted_;
+      wanted_ = running_ = helpers;
     }
-    wake_.notify_all();
+    for (unsigned i = 0; i < helpers; i++) wake_.notify_one();
+    callers_->run(work);
     std::unique_lock<std::mutex> guard(lock_);
+    running_ -= wanted_;  // who has not come yet finds nothing left to do
+    wanted_ = 0;
     done_.wait(guard, [this] { return running_ == 0; });
-    work_ = nullptr;
     if (work.failed) memcpy(error_, work.error, sizeof error_);
     return work.failed ? 1 : 0;
   }
 
-  int refuse(const char* name, const char* text, unsigned value, unsigned limit) {
+  int refuse(const char* name, const char* what, uint64_t value, uint64_t limit) {
     std::lock_guard<std::mutex> one(turn_);
-    snprintf(error_, sizeof error_, "kernel %s: %s (%u, limit %u)", name, text, value, limit);
+    snprintf(error_, sizeof error_, "kernel %s: %llu %s, of 1 to %llu", name, (unsigned long long)value, what,
+             (unsigned long long)limit);
     return 1;
   }
 
   const char* error() const { return error_; }
 
  private:
-  Pool() {
+  Pool() : callers_(Worker::create()) {
     const char* text = getenv("VERDIER_EMULATED_THREADS");
     int count = text ? atoi(text) : 2;
     count_ = count < 1 ? 1 : count > 256 ? 256 : unsigned(count);
@@ -840,14 +908,18 @@ class Pool {
     }
     wake_.notify_all();
     for (std::thread& thread : threads_) thread.join();
+    callers_->destroy();
   }
 
   void serve() {
+    sigset_t all;  // the process's signals are for its own threads, whose stacks are larger
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
     Worker* worker = Worker::create();
     std::unique_lock<std::mutex> guard(lock_);
     while (true) {
       wake_.wait(guard, [this] { return ending_ || wanted_ > 0; });
-      if (ending_) return;
+      if (ending_) break;
       wanted_--;
       Launch* work = work_;
       guard.unlock();
@@ -855,11 +927,13 @@ class Pool {
       guard.lock();
       if (--running_ == 0) done_.notify_one();
     }
+    worker->destroy();
   }
 
   std::mutex turn_, lock_;
   std::condition_variable wake_, done_;
   std::vector<std::thread> threads_;
+  Worker* callers_;  // whichever thread launches
   Launch* work_ = nullptr;
   unsigned count_, wanted_ = 0, running_ = 0;
   bool ending_ = false;
@@ -875,12 +949,15 @@ void call_with(void (*function)(A...), void** params, std::index_sequence<I...>)
 template <class... A>
 int launch(const char* name, void (*function)(A...), unsigned threads_max, dim3 grid, dim3 block, unsigned shared_bytes,
            void** params) {
+  static_assert((std::is_scalar_v<A> && ...), "kernels take pointers, ints, longs and floats");
   uint64_t threads = uint64_t(block.x) * block.y * block.z;
   uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
   Pool& pool = Pool::instance();
-  if (threads == 0 || threads > threads_max)
-    return pool.refuse(name, "threads of a block", unsigned(threads), threads_max);
-  if (blocks == 0 || grid.y > 65535 || grid.z > 65535) return pool.refuse(name, "grid is empty or too large", grid.y, 65535);
+  if (threads == 0 || threads > threads_max) return pool.refuse(name, "threads in a block", threads, threads_max);
+  if (blocks == 0) return pool.refuse(name, "blocks", blocks, INT32_MAX);
+  if (grid.x > INT32_MAX) return pool.refuse(name, "blocks along x", grid.x, INT32_MAX);
+  if (grid.y > 65535) return pool.refuse(name, "blocks along y", grid.y, 65535);
+  if (grid.z > 65535) return pool.refuse(name, "blocks along z", grid.z, 65535);
   if (shared_bytes > SHARED_BYTES_MAX)
     return pool.refuse(name, "bytes of dynamic shared memory", shared_bytes, SHARED_BYTES_MAX);
   Launch work;
@@ -922,7 +999,8 @@ struct Registration {
   static void name(__VA_ARGS__);                                                                                      \
   VERDIER_EXPORT int verdier_launch_##name(unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,           \
                                            unsigned bz, unsigned shared_bytes, void** params) {                       \
-    return verdier_emulated::launch(#name, name, threadsMax, dim3(gx, gy, gz), dim3(bx, by, bz), shared_bytes, params); \
+    dim3 grid(gx, gy, gz), block(bx, by, bz);                                                                         \
+    return verdier_emulated::launch(#name, name, threadsMax, grid, block, shared_bytes, params);                      \
   }                                                                                                                   \
   static const verdier_emulated::Registration verdier_registration_##name(#name);                                     \
   static void name(__VA_ARGS__)
@@ -945,8 +1023,6 @@ static constexpr int warpSize = 32;
 
 #define SHARED static thread_local __attribute__((aligned(128)))
 #define DYNAMIC_SHARED(name) unsigned char* name = verdier_emulated::worker().dynamic_shared
-#define VERDIER_TEXT(x) #x
-#define VERDIER_LINE(x) VERDIER_TEXT(x)
 #define DEVICE_ASSERT(condition)                                                                   \
   ((condition) ? (void)0                                                                           \
                : verdier_emulated::worker().fail("%s:%d: not so: %s", __FILE__, __LINE__, #condition))
@@ -1091,8 +1167,10 @@ T reduce(unsigned mask, T value, F combine) {
 }
 }  // namespace verdier_emulated
 
-#define VERDIER_REDUCE(name, T, expression) \
-  inline T name(unsigned mask, T value) { return verdier_emulated::reduce(mask, value, [](T a, T b) -> T { return expression; }); }
+#define VERDIER_REDUCE(name, T, expression)                                                  \
+  inline T name(unsigned mask, T value) {                                                    \
+    return verdier_emulated::reduce(mask, value, [](T a, T b) -> T { return expression; });  \
+  }
 VERDIER_REDUCE(__reduce_add_sync, unsigned, a + b)
 VERDIER_REDUCE(__reduce_add_sync, int, int(unsigned(a) + unsigned(b)))
 VERDIER_REDUCE(__reduce_min_sync, unsigned, a < b ? a : b)
@@ -1231,7 +1309,8 @@ inline float atomicAdd(float* p, float v) {
 }
 inline unsigned atomicInc(unsigned* p, unsigned limit) {
   unsigned old = __atomic_load_n(p, __ATOMIC_RELAXED);
-  while (!__atomic_compare_exchange_n(p, &old, old >= limit ? 0 : old + 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+  while (!__atomic_compare_exchange_n(p, &old, old >= limit ? 0 : old + 1, false, __ATOMIC_RELAXED,
+                                      __ATOMIC_RELAXED)) {}
   return old;
 }
 
@@ -1274,24 +1353,40 @@ inline float exp2_fast(float x) {
 namespace verdier_emulated {
 
 typedef float Float4 __attribute__((vector_size(16)));
+typedef double Double2 __attribute__((vector_size(16)));
 
-// c[16][8] += a[16][16] * b[16][8]: each output one chain of fused multiply-adds in ascending k. A product of two bf16 is
-// exact in f32 (16 bits of significand), so that multiplying and adding apart is the fused operation, unless the product
-// falls below the normal range.
-inline void product_16x8x16(float (*c)[8], const float (*a)[16], const float (*b)[8]) {
-  for (int row = 0; row < 16; row++) {
-    Float4 left, right;
-    memcpy(&left, c[row], 16);
-    memcpy(&right, c[row] + 4, 16);
+// Two lanes' pairs of neighbouring columns as one vector, and back.
+inline Float4 load_pairs(const float* first, const float* second) {
+  double a, b;
+  memcpy(&a, first, 8);
+  memcpy(&b, second, 8);
+  return reinterpret_cast<Float4>(Double2{a, b});
+}
+
+inline void store_pairs(float* first, float* second, Float4 v) {
+  double a = reinterpret_cast<Double2>(v)[0], b = reinterpret_cast<Double2>(v)[1];
+  memcpy(first, &a, 8);
+  memcpy(second, &b, 8);
+}
+
+// d[16][8] += a[16][16] * b[16][8], d[lane] the four values of each lane: each output one chain of fused
+// multiply-adds in ascending k. A product of two bf16 is exact in f32 (16 bits of significand), so that multiplying
+// and adding apart is the fused operation, unless the product falls below the normal range.
+inline void product_16x8x16(float* const* d, const float (*a)[16], const Float4 (*b)[2]) {
+  for (int g = 0; g < 8; g++) {
+    float* const* row = d + 4 * g;
+    Float4 upper_left = load_pairs(row[0], row[1]), upper_right = load_pairs(row[2], row[3]);
+    Float4 lower_left = load_pairs(row[0] + 2, row[1] + 2), lower_right = load_pairs(row[2] + 2, row[3] + 2);
     for (int k = 0; k < 16; k++) {
-      Float4 b_left, b_right;
-      memcpy(&b_left, b[k], 16);
-      memcpy(&b_right, b[k] + 4, 16);
-      left += a[row][k] * b_left;
-      right += a[row][k] * b_right;
+      upper_left += a[g][k] * b[k][0];
+      upper_right += a[g][k] * b[k][1];
+      lower_left += a[g + 8][k] * b[k][0];
+      lower_right += a[g + 8][k] * b[k][1];
     }
-    memcpy(c[row], &left, 16);
-    memcpy(c[row] + 4, &right, 16);
+    store_pairs(row[0], row[1], upper_left);
+    store_pairs(row[2], row[3], upper_right);
+    store_pairs(row[0] + 2, row[1] + 2, lower_left);
+    store_pairs(row[2] + 2, row[3] + 2, lower_right);
   }
 }
 
@@ -1314,23 +1409,19 @@ struct Mma {
 };
 
 inline void mma(Warp& warp, uint32_t) {
-  float a[16][16], b[16][8], c[16][8];
+  float a[16][16];
+  Float4 b[16][2];
+  float* d[32];
+  float* columns = reinterpret_cast<float*>(b);  // [k][column]
   for (unsigned lane = 0; lane < 32; lane++) {
     const Mma& mine = *static_cast<Mma*>(warp.deposits[lane]);
-    unsigned g = lane / 4, t = lane % 4 * 2;
+    float* column = columns + lane % 4 * 16 + lane / 4;
     spread_a(a, lane, mine.a);
-    b[t][g] = low(mine.b0), b[t + 1][g] = high(mine.b0);
-    b[t + 8][g] = low(mine.b1), b[t + 9][g] = high(mine.b1);
-    memcpy(&c[g][t], mine.d, 8);
-    memcpy(&c[g + 8][t], mine.d + 2, 8);
+    column[0] = low(mine.b0), column[8] = high(mine.b0);
+    column[64] = low(mine.b1), column[72] = high(mine.b1);
+    d[lane] = mine.d;
   }
-  product_16x8x16(c, a, b);
-  for (unsigned lane = 0; lane < 32; lane++) {
-    float* d = static_cast<Mma*>(warp.deposits[lane])->d;
-    unsigned g = lane / 4, t = lane % 4 * 2;
-    memcpy(d, &c[g][t], 8);
-    memcpy(d + 2, &c[g + 8][t], 8);
-  }
+  product_16x8x16(d, a, b);
 }
 
 struct Ldmatrix {
@@ -1352,29 +1443,25 @@ inline constexpr Operation LDMATRIX = {"ldmatrix_x4", ldmatrix, true};
 // One product of a warpgroup. Row n of B, two bytes per k: the start address of the descriptor, plus n/8 strides, plus
 // n%8 rows of 128 bytes; then bits 4-6 of the address are exchanged with bits 7-9, as the hardware does.
 inline void multiply(const Worker& worker, const Product& product) {
-  uint32_t start = uint32_t(product.descriptor & 0x3fff) << 4, stride = uint32_t(product.descriptor >> 32 & 0x3fff) << 4;
-  float a[4][16][16], b[16][8], c[16][8];
+  uint32_t start = uint32_t(product.descriptor & 0x3fff) << 4;
+  uint32_t stride = uint32_t(product.descriptor >> 32 & 0x3fff) << 4;
+  float a[4][16][16];
   for (unsigned i = 0; i < 128; i++) spread_a(a[i / 32], i % 32, product.a[i]);
   for (int column = 0; column < product.columns; column += 8) {
+    Float4 b[16][2];
+    float* columns = reinterpret_cast<float*>(b);  // [k][column]
     for (unsigned n = 0; n < 8; n++)
-      for (unsigned k = 0; k < 16; k++) {
-        uint32_t address = start + column / 8 * stride + n * 128 + k * 2;
+      for (unsigned piece = 0; piece < 2; piece++) {
+        uint32_t address = start + unsigned(column) / 8 * stride + n * 128 + piece * 16;
         address ^= address >> 3 & 0x70;
-        uint16_t bits;
-        memcpy(&bits, worker.dynamic_shared + address, 2);
-        b[k][n] = __uint_as_float(uint32_t(bits) << 16);
+        uint16_t bits[8];
+        memcpy(bits, worker.dynamic_shared + address, 16);
+        for (unsigned k = 0; k < 8; k++) columns[(piece * 8 + k) * 8 + n] = low(bits[k]);
       }
     for (unsigned warp = 0; warp < 4; warp++) {
-      float* const* d = product.d + 32 * warp;
-      for (unsigned lane = 0; lane < 32; lane++) {
-        memcpy(&c[lane / 4][lane % 4 * 2], d[lane] + column / 2, 8);
-        memcpy(&c[lane / 4 + 8][lane % 4 * 2], d[lane] + column / 2 + 2, 8);
-      }
-      product_16x8x16(c, a[warp], b);
-      for (unsigned lane = 0; lane < 32; lane++) {
-        memcpy(d[lane] + column / 2, &c[lane / 4][lane % 4 * 2], 8);
-        memcpy(d[lane] + column / 2 + 2, &c[lane / 4 + 8][lane % 4 * 2], 8);
-      }
+      float* d[32];
+      for (unsigned lane = 0; lane < 32; lane++) d[lane] = product.d[32 * warp + lane] + column / 2;
+      product_16x8x16(d, a[warp], b);
     }
   }
 }
@@ -1397,10 +1484,12 @@ inline void wgmma(float* d, const uint32_t* a, int columns, uint64_t descriptor)
   Thread* thread = worker.current;
   Warpgroup& group = *thread->warp->group;
   unsigned first = thread->warp->number / 4 * 4;
+  if (!thread->fenced) worker.fail("wgmma without a wgmma_fence since the latest wgmma_wait");
   if (worker.thread_count < (first + 4) * 32) worker.fail("wgmma in a warpgroup that is not whole");
   for (unsigned i = 0; i < 4; i++)
     if (worker.warps[first + i].live != 0xffffffffu) worker.fail("wgmma in a warpgroup of which threads returned");
-  if (descriptor >> 62 != 1 || (descriptor >> 32 & 0x3fff) != 64) worker.fail("wgmma with a descriptor not of our layout");
+  if (descriptor >> 62 != 1 || (descriptor >> 32 & 0x3fff) != 64)
+    worker.fail("wgmma with a descriptor not of our layout");
   uint32_t start = uint32_t(descriptor & 0x3fff) << 4;
   if (start / 1024 * 1024 + uint32_t(columns) * 128 > worker.launch->shared_bytes)
     worker.fail("wgmma reads past the end of dynamic shared memory");
@@ -1439,7 +1528,7 @@ inline void mma16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
 }
 
 inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
-  if (reinterpret_cast<uintptr_t>(row) % 16) verdier_emulated::worker().fail("ldmatrix_x4 of a row not aligned to 16 bytes");
+  verdier_emulated::worker().expect_spaces("ldmatrix_x4", row, nullptr, 16);
   verdier_emulated::Ldmatrix ldmatrix = {r, static_cast<const unsigned char*>(row)};
   verdier_emulated::worker().meet(verdier_emulated::LDMATRIX, 0xffffffffu, &ldmatrix);
 }
@@ -1449,7 +1538,8 @@ inline uint64_t wgmma_descriptor(const void* tile, int step) {
   uintptr_t offset = uintptr_t(static_cast<const unsigned char*>(tile) - worker.dynamic_shared);
   if (offset >= worker.launch->shared_bytes || offset % 1024)
     worker.fail("wgmma_descriptor of a tile that is not 1024-byte aligned in dynamic shared memory");
-  return (uint64_t(offset >> 4) + 2 * unsigned(step)) | uint64_t(1) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
+  uint64_t start = uint64_t(offset >> 4) + 2 * unsigned(step);
+  return start | uint64_t(1) << 16 | uint64_t(1024 >> 4) << 32 | uint64_t(1) << 62;
 }
 
 template <int N>
@@ -1458,7 +1548,7 @@ void wgmma_rs(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b) {
   verdier_emulated::wgmma(d, a, N, b);
 }
 
-inline void wgmma_fence() {}
+inline void wgmma_fence() { verdier_emulated::worker().current->fenced = true; }
 
 inline void wgmma_commit() {
   verdier_emulated::Thread* thread = verdier_emulated::worker().current;
@@ -1470,6 +1560,7 @@ void wgmma_wait() {
   static_assert(N < 8, "at most 7 groups under way");
   verdier_emulated::Worker& worker = verdier_emulated::worker();
   verdier_emulated::Thread* thread = worker.current;
+  thread->fenced = false;
   if (thread->product_groups > unsigned(N))
     worker.finish_products(*thread->warp->group, thread->marks[(thread->product_groups - 1 - N) % 8]);
 }
@@ -1491,8 +1582,7 @@ inline uint4 ldg_stream(const uint4* p) {
 
 inline void cp_async16_or_zero(void* shared, const void* global, bool valid) {
   verdier_emulated::Worker& worker = verdier_emulated::worker();
-  if (reinterpret_cast<uintptr_t>(shared) % 16 || reinterpret_cast<uintptr_t>(global) % 16)
-    worker.fail("cp_async16 not aligned to 16 bytes: to %p from %p", shared, global);
+  worker.expect_spaces("cp_async16", shared, global, 16);
   verdier_emulated::Copy copy = {shared, valid ? global : nullptr, 16, worker.current->groups, nullptr};
   if (worker.now()) {
     worker.finish_copy(copy);
@@ -1554,6 +1644,7 @@ inline void arrive(mbarrier* bar, uint32_t bytes) {
   Worker& worker = verdier_emulated::worker();
   Phase phase = phase_of(bar);
   if (phase.pending == 0) worker.fail("more arrivals at an mbarrier than it was initialised for");
+  if (bytes > 0xfffff) worker.fail("mbar_expect_tx of %u bytes, more than an mbarrier counts", bytes);
   phase.pending--;
   phase.due += int32_t(bytes);
   memcpy(bar, &phase, sizeof phase);
@@ -1562,6 +1653,7 @@ inline void arrive(mbarrier* bar, uint32_t bytes) {
 }  // namespace verdier_emulated
 
 inline void mbar_init(mbarrier* bar, uint32_t arrivals) {
+  if (!verdier_emulated::worker().in_shared(bar, 8)) verdier_emulated::worker().fail("mbar_init outside shared memory");
   if (arrivals == 0 || arrivals > 1024) verdier_emulated::worker().fail("mbar_init for %u arrivals", arrivals);
   verdier_emulated::Phase phase = {0, uint16_t(arrivals), uint16_t(arrivals & 0x7fff), 0};
   memcpy(bar, &phase, sizeof phase);
@@ -1582,8 +1674,8 @@ inline void mbar_wait(mbarrier* bar, uint32_t parity) {
 inline void bulk_copy(void* shared, const void* global, uint32_t bytes, mbarrier* bar) {
   verdier_emulated::Worker& worker = verdier_emulated::worker();
   verdier_emulated::phase_of(bar);
-  if (reinterpret_cast<uintptr_t>(shared) % 16 || reinterpret_cast<uintptr_t>(global) % 16 || bytes % 16 || bytes == 0)
-    worker.fail("bulk_copy of %u bytes not in whole aligned 16-byte pieces: to %p from %p", bytes, shared, global);
+  worker.expect_spaces("bulk_copy", shared, global, bytes);
+  if (bytes % 16 || bytes == 0) worker.fail("bulk_copy of %u bytes: not whole pieces of 16", bytes);
   verdier_emulated::Copy copy = {shared, global, bytes, 0, bar};
   if (worker.now()) {
     worker.finish_copy(copy);
@@ -1594,6 +1686,7 @@ inline void bulk_copy(void* shared, const void* global, uint32_t bytes, mbarrier
   }
 }
 
+inline void prefetch_l2(const void*, uint32_t) {}
 inline void fence_async_proxy() {}
 inline void pdl_wait() {}
 inline void pdl_launch() {}

@@ -5,7 +5,8 @@
 // emulated twin of the same name in emulation.h, so that what the build checks without a GPU is the same text that runs
 // on one. A primitive an architecture lacks traps there: kernels that use it ask VERDIER_HAS_BULK or VERDIER_HAS_WGMMA.
 //
-//   KERNEL(name, args...) { }                   entry point, extern "C"; KERNEL_BOUNDS(name, threadsMax, blocksMin, args...)
+//   KERNEL(name, args...) { }                   entry point, extern "C", defined whatever the architecture
+//   KERNEL_BOUNDS(name, threadsMax, blocksMin, args...) { }   the same with __launch_bounds__
 //   SHARED float x[64];                         static shared memory, 128-byte aligned
 //   DYNAMIC_SHARED(bytes);                      declares unsigned char* bytes, 1024-byte aligned
 //   DEVICE_ASSERT(condition)                    fails an emulated launch; nothing on a GPU
@@ -30,10 +31,9 @@
 #define KERNEL_BOUNDS(name, threadsMax, blocksMin, ...) \
   extern "C" __global__ void __launch_bounds__(threadsMax, blocksMin) name(__VA_ARGS__)
 #define SHARED __shared__ __align__(128)
-#define DYNAMIC_SHARED(name)                                                   \
-  extern __shared__ __align__(1024) unsigned char verdier_dynamic_shared[];    \
-  unsigned char* name = verdier_dynamic_shared
-#define DEVICE_ASSERT(condition) ((void)0)
+extern __shared__ __align__(1024) unsigned char verdier_dynamic_shared[];
+#define DYNAMIC_SHARED(name) unsigned char* name = verdier_dynamic_shared
+#define DEVICE_ASSERT(condition) ((void)sizeof((condition) ? 1 : 0))
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 #define VERDIER_HAS_BULK 1
@@ -146,8 +146,8 @@ DEVICE void mma16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Four 8x8 matrices of 16-bit values. Lane l names row l%8 of matrix l/8 (16 bytes, aligned); r[i] of each lane receives
-// row lane/4, columns 2*(lane%4).. of matrix i. Whole warp.
+// Four 8x8 matrices of 16-bit values. Lane l names row l%8 of matrix l/8 (16 bytes, aligned); r[i] of each lane
+// receives row lane/4, columns 2*(lane%4).. of matrix i. Whole warp.
 DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -194,8 +194,8 @@ DEVICE void cp_async_wait() {
 
 DEVICE void unsupported() { asm volatile("trap;"); }
 
-// By one thread; then __syncthreads() before anybody else uses it. A phase completes when `arrivals` threads have arrived
-// and all expected bytes have come; the barrier then begins its next phase by itself.
+// By one thread; then __syncthreads() before anybody else uses it. A phase completes when `arrivals` threads have
+// arrived and all expected bytes have come; the barrier then begins its next phase by itself.
 DEVICE void mbar_init(mbarrier* bar, uint32_t arrivals) {
 #if VERDIER_HAS_BULK
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(bar)), "r"(arrivals) : "memory");
@@ -251,6 +251,14 @@ DEVICE void bulk_copy(void* shared, const void* global, uint32_t bytes, mbarrier
                : "memory");
 #else
   unsupported();
+#endif
+}
+
+// Asks for `bytes` (a multiple of 16, aligned to 16) to be in L2 soon; a hint, nothing waits for it. Nothing before
+// sm_90.
+DEVICE void prefetch_l2(const void* global, uint32_t bytes) {
+#if VERDIER_HAS_BULK
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
 #endif
 }
 
@@ -357,7 +365,8 @@ DEVICE void wgmma_rs(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b);
   ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111"                         \
   ",%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
 
-// N columns, the text of its d registers, the numbers of the a registers and the descriptor (they follow d), d's bindings.
+// N columns, the text of its d registers, the numbers of the a registers and the descriptor (they follow d), d's
+// bindings.
 #if VERDIER_HAS_WGMMA
 #define VERDIER_WGMMA(N, registers, operands, bindings...)                                                      \
   template <>                                                                                                   \
@@ -384,7 +393,8 @@ VERDIER_WGMMA(128, VERDIER_R64, "{%64,%65,%66,%67}, %68", VERDIER_D64(d, 0))
 VERDIER_WGMMA(256, VERDIER_R128, "{%128,%129,%130,%131}, %132", VERDIER_D64(d, 0), VERDIER_D64(d, 64))
 #undef VERDIER_WGMMA
 
-// Moves registers between the warpgroups of a block: the count a thread has from here on, a multiple of 8. Whole warpgroup.
+// Moves registers between the warpgroups of a block: the count a thread has from here on, a multiple of 8. Whole
+// warpgroup.
 template <int COUNT>
 DEVICE void registers_raise() {
 #if VERDIER_HAS_WGMMA
