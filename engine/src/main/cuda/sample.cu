@@ -114,7 +114,10 @@ DEVICE void see(Extremes& seen, float x, int id) {
   if (!below_infinity(x)) seen.broken = min(seen.broken, id);
 }
 
-DEVICE bool is_allowed(const unsigned* mask, int id) { return mask == nullptr || (mask[id >> 5] >> (id & 31) & 1); }
+// Bits 0..3: whether id..id+3 are allowed, id a multiple of 4.
+DEVICE unsigned allowed_four(const unsigned* mask, int id) {
+  return mask == nullptr ? 15 : mask[id >> 5] >> (id & 31);
+}
 
 // LogitStages.penalize for one token. count: times generated * 2, + 1 where the token is known at all.
 DEVICE float penalized(float logit, unsigned count, const Request& request) {
@@ -133,10 +136,10 @@ DEVICE Extremes stage(const Request& request, const float* raw, float* staged, R
                       const unsigned* grammar, const int* lists, const unsigned* counts) {
   for (int id = range.begin + 4 * threadIdx.x; id < range.end; id += 4 * blockDim.x) {
     Four four = load_four(raw, id, range.end);
+    unsigned bits = allowed_four(allowed, id) & allowed_four(grammar, id);
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-      int masked = min(id + j, range.end - 1);  // the row's last piece may be short, and so is the mask then
-      if (!is_allowed(allowed, masked) || !is_allowed(grammar, masked)) four.x[j] = negative_infinity();
+      if (!(bits >> j & 1)) four.x[j] = negative_infinity();
     }
     store_four(staged, id, four);
   }
@@ -182,11 +185,16 @@ KERNEL_BOUNDS(sample_extremes, 512, 2, const int* counts, const int* rows, int r
   Range range = part_of({0, vocab}, blockIdx.x, gridDim.x);
 
   Extremes seen[2] = {{negative_infinity(), -1, NOT_BROKEN}, {negative_infinity(), -1, NOT_BROKEN}};
-#pragma unroll 4
-  for (int id = range.begin + 4 * threadIdx.x; id < range.end; id += 4 * blockDim.x) {
-    Four four = load_four(raw, id, range.end);
+  int step = 4 * blockDim.x;
+  for (int id = range.begin + 4 * threadIdx.x; id < range.end; id += 4 * step) {
+    Four fours[4];  // a chunk is read once and from memory: many loads at once
 #pragma unroll
-    for (int j = 0; j < 4; j++) see(seen[0], four.x[j], id + j);
+    for (int k = 0; k < 4; k++) fours[k] = load_four(raw, id + k * step, range.end);
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+#pragma unroll
+      for (int j = 0; j < 4; j++) see(seen[0], fours[k].x[j], id + k * step + j);
+    }
   }
   if (request.is_staged()) {
     int allowed = request.integer(SAMPLE_ALLOWED), grammar = request.integer(SAMPLE_GRAMMAR);
@@ -290,7 +298,7 @@ DEVICE Candidates drawn(const Request& request, const float* raw, const float* s
 DEVICE u64 sum_weights(const Candidates& all, Range range, int offset, int step) {
   u64 sum = 0;
   float reach = all.reach(all.lastBucket);
-  stream_fours(all.logits, range, offset, step, [&](int id, const Four& four) {
+  stream_fours<2>(all.logits, range, offset, step, [&](int id, const Four& four) {
     if (largest(four) - all.max < reach) return;
 #pragma unroll
     for (int j = 0; j < 4; j++) {
@@ -409,7 +417,7 @@ DEVICE void add_to_bins(Bins& bins, int bin, u64 weight) {
 template <class Each>
 DEVICE void for_kept(const Candidates& all, int bucket, Each each) {
   float reach = all.reach(bucket);
-  stream_fours(all.logits, {0, all.vocab}, 4 * threadIdx.x, 4 * blockDim.x, [&](int id, const Four& four) {
+  stream_fours<1>(all.logits, {0, all.vocab}, 4 * threadIdx.x, 4 * blockDim.x, [&](int id, const Four& four) {
     if (__ballot_sync(WARP, !(largest(four) - all.max < reach)) == 0) return;
 #pragma unroll
     for (int j = 0; j < 4; j++) {
@@ -453,7 +461,6 @@ DEVICE u64 cut_within(Draw& draw, Candidates& all, Found found, u64 target, Meas
                       bool& narrowed) {
   Bins& bins = draw.bins;
   int bucket = found.bin;
-  u64 keptWeight = found.weightBefore;
   target -= found.before;
   narrowed = false;
   if (target == found.measure) {
@@ -461,10 +468,11 @@ DEVICE u64 cut_within(Draw& draw, Candidates& all, Found found, u64 target, Meas
       all.lastBucket = bucket;
       all.lastKey = KEY_LAST;
     }
-    keptWeight += bins.weights[bucket];
+    u64 keptWeight = found.weightBefore + bins.weights[bucket];
     __syncthreads();
     return keptWeight;
   }
+  u64 keptWeight = found.weightBefore;
   int shift = 64;  // members are the bucket's tokens whose key >> shift is `prefix`
   u64 prefix = 0;
   unsigned count = bins.counts[bucket];
@@ -631,7 +639,7 @@ DEVICE u64 rank_token(Draw& draw, const float* raw, int vocab, int token) {
   Extremes seen = {negative_infinity(), own < vocab ? own : -1, NOT_BROKEN};
   if (threadIdx.x == 0) draw.rank = 1;
   __syncthreads();
-  stream_fours(raw, {0, vocab}, own, 4 * blockDim.x, [&](int id, const Four& four) {
+  stream_fours<2>(raw, {0, vocab}, own, 4 * blockDim.x, [&](int id, const Four& four) {
 #pragma unroll
     for (int j = 0; j < 4; j++) {
       before += four.x[j] > logit || (four.x[j] == logit && id + j < token);
@@ -685,7 +693,7 @@ DEVICE void find_tops(Draw& draw, const float* raw, int vocab, int wanted, u64 o
   bound = key_at(draw, tops.keys, tops.count, wanted - 1);
   float least = bound == KEY_LAST ? negative_infinity() : key_logit(bound);
   start_list(tops);
-  stream_fours(raw, {0, vocab}, 4 * threadIdx.x, 4 * blockDim.x, [&](int id, const Four& four) {
+  stream_fours<2>(raw, {0, vocab}, 4 * threadIdx.x, 4 * blockDim.x, [&](int id, const Four& four) {
     if (largest(four) < least) return;
 #pragma unroll
     for (int j = 0; j < 4; j++) {

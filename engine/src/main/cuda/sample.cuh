@@ -72,9 +72,9 @@ struct Weighed {
   int bucket;  // BUCKETS where the token is too far below the largest to have a weight
 };
 
-// The weight of a logit `steps` below the largest, and its class: a larger logit never has a larger bucket.
+// The weight of a logit `steps` below the largest, and its class: a larger logit never has a larger bucket. Without a
+// branch: neighbouring tokens lie on both sides of the limit.
 DEVICE Weighed fixed_exp(double steps, const double* table) {
-  if (!(steps > STEPS_LOWEST)) return {0, BUCKETS};
   constexpr double ROUND = 0x1.8p52;  // added and taken away again rounds to an integer, which the low bits show
   constexpr double LN2_64 = 0x1.62e42fefa39efp-7, C2 = 0x1.ebfbdff82c58ep-15, C3 = 0x1.c6b08d704a0bfp-23,
                    C4 = 0x1.3b2ab6fba4e77p-31;
@@ -86,7 +86,9 @@ DEVICE Weighed fixed_exp(double steps, const double* table) {
   power = __dadd_rn(LN2_64, __dmul_rn(r, power));
   power = __dadd_rn(1.0, __dmul_rn(r, power));
   long long one = __double_as_longlong(__dadd_rn(__dmul_rn(table[n & 63], power), 0x1p52));
-  return {static_cast<u64>(one & ((1ll << 52) - 1)) >> -(n >> 6), -n};
+  bool isNear = steps > STEPS_LOWEST;  // else n may be anything
+  u64 weight = static_cast<u64>(one & ((1ll << 52) - 1)) >> (-(n >> 6) & 63);
+  return {isNear ? weight : 0, isNear ? -n : BUCKETS};
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -123,16 +125,15 @@ struct Four {
   float x[4];
 };
 
-// Logits id..id+3, id a multiple of 4, rows padded to a multiple of 4; -Infinity from `end` on.
+// Logits id..id+3, id a multiple of 4, rows padded to a multiple of 4; -Infinity from `end` on. The load is always made,
+// of the last four at the latest: without a branch several are under way at once.
 DEVICE Four load_four(const float* row, int id, int end) {
-  Four four = {{negative_infinity(), negative_infinity(), negative_infinity(), negative_infinity()}};
-  if (id < end) {
-    float4 v = *reinterpret_cast<const float4*>(row + id);
-    four.x[0] = v.x;
-    four.x[1] = id + 1 < end ? v.y : negative_infinity();
-    four.x[2] = id + 2 < end ? v.z : negative_infinity();
-    four.x[3] = id + 3 < end ? v.w : negative_infinity();
-  }
+  float4 v = *reinterpret_cast<const float4*>(row + min(id, (end - 1) & ~3));
+  Four four;
+  four.x[0] = id < end ? v.x : negative_infinity();
+  four.x[1] = id + 1 < end ? v.y : negative_infinity();
+  four.x[2] = id + 2 < end ? v.z : negative_infinity();
+  four.x[3] = id + 3 < end ? v.w : negative_infinity();
   return four;
 }
 
@@ -204,15 +205,17 @@ DEVICE Scan block_scan(u64* warpSums, u64 value) {
 }
 
 // Calls each(id, Four) for ids base + offset.., base = range.begin, += step: the same number of times on all threads for
-// which range and step are the same. Loads run two steps ahead of the work.
-template <class Each>
+// which range and step are the same. Loads run AHEAD steps before the work.
+template <int AHEAD, class Each>
 DEVICE void stream_fours(const float* row, Range range, int offset, int step, Each each) {
-  Four now = load_four(row, range.begin + offset, range.end);
-  Four next = load_four(row, range.begin + step + offset, range.end);
+  Four ahead[AHEAD];
+#pragma unroll
+  for (int i = 0; i < AHEAD; i++) ahead[i] = load_four(row, range.begin + i * step + offset, range.end);
   for (int base = range.begin; base < range.end; base += step) {
-    Four after = load_four(row, base + 2 * step + offset, range.end);
+    Four now = ahead[0];
+#pragma unroll
+    for (int i = 1; i < AHEAD; i++) ahead[i - 1] = ahead[i];
+    ahead[AHEAD - 1] = load_four(row, base + AHEAD * step + offset, range.end);
     each(base + offset, now);
-    now = next;
-    next = after;
   }
 }
