@@ -53,7 +53,7 @@ final class OfflineReport {
         out,
         "Dot probe (GOP/s): before, after",
         pair(result.before().dotGops(), result.after().dotGops()));
-    row(out, "Hash of the tokens", result.hash());
+    row(out, "Hash of the tokens; distinct ones", result.hash() + "; " + result.distinctTokens());
   }
 
   static JsonObject json(OfflineResult result) {
@@ -82,6 +82,7 @@ final class OfflineReport {
             .put("load_s", subject.loadSeconds());
     figures(result, json);
     return json.put("bits_hash", result.hash())
+        .put("distinct_tokens", result.distinctTokens())
         .put("java_version", System.getProperty("java.version"))
         .put("os", System.getProperty("os.name") + " " + System.getProperty("os.version"))
         .put("cpu", cpuName());

@@ -5,6 +5,7 @@ import io.verdier.engine.model.KvPlan;
 import io.verdier.engine.model.ModelSpec;
 import io.verdier.verticles.bench.Distribution;
 import io.verdier.verticles.bench.offline.OfflineEngine.Run;
+import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.function.ToDoubleFunction;
@@ -106,6 +107,11 @@ record OfflineResult(
 
   double decodeGbPerS() {
     return decodeStepBytes() * decodeTokensPerSecond() / options.batch() / 1e9;
+  }
+
+  /** How many tokens differ: a model that repeats one makes a hash that says little. */
+  long distinctTokens() {
+    return Arrays.stream(runs.getFirst().tokens()).flatMapToInt(Arrays::stream).distinct().count();
   }
 
   private Distribution rates(ToDoubleFunction<Run> rate) {

@@ -63,6 +63,7 @@ class BenchOfflineTest {
             "read_gb_per_s_probe",
             "dot_gops_probe",
             "bits_hash",
+            "distinct_tokens",
             "java_version",
             "cpu");
     assertThat(json.getString("model")).isEqualTo(config.toString());
