@@ -4,6 +4,7 @@
 //   ./matmul_bench              everything, below 40 s: bits and values, a layer, each product, then the variants for clusters
 //   ./matmul_bench check        only bits and values
 //   ./matmul_bench pairs        only the variants for clusters, which no emulation has checked
+//   ./matmul_bench tiny         one small product by every kernel, for compute-sanitizer
 //
 // Weights rotate through a pool of several times the L2 cache, so that every launch reads them from memory. A time is the median of several
 // replays of a graph of launches; GB/s counts the weights once, TFLOP/s 2 * tokens * N * K. Shares are of what two probes of the
@@ -88,11 +89,19 @@ KERNEL(fill_f32, float* out, long long count) {
     out[i] = 0.25f * static_cast<float>(i % 37 - 18);
 }
 
-KERNEL(compare_bits, const uint32_t* a, const uint32_t* b, long long count, unsigned long long* different) {
+/// How many words differ, and by how much at most when they are floats: the last bits, or anything?
+KERNEL(compare_bits, const float* a, const float* b, long long count, unsigned long long* different, float* worst) {
   unsigned mine = 0;
-  for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<long long>(gridDim.x) * blockDim.x)
-    mine += a[i] != b[i];
-  if (mine) atomicAdd(different, static_cast<unsigned long long>(mine));
+  float most = 0;
+  for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<long long>(gridDim.x) * blockDim.x) {
+    if (__float_as_uint(a[i]) == __float_as_uint(b[i])) continue;
+    mine++;
+    most = fmaxf(most, fabsf(a[i] - b[i]));
+  }
+  if (mine) {
+    atomicAdd(different, static_cast<unsigned long long>(mine));
+    atomicMax(reinterpret_cast<int*>(worst), __float_as_int(most));
+  }
 }
 
 template <class Format>
@@ -181,6 +190,8 @@ const struct Shape {
     {"gate_up", 28672, 4096, EPILOGUE_GATE},
     {"down", 4096, 14336, EPILOGUE_ADD},
 };
+
+const Shape TINY = {"tiny", 576, 320, EPILOGUE_GATE};
 
 const int TOKENS[] = {1, 4, 8, 16, 32, 64, 128, 256, 1024, 4096};
 const int TOKENS_MAX = 4096;
@@ -301,16 +312,22 @@ double time_kernel(const Kernel& kernel, const MatmulPlan& plan, const Shape& sh
 
 unsigned long long compare(const void* a, const void* b, long long bytes) {
   CUDA(cudaMemsetAsync(different, 0, 8, stream));
-  compare_bits<<<1056, 256, 0, stream>>>((const uint32_t*)a, (const uint32_t*)b, bytes / 4, different);
+  CUDA(cudaMemsetAsync(worst, 0, 4, stream));
+  compare_bits<<<1056, 256, 0, stream>>>((const float*)a, (const float*)b, bytes / 4, different, worst);
   unsigned long long count = 0;
   CUDA(cudaMemcpyAsync(&count, different, 8, cudaMemcpyDeviceToHost, stream));
   CUDA(cudaStreamSynchronize(stream));
   return count;
 }
 
+int reports;
+
 void report_failure(const char* what, const Kernel& kernel, const Shape& shape, int tokens, unsigned long long count) {
-  printf("MISMATCH %s: %s %s %s tokens %d: %llu\n", what, FORMAT_NAMES[kernel.format], kernel.name, shape.name, tokens, count);
   failed = true;
+  if (++reports > 40) return;
+  float most = 0;
+  CUDA(cudaMemcpy(&most, worst, 4, cudaMemcpyDeviceToHost));
+  printf("MISMATCH %s: %s %s %s tokens %d: %llu, at most by %g\n", what, FORMAT_NAMES[kernel.format], kernel.name, shape.name, tokens, count, most);
 }
 
 /// The kernels of a stage against the tile kernel, bit for bit, and that one against float64.
@@ -541,6 +558,12 @@ void watch(int seconds) {
 
 int main(int argc, char** argv) {
   std::string mode = argc > 1 ? argv[1] : "all";
+  if (mode == "tiny") {
+    set_up();
+    for (Stage stage : {MMA, WGMMA_ALONE, WGMMA_PAIRS})
+      for (Format format : {BF16, FP8}) check(format, TINY, stage);
+    return failed;
+  }
   watch(100);
   set_up();
   probe();
