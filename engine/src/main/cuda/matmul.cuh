@@ -196,21 +196,22 @@ struct Work {
 /// The output tiles of matmul_wgmma and matmul_tile, blockTiles * 16 weight rows x TOKENS tokens each: block b has tiles b, b + gridDim.x, ...
 /// Up to 128 tokens wide, the weights are what is heavy: weight tiles vary fastest, every token tile reads them again. Wider, groups of
 /// eight token tiles are walked through together, so that the blocks under way at any time share both their weights and their tokens in L2.
-template <int TOKENS, bool WEIGHTS_FIRST>
+/// In a cluster, the blocks have neighbouring weight tiles of the same tokens; one whose weight tile does not exist goes along without one.
+template <int TOKENS, bool WEIGHTS_FIRST, int CLUSTER = 1>
 struct TileSchedule {
   static const int TOGETHER = 2048 / TOKENS;
 
   int tiles;       // 16 rows each
   int blockTiles;  // of one output tile
-  int across;      // output tiles across the weight rows
+  int across;      // output tiles of clusters across the weight rows
   int tokenTiles = 1;
   int item;
 
   DEVICE TileSchedule(const Matmul& m, int blockTiles)
       : tiles(m.tiles()),
         blockTiles(blockTiles),
-        across((m.tiles() + blockTiles - 1) / blockTiles),
-        item(static_cast<int>(blockIdx.x)) {}
+        across((m.tiles() + blockTiles * CLUSTER - 1) / (blockTiles * CLUSTER)),
+        item(static_cast<int>(blockIdx.x) / CLUSTER) {}
 
   DEVICE void start(int rows) { tokenTiles = (rows + TOKENS - 1) / TOKENS; }
 
@@ -231,13 +232,13 @@ struct TileSchedule {
       int together = down - band * TOGETHER < TOGETHER ? down - band * TOGETHER : TOGETHER;
       work = at(inBand / together, band * TOGETHER + inBand % together);
     }
-    item += static_cast<int>(gridDim.x);
+    item += static_cast<int>(gridDim.x) / CLUSTER;
     return true;
   }
 
   DEVICE Work at(int rowTile, int tokenTile) const {
-    int first = rowTile * blockTiles;
-    int left = tiles - first;
+    int first = (rowTile * CLUSTER + static_cast<int>(blockIdx.x) % CLUSTER) * blockTiles;
+    int left = tiles - first > 0 ? tiles - first : 0;
     return Work{first, 1, left < blockTiles ? left : blockTiles, tokenTile * TOKENS};
   }
 };
@@ -264,7 +265,10 @@ struct RingPlace {
   }
 };
 
-template <class Format, int TOKENS>
+//
+// In a cluster of two, each block's thread copies half of the tokens' rows to both blocks, which halves what L2 delivers of them. A stage is
+// then empty when the warps of both blocks have read it.
+template <class Format, int TOKENS, int CLUSTER = 1>
 struct Ring {
   static const int TOKEN_BYTES = TOKENS * 128;  // of one group
 
@@ -284,11 +288,27 @@ struct Ring {
   }
 
 #if VERDIER_HAS_BULK
-  /// By one thread, before a barrier of the block.
+  /// By all threads, before anything else. `consumers` are the warps that read.
   DEVICE void init(int consumers) const {
-    for (int i = 0; i < stages; i++) {
-      mbar_init(full + i, 1);
-      mbar_init(empty + i, consumers);
+    if (threadIdx.x == 0) {
+      for (int i = 0; i < stages; i++) {
+        mbar_init(full + i, 1);
+        mbar_init(empty + i, consumers * CLUSTER);
+      }
+    }
+    if (CLUSTER > 1) {
+      cluster_sync();
+    } else {
+      __syncthreads();
+    }
+  }
+
+  /// By all threads, after anything else: the other block may still copy to this one, or arrive at its barriers. Warps come whole: the
+  /// copying thread's neighbours must not block it at the barrier.
+  DEVICE void leave() const {
+    if (CLUSTER > 1) {
+      __syncwarp();
+      cluster_sync();
     }
   }
 
@@ -300,6 +320,7 @@ struct Ring {
 
   DEVICE void copyWeights(const Matmul& m, const Work& work, int chunk, int stage) const {
     int bytes = groupsOf(m, chunk) * Format::GROUP_BYTES;
+#pragma unroll 1
     for (int i = 0; i < work.tileCount; i++) {
       long group = static_cast<long>(work.firstTile + i * work.tileStride) * m.groups() + chunk * stageGroups;
       bulk_copy(weights(stage, i, 0), m.weights + group * Format::GROUP_BYTES, bytes, full + stage);
@@ -307,9 +328,17 @@ struct Ring {
   }
 
   DEVICE void copyTokens(const Matmul& m, const Work& work, int chunk, int stage) const {
+#pragma unroll 1
     for (int i = 0; i < groupsOf(m, chunk); i++) {
       long row = static_cast<long>(chunk * stageGroups + i) * m.operandRows + work.token0;
-      bulk_copy(memory + stage * stageBytes() + i * TOKEN_BYTES, m.operand + row * 128, TOKEN_BYTES, full + stage);
+      unsigned char* to = memory + stage * stageBytes() + i * TOKEN_BYTES;
+      const unsigned char* from = m.operand + row * 128;
+      if (CLUSTER > 1) {
+        int mine = cluster_rank() * (TOKEN_BYTES / CLUSTER);
+        bulk_copy_multicast(to + mine, from + mine, TOKEN_BYTES / CLUSTER, full + stage, (1 << CLUSTER) - 1);
+      } else {
+        bulk_copy(to, from, TOKEN_BYTES, full + stage);
+      }
     }
   }
 
@@ -346,7 +375,11 @@ struct Ring {
   /// By a whole warp: this warp does not read the stage again.
   DEVICE void release(int stage) const {
     __syncwarp();
-    if (threadIdx.x % 32 == 0) mbar_arrive(empty + stage);
+    if (CLUSTER > 1) {
+      if (threadIdx.x % 32 < CLUSTER) mbar_arrive_at(empty + stage, threadIdx.x % 32);
+    } else {
+      if (threadIdx.x % 32 == 0) mbar_arrive(empty + stage);
+    }
   }
 #endif
 };

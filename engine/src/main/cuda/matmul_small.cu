@@ -153,8 +153,7 @@ DEVICE void matmul_small(const Matmul& m) {
   int warps = static_cast<int>(blockDim.x) / 32 - 1;
   int warp = static_cast<int>(threadIdx.x) / 32;
   Ring<Format, TOKENS> ring{memory, full, empty, m.stages, m.stageGroups, warps};
-  if (threadIdx.x == 0) ring.init(warps);
-  __syncthreads();
+  ring.init(warps);
   pdl_launch();
 
   SmallSchedule schedule(m, warps, TOKENS);

@@ -110,13 +110,12 @@ DEVICE void tile_work(const Matmul& m, const Work& work, int begun, unsigned cha
   for (int i = 0; i < Shape::TILES; i++) {
     int tile = warp / Shape::WARPS_ACROSS * Shape::TILES + i;
     if (tile >= work.tileCount) break;
+    int token0 = work.token0 + warp % Shape::WARPS_ACROSS * Shape::EIGHTS * 8;
+    float old[Shape::EIGHTS][4];  // all asked for before the first is waited for
 #pragma unroll
-    for (int j = 0; j < Shape::EIGHTS; j++) {
-      Finish finish(work.firstTile + tile, work.token0 + (warp % Shape::WARPS_ACROSS * Shape::EIGHTS + j) * 8);
-      float old[4];
-      finish.readOld(m, rows, old);
-      finish.write(m, rows, sums[i][j], old);
-    }
+    for (int j = 0; j < Shape::EIGHTS; j++) Finish(work.firstTile + tile, token0 + j * 8).readOld(m, rows, old[j]);
+#pragma unroll
+    for (int j = 0; j < Shape::EIGHTS; j++) Finish(work.firstTile + tile, token0 + j * 8).write(m, rows, sums[i][j], old[j]);
   }
 }
 

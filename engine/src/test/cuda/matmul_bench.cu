@@ -1,0 +1,593 @@
+// The matmul kernels on a real GPU: are the bits of all kernels equal, are they right, and how fast are they? Shapes of Llama-3.1-8B.
+//
+//   nvcc -std=c++17 -O3 -arch=sm_90a -I engine/src/main/cuda engine/src/test/cuda/matmul_bench.cu -o matmul_bench
+//   ./matmul_bench              everything, below 40 s: bits and values, a layer, each product, then the variants for clusters
+//   ./matmul_bench check        only bits and values
+//   ./matmul_bench pairs        only the variants for clusters, which no emulation has checked
+//   ./matmul_bench tiny         one small product by every kernel, for compute-sanitizer
+//
+// Weights rotate through a pool of several times the L2 cache, so that every launch reads them from memory. A time is the median of several
+// replays of a graph of launches; GB/s counts the weights once, TFLOP/s 2 * tokens * N * K. Shares are of what two probes of the
+// same run reach: reading the pool, and wgmma on registers and shared memory alone. Exit status 1: some kernel is wrong.
+#include "matmul_small.cu"
+#include "matmul_tile.cu"
+#include "matmul_wgmma.cu"
+#include "pack.cu"
+
+#include "matmul_plan.h"
+
+#include <cuda_runtime.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+// ---------------------------------------------------------------------------------------------------------------- probes and references
+
+/// Reads everything once; the sum keeps the loads alive.
+KERNEL(probe_read, const uint4* from, long long pieces, unsigned* sink) {
+  unsigned sum = 0;
+  long long step = static_cast<long long>(gridDim.x) * blockDim.x;
+  long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+  for (; i + 7 * step < pieces; i += 8 * step) {
+    uint4 v[8];
+#pragma unroll
+    for (int j = 0; j < 8; j++) v[j] = ldg_stream(from + i + j * step);
+#pragma unroll
+    for (int j = 0; j < 8; j++) sum ^= v[j].x ^ v[j].y ^ v[j].z ^ v[j].w;
+  }
+  if (sum == 0x12345678) *sink = sum;
+}
+
+/// wgmma m64n256k16 from registers and shared memory, four at a time, two warpgroups: what the tensor cores do when nothing feeds them.
+KERNEL_BOUNDS(probe_wgmma, 256, 1, const unsigned char* data, float* sink, int rounds) {
+#if VERDIER_HAS_WGMMA
+  DYNAMIC_SHARED(memory);
+  for (int i = threadIdx.x * 16; i < 65536; i += blockDim.x * 16) *reinterpret_cast<uint4*>(memory + i) = *reinterpret_cast<const uint4*>(data + i);
+  fence_async_proxy();
+  __syncthreads();
+  uint32_t a[4][4];
+  for (int i = 0; i < 16; i++) a[i / 4][i % 4] = reinterpret_cast<const uint32_t*>(data)[threadIdx.x * 16 + i];
+  float sums[128];
+#pragma unroll
+  for (int i = 0; i < 128; i++) sums[i] = 0;
+  for (int round = 0; round < rounds; round++) {
+    wgmma_fence();
+#pragma unroll
+    for (int step = 0; step < 4; step++) wgmma_rs<256>(sums, a[step], wgmma_descriptor(memory + round % 2 * 32768, step));
+    wgmma_commit();
+    wgmma_wait<0>();
+  }
+  wgmma_settled(sums);
+  float total = 0;
+#pragma unroll
+  for (int i = 0; i < 128; i++) total += sums[i];
+  if (total == 12345.0f) *sink = total;
+#endif
+}
+
+/// X as bf16 of normal numbers with a few large ones, all rows of the operand.
+KERNEL(fill_operand, void* operand, int operandRows, int k, long long seed) {
+  for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < static_cast<long long>(operandRows) * k;
+       i += static_cast<long long>(gridDim.x) * blockDim.x) {
+    int row = static_cast<int>(i / k), column = static_cast<int>(i % k);
+    float x = random_normal(seed, row, column);
+    *operand_at(operand, operandRows, row, column) = from_float_rn(column % 997 == 0 ? 30 * x : x);
+  }
+}
+
+KERNEL(fill_f32, float* out, long long count) {
+  for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<long long>(gridDim.x) * blockDim.x)
+    out[i] = 0.25f * static_cast<float>(i % 37 - 18);
+}
+
+/// How many words differ, and by how much at most when they are floats: the last bits, or anything?
+KERNEL(compare_bits, const float* a, const float* b, long long count, unsigned long long* different, float* worst) {
+  unsigned mine = 0;
+  float most = 0;
+  for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<long long>(gridDim.x) * blockDim.x) {
+    if (__float_as_uint(a[i]) == __float_as_uint(b[i])) continue;
+    mine++;
+    most = fmaxf(most, fabsf(a[i] - b[i]));
+  }
+  if (mine) {
+    atomicAdd(different, static_cast<unsigned long long>(mine));
+    atomicMax(reinterpret_cast<int*>(worst), __float_as_int(most));
+  }
+}
+
+template <class Format>
+DEVICE void reference(const void* weights, const float* scales, const void* operand, int operandRows, int n, int k, int rowStep, const float* out,
+                      int outStride, unsigned long long* wrong, float* worst) {
+  int row = blockIdx.x * rowStep, token = blockIdx.y;
+  double sum = 0, magnitude = 0;
+  for (int i = threadIdx.x; i < k; i += 32) {
+    double product = static_cast<double>(element<Format>(weights, row, i, k / 64)) * static_cast<double>(to_float(*operand_at(operand, operandRows, token, i)));
+    sum += product;
+    magnitude += product * product;
+  }
+  for (int lane = 16; lane > 0; lane /= 2) {
+    sum += __shfl_xor_sync(0xffffffffu, sum, lane);
+    magnitude += __shfl_xor_sync(0xffffffffu, magnitude, lane);
+  }
+  if (threadIdx.x != 0) return;
+  double scale = scales == nullptr ? 1.0 : static_cast<double>(scales[row]);
+  double error = fabs(static_cast<double>(out[static_cast<long long>(token) * outStride + row]) - sum * scale) / (sqrt(magnitude) * scale + 1e-30);
+  atomicMax(reinterpret_cast<int*>(worst), __float_as_int(static_cast<float>(error)));
+  if (error > 1e-4) atomicAdd(wrong, 1ull);  // K / 16 steps, each truncated to 2^-23 or so of the partial sum
+}
+
+/// Every rowStep-th weight row against a float64 sum. block 32. error is relative to the root of the sum of squared products.
+KERNEL(reference_bf16, const void* weights, const float* scales, const void* operand, int operandRows, int n, int k, int rowStep,
+       const float* out, int outStride, unsigned long long* wrong, float* worst) {
+  reference<Bf16Weights>(weights, scales, operand, operandRows, n, k, rowStep, out, outStride, wrong, worst);
+}
+KERNEL(reference_fp8, const void* weights, const float* scales, const void* operand, int operandRows, int n, int k, int rowStep,
+       const float* out, int outStride, unsigned long long* wrong, float* worst) {
+  reference<Fp8Weights>(weights, scales, operand, operandRows, n, k, rowStep, out, outStride, wrong, worst);
+}
+
+// ---------------------------------------------------------------------------------------------------------------- host
+
+namespace {
+
+#define CUDA(call)                                                                                  \
+  do {                                                                                              \
+    cudaError_t error = call;                                                                       \
+    if (error != cudaSuccess) {                                                                     \
+      printf("%s:%d: %s: %s\n", __FILE__, __LINE__, #call, cudaGetErrorString(error));              \
+      exit(2);                                                                                      \
+    }                                                                                               \
+  } while (false)
+
+enum Format { BF16, FP8 };
+const char* const FORMAT_NAMES[] = {"bf16", "fp8"};
+const int GROUP_BYTES[] = {2048, 1024};
+
+/// Kernels are tried in this order, what is least likely to hang first.
+enum Stage { MMA, WGMMA_ALONE, WGMMA_PAIRS };
+
+struct Kernel {
+  const char* name;
+  const void* function;
+  MatmulKernel kind;
+  Format format;
+  int tokens;
+  int warpgroups;
+  int cluster;
+
+  Stage stage() const { return kind != MatmulKernel::WGMMA ? MMA : cluster == 1 ? WGMMA_ALONE : WGMMA_PAIRS; }
+};
+
+#define SMALL(format, F, t) {"small_" #t, (const void*)matmul_small_##format##_##t, MatmulKernel::SMALL, F, t, 0, 1},
+#define TILE(format, F, t) {"tile_" #t, (const void*)matmul_tile_##format##_##t, MatmulKernel::TILE, F, t, 0, 1},
+#define WGMMA(format, F, t, w) {"wgmma_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w, MatmulKernel::WGMMA, F, t, w, 1},
+#define PAIR(format, F, t, w) {"pair_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w##_pair, MatmulKernel::WGMMA, F, t, w, 2},
+#define ALL(format, F)                                                                                                             \
+  TILE(format, F, 128) TILE(format, F, 64) TILE(format, F, 32) TILE(format, F, 16) TILE(format, F, 8)                             \
+  SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32)                                                                    \
+  WGMMA(format, F, 8, 1) WGMMA(format, F, 16, 1) WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1)          \
+  WGMMA(format, F, 16, 4) WGMMA(format, F, 32, 4) WGMMA(format, F, 64, 4) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)        \
+  PAIR(format, F, 32, 1) PAIR(format, F, 64, 1) PAIR(format, F, 128, 1) PAIR(format, F, 128, 2) PAIR(format, F, 256, 2)
+
+const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8)};
+
+const struct Shape {
+  const char* name;
+  int n, k;
+  int epilogue;
+} SHAPES[] = {
+    {"qkv", 6144, 4096, EPILOGUE_STORE},
+    {"o", 4096, 4096, EPILOGUE_ADD},
+    {"gate_up", 28672, 4096, EPILOGUE_GATE},
+    {"down", 4096, 14336, EPILOGUE_ADD},
+};
+
+const Shape TINY = {"tiny", 576, 320, EPILOGUE_GATE};
+
+const int TOKENS[] = {1, 4, 8, 16, 32, 64, 128, 256, 1024, 4096};
+const int TOKENS_MAX = 4096;
+const long long POOL = 768ll << 20;
+
+MatmulDevice device;
+cudaStream_t stream;
+unsigned char* pool[2];       // weights of each format, any run of groups of which is a matrix
+float* scales;                // of fp8, the same for all rows
+unsigned char* operand;       // [14336 / 64][4096][64]
+float *out, *expected;        // [4096][28672]
+int* counts;
+unsigned long long* different;
+float* worst;
+bool failed;
+bool graphs = true;            // launches are timed in graphs; false where capture or instantiation fails
+
+double elapsed(cudaEvent_t a, cudaEvent_t b) {
+  float ms;
+  CUDA(cudaEventElapsedTime(&ms, a, b));
+  return ms * 1e-3;
+}
+
+long long weight_bytes(const Shape& shape, Format format) { return static_cast<long long>(shape.n) / 16 * (shape.k / 64) * GROUP_BYTES[format]; }
+
+MatmulPlan plan_of(const Kernel& kernel, const Shape& shape, int tokens, int ringBytes = 0) {
+  int group = GROUP_BYTES[kernel.format];
+  if (kernel.kind == MatmulKernel::SMALL) {
+    MatmulPlan plan = matmul_small_plan(kernel.tokens, shape.n, group, device.multiprocessors, ringBytes);
+    plan.gridY = matmul_ceil(tokens, kernel.tokens);
+    return plan;
+  }
+  if (kernel.kind == MatmulKernel::TILE) return matmul_tile_plan(kernel.tokens, tokens, shape.n, group, device.multiprocessors);
+  return matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, kernel.cluster, tokens, shape.n, group, device);
+}
+
+/// One launch; `where` picks the piece of the pool. pdl: may start while its predecessor runs.
+void launch(const Kernel& kernel, const MatmulPlan& plan, const Shape& shape, long long where, void* to, int countIndex, int epilogue, bool pdl) {
+  const void* weights = pool[kernel.format] + where;
+  const float* scale = kernel.format == BF16 ? nullptr : scales;
+  const float* bias = nullptr;
+  const void* x = operand;
+  int operandRows = TOKENS_MAX, outStride = epilogue == EPILOGUE_GATE ? TOKENS_MAX : shape.n, n = shape.n, k = shape.k, stages = plan.stages,
+      stageGroups = plan.stageGroups;
+  const int* count = counts;
+  void* arguments[] = {&weights, &scale, &bias, &x, &operandRows, &to, &outStride, &count, &countIndex, &n, &k, &epilogue, &stages, &stageGroups};
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(plan.gridX, plan.gridY);
+  config.blockDim = dim3(plan.block);
+  config.dynamicSmemBytes = plan.sharedBytes;
+  config.stream = stream;
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &attribute;
+  config.numAttrs = pdl ? 1 : 0;
+  CUDA(cudaLaunchKernelExC(&config, kernel.function, arguments));
+}
+
+/// counts[i] = i for small i, so that any number of tokens is an index.
+int count_index(int tokens) { return tokens; }
+
+/// The work as a graph, or null and from then on none at all: an older driver may not capture programmatic launches.
+template <class Work>
+cudaGraphExec_t captured(Work work) {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  work();
+  cudaError_t error = cudaStreamEndCapture(stream, &graph);
+  if (error == cudaSuccess) error = cudaGraphInstantiate(&exec, graph, 0);
+  if (graph) CUDA(cudaGraphDestroy(graph));
+  if (error == cudaSuccess) return exec;
+  printf("no graphs: %s\n", cudaGetErrorString(error));
+  cudaGetLastError();
+  graphs = false;
+  return nullptr;
+}
+
+/// Seconds of one launch of `work`, which enqueues `launches` of them: median of `replays` replays.
+template <class Work>
+double seconds(int launches, int replays, Work work) {
+  cudaGraphExec_t exec = graphs ? captured(work) : nullptr;
+  cudaEvent_t start, stop;
+  CUDA(cudaEventCreate(&start));
+  CUDA(cudaEventCreate(&stop));
+  std::vector<double> times;
+  for (int i = 0; i <= replays; i++) {
+    CUDA(cudaEventRecord(start, stream));
+    if (exec) {
+      CUDA(cudaGraphLaunch(exec, stream));
+    } else {
+      work();
+    }
+    CUDA(cudaEventRecord(stop, stream));
+    CUDA(cudaEventSynchronize(stop));
+    if (i > 0) times.push_back(elapsed(start, stop));  // the first one uploads the graph
+  }
+  CUDA(cudaEventDestroy(start));
+  CUDA(cudaEventDestroy(stop));
+  if (exec) CUDA(cudaGraphExecDestroy(exec));
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2] / launches;
+}
+
+/// Seconds of one matmul, weights from memory.
+double time_kernel(const Kernel& kernel, const MatmulPlan& plan, const Shape& shape, int tokens) {
+  long long bytes = weight_bytes(shape, kernel.format);
+  double guess = std::max(bytes / 4e12, 2.0 * tokens * shape.n * shape.k / 5e14);
+  int launches = std::max(2, std::min(40, static_cast<int>(0.6e-3 / guess)));
+  int copies = static_cast<int>(POOL / bytes);
+  return seconds(launches, guess > 5e-4 ? 3 : 5, [&] {
+    for (int i = 0; i < launches; i++)
+      launch(kernel, plan, shape, i % copies * bytes, shape.epilogue == EPILOGUE_GATE ? (void*)expected : (void*)out, count_index(tokens),
+             shape.epilogue, i > 0);
+  });
+}
+
+unsigned long long compare(const void* a, const void* b, long long bytes) {
+  CUDA(cudaMemsetAsync(different, 0, 8, stream));
+  CUDA(cudaMemsetAsync(worst, 0, 4, stream));
+  compare_bits<<<1056, 256, 0, stream>>>((const float*)a, (const float*)b, bytes / 4, different, worst);
+  unsigned long long count = 0;
+  CUDA(cudaMemcpyAsync(&count, different, 8, cudaMemcpyDeviceToHost, stream));
+  CUDA(cudaStreamSynchronize(stream));
+  return count;
+}
+
+int reports;
+
+void report_failure(const char* what, const Kernel& kernel, const Shape& shape, int tokens, unsigned long long count) {
+  failed = true;
+  if (++reports > 40) return;
+  float most = 0;
+  CUDA(cudaMemcpy(&most, worst, 4, cudaMemcpyDeviceToHost));
+  printf("MISMATCH %s: %s %s %s tokens %d: %llu, at most by %g\n", what, FORMAT_NAMES[kernel.format], kernel.name, shape.name, tokens, count, most);
+}
+
+/// The kernels of a stage against the tile kernel, bit for bit, and that one against float64.
+void check(Format format, const Shape& shape, Stage stage) {
+  const Kernel* tile = nullptr;
+  for (const Kernel& kernel : KERNELS)
+    if (kernel.format == format && kernel.kind == MatmulKernel::TILE && kernel.tokens == 128) tile = &kernel;
+  const int all = 300;
+  int equal = 0, kernels = 0;
+  long long bytes = 4ll * all * shape.n;
+  fill_f32<<<1056, 256, 0, stream>>>(expected, bytes / 4);
+  launch(*tile, plan_of(*tile, shape, all), shape, 0, expected, count_index(all), EPILOGUE_STORE, false);
+  CUDA(cudaMemsetAsync(different, 0, 8, stream));
+  CUDA(cudaMemsetAsync(worst, 0, 4, stream));
+  auto* ref = format == BF16 ? reference_bf16 : reference_fp8;
+  ref<<<dim3(shape.n / 61, all), 32, 0, stream>>>(pool[format], format == BF16 ? nullptr : scales, operand, TOKENS_MAX, shape.n, shape.k, 61,
+                                                  expected, shape.n, different, worst);
+  unsigned long long wrong = 0;
+  float error = 0;
+  CUDA(cudaMemcpyAsync(&wrong, different, 8, cudaMemcpyDeviceToHost, stream));
+  CUDA(cudaMemcpyAsync(&error, worst, 4, cudaMemcpyDeviceToHost, stream));
+  CUDA(cudaStreamSynchronize(stream));
+  if (wrong) report_failure("against float64", *tile, shape, all, wrong);
+
+  for (const Kernel& kernel : KERNELS) {
+    if (kernel.format != format || kernel.stage() != stage) continue;
+    kernels++;
+    bool good = true;
+    for (int tokens : {1, 7, 8, 40, 129, all}) {
+      if (tokens != all && tokens > 4 * kernel.tokens) continue;
+      // beyond the real tokens the output keeps what was there
+      fill_f32<<<1056, 256, 0, stream>>>(out, bytes / 4);
+      launch(kernel, plan_of(kernel, shape, tokens), shape, 0, out, count_index(tokens), EPILOGUE_STORE, false);
+      unsigned long long count = compare(out, expected, 4ll * tokens * shape.n);
+      if (count) report_failure("bits", kernel, shape, tokens, count), good = false;
+      float* before = expected + static_cast<long long>(all) * shape.n;
+      fill_f32<<<1056, 256, 0, stream>>>(before, bytes / 4);
+      count = compare(out + static_cast<long long>(tokens) * shape.n, before + static_cast<long long>(tokens) * shape.n, 4ll * (all - tokens) * shape.n);
+      if (count) report_failure("written beyond the tokens", kernel, shape, tokens, count), good = false;
+    }
+    equal += good;
+  }
+
+  // The shape's own epilogue.
+  if (shape.epilogue != EPILOGUE_STORE) {
+    for (const Kernel& kernel : KERNELS) {
+      if (kernel.format != format || (kernel.stage() != stage && &kernel != tile)) continue;
+      float* to = &kernel == tile ? expected : out;
+      fill_f32<<<1056, 256, 0, stream>>>(to, 4ll * TOKENS_MAX * shape.n / 8);
+      launch(kernel, plan_of(kernel, shape, all), shape, 0, to, count_index(all), shape.epilogue, false);
+      unsigned long long count = compare(out, expected, shape.epilogue == EPILOGUE_GATE ? 1ll * TOKENS_MAX * shape.n : bytes);
+      if (&kernel != tile && count) report_failure(shape.epilogue == EPILOGUE_GATE ? "gate" : "add", kernel, shape, all, count);
+    }
+  }
+  printf("check %-8s %-4s %2d of %2d kernels have the tile kernel's bits, which are within %.1e of float64\n", shape.name, FORMAT_NAMES[format], equal,
+         kernels, error);
+  fflush(stdout);
+}
+
+double read_rate, copy_rate, wgmma_rate;
+
+void probe() {
+  unsigned* sink = (unsigned*)different;
+  double best = 0;
+  for (int blocks : {1, 2, 4, 8})
+    for (int threads : {256, 512, 1024})
+      if (blocks * threads <= 2048)
+        best = std::max(best, POOL / seconds(2, 5, [&] {
+                          for (int f = 0; f < 2; f++)
+                            probe_read<<<blocks * device.multiprocessors, threads, 0, stream>>>((const uint4*)pool[f], POOL / 16, sink);
+                        }));
+  read_rate = best;
+  copy_rate = 2.0 * (400 << 20) / seconds(1, 5, [&] { CUDA(cudaMemcpyAsync(out, pool[0], 400 << 20, cudaMemcpyDeviceToDevice, stream)); });
+  const int rounds = 2000;
+  wgmma_rate = 2.0 * 64 * 256 * 16 * 4 * 2 * rounds * device.multiprocessors / seconds(1, 5, [&] {
+                 probe_wgmma<<<device.multiprocessors, 256, 65536, stream>>>(operand, (float*)sink, rounds);
+               });
+  printf("probes: read %.0f GB/s, copy %.0f GB/s (both directions), wgmma %.0f TFLOP/s\n", read_rate * 1e-9, copy_rate * 1e-9, wgmma_rate * 1e-12);
+}
+
+/// Which kernels are worth timing for so many tokens.
+bool candidate(const Kernel& kernel, const Shape& shape, int tokens) {
+  if (kernel.kind == MatmulKernel::TILE) return tokens <= 64 ? kernel.tokens >= tokens && kernel.tokens < 2 * tokens + 8 : kernel.tokens == 128;
+  if (kernel.kind == MatmulKernel::SMALL) return kernel.tokens >= tokens && kernel.tokens < 2 * std::max(tokens, 8);
+  if (tokens > 128) return kernel.tokens >= 128;
+  return kernel.tokens >= tokens && kernel.tokens < 2 * std::max(tokens, 8);
+}
+
+void bench(Format format, const Shape& shape, int tokens, int cluster) {
+  MatmulPlan rule = matmul_plan(tokens, shape.n, GROUP_BYTES[format], device);
+  double bytes = weight_bytes(shape, format), flops = 2.0 * tokens * shape.n * shape.k;
+  double ruleTime = 0, best = 1e9;
+  std::string bestName, line;
+  for (const Kernel& kernel : KERNELS) {
+    if (kernel.format != format || kernel.cluster != cluster || !candidate(kernel, shape, tokens)) continue;
+    std::vector<MatmulPlan> plans = {plan_of(kernel, shape, tokens)};
+    if (kernel.kind == MatmulKernel::SMALL) {
+      for (int ring : {48, 64, 110, 160, 216}) plans.push_back(plan_of(kernel, shape, tokens, ring * 1024));
+      MatmulPlan pieces = plans[0];  // the same bytes in smaller pieces
+      if (pieces.stageGroups > 1) pieces.stageGroups /= 2, pieces.stages = std::min(MATMUL_STAGES_MAX, 2 * pieces.stages), plans.push_back(pieces);
+    } else if (kernel.kind == MatmulKernel::WGMMA && tokens <= 128) {
+      MatmulPlan other = plans[0];  // pieces of 1, 2 or 4 groups
+      int stage = (other.sharedBytes - kernel.warpgroups * MATMUL_PASS_BYTES) / other.stages / other.stageGroups;
+      for (int groups : {1, 2, 4}) {
+        if (groups == plans[0].stageGroups) continue;
+        other.stageGroups = groups;
+        other.stages = std::min(MATMUL_STAGES_MAX, (device.sharedBytesMax - 1024 - kernel.warpgroups * MATMUL_PASS_BYTES) / (stage * groups));
+        other.sharedBytes = other.stages * stage * groups + kernel.warpgroups * MATMUL_PASS_BYTES;
+        if (other.stages >= 2) plans.push_back(other);
+      }
+      other = plans[0];
+      other.stages = std::max(2, other.stages / 2);  // half the ring
+      other.sharedBytes = other.stages * stage * other.stageGroups + kernel.warpgroups * MATMUL_PASS_BYTES;
+      plans.push_back(other);
+    }
+    double kernelBest = 1e9;
+    for (const MatmulPlan& plan : plans) {
+      double t = time_kernel(kernel, plan, shape, tokens);
+      bool isRule = &plan == &plans[0] && kernel.kind == rule.kernel && kernel.tokens == rule.tokens && kernel.warpgroups == rule.warpgroups && kernel.cluster == rule.cluster;
+      if (isRule) ruleTime = t;
+      kernelBest = std::min(kernelBest, t);
+      if (t < best) {
+        best = t;
+        char text[80];
+        snprintf(text, sizeof text, "%s %dx%d", kernel.name, plan.stages, plan.stageGroups);
+        bestName = text;
+      }
+    }
+    char text[48];
+    snprintf(text, sizeof text, " %s %.1f", kernel.name, kernelBest * 1e6);
+    line += text;
+  }
+  if (ruleTime == 0) ruleTime = best;  // among the variants for clusters the rule may have none
+  if (best == 1e9) return;
+  printf("%-8s %-4s %5d  rule %8.1f us %5.0f GB/s %3.0f%% %6.1f TFLOP/s %3.0f%%  best %8.1f us %-18s |%s\n", shape.name, FORMAT_NAMES[format], tokens,
+         ruleTime * 1e6, bytes / ruleTime * 1e-9, 100 * bytes / ruleTime / read_rate, flops / ruleTime * 1e-12, 100 * flops / ruleTime / wgmma_rate,
+         best * 1e6, bestName.c_str(), line.c_str());
+  fflush(stdout);
+}
+
+const Kernel& kernel_of(Format format, const MatmulPlan& plan) {
+  for (const Kernel& kernel : KERNELS)
+    if (kernel.format == format && kernel.kind == plan.kernel && kernel.tokens == plan.tokens && kernel.warpgroups == plan.warpgroups &&
+        kernel.cluster == plan.cluster)
+      return kernel;
+  abort();
+}
+
+/// The four products of a layer after each other, eight layers: what decode sees of the gaps between kernels.
+void bench_layer(Format format, int tokens) {
+  double bytes = 0;
+  for (const Shape& shape : SHAPES) bytes += weight_bytes(shape, format);
+  double times[2];
+  for (int pdl = 0; pdl < 2; pdl++) {
+    times[pdl] = seconds(8, 5, [&] {
+      long long where = 0;
+      for (int i = 0; i < 32; i++) {
+        const Shape& shape = SHAPES[i % 4];
+        if (where + weight_bytes(shape, format) > POOL) where = 0;
+        MatmulPlan plan = matmul_plan(tokens, shape.n, GROUP_BYTES[format], device);
+        launch(kernel_of(format, plan), plan, shape, where, shape.epilogue == EPILOGUE_GATE ? (void*)expected : (void*)out, count_index(tokens),
+               shape.epilogue, pdl == 1 && i > 0);
+        where += weight_bytes(shape, format);
+      }
+    });
+  }
+  printf("layer    %-4s %5d  %8.1f us %5.0f GB/s %3.0f%%; without programmatic launch %8.1f us %3.0f%%\n", FORMAT_NAMES[format], tokens, times[1] * 1e6,
+         bytes / times[1] * 1e-9, 100 * bytes / times[1] / read_rate, times[0] * 1e6, 100 * bytes / times[0] / read_rate);
+}
+
+void set_up() {
+  cudaDeviceProp properties;
+  CUDA(cudaGetDeviceProperties(&properties, 0));
+  device = MatmulDevice{properties.multiProcessorCount, static_cast<int>(properties.sharedMemPerBlockOptin), properties.major >= 9, properties.major == 9, false};
+  int runtime = 0, driver = 0;
+  CUDA(cudaRuntimeGetVersion(&runtime));
+  CUDA(cudaDriverGetVersion(&driver));
+  printf("%s, %d SMs, L2 %d MB, runtime %d, driver %d\n", properties.name, device.multiprocessors, properties.l2CacheSize >> 20, runtime, driver);
+  if (!device.wgmma) {
+    printf("needs a GPU of compute capability 9.0\n");
+    exit(2);
+  }
+  CUDA(cudaStreamCreate(&stream));
+  CUDA(cudaMalloc(&pool[0], POOL));
+  CUDA(cudaMalloc(&pool[1], POOL));
+  CUDA(cudaMalloc(&scales, 28672 * 4 * 16));
+  CUDA(cudaMalloc(&operand, 14336ll * TOKENS_MAX * 2));
+  CUDA(cudaMalloc(&out, 4ll * TOKENS_MAX * 28672));
+  CUDA(cudaMalloc(&expected, 4ll * TOKENS_MAX * 28672));
+  CUDA(cudaMalloc(&counts, 4 * (TOKENS_MAX + 1)));
+  CUDA(cudaMalloc(&different, 8));
+  CUDA(cudaMalloc(&worst, 4));
+  std::vector<int> numbers(TOKENS_MAX + 1);
+  for (int i = 0; i <= TOKENS_MAX; i++) numbers[i] = i;
+  CUDA(cudaMemcpy(counts, numbers.data(), 4 * (TOKENS_MAX + 1), cudaMemcpyHostToDevice));
+  int rows = static_cast<int>(POOL / 2 / 4096), rows8 = static_cast<int>(POOL / 4096);
+  fill_random_bf16<<<4096, 256, 0, stream>>>(pool[0], rows, 4096, 1, 0.02f);
+  fill_random_fp8<<<4096, 256, 0, stream>>>(pool[1], scales, rows8, 4096, 2, 0.02f);
+  fill_operand<<<4096, 256, 0, stream>>>(operand, TOKENS_MAX, 14336, 3);
+  for (const Kernel& kernel : KERNELS)
+    CUDA(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel.kind == MatmulKernel::TILE ? 160 * 1024 : device.sharedBytesMax - 1024));
+  CUDA(cudaFuncSetAttribute(probe_wgmma, cudaFuncAttributeMaxDynamicSharedMemorySize, 65536));
+  CUDA(cudaStreamSynchronize(stream));
+}
+
+}  // namespace
+
+void check_all(Stage stage) {
+  for (Format format : {BF16, FP8})
+    for (const Shape& shape : SHAPES) check(format, shape, stage);
+}
+
+void layers(std::vector<int> tokens) {
+  for (Format format : {BF16, FP8})
+    for (int count : tokens) bench_layer(format, count);
+  fflush(stdout);
+}
+
+/// A kernel that waits for ever would hold the GPU for ever.
+void watch(int seconds) {
+  std::thread([seconds] {
+    std::this_thread::sleep_for(std::chrono::seconds(seconds));
+    printf("FAILED: not done after %d s, a kernel hangs\n", seconds);
+    fflush(stdout);
+    _exit(3);
+  }).detach();
+}
+
+int main(int argc, char** argv) {
+  std::string mode = argc > 1 ? argv[1] : "all";
+  if (mode == "tiny") {
+    set_up();
+    for (Stage stage : {MMA, WGMMA_ALONE, WGMMA_PAIRS})
+      for (Format format : {BF16, FP8}) check(format, TINY, stage);
+    return failed;
+  }
+  watch(100);
+  set_up();
+  probe();
+  if (mode != "pairs") {
+    check_all(MMA);
+    if (mode == "all") layers({1, 8, 16});
+    check_all(WGMMA_ALONE);
+  }
+  if (mode == "all") {
+    layers({32, 64});
+    for (Format format : {BF16, FP8})
+      for (int tokens : TOKENS)
+        for (const Shape& shape : SHAPES) bench(format, shape, tokens, 1);
+  }
+  printf("clusters of two:\n");
+  check_all(WGMMA_PAIRS);
+  if (mode != "check") {
+    device.pairs = true;
+    for (Format format : {BF16, FP8})
+      for (int tokens : TOKENS)
+        for (const Shape& shape : SHAPES)
+          if (tokens >= 32) bench(format, shape, tokens, 2);
+    layers({32, 64});
+  }
+  printf(failed ? "FAILED: some kernel is wrong, see MISMATCH above\n" : "all kernels agree\n");
+  return failed;
+}
