@@ -5,6 +5,7 @@ import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cuda.CudaMatmul.Epilogue;
 import io.verdier.engine.backend.cuda.CudaMatrix.RowOrder;
@@ -12,6 +13,7 @@ import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -106,6 +108,14 @@ public final class CudaBackend implements Backend {
             device.memoryBytes() >> 30,
             options.weights().label(),
             options.eager() ? ", eager" : "");
+  }
+
+  /** Only where warpgroups multiply: there is no kernel to tell what other tensor cores can do. */
+  @Override
+  public Optional<Probe> probe() {
+    return driver.device().major() == 9
+        ? Optional.of(new CudaProbe(driver, launch))
+        : Optional.empty();
   }
 
   @Override
