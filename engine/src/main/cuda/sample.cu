@@ -79,6 +79,7 @@ struct SamplePartial {
   int rawBroken;     // lowest id that is NaN or +Infinity; NOT_BROKEN
   int stagedBroken;  // 0: a NaN, 1: +Infinity; NOT_BROKEN
 };
+static_assert(sizeof(SamplePartial) == 40 && RESULT_INTS == 8, "hosts allocate by these sizes");
 
 struct Request {
   const int* fields;
