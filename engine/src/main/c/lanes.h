@@ -77,14 +77,12 @@ typedef struct {
   int64_t index;
 } operand_row;
 
-/* Tiles take many rows of int8 at once; for few of them they have no advantage. */
-V_INLINE int64_t panel_rows_max(int64_t format, int64_t rows) {
-  if (format == O_BF16) return PANEL_BF16;
-  return rows < TILES_INT8_MIN ? PANEL_INT8 : 32;
+V_INLINE int64_t panel_rows_max(int64_t format) {
+  return format == O_BF16 ? PANEL_BF16 : PANEL_INT8;
 }
 
 V_INLINE int64_t panel_count(const operand *o) {
-  int64_t most = panel_rows_max(o->format, o->rows);
+  int64_t most = panel_rows_max(o->format);
   return (o->rows + most - 1) / most;
 }
 

@@ -23,7 +23,7 @@ import java.nio.file.StandardCopyOption;
  */
 final class KernelLibrary {
   /** Of {@code verdier.h}. */
-  private static final int ABI = 1;
+  private static final int ABI = 2;
 
   private static final Linker LINKER = Linker.nativeLinker();
   private static final ValueLayout.OfLong WORD = ValueLayout.JAVA_LONG;
@@ -31,7 +31,6 @@ final class KernelLibrary {
   private static final MethodHandle CALL =
       LINKER.downcallHandle(FunctionDescriptor.ofVoid(WORD, NUMBER, NUMBER));
   private static final MethodHandle ASK = LINKER.downcallHandle(FunctionDescriptor.of(NUMBER));
-  private static final MethodHandle SIZE = LINKER.downcallHandle(FunctionDescriptor.of(WORD, WORD));
   private static final MethodHandle SIZE_OF_TWO =
       LINKER.downcallHandle(FunctionDescriptor.of(WORD, WORD, WORD));
 
@@ -138,10 +137,11 @@ final class KernelLibrary {
     }
   }
 
-  /** Bytes of scratch memory that a worker needs to multiply. */
-  long matmulScratch(int groups) {
+  /** Bytes of scratch memory that a worker needs to multiply so many rows. */
+  long matmulScratch(int groups, int rowCount) {
     try {
-      return (long) SIZE.invokeExact(symbol("v_matmul_scratch"), (long) groups);
+      MemorySegment function = symbol("v_matmul_scratch");
+      return (long) SIZE_OF_TWO.invokeExact(function, (long) groups, (long) rowCount);
     } catch (Throwable t) {
       throw new IllegalStateException("v_matmul_scratch", t);
     }

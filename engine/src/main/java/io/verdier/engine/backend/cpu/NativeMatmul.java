@@ -92,7 +92,7 @@ final class NativeMatmul {
     int slices = Math.clamp((unitsMin + tileUnits - 1) / tileUnits, 1, slicesMax);
     int panelsPerUnit = (panels + slices - 1) / slices;
     slices = (panels + panelsPerUnit - 1) / panelsPerUnit;
-    reserveScratch(in.groups());
+    reserveScratch(in.groups(), rows);
     job.shape(rows, weight.rows(), tilesPerUnit);
     job.args
         .start()
@@ -114,8 +114,8 @@ final class NativeMatmul {
     pool.run(job, tileUnits * slices);
   }
 
-  private void reserveScratch(int groups) {
-    long needed = library.matmulScratch(groups);
+  private void reserveScratch(int groups, int rows) {
+    long needed = library.matmulScratch(groups, rows);
     if (needed > scratchBytes) {
       scratch = NativeMemory.allocate(needed * pool.threads(), arena);
       scratchBytes = needed;
