@@ -6,7 +6,8 @@
  *
  *   vf, vi         16 x f32, 16 x s32
  *   dot_bf16       acc + w[2i] * a[0] + w[2i + 1] * a[1]      bf16 pairs, f32 sums
- *   dot_u8         acc + sum of 4 u8 weights * 4 s8 inputs    exact
+ *   dot_u8         acc + sum of 4 u8 weights * 4 s8 inputs    exact; weights by vw_of, and
+ *                  dot_offset is what is left of their offset then
  *
  * PANEL_BF16 and PANEL_INT8 are the most rows of a register block, WIDE(rows) its vectors of 16
  * weight rows: as many as leave registers for the weights.

@@ -91,7 +91,9 @@ V_INLINE vf dot_bf16(vf acc, vi w, int32_t a) { /* even columns, then odd ones *
 
 /* vpmaddubsw would saturate: bytes are widened to 16 bits, even and odd ones apart. */
 typedef struct { vi even, odd; } vw;
-V_INLINE vw vw_of(vi w) {
+V_INLINE int dot_offset(int offset) { return offset; }
+V_INLINE vw vw_of(vi w, int offset) {
+  (void)offset;
   return (vw){vi_and(w, vi_set(0x00ff00ff)),
               {_mm256_srli_epi16(w.l, 8), _mm256_srli_epi16(w.h, 8)}};
 }

@@ -74,7 +74,10 @@ V_INLINE vf dot_bf16(vf acc, vi w, int32_t a) {
 #endif
 
 typedef __m512i vw; /* weights, made ready once for all rows */
-V_INLINE vw vw_of(vi w) { return w; }
+V_INLINE int dot_offset(int offset) { return offset; }
+V_INLINE vw vw_of(vi w, int offset) {
+  (void)offset;
+  return w; }
 V_INLINE vi dot_u8(vi acc, vw w, int32_t a) {
   return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(a));
 }

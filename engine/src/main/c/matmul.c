@@ -22,12 +22,22 @@
 
 enum { AHEAD = 4096 }; /* bytes of weights to ask for early: some 200 ns of a core's bandwidth */
 
-/*
- * Adds a tile's product with a panel to sums [R][32]; ahead: AHEAD for weights that come from
- * memory, 0 for those that the panel before has brought to the cache.
- */
+/* Weights to ask memory for while a tile is multiplied: so many bytes from there on per group. */
+typedef struct {
+  const uint8_t *from;
+  int64_t per_group;
+} early;
+
+static const early NONE = {0, 0};
+
+V_INLINE void ask(early *e) {
+  for (int64_t i = 0; i < e->per_group; i += 64) prefetch(e->from + i);
+  e->from += e->per_group;
+}
+
+/* Adds a tile's product with a panel to sums [R][32]. */
 typedef void micro(const uint8_t *weight, const uint8_t *panel, int64_t groups, float *sums,
-                   int64_t ahead);
+                   early next);
 
 V_INLINE int32_t word(const uint8_t *p) {
   int32_t x;
@@ -37,7 +47,7 @@ V_INLINE int32_t word(const uint8_t *p) {
 
 /* bf16: R rows x V vectors, from vector `half` of the tile on. */
 V_INLINE void bf16_block(const int R, const int V, int half, const uint8_t *weight,
-                         const uint8_t *panel, int64_t groups, float *sums, int64_t ahead) {
+                         const uint8_t *panel, int64_t groups, float *sums, early next) {
   vf acc[12][2];
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++) {
@@ -46,10 +56,9 @@ V_INLINE void bf16_block(const int R, const int V, int half, const uint8_t *weig
   }
   const uint8_t *w = weight + half * 64;
   for (int64_t g = 0; g < groups; g++) {
+    ask(&next);
 #pragma GCC unroll 4
     for (int i = 0; i < GROUP / 2; i++) {
-      prefetch(w + i * 128 + ahead);
-      if (V == 2) prefetch(w + i * 128 + ahead + 64);
       vi lanes[2];
 #pragma GCC unroll 2
       for (int v = 0; v < V; v++) lanes[v] = vi_load(w + i * 128 + v * 64);
@@ -83,7 +92,7 @@ V_INLINE vf scale16(const uint8_t *scales, int half) {
  */
 V_INLINE void int_block(const int R, const int V, const int nibbles, const int offset, int half,
                         const uint8_t *weight, const uint8_t *panel, int64_t groups, float *sums,
-                        int64_t ahead) {
+                        early next) {
   const int bytes = nibbles ? INT4_GROUP_BYTES : INT8_GROUP_BYTES;
   vf acc[6][2];
 #pragma GCC unroll 6
@@ -98,20 +107,20 @@ V_INLINE void int_block(const int R, const int V, const int nibbles, const int o
 #pragma GCC unroll 6
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
-      for (int v = 0; v < V; v++) exact[r][v] = vi_set(-offset * totals[r]);
+      for (int v = 0; v < V; v++) exact[r][v] = vi_set(-dot_offset(offset) * totals[r]);
     }
-    for (int i = 0; i < bytes; i += 64) prefetch(weight + ahead + i);
+    ask(&next);
 #pragma GCC unroll 8
     for (int q = 0; q < GROUP / 4; q++) {
       vw lanes[2];
       if (nibbles) {
         vi both = vi_load(weight + q * 64);
         vi low = vi_set(0x0f0f0f0f);
-        lanes[0] = vw_of(vi_and(half ? vi_shr(both, 4) : both, low));
-        if (V == 2) lanes[1] = vw_of(vi_and(vi_shr(both, 4), low));
+        lanes[0] = vw_of(vi_and(half ? vi_shr(both, 4) : both, low), offset);
+        if (V == 2) lanes[1] = vw_of(vi_and(vi_shr(both, 4), low), offset);
       } else {
 #pragma GCC unroll 2
-        for (int v = 0; v < V; v++) lanes[v] = vw_of(vi_load(weight + q * 128 + (half + v) * 64));
+        for (int v = 0; v < V; v++) lanes[v] = vw_of(vi_load(weight + q * 128 + (half + v) * 64), offset);
       }
 #pragma GCC unroll 6
       for (int r = 0; r < R; r++) {
@@ -140,9 +149,9 @@ V_INLINE void int_block(const int R, const int V, const int nibbles, const int o
 
 #define INT_MICRO(name, R, nibbles, offset)                                                       \
   static void name##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums,            \
-                      int64_t ahead) {                                                            \
-    int_block(R, WIDE_INT(R), nibbles, offset, 0, w, p, groups, sums, ahead);                     \
-    if (WIDE_INT(R) == 1) int_block(R, WIDE_INT(R), nibbles, offset, 1, w, p, groups, sums, 0);   \
+                      early next) {                                                               \
+    int_block(R, WIDE_INT(R), nibbles, offset, 0, w, p, groups, sums, next);                      \
+    if (WIDE_INT(R) == 1) int_block(R, WIDE_INT(R), nibbles, offset, 1, w, p, groups, sums, NONE); \
   }
 #define INT_MICROS(name, nibbles, offset)                                                         \
   INT_MICRO(name, 1, nibbles, offset)                                                             \
@@ -162,17 +171,17 @@ INT_MICROS(wide4_, 0, 8) /* INT4 widened to bytes */
 #else
 #define BF16_MICRO(R)                                                                             \
   static void bf16_##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums,           \
-                       int64_t ahead) {                                                           \
-    bf16_block(R, WIDE(R), 0, w, p, groups, sums, ahead);                                         \
-    if (WIDE(R) == 1) bf16_block(R, WIDE(R), 1, w, p, groups, sums, 0);                           \
+                       early next) {                                                              \
+    bf16_block(R, WIDE(R), 0, w, p, groups, sums, next);                                          \
+    if (WIDE(R) == 1) bf16_block(R, WIDE(R), 1, w, p, groups, sums, NONE);                        \
   }
 BF16_MICRO(1) BF16_MICRO(2) BF16_MICRO(3) BF16_MICRO(4) BF16_MICRO(5) BF16_MICRO(6)
 BF16_MICRO(7) BF16_MICRO(8) BF16_MICRO(9) BF16_MICRO(10) BF16_MICRO(11) BF16_MICRO(12)
 static micro *const bf16_micros[] = {bf16_1, bf16_2, bf16_3, bf16_4,  bf16_5,  bf16_6,
                                      bf16_7, bf16_8, bf16_9, bf16_10, bf16_11, bf16_12};
 V_INLINE void multiply_bf16(const uint8_t *w, const uint8_t *panel, int64_t rows, int64_t groups,
-                            float *sums, int64_t ahead) {
-  bf16_micros[rows - 1](w, panel, groups, sums, ahead);
+                            float *sums, early next) {
+  bf16_micros[rows - 1](w, panel, groups, sums, next);
 }
 V_INLINE void tiles_done(void) {}
 enum { BLOCK_BF16 = 32, BLOCK_INT8 = 64 };
@@ -224,15 +233,27 @@ static void begin(const matmul_args *a, int64_t tile, int64_t rows, float *sums)
 }
 
 static void multiply(const ready_tile *t, int64_t group, int64_t groups, const uint8_t *panel,
-                     int64_t rows, float *sums, int first) {
+                     int64_t rows, float *sums, early next) {
   const uint8_t *w = t->weight + group * t->bytes;
-  int64_t ahead = first ? AHEAD : 0;
   switch (t->kind) {
-    case AS_BF16: multiply_bf16(w, panel, rows, groups, sums, ahead); break;
-    case AS_INT8: int8_s[rows - 1](w, panel, groups, sums, ahead); break;
-    case AS_INT4: int4_s[rows - 1](w, panel, groups, sums, ahead); break;
-    case AS_WIDE4: wide4_s[rows - 1](w, panel, groups, sums, 0); break;
+    case AS_BF16: multiply_bf16(w, panel, rows, groups, sums, next); break;
+    case AS_INT8: int8_s[rows - 1](w, panel, groups, sums, next); break;
+    case AS_INT4: int4_s[rows - 1](w, panel, groups, sums, next); break;
+    case AS_WIDE4: wide4_s[rows - 1](w, panel, groups, sums, next); break;
   }
+}
+
+/*
+ * What to ask for while panel p meets a block of the tile: the first panel brings the tile itself,
+ * unless it is here already; the second one the same block of the tile after it.
+ */
+V_INLINE early next_of(const matmul_args *a, int64_t tile, int64_t tiles, int64_t group, int64_t p,
+                       int here) {
+  int64_t bytes = group_bytes(a->format);
+  const uint8_t *block = a->weight + (tile * a->in.groups + group) * bytes;
+  if (p == 0 && !here) return (early){block + AHEAD, bytes};
+  if (p == 1 && tiles > 0) return (early){block + a->in.groups * bytes, bytes};
+  return NONE;
 }
 
 /* Takes the sums of some rows to the output: as they are, or added to what is there. */
@@ -303,8 +324,10 @@ void v_matmul(const matmul_args *a, int32_t unit, int32_t worker) {
         int64_t in_panel = panel_first(&a->in, panels, p + 1) - row;
         const uint8_t *panel = a->in.data + (row * groups + g * in_panel) * group_row;
         for (int i = 0; i < step; i++) {
-          multiply(&ready[i], g, count, panel, in_panel, sums[i] + (row - first_row) * TILE,
-                   p == first_panel);
+          int here = step == 1 && tile > first_tile && end_panel - first_panel > 1;
+          early next = next_of(a, tile + i, step == 1 ? end_tile - tile - 1 : 0, g,
+                               p - first_panel, here);
+          multiply(&ready[i], g, count, panel, in_panel, sums[i] + (row - first_row) * TILE, next);
         }
       }
     }

@@ -36,21 +36,21 @@ V_INLINE void tiles_configure(int64_t rows) {
 }
 
 V_INLINE void multiply_bf16(const uint8_t *w, const uint8_t *panel, int64_t rows, int64_t groups,
-                            float *sums, int64_t ahead) {
+                            float *sums, early next) {
   tiles_configure(rows);
-  int64_t next = rows * BF16_ROW_BYTES;
+  int64_t panel_step = rows * BF16_ROW_BYTES;
   _tile_loadd(0, sums, 128);
   _tile_loadd(1, sums + 16, 128);
   if (rows <= 16) {
     for (int64_t g = 0; g < groups; g++) {
-      for (int i = 0; i < BF16_GROUP_BYTES; i += 64) prefetch(w + ahead + i);
+      ask(&next);
       _tile_loadd(4, panel, 64);
       _tile_loadd(6, w, 128);
       _tile_dpbf16ps(0, 4, 6);
       _tile_loadd(7, w + 64, 128);
       _tile_dpbf16ps(1, 4, 7);
       w += BF16_GROUP_BYTES;
-      panel += next;
+      panel += panel_step;
     }
   } else {
     _tile_loadd(2, sums + 16 * TILE, 128);
@@ -60,15 +60,13 @@ V_INLINE void multiply_bf16(const uint8_t *w, const uint8_t *panel, int64_t rows
       _tile_loadd(4, panel, 64);
       _tile_loadd(7, w + 64, 128);
       _tile_loadd(5, panel + 16 * 64, 64);
-      if (ahead) {
-        for (int i = 0; i < BF16_GROUP_BYTES; i += 64) prefetch(w + ahead + i);
-      }
+      ask(&next);
       _tile_dpbf16ps(0, 4, 6);
       _tile_dpbf16ps(1, 4, 7);
       _tile_dpbf16ps(2, 5, 6);
       _tile_dpbf16ps(3, 5, 7);
       w += BF16_GROUP_BYTES;
-      panel += next;
+      panel += panel_step;
     }
     _tile_stored(2, sums + 16 * TILE, 128);
     _tile_stored(3, sums + 16 * TILE + 16, 128);

@@ -28,8 +28,12 @@ final class NativeMatmul {
 
   private static final int FIELDS = 20;
 
-  /** Weight bytes times rows, of a unit: some ten microseconds either way. */
-  private static final long UNIT_COST = 128 << 10;
+  /**
+   * Weight bytes that a unit reads at most, and times rows, computes with: some 30 µs either way.
+   */
+  private static final long UNIT_BYTES = 512 << 10;
+
+  private static final long UNIT_COST = 4L << 20;
 
   private static final int UNITS_PER_THREAD = 6;
 
@@ -84,7 +88,7 @@ final class NativeMatmul {
     int tiles = weight.tiles();
     int panels = library.panels(in.format(), rows);
     int unitsMin = pool.threads() * UNITS_PER_THREAD;
-    long cheap = UNIT_COST / Math.max(1, weight.tileBytes() * rows);
+    long cheap = Math.min(UNIT_BYTES, UNIT_COST / rows) / Math.max(1, weight.tileBytes());
     int tilesPerUnit = Math.clamp(cheap, 1, Math.max(1, tiles / unitsMin));
     tilesPerUnit = (tilesPerUnit + step - 1) / step * step;
     int tileUnits = (tiles + tilesPerUnit - 1) / tilesPerUnit;
