@@ -154,12 +154,11 @@ public final class KernelRates {
     int headDim = 64;
     int blocks = context / 16;
     int layers = 4;
-    KvStorage cache = backend.kvStorage(new Backend.KvShape(layers, heads, headDim, 16, blocks));
+    KvStorage cache =
+        backend.kvStorage(new Backend.KvShape(layers, heads, queryHeads, headDim, 16, blocks));
     Backend.Projection projection =
-        new Backend.Projection(
-            backend.tensor(1, queryHeads * headDim),
-            backend.tensor(1, heads * headDim),
-            backend.tensor(1, heads * headDim));
+        Backend.Projection.of(
+            backend.tensor(1, (queryHeads + 2 * heads) * headDim), heads * headDim);
     Operand out = backend.operand(1, queryHeads * headDim);
     AttentionBatch batch = new AttentionBatch(1, 1);
     batch.add(i -> 0, context - 1, 1, IntStream.range(0, blocks).toArray());
@@ -178,7 +177,7 @@ public final class KernelRates {
         "attend",
         context + " tokens, 32/8 heads of 64",
         1,
-        elements * heads * 2 * backend.kvElementBytes() / seconds,
+        (double) context * backend.kvTokenBytes(1, heads, headDim) / seconds,
         elements * queryHeads * 4 / seconds,
         found);
     cache.close();

@@ -64,12 +64,7 @@ final class CudaProbe implements Probe {
   }
 
   private double multiply(long data, long sink, int processors) {
-    launch
-        .grid(processors, 256)
-        .shared(PRODUCT_BYTES)
-        .pointer(data)
-        .pointer(sink)
-        .integer(ROUNDS);
+    launch.grid(processors, 256).shared(PRODUCT_BYTES).pointer(data).pointer(sink).integer(ROUNDS);
     return seconds("probe_wgmma", PRODUCT_BYTES);
   }
 

@@ -60,7 +60,12 @@ class KernelChoiceTest {
   private static String description(CpuKernels kernels, Quantization quantization, DType type) {
     ServerConfig.Backend config =
         new ServerConfig.Backend(
-            ServerConfig.BackendKind.CPU, OptionalInt.of(1), kernels, quantization, Duration.ZERO);
+            ServerConfig.BackendKind.CPU,
+            OptionalInt.of(1),
+            kernels,
+            quantization,
+            new ServerConfig.Gpu(0.92, false),
+            Duration.ZERO);
     try (Backend backend = CpuBackends.open(config, type, CpuBackend.KernelForm.SCALAR)) {
       return backend.description();
     }
