@@ -89,6 +89,8 @@ class CudaModelTest {
   void run_batchOfAllPrompts_givesSameBitsAsAlone(boolean eager, long blockSeed, int chunk) {
     try (Driver driver =
         Driver.load(Golden.MODEL, TestCuda.backend(eager ? EAGER : GRAPHS), blockSeed)) {
+      LoadedModel model = driver.runner.model();
+      model.transformer().prepare(64, model.cache());
       List<Driver.Sequence> batch = addAll(driver);
       driver.finish(batch, chunk);
       assertThat(batch.stream().map(BitEqualityTest::trace).toList()).isEqualTo(expected);

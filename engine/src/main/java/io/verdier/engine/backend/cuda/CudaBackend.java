@@ -14,6 +14,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -193,6 +194,40 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void step(AttentionBatch batch, KvStorage storage, Runnable operations) {
+    begin(batch, storage);
+    try {
+      if (batch.slices() == batch.rows() && graphs.serves(batch.rows())) {
+        driver.replay(graphs.of(batch.rows(), () -> capture(batch.rows(), operations)));
+      } else {
+        operations.run();
+      }
+    } finally {
+      stepInputs = null;
+    }
+  }
+
+  @Override
+  public void prepare(AttentionBatch batch, KvStorage storage, Runnable operations) {
+    begin(batch, storage);
+    try {
+      graphs.of(batch.rows(), () -> capture(batch.rows(), operations));
+    } finally {
+      stepInputs = null;
+    }
+  }
+
+  @Override
+  public int[] preparedRows(int rowsMax) {
+    return IntStream.rangeClosed(1, rowsMax)
+        .filter(graphs::serves)
+        .map(StepGraphs::roundedRows)
+        .filter(rows -> rows <= rowsMax)
+        .distinct()
+        .toArray();
+  }
+
+  /** Has everything in place that a step reads, and room for what it leaves. */
+  private void begin(AttentionBatch batch, KvStorage storage) {
     weights.release(); // whoever steps has loaded
     requireTokens(batch);
     CudaAttention attention = attention(storage);
@@ -201,15 +236,6 @@ public final class CudaBackend implements Backend {
       table.require(batch);
     }
     stepInputs = attention.batches().on(batch);
-    try {
-      if (batch.slices() == batch.rows() && graphs.serves(batch.rows())) {
-        graphs.run(batch.rows(), () -> capture(batch.rows(), operations));
-      } else {
-        operations.run();
-      }
-    } finally {
-      stepInputs = null;
-    }
   }
 
   private void capture(int rowCount, Runnable operations) {
