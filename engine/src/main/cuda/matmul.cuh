@@ -196,22 +196,21 @@ struct Work {
 /// The output tiles of matmul_wgmma and matmul_tile, blockTiles * 16 weight rows x TOKENS tokens each: block b has tiles b, b + gridDim.x, ...
 /// Up to 128 tokens wide, the weights are what is heavy: weight tiles vary fastest, every token tile reads them again. Wider, groups of
 /// eight token tiles are walked through together, so that the blocks under way at any time share both their weights and their tokens in L2.
-/// In a cluster, the blocks have neighbouring weight tiles of the same tokens; one whose weight tile does not exist goes along without one.
-template <int TOKENS, bool WEIGHTS_FIRST, int CLUSTER = 1>
+template <int TOKENS, bool WEIGHTS_FIRST>
 struct TileSchedule {
   static const int TOGETHER = 2048 / TOKENS;
 
   int tiles;       // 16 rows each
   int blockTiles;  // of one output tile
-  int across;      // output tiles of clusters across the weight rows
+  int across;      // output tiles across the weight rows
   int tokenTiles = 1;
   int item;
 
   DEVICE TileSchedule(const Matmul& m, int blockTiles)
       : tiles(m.tiles()),
         blockTiles(blockTiles),
-        across((m.tiles() + blockTiles * CLUSTER - 1) / (blockTiles * CLUSTER)),
-        item(static_cast<int>(blockIdx.x) / CLUSTER) {}
+        across((m.tiles() + blockTiles - 1) / blockTiles),
+        item(static_cast<int>(blockIdx.x)) {}
 
   DEVICE void start(int rows) { tokenTiles = (rows + TOKENS - 1) / TOKENS; }
 
@@ -232,13 +231,13 @@ struct TileSchedule {
       int together = down - band * TOGETHER < TOGETHER ? down - band * TOGETHER : TOGETHER;
       work = at(inBand / together, band * TOGETHER + inBand % together);
     }
-    item += static_cast<int>(gridDim.x) / CLUSTER;
+    item += static_cast<int>(gridDim.x);
     return true;
   }
 
   DEVICE Work at(int rowTile, int tokenTile) const {
-    int first = (rowTile * CLUSTER + static_cast<int>(blockIdx.x) % CLUSTER) * blockTiles;
-    int left = tiles - first > 0 ? tiles - first : 0;
+    int first = rowTile * blockTiles;
+    int left = tiles - first;
     return Work{first, 1, left < blockTiles ? left : blockTiles, tokenTile * TOKENS};
   }
 };
@@ -265,10 +264,7 @@ struct RingPlace {
   }
 };
 
-//
-// In a cluster of two, each block's thread copies half of the tokens' rows to both blocks, which halves what L2 delivers of them. A stage is
-// then empty when the warps of both blocks have read it.
-template <class Format, int TOKENS, int CLUSTER = 1>
+template <class Format, int TOKENS>
 struct Ring {
   static const int TOKEN_BYTES = TOKENS * 128;  // of one group
 
@@ -293,23 +289,10 @@ struct Ring {
     if (threadIdx.x == 0) {
       for (int i = 0; i < stages; i++) {
         mbar_init(full + i, 1);
-        mbar_init(empty + i, consumers * CLUSTER);
+        mbar_init(empty + i, consumers);
       }
     }
-    if (CLUSTER > 1) {
-      cluster_sync();
-    } else {
-      __syncthreads();
-    }
-  }
-
-  /// By all threads, after anything else: the other block may still copy to this one, or arrive at its barriers. Warps come whole: the
-  /// copying thread's neighbours must not block it at the barrier.
-  DEVICE void leave() const {
-    if (CLUSTER > 1) {
-      __syncwarp();
-      cluster_sync();
-    }
+    __syncthreads();
   }
 
   DEVICE int groupsOf(const Matmul& m, int chunk) const { return min(stageGroups, m.groups() - chunk * stageGroups); }
@@ -331,14 +314,7 @@ struct Ring {
 #pragma unroll 1
     for (int i = 0; i < groupsOf(m, chunk); i++) {
       long row = static_cast<long>(chunk * stageGroups + i) * m.operandRows + work.token0;
-      unsigned char* to = memory + stage * stageBytes() + i * TOKEN_BYTES;
-      const unsigned char* from = m.operand + row * 128;
-      if (CLUSTER > 1) {
-        int mine = cluster_rank() * (TOKEN_BYTES / CLUSTER);
-        bulk_copy_multicast(to + mine, from + mine, TOKEN_BYTES / CLUSTER, full + stage, (1 << CLUSTER) - 1);
-      } else {
-        bulk_copy(to, from, TOKEN_BYTES, full + stage);
-      }
+      bulk_copy(memory + stage * stageBytes() + i * TOKEN_BYTES, m.operand + row * 128, TOKEN_BYTES, full + stage);
     }
   }
 
@@ -375,11 +351,7 @@ struct Ring {
   /// By a whole warp: this warp does not read the stage again.
   DEVICE void release(int stage) const {
     __syncwarp();
-    if (CLUSTER > 1) {
-      if (threadIdx.x % 32 < CLUSTER) mbar_arrive_at(empty + stage, threadIdx.x % 32);
-    } else {
-      if (threadIdx.x % 32 == 0) mbar_arrive(empty + stage);
-    }
+    if (threadIdx.x % 32 == 0) mbar_arrive(empty + stage);
   }
 #endif
 };

@@ -7,8 +7,6 @@
 //   matmul_wgmma_FORMAT_TxW            128 * (W + 1)            min(SMs, output tiles)       stages * stageGroups * (T*128 + 4*W*G) + W*8704
 //     TxW = 8x1 16x1 32x1 64x1 128x1                            tile = 64*W rows x T tokens
 //           16x4 32x4 64x4 128x2 256x2
-//   matmul_wgmma_FORMAT_TxW_pair       the same                 the same, made even          the same
-//     TxW = 32x1 64x1 128x1 128x2 256x2: clusters of two blocks share the tokens
 //   matmul_tile_FORMAT_T               32 * warps, T = 128: 256 output tiles                 stages * (T*128 + tiles*G)
 //     T = 8, 16, 32, 64, 128           warps 1..8               tile = 16*warps rows x T,    stages 8, 6, 5, 4, 3 (fixed)
 //                                                               T = 128: 128 rows            tiles = warps, T = 128: 8
@@ -28,14 +26,12 @@ struct MatmulDevice {
   int sharedBytesMax;  // of a block, opt-in: 232448 on sm_90, 166912 on sm_80, 101376 on sm_86, 89, 120
   bool bulk;           // sm_90 and later
   bool wgmma;          // sm_90a, and its bits have been seen to equal mma.sync's
-  bool pairs;          // take matmul_wgmma's variants for clusters of two where there is one
 };
 
 struct MatmulPlan {
   MatmulKernel kernel;
   int tokens;      // of an output tile: T
   int warpgroups;  // WGMMA: W
-  int cluster;     // WGMMA: 2 for _pair
   int warps;       // SMALL, TILE: that multiply
   int gridX;
   int gridY;
@@ -56,7 +52,7 @@ constexpr int matmul_max(int a, int b) { return a > b ? a : b; }
 /// which three are under way while one is read. The ring of a narrow matrix and that of a wide one fit into an SM together, so that the next
 /// kernel's blocks can start reading their weights while this one ends.
 constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, int multiprocessors, int ringBytes = 0) {
-  MatmulPlan plan{MatmulKernel::SMALL, tokens <= 8 ? 8 : tokens <= 16 ? 16 : 32, 0, 1, 0, 0, 0, 0, 0, 0, 0};
+  MatmulPlan plan{MatmulKernel::SMALL, tokens <= 8 ? 8 : tokens <= 16 ? 16 : 32, 0, 0, 0, 0, 0, 0, 0, 0};
   int tiles = matmul_ceil(n, 16);
   plan.gridX = matmul_min(multiprocessors, tiles);
   plan.gridY = matmul_ceil(tokens, plan.tokens);
@@ -73,10 +69,10 @@ constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, int mu
 }
 
 /// Everything that a block may have of shared memory: with 64 blocks for a narrow matrix, each needs twice an SM's share in flight.
-constexpr MatmulPlan matmul_wgmma_plan(int tileTokens, int warpgroups, int cluster, int tokens, int n, int groupBytes, const MatmulDevice& device) {
-  MatmulPlan plan{MatmulKernel::WGMMA, tileTokens, warpgroups, cluster, 0, 0, 1, 128 * (warpgroups + 1), 0, 0, 0};
-  int outputTiles = matmul_ceil(n, 64 * warpgroups * cluster) * cluster * matmul_ceil(tokens, tileTokens);
-  plan.gridX = matmul_min(device.multiprocessors / cluster * cluster, outputTiles);
+constexpr MatmulPlan matmul_wgmma_plan(int tileTokens, int warpgroups, int tokens, int n, int groupBytes, const MatmulDevice& device) {
+  MatmulPlan plan{MatmulKernel::WGMMA, tileTokens, warpgroups, 0, 0, 1, 128 * (warpgroups + 1), 0, 0, 0};
+  int outputTiles = matmul_ceil(n, 64 * warpgroups) * matmul_ceil(tokens, tileTokens);
+  plan.gridX = matmul_min(device.multiprocessors, outputTiles);
   plan.stageGroups = warpgroups == 1 && tileTokens <= 64 ? 2 : 1;
   int stageBytes = plan.stageGroups * (tileTokens * 128 + 4 * warpgroups * groupBytes);
   int passBytes = warpgroups * MATMUL_PASS_BYTES;
@@ -86,7 +82,7 @@ constexpr MatmulPlan matmul_wgmma_plan(int tileTokens, int warpgroups, int clust
 }
 
 constexpr MatmulPlan matmul_tile_plan(int tileTokens, int tokens, int n, int groupBytes, int multiprocessors) {
-  MatmulPlan plan{MatmulKernel::TILE, tileTokens, 0, 1, 0, 0, 1, 0, 0, 0, 0};
+  MatmulPlan plan{MatmulKernel::TILE, tileTokens, 0, 0, 0, 1, 0, 0, 0, 0};
   int tiles = matmul_ceil(n, 16);
   plan.warps = tileTokens == 128 ? 8 : matmul_max(1, matmul_min(4, matmul_ceil(tiles, multiprocessors)));
   plan.block = 32 * plan.warps;
@@ -105,15 +101,14 @@ constexpr bool matmul_fills(int n, int rows, int tokens, int tileTokens, int mul
 constexpr MatmulPlan matmul_plan(int tokens, int n, int groupBytes, const MatmulDevice& device) {
   int sms = device.multiprocessors;
   if (device.bulk && tokens <= (device.wgmma ? 16 : 32)) return matmul_small_plan(tokens, n, groupBytes, sms);
-  int pair = device.pairs ? 2 : 1;
   if (device.wgmma && tokens <= 64) {
     int tile = tokens <= 32 ? 32 : 64;
-    if (matmul_fills(n, 256, tokens, tile, sms)) return matmul_wgmma_plan(tile, 4, 1, tokens, n, groupBytes, device);
-    return matmul_wgmma_plan(tile, 1, pair, tokens, n, groupBytes, device);
+    if (matmul_fills(n, 256, tokens, tile, sms)) return matmul_wgmma_plan(tile, 4, tokens, n, groupBytes, device);
+    return matmul_wgmma_plan(tile, 1, tokens, n, groupBytes, device);
   }
   if (device.wgmma) {
-    if (tokens > 128 && matmul_fills(n, 128, tokens, 256, sms)) return matmul_wgmma_plan(256, 2, pair, tokens, n, groupBytes, device);
-    return matmul_wgmma_plan(128, matmul_fills(n, 128, tokens, 128, sms) ? 2 : 1, pair, tokens, n, groupBytes, device);
+    if (tokens > 128 && matmul_fills(n, 128, tokens, 256, sms)) return matmul_wgmma_plan(256, 2, tokens, n, groupBytes, device);
+    return matmul_wgmma_plan(128, matmul_fills(n, 128, tokens, 128, sms) ? 2 : 1, tokens, n, groupBytes, device);
   }
   if (tokens > 64 && matmul_fills(n, 128, tokens, 128, sms)) return matmul_tile_plan(128, tokens, n, groupBytes, sms);
   return matmul_tile_plan(tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64, tokens, n, groupBytes, sms);

@@ -7,7 +7,6 @@
 //
 //   KERNEL(name, args...) { }                   entry point, extern "C", defined whatever the architecture
 //   KERNEL_BOUNDS(name, threadsMax, blocksMin, args...) { }   the same with __launch_bounds__
-//   KERNEL_CLUSTER(name, threadsMax, blocks, args...) { }   clusters of so many blocks along x (sm_90; not emulated)
 //   SHARED float x[64];                         static shared memory, 128-byte aligned
 //   DYNAMIC_SHARED(bytes);                      declares unsigned char* bytes, 1024-byte aligned
 //   DEVICE_ASSERT(condition)                    fails an emulated launch; nothing on a GPU
@@ -31,8 +30,6 @@
 #define KERNEL(name, ...) extern "C" __global__ void name(__VA_ARGS__)
 #define KERNEL_BOUNDS(name, threadsMax, blocksMin, ...) \
   extern "C" __global__ void __launch_bounds__(threadsMax, blocksMin) name(__VA_ARGS__)
-#define KERNEL_CLUSTER(name, threadsMax, blocks, ...) \
-  extern "C" __global__ void __launch_bounds__(threadsMax, 1) __cluster_dims__(blocks, 1, 1) name(__VA_ARGS__)
 #define SHARED __shared__ __align__(128)
 extern __shared__ __align__(1024) unsigned char verdier_dynamic_shared[];
 #define DYNAMIC_SHARED(name) unsigned char* name = verdier_dynamic_shared
@@ -296,53 +293,6 @@ DEVICE void bulk_copy(void* shared, const void* global, uint32_t bytes, mbarrier
 DEVICE void prefetch_l2(const void* global, uint32_t bytes) {
 #if VERDIER_HAS_BULK
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
-#endif
-}
-
-// Blocks of a cluster (KERNEL_CLUSTER): this block's number in it, and a barrier of all their threads. Nobody may leave, or touch another
-// block's shared memory or barriers, before all have come here.
-DEVICE int cluster_rank() {
-  uint32_t rank = 0;
-#if VERDIER_HAS_BULK
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-#endif
-  return static_cast<int>(rank);
-}
-
-DEVICE void cluster_sync() {
-#if VERDIER_HAS_BULK
-  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
-#else
-  unsupported();
-#endif
-}
-
-// Arrives at the barrier that lies where `bar` does in block `rank` of the cluster.
-DEVICE void mbar_arrive_at(mbarrier* bar, int rank) {
-#if VERDIER_HAS_BULK
-  asm volatile(
-      "{\n"
-      ".reg .b32 there;\n"
-      "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
-      "}\n" ::"r"(shared_address(bar)),
-      "r"(rank)
-      : "memory");
-#else
-  unsupported();
-#endif
-}
-
-// bulk_copy to the same place in every block of the cluster that `blocks` has a bit for; completes bytes on each one's own barrier.
-DEVICE void bulk_copy_multicast(void* shared, const void* global, uint32_t bytes, mbarrier* bar, uint16_t blocks) {
-#if VERDIER_HAS_BULK
-  asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(
-          shared_address(shared)),
-      "l"(global), "r"(bytes), "r"(shared_address(bar)), "h"(blocks)
-      : "memory");
-#else
-  unsupported();
 #endif
 }
 

@@ -1,9 +1,8 @@
 // The matmul kernels on a real GPU: are the bits of all kernels equal, are they right, and how fast are they? Shapes of Llama-3.1-8B.
 //
 //   nvcc -std=c++17 -O3 -arch=sm_90a -I engine/src/main/cuda engine/src/test/cuda/matmul_bench.cu -o matmul_bench
-//   ./matmul_bench              everything, below 40 s: bits and values, a layer, each product, then the variants for clusters
+//   ./matmul_bench              everything, below 40 s: bits and values, a layer, each product
 //   ./matmul_bench check        only bits and values
-//   ./matmul_bench pairs        only the variants for clusters, which no emulation has checked
 //   ./matmul_bench tiny         one small product by every kernel, for compute-sanitizer
 //
 // Weights rotate through a pool of several times the L2 cache, so that every launch reads them from memory. A time is the median of several
@@ -153,7 +152,7 @@ const char* const FORMAT_NAMES[] = {"bf16", "fp8"};
 const int GROUP_BYTES[] = {2048, 1024};
 
 /// Kernels are tried in this order, what is least likely to hang first.
-enum Stage { MMA, WGMMA_ALONE, WGMMA_PAIRS };
+enum class Stage { MMA, WGMMA };
 
 struct Kernel {
   const char* name;
@@ -162,21 +161,18 @@ struct Kernel {
   Format format;
   int tokens;
   int warpgroups;
-  int cluster;
 
-  Stage stage() const { return kind != MatmulKernel::WGMMA ? MMA : cluster == 1 ? WGMMA_ALONE : WGMMA_PAIRS; }
+  Stage stage() const { return kind == MatmulKernel::WGMMA ? Stage::WGMMA : Stage::MMA; }
 };
 
-#define SMALL(format, F, t) {"small_" #t, (const void*)matmul_small_##format##_##t, MatmulKernel::SMALL, F, t, 0, 1},
-#define TILE(format, F, t) {"tile_" #t, (const void*)matmul_tile_##format##_##t, MatmulKernel::TILE, F, t, 0, 1},
-#define WGMMA(format, F, t, w) {"wgmma_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w, MatmulKernel::WGMMA, F, t, w, 1},
-#define PAIR(format, F, t, w) {"pair_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w##_pair, MatmulKernel::WGMMA, F, t, w, 2},
+#define SMALL(format, F, t) {"small_" #t, (const void*)matmul_small_##format##_##t, MatmulKernel::SMALL, F, t, 0},
+#define TILE(format, F, t) {"tile_" #t, (const void*)matmul_tile_##format##_##t, MatmulKernel::TILE, F, t, 0},
+#define WGMMA(format, F, t, w) {"wgmma_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w, MatmulKernel::WGMMA, F, t, w},
 #define ALL(format, F)                                                                                                             \
   TILE(format, F, 128) TILE(format, F, 64) TILE(format, F, 32) TILE(format, F, 16) TILE(format, F, 8)                             \
   SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32)                                                                    \
   WGMMA(format, F, 8, 1) WGMMA(format, F, 16, 1) WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1)          \
-  WGMMA(format, F, 16, 4) WGMMA(format, F, 32, 4) WGMMA(format, F, 64, 4) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)        \
-  PAIR(format, F, 32, 1) PAIR(format, F, 64, 1) PAIR(format, F, 128, 1) PAIR(format, F, 128, 2) PAIR(format, F, 256, 2)
+  WGMMA(format, F, 16, 4) WGMMA(format, F, 32, 4) WGMMA(format, F, 64, 4) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
 
 const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8)};
 
@@ -225,7 +221,7 @@ MatmulPlan plan_of(const Kernel& kernel, const Shape& shape, int tokens, int rin
     return plan;
   }
   if (kernel.kind == MatmulKernel::TILE) return matmul_tile_plan(kernel.tokens, tokens, shape.n, group, device.multiprocessors);
-  return matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, kernel.cluster, tokens, shape.n, group, device);
+  return matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, tokens, shape.n, group, device);
 }
 
 /// One launch; `where` picks the piece of the pool. pdl: may start while its predecessor runs.
@@ -416,13 +412,13 @@ bool candidate(const Kernel& kernel, const Shape& shape, int tokens) {
   return kernel.tokens >= tokens && kernel.tokens < 2 * std::max(tokens, 8);
 }
 
-void bench(Format format, const Shape& shape, int tokens, int cluster) {
+void bench(Format format, const Shape& shape, int tokens) {
   MatmulPlan rule = matmul_plan(tokens, shape.n, GROUP_BYTES[format], device);
   double bytes = weight_bytes(shape, format), flops = 2.0 * tokens * shape.n * shape.k;
   double ruleTime = 0, best = 1e9;
   std::string bestName, line;
   for (const Kernel& kernel : KERNELS) {
-    if (kernel.format != format || kernel.cluster != cluster || !candidate(kernel, shape, tokens)) continue;
+    if (kernel.format != format || !candidate(kernel, shape, tokens)) continue;
     std::vector<MatmulPlan> plans = {plan_of(kernel, shape, tokens)};
     if (kernel.kind == MatmulKernel::SMALL) {
       for (int ring : {48, 64, 110, 160, 216}) plans.push_back(plan_of(kernel, shape, tokens, ring * 1024));
@@ -446,7 +442,7 @@ void bench(Format format, const Shape& shape, int tokens, int cluster) {
     double kernelBest = 1e9;
     for (const MatmulPlan& plan : plans) {
       double t = time_kernel(kernel, plan, shape, tokens);
-      bool isRule = &plan == &plans[0] && kernel.kind == rule.kernel && kernel.tokens == rule.tokens && kernel.warpgroups == rule.warpgroups && kernel.cluster == rule.cluster;
+      bool isRule = &plan == &plans[0] && kernel.kind == rule.kernel && kernel.tokens == rule.tokens && kernel.warpgroups == rule.warpgroups;
       if (isRule) ruleTime = t;
       kernelBest = std::min(kernelBest, t);
       if (t < best) {
@@ -460,7 +456,6 @@ void bench(Format format, const Shape& shape, int tokens, int cluster) {
     snprintf(text, sizeof text, " %s %.1f", kernel.name, kernelBest * 1e6);
     line += text;
   }
-  if (ruleTime == 0) ruleTime = best;  // among the variants for clusters the rule may have none
   if (best == 1e9) return;
   printf("%-8s %-4s %5d  rule %8.1f us %5.0f GB/s %3.0f%% %6.1f TFLOP/s %3.0f%%  best %8.1f us %-18s |%s\n", shape.name, FORMAT_NAMES[format], tokens,
          ruleTime * 1e6, bytes / ruleTime * 1e-9, 100 * bytes / ruleTime / read_rate, flops / ruleTime * 1e-12, 100 * flops / ruleTime / wgmma_rate,
@@ -470,8 +465,7 @@ void bench(Format format, const Shape& shape, int tokens, int cluster) {
 
 const Kernel& kernel_of(Format format, const MatmulPlan& plan) {
   for (const Kernel& kernel : KERNELS)
-    if (kernel.format == format && kernel.kind == plan.kernel && kernel.tokens == plan.tokens && kernel.warpgroups == plan.warpgroups &&
-        kernel.cluster == plan.cluster)
+    if (kernel.format == format && kernel.kind == plan.kernel && kernel.tokens == plan.tokens && kernel.warpgroups == plan.warpgroups)
       return kernel;
   abort();
 }
@@ -501,7 +495,7 @@ void bench_layer(Format format, int tokens) {
 void set_up() {
   cudaDeviceProp properties;
   CUDA(cudaGetDeviceProperties(&properties, 0));
-  device = MatmulDevice{properties.multiProcessorCount, static_cast<int>(properties.sharedMemPerBlockOptin), properties.major >= 9, properties.major == 9, false};
+  device = MatmulDevice{properties.multiProcessorCount, static_cast<int>(properties.sharedMemPerBlockOptin), properties.major >= 9, properties.major == 9};
   int runtime = 0, driver = 0;
   CUDA(cudaRuntimeGetVersion(&runtime));
   CUDA(cudaDriverGetVersion(&driver));
@@ -560,33 +554,20 @@ int main(int argc, char** argv) {
   std::string mode = argc > 1 ? argv[1] : "all";
   if (mode == "tiny") {
     set_up();
-    for (Stage stage : {MMA, WGMMA_ALONE, WGMMA_PAIRS})
+    for (Stage stage : {Stage::MMA, Stage::WGMMA})
       for (Format format : {BF16, FP8}) check(format, TINY, stage);
     return failed;
   }
   watch(100);
   set_up();
   probe();
-  if (mode != "pairs") {
-    check_all(MMA);
-    if (mode == "all") layers({1, 8, 16});
-    check_all(WGMMA_ALONE);
-  }
+  check_all(Stage::MMA);
+  check_all(Stage::WGMMA);
   if (mode == "all") {
-    layers({32, 64});
+    layers({1, 8, 16, 32, 64, 128});
     for (Format format : {BF16, FP8})
       for (int tokens : TOKENS)
-        for (const Shape& shape : SHAPES) bench(format, shape, tokens, 1);
-  }
-  printf("clusters of two:\n");
-  check_all(WGMMA_PAIRS);
-  if (mode != "check") {
-    device.pairs = true;
-    for (Format format : {BF16, FP8})
-      for (int tokens : TOKENS)
-        for (const Shape& shape : SHAPES)
-          if (tokens >= 32) bench(format, shape, tokens, 2);
-    layers({32, 64});
+        for (const Shape& shape : SHAPES) bench(format, shape, tokens);
   }
   printf(failed ? "FAILED: some kernel is wrong, see MISMATCH above\n" : "all kernels agree\n");
   return failed;

@@ -131,12 +131,12 @@ struct Case {
 
   /// What the launch rule says, but few blocks and few stages, so that these small shapes have rounds and full rings too.
   void launch(const Kernel& kernel, int rows, int epilogue, void* out, int outStride, int few) const {
-    MatmulDevice device{132, 232448, true, true, false};
+    MatmulDevice device{132, 232448, true, true};
     int group = GROUP_BYTES[format];
     MatmulPlan plan = kernel.kind == MatmulKernel::SMALL ? matmul_small_plan(kernel.tokens, n, group, few ? 2 : 132)
                       : kernel.kind == MatmulKernel::TILE
                           ? matmul_tile_plan(kernel.tokens, rows, n, group, few ? 8 : 132)
-                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, 1, rows, n, group, device);
+                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, rows, n, group, device);
     if (kernel.kind == MatmulKernel::SMALL) plan.gridY = matmul_ceil(rows, kernel.tokens);
     if (few && kernel.kind != MatmulKernel::SMALL) plan.gridX = matmul_min(plan.gridX, few == 1 ? 1 : 3);
     if (few && kernel.kind != MatmulKernel::TILE) {
@@ -319,10 +319,10 @@ void counts_noRows_writesNothing() {
   for (const Kernel& kernel : KERNELS) {
     if (kernel.format != BF16) continue;
     setting = kernel.name;
-    MatmulDevice device{132, 232448, true, true, false};
+    MatmulDevice device{132, 232448, true, true};
     MatmulPlan plan = kernel.kind == MatmulKernel::SMALL  ? matmul_small_plan(kernel.tokens, 64, 2048, 132)
                       : kernel.kind == MatmulKernel::TILE ? matmul_tile_plan(kernel.tokens, 5, 64, 2048, 132)
-                                                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, 1, 5, 64, 2048, device);
+                                                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, 5, 64, 2048, device);
     int counts[1] = {0};
     Output out(5, 64);
     run(kernel.entry, dim3(plan.gridX, plan.gridY), plan.block, plan.sharedBytes, (const void*)c.weights.data, (const float*)nullptr,
@@ -478,15 +478,14 @@ void embedAndOperand_rows_keepTheirValues() {
 /// What the rule says for Llama-3.1-8B on an H200, so that a change of it is seen.
 void plan_llama_isAsWrittenDown() {
   setting = "plan";
-  MatmulDevice h200{132, 232448, true, true, true}, a100{108, 166912, false, false, false}, ada{142, 101376, false, false, false};
+  MatmulDevice h200{132, 232448, true, true}, a100{108, 166912, false, false}, ada{142, 101376, false, false};
   MatmulPlan decode = matmul_plan(1, 4096, 2048, h200);
   EXPECT(decode.kernel == MatmulKernel::SMALL && decode.tokens == 8 && decode.gridX == 132 && decode.block == 96 && decode.stages == 4 &&
          decode.stageGroups == 4 && decode.sharedBytes == 4 * 4 * (1024 + 2 * 2048));
   MatmulPlan wide = matmul_plan(64, 28672, 2048, h200);
-  EXPECT(wide.kernel == MatmulKernel::WGMMA && wide.tokens == 64 && wide.warpgroups == 4 && wide.gridX == 112 && wide.block == 640 &&
-         wide.cluster == 1 && wide.stages == 4 && wide.stageGroups == 1);
+  EXPECT(wide.kernel == MatmulKernel::WGMMA && wide.tokens == 64 && wide.warpgroups == 4 && wide.gridX == 112 && wide.block == 640 && wide.stages == 4 && wide.stageGroups == 1);
   MatmulPlan prefill = matmul_plan(4096, 4096, 2048, h200);
-  EXPECT(prefill.tokens == 256 && prefill.warpgroups == 2 && prefill.cluster == 2 && prefill.gridX == 132 && prefill.stages == 4 &&
+  EXPECT(prefill.tokens == 256 && prefill.warpgroups == 2 && prefill.gridX == 132 && prefill.stages == 4 &&
          prefill.sharedBytes == 4 * 48 * 1024 + 2 * 8704);
   for (int tokens = 1; tokens <= 8192; tokens = tokens * 3 / 2 + 1)
     for (int n : {1, 48, 1024, 4096, 6144, 28672, 128256})
