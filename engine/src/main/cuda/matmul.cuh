@@ -5,7 +5,7 @@
 // how many tokens there are or where a token lies in a tile: a kernel that did would break "the same request, the same tokens".
 //
 //   kernel          tokens a tile   for                                       needs
-//   matmul_small    8 16 32         decode: weights at the memory's speed     sm_90 (bulk copies)
+//   matmul_small    8 .. 64         decode: weights at the memory's speed     sm_90 (bulk copies)
 //   matmul_wgmma    8 .. 256        batches from 17 tokens on, prefill        sm_90a
 //   matmul_tile     8 .. 128        everything on other GPUs                  sm_80
 //
@@ -28,7 +28,7 @@ struct Bf16Weights {
   static const int GROUP_BYTES = 2048;
   static const int GROUP_LOADS = 4;
 
-  DEVICE static void fragment(const uint4 (&raw)[GROUP_LOADS], int step, uint32_t (&a)[4]) {
+  DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
     a[0] = raw[step].x;
     a[1] = raw[step].y;
     a[2] = raw[step].z;
@@ -36,12 +36,13 @@ struct Bf16Weights {
   }
 };
 
-/// fp8 e4m3: two steps are 512 bytes, lane after lane 16 bytes: 8 of the first step, 8 of the second.
+/// fp8 e4m3: two steps are 512 bytes, lane after lane 16 bytes: 8 of the first step, 8 of the second. A word holds two registers, the first
+/// in its bytes 1 and 3, the second in 0 and 2.
 struct Fp8Weights {
   static const int GROUP_BYTES = 1024;
   static const int GROUP_LOADS = 2;
 
-  DEVICE static void fragment(const uint4 (&raw)[GROUP_LOADS], int step, uint32_t (&a)[4]) {
+  DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
     const uint4& both = raw[step / 2];
     e4m3x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[1]);
     e4m3x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[2], a[3]);
@@ -53,7 +54,7 @@ struct Int8Weights {
   static const int GROUP_BYTES = 1024;
   static const int GROUP_LOADS = 2;
 
-  DEVICE static void fragment(const uint4 (&raw)[GROUP_LOADS], int step, uint32_t (&a)[4]) {
+  DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
     const uint4& both = raw[step / 2];
     int8x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[1]);
     int8x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[2], a[3]);
@@ -95,9 +96,11 @@ DEVICE void load_tokens(const unsigned char* rows, int offset, uint32_t (&b)[GRO
 ///   counts        counts[countIndex] tokens are real; outputs of others are not written
 ///   n, k          real weight rows (gate and up together) and columns
 ///   stages, stageGroups   the ring: how many stages, groups of 64 k a stage (matmul_tile has its own and ignores them)
+///   aheadGroups   groups of each of a block's first tiles, behind those the ring takes, that L2 is asked for at the start
 #define MATMUL_PARAMETERS                                                                                                          \
   const void *weights, const float *scales, const float *bias, const void *operand, int operandRows, void *out, int outStride,   \
-      const int *counts, int countIndex, int n, int k, int epilogue, int stages, int stageGroups
+      const int *counts, int countIndex, int n, int k, int epilogue, int stages, int stageGroups,   \
+      int aheadGroups
 
 /// The same, for the functions behind the entry points.
 struct Matmul {
@@ -114,6 +117,7 @@ struct Matmul {
   int epilogue;
   int stages;
   int stageGroups;
+  int aheadGroups;
 
   /// 16-row tiles of real rows, groups of 64 k.
   DEVICE int tiles() const { return (n + 15) / 16; }
@@ -123,7 +127,7 @@ struct Matmul {
 #define MATMUL_ARGUMENTS                                                                                                           \
   Matmul {                                                                                                                         \
     static_cast<const unsigned char*>(weights), scales, bias, static_cast<const unsigned char*>(operand), operandRows, out,       \
-        outStride, counts + countIndex, n, k, epilogue, stages, stageGroups                                                       \
+        outStride, counts + countIndex, n, k, epilogue, stages, stageGroups, aheadGroups                                          \
   }
 
 // ---------------------------------------------------------------------------------------------------------------- epilogues
@@ -310,6 +314,19 @@ struct Ring {
     }
   }
 
+  /// Work that is sure to come, behind what the ring takes of it: memory stays busy while the kernel before this one ends and the first
+  /// tokens are on their way.
+  DEVICE void prefetchWeights(const Matmul& m, const Work& work, int firstChunk) const {
+    int first = firstChunk * stageGroups;
+    int count = min(m.aheadGroups, m.groups() - first);
+    if (count <= 0) return;
+#pragma unroll 1
+    for (int i = 0; i < work.tileCount; i++) {
+      long group = static_cast<long>(work.firstTile + i * work.tileStride) * m.groups() + first;
+      prefetch_l2(m.weights + group * Format::GROUP_BYTES, count * Format::GROUP_BYTES);
+    }
+  }
+
   DEVICE void copyTokens(const Matmul& m, const Work& work, int chunk, int stage) const {
 #pragma unroll 1
     for (int i = 0; i < groupsOf(m, chunk); i++) {
@@ -329,6 +346,7 @@ struct Ring {
       expect(m, work, chunk, chunk);
       copyWeights(m, work, chunk, chunk);
     }
+    if (begun > 0) prefetchWeights(m, work, begun);
     pdl_wait();
     for (int chunk = 0; chunk < begun; chunk++) copyTokens(m, work, chunk, chunk);
     RingPlace place;
