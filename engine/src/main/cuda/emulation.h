@@ -1004,7 +1004,6 @@ struct Registration {
   }                                                                                                                   \
   static const verdier_emulated::Registration verdier_registration_##name(#name);                                     \
   static void name(__VA_ARGS__)
-#define KERNEL_CLUSTER(name, threadsMax, blocks, ...) KERNEL_BOUNDS(name, threadsMax, 1, __VA_ARGS__)
 #define KERNEL(name, ...) KERNEL_BOUNDS(name, verdier_emulated::THREADS_MAX, 1, __VA_ARGS__)
 
 // Why the latest launch that returned 1 failed.
@@ -1699,17 +1698,6 @@ inline void bulk_copy(void* shared, const void* global, uint32_t bytes, mbarrier
 }
 
 inline void prefetch_l2(const void*, uint32_t) {}
-// Clusters are not emulated: every block is alone in its own.
-inline int cluster_rank() { return 0; }
-inline void cluster_sync() { __syncthreads(); }
-inline void mbar_arrive_at(mbarrier* bar, int rank) {
-  if (rank != 0) verdier_emulated::worker().fail("mbar_arrive_at block %d of a cluster of one", rank);
-  mbar_arrive(bar);
-}
-inline void bulk_copy_multicast(void* shared, const void* global, uint32_t bytes, mbarrier* bar, uint16_t blocks) {
-  if (blocks != 1) verdier_emulated::worker().fail("bulk_copy_multicast to blocks %x of a cluster of one", blocks);
-  bulk_copy(shared, global, bytes, bar);
-}
 inline void fence_async_proxy() {}
 inline void pdl_wait() {}
 inline void pdl_launch() {}

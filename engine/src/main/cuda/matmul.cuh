@@ -5,7 +5,7 @@
 // how many tokens there are or where a token lies in a tile: a kernel that did would break "the same request, the same tokens".
 //
 //   kernel          tokens a tile   for                                       needs
-//   matmul_small    8 16 32         decode: weights at the memory's speed     sm_90 (bulk copies)
+//   matmul_small    8 .. 64         decode: weights at the memory's speed     sm_90 (bulk copies)
 //   matmul_wgmma    8 .. 256        batches from 17 tokens on, prefill        sm_90a
 //   matmul_tile     8 .. 128        everything on other GPUs                  sm_80
 //
@@ -28,7 +28,7 @@ struct Bf16Weights {
   static const int GROUP_BYTES = 2048;
   static const int GROUP_LOADS = 4;
 
-  DEVICE static void fragment(const uint4 (&raw)[GROUP_LOADS], int step, uint32_t (&a)[4]) {
+  DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
     a[0] = raw[step].x;
     a[1] = raw[step].y;
     a[2] = raw[step].z;
@@ -36,12 +36,13 @@ struct Bf16Weights {
   }
 };
 
-/// fp8 e4m3: two steps are 512 bytes, lane after lane 16 bytes: 8 of the first step, 8 of the second.
+/// fp8 e4m3: two steps are 512 bytes, lane after lane 16 bytes: 8 of the first step, 8 of the second. A word holds two registers, the first
+/// in its bytes 1 and 3, the second in 0 and 2.
 struct Fp8Weights {
   static const int GROUP_BYTES = 1024;
   static const int GROUP_LOADS = 2;
 
-  DEVICE static void fragment(const uint4 (&raw)[GROUP_LOADS], int step, uint32_t (&a)[4]) {
+  DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
     const uint4& both = raw[step / 2];
     e4m3x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[1]);
     e4m3x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[2], a[3]);
@@ -53,7 +54,7 @@ struct Int8Weights {
   static const int GROUP_BYTES = 1024;
   static const int GROUP_LOADS = 2;
 
-  DEVICE static void fragment(const uint4 (&raw)[GROUP_LOADS], int step, uint32_t (&a)[4]) {
+  DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
     const uint4& both = raw[step / 2];
     int8x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[1]);
     int8x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[2], a[3]);
@@ -95,9 +96,11 @@ DEVICE void load_tokens(const unsigned char* rows, int offset, uint32_t (&b)[GRO
 ///   counts        counts[countIndex] tokens are real; outputs of others are not written
 ///   n, k          real weight rows (gate and up together) and columns
 ///   stages, stageGroups   the ring: how many stages, groups of 64 k a stage (matmul_tile has its own and ignores them)
+///   aheadGroups   groups of each of a block's first tiles, behind those the ring takes, that L2 is asked for at the start
 #define MATMUL_PARAMETERS                                                                                                          \
   const void *weights, const float *scales, const float *bias, const void *operand, int operandRows, void *out, int outStride,   \
-      const int *counts, int countIndex, int n, int k, int epilogue, int stages, int stageGroups
+      const int *counts, int countIndex, int n, int k, int epilogue, int stages, int stageGroups,   \
+      int aheadGroups
 
 /// The same, for the functions behind the entry points.
 struct Matmul {
@@ -114,6 +117,7 @@ struct Matmul {
   int epilogue;
   int stages;
   int stageGroups;
+  int aheadGroups;
 
   /// 16-row tiles of real rows, groups of 64 k.
   DEVICE int tiles() const { return (n + 15) / 16; }
@@ -123,7 +127,7 @@ struct Matmul {
 #define MATMUL_ARGUMENTS                                                                                                           \
   Matmul {                                                                                                                         \
     static_cast<const unsigned char*>(weights), scales, bias, static_cast<const unsigned char*>(operand), operandRows, out,       \
-        outStride, counts + countIndex, n, k, epilogue, stages, stageGroups                                                       \
+        outStride, counts + countIndex, n, k, epilogue, stages, stageGroups, aheadGroups                                          \
   }
 
 // ---------------------------------------------------------------------------------------------------------------- epilogues
@@ -196,22 +200,21 @@ struct Work {
 /// The output tiles of matmul_wgmma and matmul_tile, blockTiles * 16 weight rows x TOKENS tokens each: block b has tiles b, b + gridDim.x, ...
 /// Up to 128 tokens wide, the weights are what is heavy: weight tiles vary fastest, every token tile reads them again. Wider, groups of
 /// eight token tiles are walked through together, so that the blocks under way at any time share both their weights and their tokens in L2.
-/// In a cluster, the blocks have neighbouring weight tiles of the same tokens; one whose weight tile does not exist goes along without one.
-template <int TOKENS, bool WEIGHTS_FIRST, int CLUSTER = 1>
+template <int TOKENS, bool WEIGHTS_FIRST>
 struct TileSchedule {
   static const int TOGETHER = 2048 / TOKENS;
 
   int tiles;       // 16 rows each
   int blockTiles;  // of one output tile
-  int across;      // output tiles of clusters across the weight rows
+  int across;      // output tiles across the weight rows
   int tokenTiles = 1;
   int item;
 
   DEVICE TileSchedule(const Matmul& m, int blockTiles)
       : tiles(m.tiles()),
         blockTiles(blockTiles),
-        across((m.tiles() + blockTiles * CLUSTER - 1) / (blockTiles * CLUSTER)),
-        item(static_cast<int>(blockIdx.x) / CLUSTER) {}
+        across((m.tiles() + blockTiles - 1) / blockTiles),
+        item(static_cast<int>(blockIdx.x)) {}
 
   DEVICE void start(int rows) { tokenTiles = (rows + TOKENS - 1) / TOKENS; }
 
@@ -232,13 +235,13 @@ struct TileSchedule {
       int together = down - band * TOGETHER < TOGETHER ? down - band * TOGETHER : TOGETHER;
       work = at(inBand / together, band * TOGETHER + inBand % together);
     }
-    item += static_cast<int>(gridDim.x) / CLUSTER;
+    item += static_cast<int>(gridDim.x);
     return true;
   }
 
   DEVICE Work at(int rowTile, int tokenTile) const {
-    int first = (rowTile * CLUSTER + static_cast<int>(blockIdx.x) % CLUSTER) * blockTiles;
-    int left = tiles - first > 0 ? tiles - first : 0;
+    int first = rowTile * blockTiles;
+    int left = tiles - first;
     return Work{first, 1, left < blockTiles ? left : blockTiles, tokenTile * TOKENS};
   }
 };
@@ -265,10 +268,7 @@ struct RingPlace {
   }
 };
 
-//
-// In a cluster of two, each block's thread copies half of the tokens' rows to both blocks, which halves what L2 delivers of them. A stage is
-// then empty when the warps of both blocks have read it.
-template <class Format, int TOKENS, int CLUSTER = 1>
+template <class Format, int TOKENS>
 struct Ring {
   static const int TOKEN_BYTES = TOKENS * 128;  // of one group
 
@@ -293,23 +293,10 @@ struct Ring {
     if (threadIdx.x == 0) {
       for (int i = 0; i < stages; i++) {
         mbar_init(full + i, 1);
-        mbar_init(empty + i, consumers * CLUSTER);
+        mbar_init(empty + i, consumers);
       }
     }
-    if (CLUSTER > 1) {
-      cluster_sync();
-    } else {
-      __syncthreads();
-    }
-  }
-
-  /// By all threads, after anything else: the other block may still copy to this one, or arrive at its barriers. Warps come whole: the
-  /// copying thread's neighbours must not block it at the barrier.
-  DEVICE void leave() const {
-    if (CLUSTER > 1) {
-      __syncwarp();
-      cluster_sync();
-    }
+    __syncthreads();
   }
 
   DEVICE int groupsOf(const Matmul& m, int chunk) const { return min(stageGroups, m.groups() - chunk * stageGroups); }
@@ -327,18 +314,24 @@ struct Ring {
     }
   }
 
+  /// Work that is sure to come, behind what the ring takes of it: memory stays busy while the kernel before this one ends and the first
+  /// tokens are on their way.
+  DEVICE void prefetchWeights(const Matmul& m, const Work& work, int firstChunk) const {
+    int first = firstChunk * stageGroups;
+    int count = min(m.aheadGroups, m.groups() - first);
+    if (count <= 0) return;
+#pragma unroll 1
+    for (int i = 0; i < work.tileCount; i++) {
+      long group = static_cast<long>(work.firstTile + i * work.tileStride) * m.groups() + first;
+      prefetch_l2(m.weights + group * Format::GROUP_BYTES, count * Format::GROUP_BYTES);
+    }
+  }
+
   DEVICE void copyTokens(const Matmul& m, const Work& work, int chunk, int stage) const {
 #pragma unroll 1
     for (int i = 0; i < groupsOf(m, chunk); i++) {
       long row = static_cast<long>(chunk * stageGroups + i) * m.operandRows + work.token0;
-      unsigned char* to = memory + stage * stageBytes() + i * TOKEN_BYTES;
-      const unsigned char* from = m.operand + row * 128;
-      if (CLUSTER > 1) {
-        int mine = cluster_rank() * (TOKEN_BYTES / CLUSTER);
-        bulk_copy_multicast(to + mine, from + mine, TOKEN_BYTES / CLUSTER, full + stage, (1 << CLUSTER) - 1);
-      } else {
-        bulk_copy(to, from, TOKEN_BYTES, full + stage);
-      }
+      bulk_copy(memory + stage * stageBytes() + i * TOKEN_BYTES, m.operand + row * 128, TOKEN_BYTES, full + stage);
     }
   }
 
@@ -353,6 +346,7 @@ struct Ring {
       expect(m, work, chunk, chunk);
       copyWeights(m, work, chunk, chunk);
     }
+    if (begun > 0) prefetchWeights(m, work, begun);
     pdl_wait();
     for (int chunk = 0; chunk < begun; chunk++) copyTokens(m, work, chunk, chunk);
     RingPlace place;
@@ -375,11 +369,7 @@ struct Ring {
   /// By a whole warp: this warp does not read the stage again.
   DEVICE void release(int stage) const {
     __syncwarp();
-    if (CLUSTER > 1) {
-      if (threadIdx.x % 32 < CLUSTER) mbar_arrive_at(empty + stage, threadIdx.x % 32);
-    } else {
-      if (threadIdx.x % 32 == 0) mbar_arrive(empty + stage);
-    }
+    if (threadIdx.x % 32 == 0) mbar_arrive(empty + stage);
   }
 #endif
 };

@@ -21,9 +21,9 @@ static const int PASS_TOKENS = 32;
 static const int PASS_STRIDE = 68;
 
 /// One warp's way through the ring.
-template <class Format, int TOKENS, int CLUSTER>
+template <class Format, int TOKENS>
 struct WgmmaReader {
-  const Ring<Format, TOKENS, CLUSTER>& ring;
+  const Ring<Format, TOKENS>& ring;
   int tile;  // of the block's, this warp's
   int lane;
   RingPlace place;
@@ -32,7 +32,7 @@ struct WgmmaReader {
   const unsigned char* weights = nullptr;
   const unsigned char* tokens = nullptr;
 
-  DEVICE WgmmaReader(const Ring<Format, TOKENS, CLUSTER>& ring, int tile) : ring(ring), tile(tile), lane(threadIdx.x % 32) {}
+  DEVICE WgmmaReader(const Ring<Format, TOKENS>& ring, int tile) : ring(ring), tile(tile), lane(threadIdx.x % 32) {}
 
   /// Loads the next group's weights and says where its tokens lie. `leaves` becomes the stage to release when the group has been
   /// multiplied, or -1.
@@ -68,8 +68,8 @@ DEVICE void wgmma_group(float (&sums)[TOKENS / 2], const uint32_t (&a)[GROUP_STE
 }
 
 /// All K of one output tile.
-template <class Format, int TOKENS, int CLUSTER>
-DEVICE void wgmma_tile(WgmmaReader<Format, TOKENS, CLUSTER>& reader, int groups, float (&sums)[TOKENS / 2]) {
+template <class Format, int TOKENS>
+DEVICE void wgmma_tile(WgmmaReader<Format, TOKENS>& reader, int groups, float (&sums)[TOKENS / 2]) {
   uint32_t even[GROUP_STEPS][4], odd[GROUP_STEPS][4];
   const unsigned char* tokens;
   int leaves, before = -1;
@@ -211,14 +211,14 @@ DEVICE void wgmma_epilogue(const Matmul& m, const float (&sums)[TOKENS / 2], flo
 }
 
 /// A multiplying warp: all output tiles of its block.
-template <class Format, int TOKENS, int WARPGROUPS, int CLUSTER>
-DEVICE void wgmma_consume(const Matmul& m, const Ring<Format, TOKENS, CLUSTER>& ring, TileSchedule<TOKENS, TOKENS <= 128, CLUSTER> schedule) {
+template <class Format, int TOKENS, int WARPGROUPS>
+DEVICE void wgmma_consume(const Matmul& m, const Ring<Format, TOKENS>& ring, TileSchedule<TOKENS, TOKENS <= 128> schedule) {
   pdl_wait();
   int rows = *m.counts;
   schedule.start(rows);
   int warpgroup = threadIdx.x / 128;
   float* pass = reinterpret_cast<float*>(ring.memory + m.stages * ring.stageBytes()) + warpgroup * PASS_TOKENS * PASS_STRIDE;
-  WgmmaReader<Format, TOKENS, CLUSTER> reader(ring, threadIdx.x / 32);
+  WgmmaReader<Format, TOKENS> reader(ring, threadIdx.x / 32);
   Work work;
   while (schedule.next(work)) {
     float sums[TOKENS / 2];
@@ -229,7 +229,7 @@ DEVICE void wgmma_consume(const Matmul& m, const Ring<Format, TOKENS, CLUSTER>& 
   }
 }
 
-template <class Format, int TOKENS, int WARPGROUPS, int CLUSTER>
+template <class Format, int TOKENS, int WARPGROUPS>
 DEVICE void matmul_wgmma(const Matmul& m) {
   DYNAMIC_SHARED(memory);
   SHARED mbarrier full[STAGES_MAX];
@@ -238,32 +238,25 @@ DEVICE void matmul_wgmma(const Matmul& m) {
   // may be asked for: 168 * 384 = 224 * 256 + 56 * 128, 96 * 640 = 112 * 512 + 32 * 128.
   const int MANY_REGISTERS = TOKENS == 256 ? 224 : WARPGROUPS == 4 ? 112 : 0;
   const int FEW_REGISTERS = TOKENS == 256 ? 56 : 32;
-  Ring<Format, TOKENS, CLUSTER> ring{memory, full, empty, m.stages, m.stageGroups, WARPGROUPS * 4};
+  Ring<Format, TOKENS> ring{memory, full, empty, m.stages, m.stageGroups, WARPGROUPS * 4};
   ring.init(WARPGROUPS * 4);
   pdl_launch();
-  TileSchedule<TOKENS, TOKENS <= 128, CLUSTER> schedule(m, WARPGROUPS * 4);
+  TileSchedule<TOKENS, TOKENS <= 128> schedule(m, WARPGROUPS * 4);
   if (threadIdx.x >= WARPGROUPS * 128) {
     if (MANY_REGISTERS > 0) registers_lower<FEW_REGISTERS>();
     if (threadIdx.x == WARPGROUPS * 128) ring.produce(m, schedule);
   } else {
     if (MANY_REGISTERS > 0) registers_raise<MANY_REGISTERS == 0 ? 24 : MANY_REGISTERS>();
-    wgmma_consume<Format, TOKENS, WARPGROUPS, CLUSTER>(m, ring, schedule);
+    wgmma_consume<Format, TOKENS, WARPGROUPS>(m, ring, schedule);
   }
-  ring.leave();
 }
 
 #define MATMUL_WGMMA(name, Format, TOKENS, WARPGROUPS)                \
   KERNEL_BOUNDS(name, 128 * (WARPGROUPS + 1), 1, MATMUL_PARAMETERS) { \
-    matmul_wgmma<Format, TOKENS, WARPGROUPS, 1>(MATMUL_ARGUMENTS);    \
-  }
-#define MATMUL_WGMMA_PAIR(name, Format, TOKENS, WARPGROUPS)            \
-  KERNEL_CLUSTER(name, 128 * (WARPGROUPS + 1), 2, MATMUL_PARAMETERS) { \
-    matmul_wgmma<Format, TOKENS, WARPGROUPS, 2>(MATMUL_ARGUMENTS);     \
+    matmul_wgmma<Format, TOKENS, WARPGROUPS>(MATMUL_ARGUMENTS);       \
   }
 #else
 #define MATMUL_WGMMA(name, Format, TOKENS, WARPGROUPS) \
-  KERNEL(name, MATMUL_PARAMETERS) { unsupported(); }
-#define MATMUL_WGMMA_PAIR(name, Format, TOKENS, WARPGROUPS) \
   KERNEL(name, MATMUL_PARAMETERS) { unsupported(); }
 #endif
 
@@ -277,12 +270,7 @@ DEVICE void matmul_wgmma(const Matmul& m) {
   MATMUL_WGMMA(matmul_wgmma_##format##_32x4, Format, 32, 4)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_64x4, Format, 64, 4)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_128x2, Format, 128, 2)  \
-  MATMUL_WGMMA(matmul_wgmma_##format##_256x2, Format, 256, 2)  \
-  MATMUL_WGMMA_PAIR(matmul_wgmma_##format##_32x1_pair, Format, 32, 1)    \
-  MATMUL_WGMMA_PAIR(matmul_wgmma_##format##_64x1_pair, Format, 64, 1)    \
-  MATMUL_WGMMA_PAIR(matmul_wgmma_##format##_128x1_pair, Format, 128, 1)  \
-  MATMUL_WGMMA_PAIR(matmul_wgmma_##format##_128x2_pair, Format, 128, 2)  \
-  MATMUL_WGMMA_PAIR(matmul_wgmma_##format##_256x2_pair, Format, 256, 2)
+  MATMUL_WGMMA(matmul_wgmma_##format##_256x2, Format, 256, 2)
 
 MATMUL_WGMMA_FORMAT(bf16, Bf16Weights)
 MATMUL_WGMMA_FORMAT(fp8, Fp8Weights)

@@ -287,11 +287,11 @@ void e4m3_allCodes_areExact() {
     double value = exponent ? ldexp(8 + mantissa, int(exponent) - 10) : ldexp(mantissa, -9);
     if (code & 128) value = -value;
     EXPECT(same(e4m3_to_float(uint8_t(code)), float(value)));
-    uint32_t lo, hi;
-    e4m3x4_to_bf16(code << 16 | 0x38, lo, hi);
-    EXPECT(same(low_to_float(hi), float(value)) && high_to_float(hi) == 0 && low_to_float(lo) == 1);
-    e4m3x4_to_bf16(code << 8 | code << 24, lo, hi);
-    EXPECT(same(high_to_float(lo), float(value)) && same(high_to_float(hi), float(value)));
+    uint32_t odd, even;
+    e4m3x4_to_bf16(code << 16 | 0x38, odd, even);
+    EXPECT(same(high_to_float(even), float(value)) && low_to_float(even) == 1 && odd == 0);
+    e4m3x4_to_bf16(code << 8 | code << 24, odd, even);
+    EXPECT(same(low_to_float(odd), float(value)) && same(high_to_float(odd), float(value)) && even == 0);
   }
 }
 

@@ -1,9 +1,8 @@
 // The matmul kernels on a real GPU: are the bits of all kernels equal, are they right, and how fast are they? Shapes of Llama-3.1-8B.
 //
 //   nvcc -std=c++17 -O3 -arch=sm_90a -I engine/src/main/cuda engine/src/test/cuda/matmul_bench.cu -o matmul_bench
-//   ./matmul_bench              everything, below 40 s: bits and values, a layer, each product, then the variants for clusters
+//   ./matmul_bench              everything, below 30 s: bits and values, layers, each product with a sweep of its launches, layers again
 //   ./matmul_bench check        only bits and values
-//   ./matmul_bench pairs        only the variants for clusters, which no emulation has checked
 //   ./matmul_bench tiny         one small product by every kernel, for compute-sanitizer
 //
 // Weights rotate through a pool of several times the L2 cache, so that every launch reads them from memory. A time is the median of several
@@ -153,7 +152,7 @@ const char* const FORMAT_NAMES[] = {"bf16", "fp8"};
 const int GROUP_BYTES[] = {2048, 1024};
 
 /// Kernels are tried in this order, what is least likely to hang first.
-enum Stage { MMA, WGMMA_ALONE, WGMMA_PAIRS };
+enum class Stage { MMA, WGMMA };
 
 struct Kernel {
   const char* name;
@@ -162,21 +161,19 @@ struct Kernel {
   Format format;
   int tokens;
   int warpgroups;
-  int cluster;
 
-  Stage stage() const { return kind != MatmulKernel::WGMMA ? MMA : cluster == 1 ? WGMMA_ALONE : WGMMA_PAIRS; }
+  Stage stage() const { return kind == MatmulKernel::WGMMA ? Stage::WGMMA : Stage::MMA; }
 };
 
-#define SMALL(format, F, t) {"small_" #t, (const void*)matmul_small_##format##_##t, MatmulKernel::SMALL, F, t, 0, 1},
-#define TILE(format, F, t) {"tile_" #t, (const void*)matmul_tile_##format##_##t, MatmulKernel::TILE, F, t, 0, 1},
-#define WGMMA(format, F, t, w) {"wgmma_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w, MatmulKernel::WGMMA, F, t, w, 1},
-#define PAIR(format, F, t, w) {"pair_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w##_pair, MatmulKernel::WGMMA, F, t, w, 2},
+#define SMALL(format, F, t) {"small_" #t, (const void*)matmul_small_##format##_##t, MatmulKernel::SMALL, F, t, 0},
+#define SMALL2(format, F, t) {"small_" #t "x2", (const void*)matmul_small_##format##_##t##x2, MatmulKernel::SMALL, F, t, 2},
+#define TILE(format, F, t) {"tile_" #t, (const void*)matmul_tile_##format##_##t, MatmulKernel::TILE, F, t, 0},
+#define WGMMA(format, F, t, w) {"wgmma_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w, MatmulKernel::WGMMA, F, t, w},
 #define ALL(format, F)                                                                                                             \
   TILE(format, F, 128) TILE(format, F, 64) TILE(format, F, 32) TILE(format, F, 16) TILE(format, F, 8)                             \
-  SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32)                                                                    \
+  SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64) SMALL2(format, F, 64)                          \
   WGMMA(format, F, 8, 1) WGMMA(format, F, 16, 1) WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1)          \
-  WGMMA(format, F, 16, 4) WGMMA(format, F, 32, 4) WGMMA(format, F, 64, 4) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)        \
-  PAIR(format, F, 32, 1) PAIR(format, F, 64, 1) PAIR(format, F, 128, 1) PAIR(format, F, 128, 2) PAIR(format, F, 256, 2)
+  WGMMA(format, F, 16, 4) WGMMA(format, F, 32, 4) WGMMA(format, F, 64, 4) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
 
 const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8)};
 
@@ -193,7 +190,8 @@ const struct Shape {
 
 const Shape TINY = {"tiny", 576, 320, EPILOGUE_GATE};
 
-const int TOKENS[] = {1, 4, 8, 16, 32, 64, 128, 256, 1024, 4096};
+const int TOKENS[] = {1, 8, 16, 32, 64, 128, 256, 1024, 4096};
+const int TOKEN_COUNTS = sizeof TOKENS / sizeof *TOKENS;
 const int TOKENS_MAX = 4096;
 const long long POOL = 768ll << 20;
 
@@ -217,15 +215,18 @@ double elapsed(cudaEvent_t a, cudaEvent_t b) {
 
 long long weight_bytes(const Shape& shape, Format format) { return static_cast<long long>(shape.n) / 16 * (shape.k / 64) * GROUP_BYTES[format]; }
 
-MatmulPlan plan_of(const Kernel& kernel, const Shape& shape, int tokens, int ringBytes = 0) {
+/// As the rule would launch it, or a small kernel with another ring and so many weight tiles a block.
+MatmulPlan small_plan(const Kernel& kernel, const Shape& shape, int tokens, int stages = 4, int pieceBytes = 0, int blockTiles = 0) {
+  MatmulPlan plan = matmul_small_plan(kernel.tokens, shape.n, GROUP_BYTES[kernel.format], device, stages, pieceBytes, std::max(1, kernel.warpgroups), blockTiles);
+  plan.gridY = matmul_ceil(tokens, kernel.tokens);
+  return plan;
+}
+
+MatmulPlan plan_of(const Kernel& kernel, const Shape& shape, int tokens) {
   int group = GROUP_BYTES[kernel.format];
-  if (kernel.kind == MatmulKernel::SMALL) {
-    MatmulPlan plan = matmul_small_plan(kernel.tokens, shape.n, group, device.multiprocessors, ringBytes);
-    plan.gridY = matmul_ceil(tokens, kernel.tokens);
-    return plan;
-  }
+  if (kernel.kind == MatmulKernel::SMALL) return small_plan(kernel, shape, tokens);
   if (kernel.kind == MatmulKernel::TILE) return matmul_tile_plan(kernel.tokens, tokens, shape.n, group, device.multiprocessors);
-  return matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, kernel.cluster, tokens, shape.n, group, device);
+  return matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, tokens, shape.n, group, device);
 }
 
 /// One launch; `where` picks the piece of the pool. pdl: may start while its predecessor runs.
@@ -235,9 +236,9 @@ void launch(const Kernel& kernel, const MatmulPlan& plan, const Shape& shape, lo
   const float* bias = nullptr;
   const void* x = operand;
   int operandRows = TOKENS_MAX, outStride = epilogue == EPILOGUE_GATE ? TOKENS_MAX : shape.n, n = shape.n, k = shape.k, stages = plan.stages,
-      stageGroups = plan.stageGroups;
+      stageGroups = plan.stageGroups, aheadGroups = plan.aheadGroups;
   const int* count = counts;
-  void* arguments[] = {&weights, &scale, &bias, &x, &operandRows, &to, &outStride, &count, &countIndex, &n, &k, &epilogue, &stages, &stageGroups};
+  void* arguments[] = {&weights, &scale, &bias, &x, &operandRows, &to, &outStride, &count, &countIndex, &n, &k, &epilogue, &stages, &stageGroups, &aheadGroups};
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(plan.gridX, plan.gridY);
   config.blockDim = dim3(plan.block);
@@ -408,100 +409,154 @@ void probe() {
   printf("probes: read %.0f GB/s, copy %.0f GB/s (both directions), wgmma %.0f TFLOP/s\n", read_rate * 1e-9, copy_rate * 1e-9, wgmma_rate * 1e-12);
 }
 
-/// Which kernels are worth timing for so many tokens.
-bool candidate(const Kernel& kernel, const Shape& shape, int tokens) {
+/// Which kernels are worth timing for so many tokens. wgmma also with the tokens split over two blocks that share their weights in L2.
+bool candidate(const Kernel& kernel, int tokens) {
   if (kernel.kind == MatmulKernel::TILE) return tokens <= 64 ? kernel.tokens >= tokens && kernel.tokens < 2 * tokens + 8 : kernel.tokens == 128;
-  if (kernel.kind == MatmulKernel::SMALL) return kernel.tokens >= tokens && kernel.tokens < 2 * std::max(tokens, 8);
   if (tokens > 128) return kernel.tokens >= 128;
+  if (kernel.kind == MatmulKernel::WGMMA && tokens >= 64 && kernel.tokens * 2 == tokens) return true;
   return kernel.tokens >= tokens && kernel.tokens < 2 * std::max(tokens, 8);
 }
 
-void bench(Format format, const Shape& shape, int tokens, int cluster) {
+/// The rule's plan first.
+std::vector<MatmulPlan> plans_of(const Kernel& kernel, const Shape& shape, int tokens) {
+  std::vector<MatmulPlan> plans = {plan_of(kernel, shape, tokens)};
+  if (kernel.kind == MatmulKernel::SMALL) {
+    for (int stages : {3, 4, 6, 8})
+      for (int piece : {4096, 8192, 16384}) {
+        MatmulPlan plan = small_plan(kernel, shape, tokens, stages, piece);
+        if (plan.stages != stages || plan.stageGroups * GROUP_BYTES[kernel.format] != piece) continue;
+        if (plan.stages != plans[0].stages || plan.stageGroups != plans[0].stageGroups) plans.push_back(plan);
+      }
+    if (tokens > 8) {
+      for (int blockTiles : {2, 3, 4, 5, 6, 7, 14})
+        if (blockTiles * device.multiprocessors * 16 >= shape.n && blockTiles * 64 * 16 <= shape.n * 3 / 2 && blockTiles <= 7 * std::max(1, kernel.warpgroups))
+          for (int stages : {3, 4}) plans.push_back(small_plan(kernel, shape, tokens, stages, 0, blockTiles));
+    }
+    for (int ahead : {0, 2, 4}) {
+      MatmulPlan plan = plans[0];
+      plan.aheadGroups *= ahead;
+      plans.push_back(plan);
+    }
+  } else if (kernel.kind == MatmulKernel::WGMMA && tokens <= 256) {
+    for (int groups : {1, 2, 4}) {
+      MatmulPlan plan = matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, tokens, shape.n, GROUP_BYTES[kernel.format], device, groups);
+      if (plan.stages >= 2 && groups != plans[0].stageGroups) plans.push_back(plan);
+    }
+  }
+  return plans;
+}
+
+/// What the sweep found fastest.
+struct Best {
+  const Kernel* kernel;
+  MatmulPlan plan;
+  double time;
+} bests[2][4][TOKEN_COUNTS];
+
+std::string text_of(const Kernel& kernel, const MatmulPlan& plan, const MatmulPlan& usual) {
+  char text[96];
+  int length = snprintf(text, sizeof text, "%s %dx%d", kernel.name, plan.stages, plan.stageGroups);
+  if (plan.gridX != usual.gridX) length += snprintf(text + length, sizeof text - length, " grid %d", plan.gridX);
+  if (plan.aheadGroups != usual.aheadGroups) snprintf(text + length, sizeof text - length, " ahead %d", plan.aheadGroups);
+  return text;
+}
+
+void bench(Format format, int shapeIndex, int tokensIndex) {
+  const Shape& shape = SHAPES[shapeIndex];
+  int tokens = TOKENS[tokensIndex];
   MatmulPlan rule = matmul_plan(tokens, shape.n, GROUP_BYTES[format], device);
   double bytes = weight_bytes(shape, format), flops = 2.0 * tokens * shape.n * shape.k;
-  double ruleTime = 0, best = 1e9;
+  double ruleTime = 0;
+  Best best = {nullptr, rule, 1e9};
   std::string bestName, line;
   for (const Kernel& kernel : KERNELS) {
-    if (kernel.format != format || kernel.cluster != cluster || !candidate(kernel, shape, tokens)) continue;
-    std::vector<MatmulPlan> plans = {plan_of(kernel, shape, tokens)};
-    if (kernel.kind == MatmulKernel::SMALL) {
-      for (int ring : {48, 64, 110, 160, 216}) plans.push_back(plan_of(kernel, shape, tokens, ring * 1024));
-      MatmulPlan pieces = plans[0];  // the same bytes in smaller pieces
-      if (pieces.stageGroups > 1) pieces.stageGroups /= 2, pieces.stages = std::min(MATMUL_STAGES_MAX, 2 * pieces.stages), plans.push_back(pieces);
-    } else if (kernel.kind == MatmulKernel::WGMMA && tokens <= 128) {
-      MatmulPlan other = plans[0];  // pieces of 1, 2 or 4 groups
-      int stage = (other.sharedBytes - kernel.warpgroups * MATMUL_PASS_BYTES) / other.stages / other.stageGroups;
-      for (int groups : {1, 2, 4}) {
-        if (groups == plans[0].stageGroups) continue;
-        other.stageGroups = groups;
-        other.stages = std::min(MATMUL_STAGES_MAX, (device.sharedBytesMax - 1024 - kernel.warpgroups * MATMUL_PASS_BYTES) / (stage * groups));
-        other.sharedBytes = other.stages * stage * groups + kernel.warpgroups * MATMUL_PASS_BYTES;
-        if (other.stages >= 2) plans.push_back(other);
-      }
-      other = plans[0];
-      other.stages = std::max(2, other.stages / 2);  // half the ring
-      other.sharedBytes = other.stages * stage * other.stageGroups + kernel.warpgroups * MATMUL_PASS_BYTES;
-      plans.push_back(other);
-    }
+    if (kernel.format != format || !candidate(kernel, tokens)) continue;
+    std::vector<MatmulPlan> plans = plans_of(kernel, shape, tokens);
     double kernelBest = 1e9;
+    std::string kernelName;
     for (const MatmulPlan& plan : plans) {
       double t = time_kernel(kernel, plan, shape, tokens);
-      bool isRule = &plan == &plans[0] && kernel.kind == rule.kernel && kernel.tokens == rule.tokens && kernel.warpgroups == rule.warpgroups && kernel.cluster == rule.cluster;
+      bool isRule = &plan == &plans[0] && kernel.kind == rule.kernel && kernel.tokens == rule.tokens && kernel.warpgroups == rule.warpgroups;
       if (isRule) ruleTime = t;
-      kernelBest = std::min(kernelBest, t);
-      if (t < best) {
-        best = t;
-        char text[80];
-        snprintf(text, sizeof text, "%s %dx%d", kernel.name, plan.stages, plan.stageGroups);
-        bestName = text;
-      }
+      if (t < kernelBest) kernelBest = t, kernelName = text_of(kernel, plan, plans[0]);
+      if (t < best.time) best = Best{&kernel, plan, t}, bestName = text_of(kernel, plan, plans[0]);
     }
-    char text[48];
-    snprintf(text, sizeof text, " %s %.1f", kernel.name, kernelBest * 1e6);
-    line += text;
+    char text[32];
+    snprintf(text, sizeof text, " %.1f,", kernelBest * 1e6);
+    line += " " + kernelName + text;
   }
-  if (ruleTime == 0) ruleTime = best;  // among the variants for clusters the rule may have none
-  if (best == 1e9) return;
-  printf("%-8s %-4s %5d  rule %8.1f us %5.0f GB/s %3.0f%% %6.1f TFLOP/s %3.0f%%  best %8.1f us %-18s |%s\n", shape.name, FORMAT_NAMES[format], tokens,
+  bests[format][shapeIndex][tokensIndex] = best;
+  printf("%-8s %-4s %5d  rule %8.1f us %5.0f GB/s %3.0f%% %6.1f TFLOP/s %3.0f%%  best %8.1f us %-24s |%s\n", shape.name, FORMAT_NAMES[format], tokens,
          ruleTime * 1e6, bytes / ruleTime * 1e-9, 100 * bytes / ruleTime / read_rate, flops / ruleTime * 1e-12, 100 * flops / ruleTime / wgmma_rate,
-         best * 1e6, bestName.c_str(), line.c_str());
+         best.time * 1e6, bestName.c_str(), line.c_str());
   fflush(stdout);
 }
 
 const Kernel& kernel_of(Format format, const MatmulPlan& plan) {
   for (const Kernel& kernel : KERNELS)
-    if (kernel.format == format && kernel.kind == plan.kernel && kernel.tokens == plan.tokens && kernel.warpgroups == plan.warpgroups &&
-        kernel.cluster == plan.cluster)
-      return kernel;
+    if (kernel.format == format && kernel.kind == plan.kernel && kernel.tokens == plan.tokens && kernel.warpgroups == plan.warpgroups) return kernel;
   abort();
 }
 
-/// The four products of a layer after each other, eight layers: what decode sees of the gaps between kernels.
-void bench_layer(Format format, int tokens) {
+/// Seconds of the four products of a layer after each other, eight layers: what decode sees of the gaps between kernels.
+double time_layer(Format format, int tokens, const MatmulPlan (&plans)[4], bool pdl) {
+  return seconds(8, 5, [&] {
+    long long where = 0;
+    for (int i = 0; i < 32; i++) {
+      const Shape& shape = SHAPES[i % 4];
+      if (where + weight_bytes(shape, format) > POOL) where = 0;
+      launch(kernel_of(format, plans[i % 4]), plans[i % 4], shape, where, shape.epilogue == EPILOGUE_GATE ? (void*)expected : (void*)out,
+             count_index(tokens), shape.epilogue, pdl && i > 0);
+      where += weight_bytes(shape, format);
+    }
+  });
+}
+
+/// The rule's layer with and without programmatic launch, then one idea changed at a time.
+void bench_layer(Format format, int tokensIndex) {
+  int tokens = TOKENS[tokensIndex];
   double bytes = 0;
-  for (const Shape& shape : SHAPES) bytes += weight_bytes(shape, format);
-  double times[2];
-  for (int pdl = 0; pdl < 2; pdl++) {
-    times[pdl] = seconds(8, 5, [&] {
-      long long where = 0;
-      for (int i = 0; i < 32; i++) {
-        const Shape& shape = SHAPES[i % 4];
-        if (where + weight_bytes(shape, format) > POOL) where = 0;
-        MatmulPlan plan = matmul_plan(tokens, shape.n, GROUP_BYTES[format], device);
-        launch(kernel_of(format, plan), plan, shape, where, shape.epilogue == EPILOGUE_GATE ? (void*)expected : (void*)out, count_index(tokens),
-               shape.epilogue, pdl == 1 && i > 0);
-        where += weight_bytes(shape, format);
-      }
-    });
+  MatmulPlan rule[4], changed[4];
+  for (int i = 0; i < 4; i++) {
+    bytes += weight_bytes(SHAPES[i], format);
+    rule[i] = matmul_plan(tokens, SHAPES[i].n, GROUP_BYTES[format], device);
   }
-  printf("layer    %-4s %5d  %8.1f us %5.0f GB/s %3.0f%%; without programmatic launch %8.1f us %3.0f%%\n", FORMAT_NAMES[format], tokens, times[1] * 1e6,
-         bytes / times[1] * 1e-9, 100 * bytes / times[1] / read_rate, times[0] * 1e6, 100 * bytes / times[0] / read_rate);
+  auto show = [&](const char* what, double t) { printf("; %s %.1f us %.0f%%", what, t * 1e6, 100 * bytes / t / read_rate); };
+  printf("layer    %-4s %5d", FORMAT_NAMES[format], tokens);
+  show("rule", time_layer(format, tokens, rule, true));
+  show("without programmatic launch", time_layer(format, tokens, rule, false));
+  if (rule[0].kernel == MatmulKernel::SMALL) {
+    for (int ahead : {0, 32, 128, 256, 512}) {
+      for (int i = 0; i < 4; i++) changed[i] = rule[i], changed[i].aheadGroups = rule[i].aheadGroups * ahead / 64;
+      char text[32];
+      snprintf(text, sizeof text, "%d KB ahead", ahead);
+      show(text, time_layer(format, tokens, changed, true));
+    }
+    for (int stages : {2, 3, 6}) {
+      for (int i = 0; i < 4; i++) changed[i] = small_plan(kernel_of(format, rule[i]), SHAPES[i], tokens, stages);
+      char text[32];
+      snprintf(text, sizeof text, "%d stages", stages);
+      show(text, time_layer(format, tokens, changed, true));
+    }
+    for (int i = 0; i < 4; i++) {
+      changed[i] = small_plan(kernel_of(format, rule[i]), SHAPES[i], tokens, 3);
+      changed[i].sharedBytes = changed[i].stages * changed[i].stageGroups * (changed[i].tokens * 128 + changed[i].warps * GROUP_BYTES[format]);
+    }
+    show("3 stages, no least shared memory", time_layer(format, tokens, changed, true));
+  }
+  if (bests[format][0][tokensIndex].kernel) {
+    for (int i = 0; i < 4; i++) changed[i] = bests[format][i][tokensIndex].plan;
+    show("best of each", time_layer(format, tokens, changed, true));
+    show("without programmatic launch", time_layer(format, tokens, changed, false));
+  }
+  printf("\n");
+  fflush(stdout);
 }
 
 void set_up() {
   cudaDeviceProp properties;
   CUDA(cudaGetDeviceProperties(&properties, 0));
-  device = MatmulDevice{properties.multiProcessorCount, static_cast<int>(properties.sharedMemPerBlockOptin), properties.major >= 9, properties.major == 9, false};
+  device = MatmulDevice{properties.multiProcessorCount, static_cast<int>(properties.sharedMemPerBlockOptin), properties.major >= 9, properties.major == 9};
   int runtime = 0, driver = 0;
   CUDA(cudaRuntimeGetVersion(&runtime));
   CUDA(cudaDriverGetVersion(&driver));
@@ -540,10 +595,10 @@ void check_all(Stage stage) {
     for (const Shape& shape : SHAPES) check(format, shape, stage);
 }
 
-void layers(std::vector<int> tokens) {
+/// Up to 128 tokens.
+void layers() {
   for (Format format : {BF16, FP8})
-    for (int count : tokens) bench_layer(format, count);
-  fflush(stdout);
+    for (int i = 0; TOKENS[i] <= 128; i++) bench_layer(format, i);
 }
 
 /// A kernel that waits for ever would hold the GPU for ever.
@@ -560,33 +615,22 @@ int main(int argc, char** argv) {
   std::string mode = argc > 1 ? argv[1] : "all";
   if (mode == "tiny") {
     set_up();
-    for (Stage stage : {MMA, WGMMA_ALONE, WGMMA_PAIRS})
+    for (Stage stage : {Stage::MMA, Stage::WGMMA})
       for (Format format : {BF16, FP8}) check(format, TINY, stage);
     return failed;
   }
   watch(100);
   set_up();
   probe();
-  if (mode != "pairs") {
-    check_all(MMA);
-    if (mode == "all") layers({1, 8, 16});
-    check_all(WGMMA_ALONE);
-  }
+  check_all(Stage::MMA);
+  check_all(Stage::WGMMA);
   if (mode == "all") {
-    layers({32, 64});
+    layers();
     for (Format format : {BF16, FP8})
-      for (int tokens : TOKENS)
-        for (const Shape& shape : SHAPES) bench(format, shape, tokens, 1);
-  }
-  printf("clusters of two:\n");
-  check_all(WGMMA_PAIRS);
-  if (mode != "check") {
-    device.pairs = true;
-    for (Format format : {BF16, FP8})
-      for (int tokens : TOKENS)
-        for (const Shape& shape : SHAPES)
-          if (tokens >= 32) bench(format, shape, tokens, 2);
-    layers({32, 64});
+      for (int i = 0; i < TOKEN_COUNTS; i++)
+        for (int shape = 0; shape < 4; shape++) bench(format, shape, i);
+    printf("once more, with the best of each product:\n");
+    layers();
   }
   printf(failed ? "FAILED: some kernel is wrong, see MISMATCH above\n" : "all kernels agree\n");
   return failed;

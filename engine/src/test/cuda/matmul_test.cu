@@ -54,16 +54,22 @@ struct Kernel {
 };
 
 #define SMALL(format, F, t) {"small_" #format "_" #t, verdier_launch_matmul_small_##format##_##t, MatmulKernel::SMALL, F, t, 0},
+#define SMALL2(format, F, t) \
+  {"small_" #format "_" #t "x2", verdier_launch_matmul_small_##format##_##t##x2, MatmulKernel::SMALL, F, t, 2},
 #define TILE(format, F, t) {"tile_" #format "_" #t, verdier_launch_matmul_tile_##format##_##t, MatmulKernel::TILE, F, t, 0},
 #define WGMMA(format, F, t, w) \
   {"wgmma_" #format "_" #t "x" #w, verdier_launch_matmul_wgmma_##format##_##t##x##w, MatmulKernel::WGMMA, F, t, w},
 #define ALL(format, F)                                                                                                             \
   TILE(format, F, 128) TILE(format, F, 64) TILE(format, F, 32) TILE(format, F, 16) TILE(format, F, 8)                             \
-  SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32)                                                                    \
+  SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64) SMALL2(format, F, 64)                          \
   WGMMA(format, F, 8, 1) WGMMA(format, F, 16, 1) WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1)          \
   WGMMA(format, F, 16, 4) WGMMA(format, F, 32, 4) WGMMA(format, F, 64, 4) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
 
 const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8) ALL(int8, INT8)};
+
+MatmulPlan small_plan(const Kernel& kernel, int n, int group, const MatmulDevice& device) {
+  return matmul_small_plan(kernel.tokens, n, group, device, 4, 0, kernel.warpgroups ? kernel.warpgroups : 1);
+}
 
 const Entry PACK[3][3] = {
     {verdier_launch_pack_weights_bf16_bf16, verdier_launch_pack_weights_bf16_f16, verdier_launch_pack_weights_bf16_f32},
@@ -131,22 +137,23 @@ struct Case {
 
   /// What the launch rule says, but few blocks and few stages, so that these small shapes have rounds and full rings too.
   void launch(const Kernel& kernel, int rows, int epilogue, void* out, int outStride, int few) const {
-    MatmulDevice device{132, 232448, true, true, false};
+    MatmulDevice device{132, 232448, true, true}, two{2, 232448, true, true};
     int group = GROUP_BYTES[format];
-    MatmulPlan plan = kernel.kind == MatmulKernel::SMALL ? matmul_small_plan(kernel.tokens, n, group, few ? 2 : 132)
+    MatmulPlan plan = kernel.kind == MatmulKernel::SMALL ? small_plan(kernel, n, group, few ? two : device)
                       : kernel.kind == MatmulKernel::TILE
                           ? matmul_tile_plan(kernel.tokens, rows, n, group, few ? 8 : 132)
-                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, 1, rows, n, group, device);
+                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, rows, n, group, device);
     if (kernel.kind == MatmulKernel::SMALL) plan.gridY = matmul_ceil(rows, kernel.tokens);
     if (few && kernel.kind != MatmulKernel::SMALL) plan.gridX = matmul_min(plan.gridX, few == 1 ? 1 : 3);
     if (few && kernel.kind != MatmulKernel::TILE) {
-      plan.sharedBytes -= (plan.stages - 2) * (plan.sharedBytes - kernel.warpgroups * MATMUL_PASS_BYTES) / plan.stages;
+      if (kernel.kind == MatmulKernel::WGMMA)
+        plan.sharedBytes -= (plan.stages - 2) * (plan.sharedBytes - kernel.warpgroups * MATMUL_PASS_BYTES) / plan.stages;
       plan.stages = 2;
     }
     int counts[4] = {-1, rows, -1, -1};
     run(kernel.entry, dim3(plan.gridX, plan.gridY), plan.block, plan.sharedBytes, (const void*)weights.data,
         (const float*)(format == BF16 ? nullptr : scales.data()), (const float*)bias.data(), (const void*)operand.data, operandRows, out,
-        outStride, (const int*)counts, 1, n, k, epilogue, plan.stages, plan.stageGroups);
+        outStride, (const int*)counts, 1, n, k, epilogue, plan.stages, plan.stageGroups, plan.aheadGroups);
   }
 };
 
@@ -175,7 +182,7 @@ const int ROWS[] = {1, 3, 8, 9, 16, 17, 31, 64, 65, 128, 130, 257, 300};
 void check_shape(const Case& c) {
   int stride = up(c.n, 4) + 4;
   Output reference(c.tokens, stride);
-  c.launch(KERNELS[c.format * 18], c.tokens, EPILOGUE_STORE, reference.values, stride, 0);
+  c.launch(KERNELS[c.format * 20], c.tokens, EPILOGUE_STORE, reference.values, stride, 0);
   for (int i = 0; i < c.tokens; i++)
     for (int j = 0; j < c.n; j++) {
       double wanted = c.exact[size_t(i) * c.n + j] * (c.format == BF16 ? 1.0 : double(c.scales[j])) + c.bias[j];
@@ -255,8 +262,8 @@ void gate_columnsNotOfEight_writesAnOperand() {
         setting = std::string(kernel.name) + " gate rows " + std::to_string(rows);
         Bytes out(size_t(64) * rowsPad * 2);
         c.launch(kernel, rows, EPILOGUE_GATE, out.data, rowsPad, rows % 3);
-        if (&kernel == &KERNELS[format * 18] && rows == tokens) first = out;
-        if (&kernel == &KERNELS[format * 18] && rows == tokens) first.data = first.storage.data() + (out.data - out.storage.data());
+        if (&kernel == &KERNELS[format * 20] && rows == tokens) first = out;
+        if (&kernel == &KERNELS[format * 20] && rows == tokens) first.data = first.storage.data() + (out.data - out.storage.data());
         bool near = true, equal = true, untouched = true;
         for (int i = 0; i < rowsPad; i++)
           for (int j = 0; j < 64; j++) {
@@ -319,15 +326,15 @@ void counts_noRows_writesNothing() {
   for (const Kernel& kernel : KERNELS) {
     if (kernel.format != BF16) continue;
     setting = kernel.name;
-    MatmulDevice device{132, 232448, true, true, false};
-    MatmulPlan plan = kernel.kind == MatmulKernel::SMALL  ? matmul_small_plan(kernel.tokens, 64, 2048, 132)
+    MatmulDevice device{132, 232448, true, true};
+    MatmulPlan plan = kernel.kind == MatmulKernel::SMALL  ? small_plan(kernel, 64, 2048, device)
                       : kernel.kind == MatmulKernel::TILE ? matmul_tile_plan(kernel.tokens, 5, 64, 2048, 132)
-                                                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, 1, 5, 64, 2048, device);
+                                                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, 5, 64, 2048, device);
     int counts[1] = {0};
     Output out(5, 64);
     run(kernel.entry, dim3(plan.gridX, plan.gridY), plan.block, plan.sharedBytes, (const void*)c.weights.data, (const float*)nullptr,
         (const float*)nullptr, (const void*)c.operand.data, c.operandRows, (void*)out.values, 64, (const int*)counts, 0, 64, 64, 0,
-        plan.stages, plan.stageGroups);
+        plan.stages, plan.stageGroups, plan.aheadGroups);
     bool untouched = true;
     for (int i = 0; i < 5 * 64; i++) untouched &= same(out.values[i], Output::before(i));
     EXPECT(untouched);
@@ -478,15 +485,18 @@ void embedAndOperand_rows_keepTheirValues() {
 /// What the rule says for Llama-3.1-8B on an H200, so that a change of it is seen.
 void plan_llama_isAsWrittenDown() {
   setting = "plan";
-  MatmulDevice h200{132, 232448, true, true, true}, a100{108, 166912, false, false, false}, ada{142, 101376, false, false, false};
+  MatmulDevice h200{132, 232448, true, true}, a100{108, 166912, false, false}, ada{142, 101376, false, false};
   MatmulPlan decode = matmul_plan(1, 4096, 2048, h200);
   EXPECT(decode.kernel == MatmulKernel::SMALL && decode.tokens == 8 && decode.gridX == 132 && decode.block == 96 && decode.stages == 4 &&
          decode.stageGroups == 4 && decode.sharedBytes == 4 * 4 * (1024 + 2 * 2048));
   MatmulPlan wide = matmul_plan(64, 28672, 2048, h200);
   EXPECT(wide.kernel == MatmulKernel::WGMMA && wide.tokens == 64 && wide.warpgroups == 4 && wide.gridX == 112 && wide.block == 640 &&
-         wide.cluster == 1 && wide.stages == 4 && wide.stageGroups == 1);
+         wide.stages == 4 && wide.stageGroups == 1);
+  MatmulPlan narrow = matmul_plan(64, 4096, 2048, h200);
+  EXPECT(narrow.tokens == 64 && narrow.warpgroups == 1 && narrow.stages == 3 && narrow.stageGroups == 4);
+  EXPECT(matmul_plan(32, 28672, 2048, h200).kernel == MatmulKernel::SMALL && matmul_plan(1, 4096, 1024, h200).sharedBytes == 96 * 1024);
   MatmulPlan prefill = matmul_plan(4096, 4096, 2048, h200);
-  EXPECT(prefill.tokens == 256 && prefill.warpgroups == 2 && prefill.cluster == 2 && prefill.gridX == 132 && prefill.stages == 4 &&
+  EXPECT(prefill.tokens == 256 && prefill.warpgroups == 2 && prefill.gridX == 132 && prefill.stages == 4 &&
          prefill.sharedBytes == 4 * 48 * 1024 + 2 * 8704);
   for (int tokens = 1; tokens <= 8192; tokens = tokens * 3 / 2 + 1)
     for (int n : {1, 48, 1024, 4096, 6144, 28672, 128256})

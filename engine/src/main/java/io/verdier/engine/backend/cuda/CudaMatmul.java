@@ -75,7 +75,8 @@ final class CudaMatmul {
         .integer(weight.columns())
         .integer(target.epilogue.code)
         .integer(plan.stages())
-        .integer(plan.stageGroups());
+        .integer(plan.stageGroups())
+        .integer(plan.aheadGroups());
     driver.launch(planned.kernel, launch);
   }
 

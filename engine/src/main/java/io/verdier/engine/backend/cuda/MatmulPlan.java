@@ -9,6 +9,7 @@ package io.verdier.engine.backend.cuda;
  * @param threads of a block
  * @param stages of the ring through which weights and operands come
  * @param stageGroups groups of 64 columns in a stage
+ * @param aheadGroups groups of each of a block's first tiles that L2 is asked for beyond the ring
  */
 record MatmulPlan(
     String kernel,
@@ -17,9 +18,12 @@ record MatmulPlan(
     int threads,
     int sharedBytes,
     int stages,
-    int stageGroups) {
+    int stageGroups,
+    int aheadGroups) {
   private static final int STAGES_MAX = 16;
-  private static final int SMALL_RING_BYTES = 96 << 10;
+  private static final int SMALL_STAGES = 4;
+  private static final int SMALL_SHARED_MIN = 76 << 10; // three do not fit into a multiprocessor
+  private static final int SMALL_AHEAD_BYTES = 64 << 10; // of a block, for L2
   private static final int STATIC_BYTES = 1024;
   private static final int PASS_BYTES = 32 * 68 * Float.BYTES; // a warpgroup's, in the epilogue
   private static final int TOKEN_BYTES = 128; // of a group of 64 columns
@@ -40,13 +44,12 @@ record MatmulPlan(
    */
   static MatmulPlan of(int tokens, int rows, WeightFormat format, Hardware device) {
     int processors = device.multiprocessors;
-    if (device.bulk && tokens <= (device.wgmma ? 16 : 32)) {
-      return small(tokens, rows, format, processors);
+    if (device.bulk && tokens <= 32) {
+      return small(tokens, rows, format, device);
     }
     if (device.wgmma && tokens <= 64) {
-      int tile = tokens <= 32 ? 32 : 64;
-      int groups = fills(rows, 256, tokens, tile, processors) ? 4 : 1;
-      return warpgroups(tile, groups, tokens, rows, format, device);
+      int groups = fills(rows, 256, tokens, 64, processors) ? 4 : 1;
+      return warpgroups(64, groups, tokens, rows, format, device);
     }
     if (device.wgmma) {
       if (tokens > 128 && fills(rows, 128, tokens, 256, processors)) {
@@ -72,31 +75,43 @@ record MatmulPlan(
     return ceil(rows, tileRows) * ceil(tokens, tileTokens) * 10 >= processors * 7;
   }
 
-  /** A block a multiprocessor, with as many warps as share its tiles evenly. */
-  private static MatmulPlan small(int tokens, int rows, WeightFormat format, int processors) {
+  /**
+   * A block a multiprocessor, with as many warps as share its tiles evenly. Three stages are under
+   * way while one is read; where a block has few tiles, long ones, because the cost of a stage then
+   * counts most. Beside a block that still runs there is room for one of the next kernel.
+   */
+  private static MatmulPlan small(int tokens, int rows, WeightFormat format, Hardware device) {
     int tile = tokens <= 8 ? 8 : tokens <= 16 ? 16 : 32;
     int rowTiles = ceil(rows, 16);
-    int gridX = Math.min(processors, rowTiles);
+    int gridX = Math.min(device.multiprocessors, rowTiles);
     int perBlock = ceil(rowTiles, gridX);
     int warps = ceil(perBlock, ceil(perBlock, 8));
-    int stageGroups = (warps <= 3 ? 4 : 2) * (2048 / groupBytes(format));
-    int stageBytes = stageGroups * (tile * TOKEN_BYTES + warps * groupBytes(format));
-    int stages = Math.clamp(SMALL_RING_BYTES / stageBytes, 2, STAGES_MAX);
+    int bytes = tile * TOKEN_BYTES + warps * groupBytes(format); // of 64 columns
+    int ringBytes = device.sharedBytesMax - STATIC_BYTES;
+    int stageGroups = (warps <= 3 ? 8192 : 4096) / groupBytes(format);
+    while (stageGroups > 1 && SMALL_STAGES * stageGroups * bytes > ringBytes) {
+      stageGroups /= 2;
+    }
+    int stages = Math.min(SMALL_STAGES, ringBytes / (stageGroups * bytes));
     return new MatmulPlan(
         "matmul_small_" + format.label() + "_" + tile,
         gridX,
         ceil(tokens, tile),
         32 * (warps + 1),
-        stages * stageBytes,
+        Math.max(stages * stageGroups * bytes, SMALL_SHARED_MIN),
         stages,
-        stageGroups);
+        stageGroups,
+        SMALL_AHEAD_BYTES / (warps * groupBytes(format)));
   }
 
-  /** Everything that a block may have of shared memory is the ring. */
+  /**
+   * Everything that a block may have of shared memory is the ring. Stages are long where a group is
+   * soon multiplied.
+   */
   private static MatmulPlan warpgroups(
       int tile, int groups, int tokens, int rows, WeightFormat format, Hardware device) {
     int outputTiles = ceil(rows, 64 * groups) * ceil(tokens, tile);
-    int stageGroups = groups == 1 && tile <= 64 ? 2 : 1;
+    int stageGroups = wideStageGroups(tile, groups, format);
     int stageBytes = stageGroups * (tile * TOKEN_BYTES + 4 * groups * groupBytes(format));
     int passBytes = groups * PASS_BYTES;
     int stages =
@@ -108,7 +123,15 @@ record MatmulPlan(
         128 * (groups + 1),
         stages * stageBytes + passBytes,
         stages,
-        stageGroups);
+        stageGroups,
+        0);
+  }
+
+  private static int wideStageGroups(int tile, int groups, WeightFormat format) {
+    if (tile > 64) {
+      return tile > 128 ? 1 : 2;
+    }
+    return groups == 1 ? 4 : 2048 / groupBytes(format);
   }
 
   private static MatmulPlan tiles(
@@ -130,6 +153,7 @@ record MatmulPlan(
         32 * warps,
         stages * (tile * TOKEN_BYTES + warps * groupBytes(format)),
         stages,
+        0,
         0);
   }
 
