@@ -9,9 +9,19 @@
 # is bound to the class image of the JVM that trained it: another one refuses it at every start.
 ARG JAVA=eclipse-temurin:25-jdk
 
+# The GPU kernels need NVIDIA's compiler, some gigabytes; what they need to run is the host's driver alone.
+ARG CUDA=nvidia/cuda:13.0.1-devel-ubuntu24.04
+FROM ${CUDA} AS kernels
+WORKDIR /src
+COPY engine/src/main/cuda/ .
+RUN sh build.sh /kernels.fatbin "sm_80 sm_86 sm_89 sm_90a sm_100 sm_120 compute_80"
+
 FROM ${JAVA} AS build
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
+COPY --from=kernels /kernels.fatbin /kernels.fatbin
+ENV VERDIER_CUDA_KERNELS=/kernels.fatbin
 RUN --mount=type=cache,target=/root/.m2 ./verdier build
 
 FROM ${JAVA}

@@ -6,7 +6,8 @@
  *
  *   vf, vi         16 x f32, 16 x s32
  *   dot_bf16       acc + w[2i] * a[0] + w[2i + 1] * a[1]      bf16 pairs, f32 sums
- *   dot_u8         acc + sum of 4 u8 weights * 4 s8 inputs    exact
+ *   dot_u8         acc + sum of 4 u8 weights * 4 s8 inputs    exact; weights by vw_of, and
+ *                  dot_offset is what is left of their offset then
  *
  * PANEL_BF16 and PANEL_INT8 are the most rows of a register block, WIDE(rows) its vectors of 16
  * weight rows: as many as leave registers for the weights.
@@ -77,14 +78,12 @@ typedef struct {
   int64_t index;
 } operand_row;
 
-/* Tiles take many rows of int8 at once; for few of them they have no advantage. */
-V_INLINE int64_t panel_rows_max(int64_t format, int64_t rows) {
-  if (format == O_BF16) return PANEL_BF16;
-  return rows < TILES_INT8_MIN ? PANEL_INT8 : 32;
+V_INLINE int64_t panel_rows_max(int64_t format) {
+  return format == O_BF16 ? PANEL_BF16 : PANEL_INT8;
 }
 
 V_INLINE int64_t panel_count(const operand *o) {
-  int64_t most = panel_rows_max(o->format, o->rows);
+  int64_t most = panel_rows_max(o->format);
   return (o->rows + most - 1) / most;
 }
 

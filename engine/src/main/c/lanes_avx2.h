@@ -5,7 +5,7 @@ typedef struct { __m256 l, h; } vf;
 typedef struct { __m256i l, h; } vi;
 
 /* 16 registers: 4 rows x 2 sums, 4 for split weights, 2 for an input; int8: 4 + 4 sums. */
-enum { PANEL_BF16 = 4, PANEL_INT8 = 2, TILES_INT8_MIN = INT32_MAX };
+enum { PANEL_BF16 = 4, PANEL_INT8 = 2 };
 enum { ATTEND_ROWS = 4 };
 #define WIDE(rows) ((rows) <= 1 ? 2 : 1)
 #define WIDE_INT(rows) 1
@@ -91,7 +91,9 @@ V_INLINE vf dot_bf16(vf acc, vi w, int32_t a) { /* even columns, then odd ones *
 
 /* vpmaddubsw would saturate: bytes are widened to 16 bits, even and odd ones apart. */
 typedef struct { vi even, odd; } vw;
-V_INLINE vw vw_of(vi w) {
+V_INLINE int dot_offset(int offset) { return offset; }
+V_INLINE vw vw_of(vi w, int offset) {
+  (void)offset;
   return (vw){vi_and(w, vi_set(0x00ff00ff)),
               {_mm256_srli_epi16(w.l, 8), _mm256_srli_epi16(w.h, 8)}};
 }

@@ -14,7 +14,7 @@
  *
  * A sum's chain of operations is the same for every R, so the rows that share a block cannot be
  * told from the result. With AMX, tiles compute bf16 products for every row count, since their
- * rounding differs from vdpbf16ps; integer sums are exact, so there tiles serve many rows only.
+ * rounding differs from that of vectors.
  */
 #include <string.h>
 
@@ -22,8 +22,22 @@
 
 enum { AHEAD = 4096 }; /* bytes of weights to ask for early: some 200 ns of a core's bandwidth */
 
+/* Weights to ask memory for while a tile is multiplied: so many bytes from there on per group. */
+typedef struct {
+  const uint8_t *from;
+  int64_t per_group;
+} early;
+
+static const early NONE = {0, 0};
+
+V_INLINE void ask(early *e) {
+  for (int64_t i = 0; i < e->per_group; i += 64) prefetch(e->from + i);
+  e->from += e->per_group;
+}
+
 /* Adds a tile's product with a panel to sums [R][32]. */
-typedef void micro(const uint8_t *weight, const uint8_t *panel, int64_t groups, float *sums);
+typedef void micro(const uint8_t *weight, const uint8_t *panel, int64_t groups, float *sums,
+                   early next);
 
 V_INLINE int32_t word(const uint8_t *p) {
   int32_t x;
@@ -33,7 +47,7 @@ V_INLINE int32_t word(const uint8_t *p) {
 
 /* bf16: R rows x V vectors, from vector `half` of the tile on. */
 V_INLINE void bf16_block(const int R, const int V, int half, const uint8_t *weight,
-                         const uint8_t *panel, int64_t groups, float *sums) {
+                         const uint8_t *panel, int64_t groups, float *sums, early next) {
   vf acc[12][2];
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++) {
@@ -42,12 +56,9 @@ V_INLINE void bf16_block(const int R, const int V, int half, const uint8_t *weig
   }
   const uint8_t *w = weight + half * 64;
   for (int64_t g = 0; g < groups; g++) {
+    ask(&next);
 #pragma GCC unroll 4
     for (int i = 0; i < GROUP / 2; i++) {
-      if (R <= 4) {
-        prefetch(w + i * 128 + AHEAD);
-        if (V == 2) prefetch(w + i * 128 + AHEAD + 64);
-      }
       vi lanes[2];
 #pragma GCC unroll 2
       for (int v = 0; v < V; v++) lanes[v] = vi_load(w + i * 128 + v * 64);
@@ -80,7 +91,8 @@ V_INLINE vf scale16(const uint8_t *scales, int half) {
  *   nibbles   weights are INT4; else INT8
  */
 V_INLINE void int_block(const int R, const int V, const int nibbles, const int offset, int half,
-                        const uint8_t *weight, const uint8_t *panel, int64_t groups, float *sums) {
+                        const uint8_t *weight, const uint8_t *panel, int64_t groups, float *sums,
+                        early next) {
   const int bytes = nibbles ? INT4_GROUP_BYTES : INT8_GROUP_BYTES;
   vf acc[6][2];
 #pragma GCC unroll 6
@@ -95,22 +107,20 @@ V_INLINE void int_block(const int R, const int V, const int nibbles, const int o
 #pragma GCC unroll 6
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
-      for (int v = 0; v < V; v++) exact[r][v] = vi_set(-offset * totals[r]);
+      for (int v = 0; v < V; v++) exact[r][v] = vi_set(-dot_offset(offset) * totals[r]);
     }
-    if (R <= 4) {
-      for (int i = 0; i < bytes; i += 64) prefetch(weight + AHEAD + i);
-    }
+    ask(&next);
 #pragma GCC unroll 8
     for (int q = 0; q < GROUP / 4; q++) {
       vw lanes[2];
       if (nibbles) {
         vi both = vi_load(weight + q * 64);
         vi low = vi_set(0x0f0f0f0f);
-        lanes[0] = vw_of(vi_and(half ? vi_shr(both, 4) : both, low));
-        if (V == 2) lanes[1] = vw_of(vi_and(vi_shr(both, 4), low));
+        lanes[0] = vw_of(vi_and(half ? vi_shr(both, 4) : both, low), offset);
+        if (V == 2) lanes[1] = vw_of(vi_and(vi_shr(both, 4), low), offset);
       } else {
 #pragma GCC unroll 2
-        for (int v = 0; v < V; v++) lanes[v] = vw_of(vi_load(weight + q * 128 + (half + v) * 64));
+        for (int v = 0; v < V; v++) lanes[v] = vw_of(vi_load(weight + q * 128 + (half + v) * 64), offset);
       }
 #pragma GCC unroll 6
       for (int r = 0; r < R; r++) {
@@ -138,9 +148,10 @@ V_INLINE void int_block(const int R, const int V, const int nibbles, const int o
 }
 
 #define INT_MICRO(name, R, nibbles, offset)                                                       \
-  static void name##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums) {          \
-    int_block(R, WIDE_INT(R), nibbles, offset, 0, w, p, groups, sums);                                \
-    if (WIDE_INT(R) == 1) int_block(R, WIDE_INT(R), nibbles, offset, 1, w, p, groups, sums);              \
+  static void name##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums,            \
+                      early next) {                                                               \
+    int_block(R, WIDE_INT(R), nibbles, offset, 0, w, p, groups, sums, next);                      \
+    if (WIDE_INT(R) == 1) int_block(R, WIDE_INT(R), nibbles, offset, 1, w, p, groups, sums, NONE); \
   }
 #define INT_MICROS(name, nibbles, offset)                                                         \
   INT_MICRO(name, 1, nibbles, offset)                                                             \
@@ -159,45 +170,42 @@ INT_MICROS(wide4_, 0, 8) /* INT4 widened to bytes */
 #include "matmul_amx.h"
 #else
 #define BF16_MICRO(R)                                                                             \
-  static void bf16_##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums) {         \
-    bf16_block(R, WIDE(R), 0, w, p, groups, sums);                                                \
-    if (WIDE(R) == 1) bf16_block(R, WIDE(R), 1, w, p, groups, sums);                              \
+  static void bf16_##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums,           \
+                       early next) {                                                              \
+    bf16_block(R, WIDE(R), 0, w, p, groups, sums, next);                                          \
+    if (WIDE(R) == 1) bf16_block(R, WIDE(R), 1, w, p, groups, sums, NONE);                        \
   }
 BF16_MICRO(1) BF16_MICRO(2) BF16_MICRO(3) BF16_MICRO(4) BF16_MICRO(5) BF16_MICRO(6)
 BF16_MICRO(7) BF16_MICRO(8) BF16_MICRO(9) BF16_MICRO(10) BF16_MICRO(11) BF16_MICRO(12)
 static micro *const bf16_micros[] = {bf16_1, bf16_2, bf16_3, bf16_4,  bf16_5,  bf16_6,
                                      bf16_7, bf16_8, bf16_9, bf16_10, bf16_11, bf16_12};
 V_INLINE void multiply_bf16(const uint8_t *w, const uint8_t *panel, int64_t rows, int64_t groups,
-                            float *sums) {
-  bf16_micros[rows - 1](w, panel, groups, sums);
-}
-V_INLINE void tiles_int8(const uint8_t *w, int offset, const uint8_t *panel, int64_t rows,
-                         int64_t groups, float *sums) {
-  (void)w; (void)offset; (void)panel; (void)rows; (void)groups; (void)sums;
+                            float *sums, early next) {
+  bf16_micros[rows - 1](w, panel, groups, sums, next);
 }
 V_INLINE void tiles_done(void) {}
+enum { BLOCK_BF16 = 32, BLOCK_INT8 = 64 };
 #endif
 
 /* Widens an INT4 tile to the INT8 layout, so that many panels need not take nibbles apart. */
 static void widen(const uint8_t *from, uint8_t *to, int64_t groups) {
   vi low = vi_set(0x0f0f0f0f);
-  for (int64_t g = 0; g < groups; g++) {
+  for (int64_t g = 0; g < groups; g++, from += INT4_GROUP_BYTES, to += INT8_GROUP_BYTES) {
+    for (int i = 0; i < INT4_GROUP_BYTES; i += 64) prefetch(from + i + AHEAD);
     for (int q = 0; q < GROUP / 4; q++) {
       vi both = vi_load(from + q * 64);
       vi_store(to + q * 128, vi_and(both, low));
       vi_store(to + q * 128 + 64, vi_and(vi_shr(both, 4), low));
     }
     vi_store(to + INT8_GROUP_BYTES - 64, vi_load(from + INT4_GROUP_BYTES - 64));
-    from += INT4_GROUP_BYTES;
-    to += INT8_GROUP_BYTES;
   }
 }
 
 /* One tile with all the panels of a unit: what was made ready once for all of them. */
 typedef struct {
   const uint8_t *weight;
-  int64_t format;
-  int widened;
+  int64_t bytes; /* of a group */
+  enum { AS_BF16, AS_INT8, AS_INT4, AS_WIDE4 } kind;
 } ready_tile;
 
 V_INLINE int64_t group_bytes(int64_t format) {
@@ -206,33 +214,46 @@ V_INLINE int64_t group_bytes(int64_t format) {
 }
 
 static ready_tile make_ready(const matmul_args *a, int64_t tile, int64_t panels, uint8_t *scratch) {
-  ready_tile t = {a->weight + tile * a->in.groups * group_bytes(a->format), a->format, 0};
-  int tiles = a->in.format == O_INT8 && a->in.rows >= TILES_INT8_MIN;
-  if (a->format == W_INT4 && (panels > 2 || tiles)) {
+  int64_t bytes = group_bytes(a->format);
+  ready_tile t = {a->weight + tile * a->in.groups * bytes, bytes,
+                  a->format == W_BF16 ? AS_BF16 : a->format == W_INT8 ? AS_INT8 : AS_INT4};
+  if (a->format == W_INT4 && panels > 2) {
     widen(t.weight, scratch, a->in.groups);
-    t.weight = scratch;
-    t.widened = 1;
+    t = (ready_tile){scratch, INT8_GROUP_BYTES, AS_WIDE4};
   }
   return t;
 }
 
-static void multiply(const matmul_args *a, ready_tile t, int64_t tile, const uint8_t *panel,
-                     int64_t rows, float *sums) {
+static void begin(const matmul_args *a, int64_t tile, int64_t rows, float *sums) {
   for (int64_t r = 0; r < rows; r++) {
     for (int v = 0; v < TILE; v += 16) {
       vf_store(sums + r * TILE + v, a->start ? vf_load(a->start + tile * TILE + v) : vf_zero());
     }
   }
-  int64_t groups = a->in.groups;
-  if (t.format == W_BF16) {
-    multiply_bf16(t.weight, panel, rows, groups, sums);
-  } else if (a->in.rows >= TILES_INT8_MIN) {
-    tiles_int8(t.weight, t.format == W_INT4 ? 8 : 128, panel, rows, groups, sums);
-  } else if (t.format == W_INT8) {
-    int8_s[rows - 1](t.weight, panel, groups, sums);
-  } else {
-    (t.widened ? wide4_s : int4_s)[rows - 1](t.weight, panel, groups, sums);
+}
+
+static void multiply(const ready_tile *t, int64_t group, int64_t groups, const uint8_t *panel,
+                     int64_t rows, float *sums, early next) {
+  const uint8_t *w = t->weight + group * t->bytes;
+  switch (t->kind) {
+    case AS_BF16: multiply_bf16(w, panel, rows, groups, sums, next); break;
+    case AS_INT8: int8_s[rows - 1](w, panel, groups, sums, next); break;
+    case AS_INT4: int4_s[rows - 1](w, panel, groups, sums, next); break;
+    case AS_WIDE4: wide4_s[rows - 1](w, panel, groups, sums, next); break;
   }
+}
+
+/*
+ * What to ask for while panel p meets a block of the tile: the first panel brings the tile itself,
+ * unless it is here already; the second one the same block of the tile after it.
+ */
+V_INLINE early next_of(const matmul_args *a, int64_t tile, int64_t tiles, int64_t group, int64_t p,
+                       int here) {
+  int64_t bytes = group_bytes(a->format);
+  const uint8_t *block = a->weight + (tile * a->in.groups + group) * bytes;
+  if (p == 0 && !here) return (early){block + AHEAD, bytes};
+  if (p == 1 && tiles > 0) return (early){block + a->in.groups * bytes, bytes};
+  return NONE;
 }
 
 /* Takes the sums of some rows to the output: as they are, or added to what is there. */
@@ -268,40 +289,60 @@ static void put_gated(const matmul_args *a, int64_t tile, int64_t row, int64_t r
   }
 }
 
+/*
+ * Many panels go through the columns in blocks: a block of the tile's weights and one of a panel
+ * stay near while they meet, and the sums wait in between, which does not change a bit of them.
+ */
 void v_matmul(const matmul_args *a, int32_t unit, int32_t worker) {
-  float sums[2][32 * TILE] __attribute__((aligned(64)));
-  uint8_t *scratch = a->scratch + worker * a->scratch_bytes;
-  int64_t panels = panel_count(&a->in);
+  int64_t panels = panel_count(&a->in), groups = a->in.groups;
   int64_t slices = (panels + a->panels_per_unit - 1) / a->panels_per_unit;
   int64_t first_panel = unit % slices * a->panels_per_unit;
   int64_t end_panel = min64(panels, first_panel + a->panels_per_unit);
   int64_t first_tile = unit / slices * a->tiles_per_unit;
   int64_t end_tile = min64(a->tiles, first_tile + a->tiles_per_unit);
-  int64_t row_bytes = a->in.groups * operand_row_bytes(a->in.format);
-  int64_t step = a->epilogue == GATE ? 2 : 1;
+  int64_t group_row = operand_row_bytes(a->in.format);
+  int64_t first_row = panel_first(&a->in, panels, first_panel);
+  int64_t rows = panel_first(&a->in, panels, end_panel) - first_row;
+  int64_t block = end_panel - first_panel == 1
+                      ? groups
+                      : a->in.format == O_BF16 ? BLOCK_BF16 : BLOCK_INT8;
+  int step = a->epilogue == GATE ? 2 : 1;
+  uint8_t *scratch = a->scratch + worker * a->scratch_bytes;
+  float *sums[2] = {(float *)scratch, (float *)scratch + rows * TILE};
+  uint8_t *widened = scratch + 2 * rows * TILE * (int64_t)sizeof(float);
   for (int64_t tile = first_tile; tile < end_tile; tile += step) {
     ready_tile ready[2];
-    for (int64_t i = 0; i < step; i++) {
+    for (int i = 0; i < step; i++) {
       ready[i] = make_ready(a, tile + i, end_panel - first_panel,
-                            scratch + i * a->in.groups * INT8_GROUP_BYTES);
+                            widened + i * groups * INT8_GROUP_BYTES);
+      begin(a, tile + i, rows, sums[i]);
     }
-    for (int64_t p = first_panel; p < end_panel; p++) {
-      int64_t row = panel_first(&a->in, panels, p);
-      int64_t rows = panel_first(&a->in, panels, p + 1) - row;
-      for (int64_t i = 0; i < step; i++) {
-        multiply(a, ready[i], tile + i, a->in.data + row * row_bytes, rows, sums[i]);
+    for (int64_t g = 0; g < groups; g += block) {
+      int64_t count = min64(block, groups - g);
+      for (int64_t p = first_panel; p < end_panel; p++) {
+        int64_t row = panel_first(&a->in, panels, p);
+        int64_t in_panel = panel_first(&a->in, panels, p + 1) - row;
+        const uint8_t *panel = a->in.data + (row * groups + g * in_panel) * group_row;
+        for (int i = 0; i < step; i++) {
+          int here = step == 1 && tile > first_tile && end_panel - first_panel > 1;
+          early next = next_of(a, tile + i, step == 1 ? end_tile - tile - 1 : 0, g,
+                               p - first_panel, here);
+          multiply(&ready[i], g, count, panel, in_panel, sums[i] + (row - first_row) * TILE, next);
+        }
       }
-      if (a->epilogue == GATE) {
-        put_gated(a, tile, row, rows, sums[0], sums[1]);
-      } else {
-        put(a, tile, row, rows, sums[0]);
-      }
+    }
+    if (a->epilogue == GATE) {
+      put_gated(a, tile, first_row, rows, sums[0], sums[1]);
+    } else {
+      put(a, tile, first_row, rows, sums[0]);
     }
   }
   tiles_done();
 }
 
-int64_t v_matmul_scratch(int64_t groups) { return 2 * groups * INT8_GROUP_BYTES; }
+int64_t v_matmul_scratch(int64_t groups, int64_t rows) {
+  return 2 * (groups * INT8_GROUP_BYTES + rows * TILE * (int64_t)sizeof(float));
+}
 
 int64_t v_panels(int64_t operand_format, int64_t rows) {
   operand o = {0, rows, 0, operand_format};

@@ -37,7 +37,7 @@ static float compute(int64_t kind, int64_t rounds) {
   vf f[CHAINS];
   vi n[CHAINS];
   vi ones = vi_set(0x3f803f80);
-  vw weights = vw_of(ones);
+  vw weights = vw_of(ones, 0);
   vf one = vf_set(1.0f);
   int32_t a = 0x3f803f80;
   for (int i = 0; i < CHAINS; i++) {

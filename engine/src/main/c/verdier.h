@@ -22,7 +22,7 @@
 #define V_INLINE static inline __attribute__((always_inline))
 
 /* Raised whenever a layout or an argument block changes; Java refuses another number. */
-#define V_ABI 1
+#define V_ABI 2
 
 /* Rows of a weight matrix in a tile, and columns in a group: the unit of all layouts. */
 enum { TILE = 32, GROUP = 32 };
@@ -179,7 +179,7 @@ typedef struct {
 V_API int32_t v_abi(void);
 V_API int32_t v_prepare(void); /* 0 if this process may use the level */
 V_API int64_t v_panels(int64_t operand_format, int64_t rows);
-V_API int64_t v_matmul_scratch(int64_t groups);
+V_API int64_t v_matmul_scratch(int64_t groups, int64_t rows);
 V_API int64_t v_attend_scratch(int64_t rows, int64_t head_dim);
 V_API void v_matmul(const matmul_args *args, int32_t unit, int32_t worker);
 V_API void v_rows(const rows_args *args, int32_t unit, int32_t worker);

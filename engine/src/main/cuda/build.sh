@@ -1,17 +1,33 @@
 #!/bin/sh
 # Compiles the kernels into one fat binary: build.sh OUTPUT "sm_90a sm_80 ..."
-# An architecture is the machine code of one generation of GPUs (sm_90a), or PTX for those to come (compute_80).
+# An architecture is the machine code of one generation of GPUs (sm_90a), PTX for those to come (compute_80), or "native": this
+# machine's GPU, and sm_90a where there is none.
+# VERDIER_CUDA_KERNELS names a fat binary that was compiled before, as in the container image's build: it is taken as it is.
 # Without nvcc, or for "none", there is no output, and the jar has no GPU code: it says so when somebody asks for a GPU.
 set -eu
 sources=$(cd "$(dirname "$0")" && pwd)
 output=$1
 architectures=$2
 
+if [ -n "${VERDIER_CUDA_KERNELS:-}" ]; then
+  mkdir -p "$(dirname "$output")"
+  cp "$VERDIER_CUDA_KERNELS" "$output"
+  exit 0
+fi
+
 nvcc=${NVCC:-$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)}
 if [ -z "$nvcc" ] || [ "$architectures" = none ]; then
   rm -f "$output" "$output.sum"
   echo "CUDA kernels: $([ -n "$nvcc" ] && echo not wanted || echo nvcc was not found); this build will have no GPU code."
   exit 0
+fi
+
+if [ "$architectures" = native ]; then
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1 | tr -d '. ' || true)
+  case ${capability:-90} in
+    90) architectures=sm_90a ;;
+    *) architectures=sm_$capability ;;
+  esac
 fi
 
 # What was compiled from the same sources for the same architectures is not compiled again.

@@ -5,4 +5,5 @@
 #include "matmul_tile.cu"
 #include "matmul_wgmma.cu"
 #include "pack.cu"
+#include "probe.cu"
 #include "sample.cu"

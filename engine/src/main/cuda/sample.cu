@@ -79,6 +79,7 @@ struct SamplePartial {
   int rawBroken;     // lowest id that is NaN or +Infinity; NOT_BROKEN
   int stagedBroken;  // 0: a NaN, 1: +Infinity; NOT_BROKEN
 };
+static_assert(sizeof(SamplePartial) == 40 && RESULT_INTS == 8, "hosts allocate by these sizes");
 
 struct Request {
   const int* fields;
@@ -87,7 +88,10 @@ struct Request {
   DEVICE float real(SampleField field) const { return __int_as_float(integer(field)); }
   DEVICE bool is_scored() const { return integer(SAMPLE_LOGPROBS) >= 0; }
   DEVICE bool is_staged() const { return integer(SAMPLE_STAGED) >= 0; }
-  DEVICE bool is_drawn() const { return integer(SAMPLE_GIVEN) < 0 && !(real(SAMPLE_TEMPERATURE) < GREEDY_BELOW); }
+  // Else the token is given, or the first in order.
+  DEVICE bool is_drawn() const {
+    return integer(SAMPLE_GIVEN) < 0 && !(real(SAMPLE_TEMPERATURE) < GREEDY_BELOW) && integer(SAMPLE_TOP_K) != 1;
+  }
   DEVICE bool cuts_by_count(int vocab) const {
     return integer(SAMPLE_TOP_K) > 0 && integer(SAMPLE_TOP_K) < vocab;
   }
@@ -133,7 +137,7 @@ DEVICE float penalized(float logit, unsigned count, const Request& request) {
 
 // LogitStages.apply on one chunk: copies it to `staged` and changes it there.
 DEVICE Extremes stage(const Request& request, const float* raw, float* staged, Range range, const unsigned* allowed,
-                      const unsigned* grammar, const int* lists, const unsigned* counts) {
+                      const unsigned* grammar, const int* lists, const unsigned* tokenCounts) {
   for (int id = range.begin + 4 * threadIdx.x; id < range.end; id += 4 * blockDim.x) {
     Four four = load_four(raw, id, range.end);
     unsigned bits = allowed_four(allowed, id) & allowed_four(grammar, id);
@@ -159,11 +163,11 @@ DEVICE Extremes stage(const Request& request, const float* raw, float* staged, R
   Extremes seen = {negative_infinity(), -1, NOT_BROKEN};
   for (int id = range.begin + threadIdx.x; id < range.end; id += blockDim.x) {
     float x = staged[id];
-    if (counts != nullptr) {
-      x = penalized(x, counts[id], request);
+    if (tokenCounts != nullptr) {
+      x = penalized(x, tokenCounts[id], request);
       staged[id] = x;
     }
-    see(seen, x, below_infinity(x) ? id : x == x);  // NaN outweighs Infinity
+    see(seen, x, below_infinity(x) ? id : x == x);  // as an id of broken ones: 0 for NaN, which outweighs 1 for Infinity
   }
   return seen;
 }
@@ -309,7 +313,8 @@ DEVICE u64 sum_weights(const Candidates& all, Range range, int offset, int step)
   return sum;
 }
 
-// grid and block as sample_extremes, which filled `partials`.
+// grid and block as sample_extremes, which filled `partials`. Rows in the opposite order: those read last are the ones
+// that may still be in L2.
 KERNEL_BOUNDS(sample_weigh, 512, 2, const int* counts, const int* rows, int rowsStride, const float* logits,
               int logitsStride, int vocab, const float* staged, SamplePartial* partials) {
   SHARED double table[64];
@@ -317,7 +322,7 @@ KERNEL_BOUNDS(sample_weigh, 512, 2, const int* counts, const int* rows, int rows
   load_exp_table(table);
   pdl_wait();
   pdl_launch();
-  int row = blockIdx.y;
+  int row = gridDim.y - 1 - blockIdx.y;
   if (row >= counts[COUNT_LOGIT_ROWS]) return;
   Request request = {rows + row, rowsStride};
   bool scores = request.is_scored(), draws = request.is_drawn() && !request.cuts_by_count(vocab);
@@ -568,9 +573,7 @@ DEVICE u64 cut(Draw& draw, Candidates& all, const Request& request, u64 total) {
     if (found.bin >= 0) {
       bool narrowed;
       total = cut_within(draw, all, found, target, measure, countsAll, narrowed);
-      binned = !narrowed;
-      if (binned && threadIdx.x == 0) bins.weights[found.bin] = total - found.weightBefore;
-      __syncthreads();
+      binned = !narrowed;  // the bin still shows what was cut off it, which top_p, asking for less, does not reach
     } else if (byCount) {
       total = found.weightBefore;
     }

@@ -92,6 +92,17 @@ public interface Backend extends AutoCloseable {
     operations.run();
   }
 
+  /**
+   * Gets ready for steps of a batch's form, so that the first one takes no longer than the others.
+   * Computes nothing. The parameters are those of {@link #step}.
+   */
+  default void prepare(AttentionBatch batch, KvStorage storage, Runnable operations) {}
+
+  /** Row counts worth {@linkplain #prepare preparing} for, of sequences with one row each. */
+  default int[] preparedRows(int rowsMax) {
+    return new int[0];
+  }
+
   /** {@code out[i] = table[token of row i]}. */
   void embed(Tensor out, Matrix table, AttentionBatch batch);
 

@@ -103,6 +103,19 @@ public final class Transformer {
     backend.step(batch, cache, () -> layers(batch, cache));
   }
 
+  /** Gets the backend ready for decoding steps of up to so many sequences. */
+  public void prepare(int sequencesMax, KvStorage cache) {
+    AttentionBatch batch = new AttentionBatch(residual.rowsMax(), sequencesMax);
+    int[] firstBlock = {0};
+    for (int rows : backend.preparedRows(Math.min(sequencesMax, residual.rowsMax()))) {
+      batch.clear();
+      for (int i = 0; i < rows; i++) {
+        batch.add(position -> 0, 0, 1, firstBlock);
+      }
+      backend.prepare(batch, cache, () -> layers(batch, cache));
+    }
+  }
+
   private void layers(AttentionBatch batch, KvStorage cache) {
     for (int row = 0; row < batch.rows(); row += chunkRows) {
       select(batch, row);

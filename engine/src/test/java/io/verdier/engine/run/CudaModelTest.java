@@ -10,13 +10,15 @@ import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.sample.SamplingParams;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
- * The demo models through the whole CUDA path, against the float64 reference and bit by bit.
+ * The demo models through the whole CUDA path, against the float64 reference and bit by bit. All
+ * prompts are checked against the reference, a third of them bit by bit: emulation takes its time.
  *
  * <p>Activations and cache are bfloat16: the golden data's README allows 0.3 on a logit for that.
  * All margins of the base model's greedy choices but one are above 0.3; the reference's own
@@ -27,14 +29,16 @@ class CudaModelTest {
   private static final Options GRAPHS = Options.defaults();
   private static final Options EAGER = new Options(true, WeightFormat.BF16, 0.9);
   private static List<Golden.Case> cases = List.of();
+  private static List<Integer> some = List.of(); // cases that are run bit by bit
   private static List<String> expected = List.of();
 
   @BeforeAll
   static void runEachAlone() {
     cases = Golden.cases("logits.json");
+    some = IntStream.range(0, cases.size()).filter(i -> i % 3 == 0 || i == 1).boxed().toList();
     List<String> traces = new ArrayList<>();
     try (Driver driver = Driver.load(Golden.MODEL, TestCuda.backend(EAGER), 1)) {
-      for (int i = 0; i < cases.size(); i++) {
+      for (int i : some) {
         Driver.Sequence sequence = driver.add(cases.get(i).ids(), BitEqualityTest.params(i));
         driver.finish(List.of(sequence), 1024);
         traces.add(BitEqualityTest.trace(sequence));
@@ -81,10 +85,12 @@ class CudaModelTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"true,3,1024", "false,4,1024", "false,5,7", "false,6,100"})
+  @CsvSource({"true,3,1024", "false,4,50", "false,5,7"})
   void run_batchOfAllPrompts_givesSameBitsAsAlone(boolean eager, long blockSeed, int chunk) {
     try (Driver driver =
         Driver.load(Golden.MODEL, TestCuda.backend(eager ? EAGER : GRAPHS), blockSeed)) {
+      LoadedModel model = driver.runner.model();
+      model.transformer().prepare(64, model.cache());
       List<Driver.Sequence> batch = addAll(driver);
       driver.finish(batch, chunk);
       assertThat(batch.stream().map(BitEqualityTest::trace).toList()).isEqualTo(expected);
@@ -108,7 +114,7 @@ class CudaModelTest {
 
   private static List<Driver.Sequence> addAll(Driver driver) {
     List<Driver.Sequence> batch = new ArrayList<>();
-    for (int i = 0; i < cases.size(); i++) {
+    for (int i : some) {
       batch.add(driver.add(cases.get(i).ids(), BitEqualityTest.params(i)));
     }
     return batch;

@@ -213,6 +213,7 @@ final class DeviceSampler {
       }
       long sum = Integer.toUnsignedLong(result[6]) | (long) result[7] << 32;
       LogSum logSum = LogSum.of(Float.intBitsToFloat(result[5]), sum);
+      assertThat(sum).as("weights of row %s", row).isEqualTo(weights(rows.get(row).logits));
       int[] ids = new int[result[4]];
       float[] logprobs = new float[result[4]];
       for (int i = 0; i < ids.length; i++) {
@@ -220,6 +221,19 @@ final class DeviceSampler {
         logprobs[i] = logSum.logprob(topLogits.getAtIndex(JAVA_FLOAT, (long) row * TOPS_MAX + i));
       }
       return new TokenLogprobs(result[1], logSum.logprob(logit), result[3], ids, logprobs);
+    }
+
+    /** Apart from what a log probability still shows of it, which is a float. */
+    private long weights(float[] raw) {
+      float max = Float.NEGATIVE_INFINITY;
+      for (float logit : raw) {
+        max = Math.max(max, logit);
+      }
+      long sum = 0;
+      for (float logit : raw) {
+        sum += FixedExp.weight(((double) logit - max) * FixedExp.scale(1));
+      }
+      return sum;
     }
 
     private void describe(int row, Row it) {

@@ -69,7 +69,7 @@ class DeviceSamplerTest {
           ParamsBuilder params = new ParamsBuilder();
           params.topK = topK;
           params.topP = topP;
-          params.minP = random.nextInt(4) == 0 ? random.nextFloat() / 50 : 0;
+          params.minP = new float[] {0, 0, 0, random.nextFloat() / 50, 1}[random.nextInt(5)];
           params.temperature = new float[] {1, 1, 0.7f, 1e-5f, 0.02f, 2}[random.nextInt(6)];
           params.seed = random.nextLong();
           params.logprobs = random.nextInt(3) == 0 ? random.nextInt(21) : -1;
@@ -99,6 +99,17 @@ class DeviceSamplerTest {
     check(vocab, rows, USUAL);
   }
 
+  /** Enough tokens in each of the 64 classes of the largest weights for one wrong bit to show. */
+  @Test
+  void sample_narrowRowOfALargeVocabulary_sumsEveryWeight() {
+    Random random = TestSeed.random("device weights");
+    ParamsBuilder params = new ParamsBuilder();
+    params.logprobs = 0;
+    Row row =
+        row((draws, logits) -> fill(logits, () -> -draws.nextFloat()), random, 128_256, params);
+    check(128_256, List.of(row), USUAL);
+  }
+
   @Test
   void sample_givenToken_isScored() {
     Random random = TestSeed.random("device scores");
@@ -120,15 +131,15 @@ class DeviceSamplerTest {
     Random random = TestSeed.random("device top tokens");
     List<Row> rows = new ArrayList<>();
     for (int finite : new int[] {1, 2, 19, 20, 21}) {
-      float[] logits = new float[5000];
+      float[] logits = new float[20_000];
       Arrays.fill(logits, MASKED);
-      random.ints(0, 5000).distinct().limit(finite).forEach(id -> logits[id] = id % 3);
+      random.ints(0, 20_000).distinct().limit(finite).forEach(id -> logits[id] = id % 3);
       ParamsBuilder params = new ParamsBuilder();
       params.logprobs = 20;
       rows.add(new Row(logits, history(1), params.build(), -1, null));
     }
-    check(5000, rows, USUAL);
-    check(5000, rows, new Division(1, 512, 128));
+    check(20_000, rows, USUAL);
+    check(20_000, rows, new Division(1, 512, 128));
   }
 
   @Test

@@ -119,6 +119,7 @@ record EngineParts(
     }
     Backend backend = backend(config, description.weightType(), CpuBackend.KernelForm.WARMING);
     LoadedModel model = ModelLoader.load(directory, config, backend, progress());
+    model.transformer().prepare(config.scheduling().sequencesMax(), model.cache());
     return new Loaded(description, model.kvPlan(), Optional.of(model));
   }
 

@@ -5,14 +5,15 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.weights.DType;
+import io.verdier.verticles.bench.BenchKernels;
 import io.verdier.verticles.bench.BenchServe;
 import io.verdier.verticles.bench.offline.BenchOffline;
 import java.util.List;
 import java.util.Map;
 
 /**
- * The command line: {@code serve}, {@code bench serve}, {@code bench offline}, {@code health},
- * {@code selfcheck}, {@code version}.
+ * The command line: {@code serve}, {@code bench serve}, {@code bench offline}, {@code bench
+ * kernels}, {@code health}, {@code selfcheck}, {@code version}.
  */
 public final class Main {
   private static final String USAGE =
@@ -23,6 +24,7 @@ public final class Main {
         verdier serve --help                        all flags
         verdier bench serve [flags]                 measure a running server; --help lists the flags
         verdier bench offline [flags]               measure the engine alone; --help lists the flags
+        verdier bench kernels [flags]               measure the CPU kernels beside the machine's limits
         verdier health [--port N]                   exit 0 when the server on this host is ready
         verdier selfcheck                           start, answer a chat, stop; exit 0 when all is well
         verdier version
@@ -77,9 +79,11 @@ public final class Main {
     try {
       return switch (argv.isEmpty() ? "" : argv.getFirst()) {
         case "serve" -> BenchServe.run(rest, System.out);
+        case "kernels" -> BenchKernels.run(rest, environment, System.out);
         case "offline" -> BenchOffline.run(rest, environment, Main::warmBackend, System.out);
         default -> {
-          System.err.println("verdier bench: say what to measure: bench serve or bench offline");
+          System.err.println(
+              "verdier bench: say what to measure: bench serve, bench offline or bench kernels");
           yield Command.MISUSED;
         }
       };

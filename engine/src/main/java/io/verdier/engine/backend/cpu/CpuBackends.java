@@ -56,7 +56,7 @@ public final class CpuBackends {
   }
 
   /** The level asked for, or else the best one that can be had. */
-  private static Optional<KernelLibrary> library(CpuKernels asked, List<String> missing) {
+  static Optional<KernelLibrary> library(CpuKernels asked, List<String> missing) {
     for (KernelLevel level : KernelLevel.values()) {
       boolean tried = asked == CpuKernels.AUTO && KernelChoice.isForThisMachine(level);
       if (tried || level.name().equals(asked.name())) {

@@ -23,7 +23,7 @@ import java.nio.file.StandardCopyOption;
  */
 final class KernelLibrary {
   /** Of {@code verdier.h}. */
-  private static final int ABI = 1;
+  private static final int ABI = 2;
 
   private static final Linker LINKER = Linker.nativeLinker();
   private static final ValueLayout.OfLong WORD = ValueLayout.JAVA_LONG;
@@ -31,8 +31,7 @@ final class KernelLibrary {
   private static final MethodHandle CALL =
       LINKER.downcallHandle(FunctionDescriptor.ofVoid(WORD, NUMBER, NUMBER));
   private static final MethodHandle ASK = LINKER.downcallHandle(FunctionDescriptor.of(NUMBER));
-  private static final MethodHandle SIZE = LINKER.downcallHandle(FunctionDescriptor.of(WORD, WORD));
-  private static final MethodHandle SIZE_OF_TWO =
+  private static final MethodHandle SIZE =
       LINKER.downcallHandle(FunctionDescriptor.of(WORD, WORD, WORD));
 
   private final KernelLevel level;
@@ -45,6 +44,8 @@ final class KernelLibrary {
   final MemorySegment pack;
   final MemorySegment probe;
   private final MemorySegment panels;
+  private final MemorySegment matmulScratch;
+  private final MemorySegment attendScratch;
 
   private KernelLibrary(KernelLevel level, SymbolLookup symbols) {
     this.level = level;
@@ -57,6 +58,8 @@ final class KernelLibrary {
     pack = symbol("v_pack");
     probe = symbol("v_probe");
     panels = symbol("v_panels");
+    matmulScratch = symbol("v_matmul_scratch");
+    attendScratch = symbol("v_attend_scratch");
   }
 
   /** Where the jar holds a level's library, seen from this class. */
@@ -131,29 +134,24 @@ final class KernelLibrary {
 
   /** Panels that so many rows of an operand are dealt into. */
   int panels(OperandFormat format, int rowCount) {
-    try {
-      return (int) (long) SIZE_OF_TWO.invokeExact(panels, format.code(), (long) rowCount);
-    } catch (Throwable t) {
-      throw new IllegalStateException("v_panels", t);
-    }
+    return (int) size(panels, format.code(), rowCount);
   }
 
-  /** Bytes of scratch memory that a worker needs to multiply. */
-  long matmulScratch(int groups) {
-    try {
-      return (long) SIZE.invokeExact(symbol("v_matmul_scratch"), (long) groups);
-    } catch (Throwable t) {
-      throw new IllegalStateException("v_matmul_scratch", t);
-    }
+  /** Bytes of scratch memory that a worker needs to multiply so many rows. */
+  long matmulScratch(int groups, int rowCount) {
+    return size(matmulScratch, groups, rowCount);
   }
 
   /** Bytes of scratch memory that a worker needs to attend with so many queries at once. */
   long attendScratch(int rowCount, int headDim) {
+    return size(attendScratch, rowCount, headDim);
+  }
+
+  private static long size(MemorySegment function, long a, long b) {
     try {
-      MemorySegment function = symbol("v_attend_scratch");
-      return (long) SIZE_OF_TWO.invokeExact(function, (long) rowCount, (long) headDim);
+      return (long) SIZE.invokeExact(function, a, b);
     } catch (Throwable t) {
-      throw new IllegalStateException("v_attend_scratch", t);
+      throw new IllegalStateException("a kernel could not be asked for a size", t);
     }
   }
 }

@@ -28,8 +28,12 @@ final class NativeMatmul {
 
   private static final int FIELDS = 20;
 
-  /** Weight bytes times rows, of a unit: some ten microseconds either way. */
-  private static final long UNIT_COST = 128 << 10;
+  /**
+   * Weight bytes that a unit reads at most, and times rows, computes with: some 30 µs either way.
+   */
+  private static final long UNIT_BYTES = 512 << 10;
+
+  private static final long UNIT_COST = 4L << 20;
 
   private static final int UNITS_PER_THREAD = 6;
 
@@ -84,7 +88,7 @@ final class NativeMatmul {
     int tiles = weight.tiles();
     int panels = library.panels(in.format(), rows);
     int unitsMin = pool.threads() * UNITS_PER_THREAD;
-    long cheap = UNIT_COST / Math.max(1, weight.tileBytes() * rows);
+    long cheap = Math.min(UNIT_BYTES, UNIT_COST / rows) / Math.max(1, weight.tileBytes());
     int tilesPerUnit = Math.clamp(cheap, 1, Math.max(1, tiles / unitsMin));
     tilesPerUnit = (tilesPerUnit + step - 1) / step * step;
     int tileUnits = (tiles + tilesPerUnit - 1) / tilesPerUnit;
@@ -92,7 +96,7 @@ final class NativeMatmul {
     int slices = Math.clamp((unitsMin + tileUnits - 1) / tileUnits, 1, slicesMax);
     int panelsPerUnit = (panels + slices - 1) / slices;
     slices = (panels + panelsPerUnit - 1) / panelsPerUnit;
-    reserveScratch(in.groups());
+    reserveScratch(in.groups(), rows);
     job.shape(rows, weight.rows(), tilesPerUnit);
     job.args
         .start()
@@ -114,8 +118,8 @@ final class NativeMatmul {
     pool.run(job, tileUnits * slices);
   }
 
-  private void reserveScratch(int groups) {
-    long needed = library.matmulScratch(groups);
+  private void reserveScratch(int groups, int rows) {
+    long needed = library.matmulScratch(groups, rows);
     if (needed > scratchBytes) {
       scratch = NativeMemory.allocate(needed * pool.threads(), arena);
       scratchBytes = needed;

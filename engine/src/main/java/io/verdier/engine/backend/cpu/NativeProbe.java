@@ -51,10 +51,9 @@ final class NativeProbe implements Probe {
 
   @Override
   public Rates measure() {
-    boolean bytes = format.operand() == OperandFormat.INT8;
-    Kind dot = bytes ? Kind.DOT_INT8 : Kind.DOT_BF16;
-    Kind tile = bytes ? Kind.TILE_INT8 : Kind.TILE_BF16;
-    return new Rates(readGbPerS(), gops(library.level() == KernelLevel.AMX ? tile : dot));
+    Kind floats = library.level() == KernelLevel.AMX ? Kind.TILE_BF16 : Kind.DOT_BF16;
+    return new Rates(
+        readGbPerS(), gops(format.operand() == OperandFormat.INT8 ? Kind.DOT_INT8 : floats));
   }
 
   /** 10^9 bytes a second that all threads read together. */

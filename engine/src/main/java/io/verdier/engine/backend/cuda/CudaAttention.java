@@ -21,6 +21,9 @@ final class CudaAttention {
   private static final int PREFILL_THREADS = 128;
   private static final int FOLD_THREADS = 128;
   private static final int FOLD_BLOCKS_MAX = 1024;
+  /** Chunks for whose partial results there is room from the start: 128k tokens. */
+  private static final int CHUNKS_FIRST = 2048;
+
   private static final double LOG2_E = 1.4426950408889634;
 
   private final CudaDriver driver;
@@ -60,6 +63,8 @@ final class CudaAttention {
     decode = driver.kernel("attend_decode_" + paddedDim, 0);
     fold = driver.kernel("attend_fold_" + paddedDim, 0);
     prefill = driver.kernel("attend_prefill_" + paddedDim, prefillSharedBytes);
+    long chunks = (long) shape.blocks() * shape.blockTokens() / AttentionWork.CHUNK_TOKENS;
+    reserveRecords((int) Math.min(chunks, CHUNKS_FIRST) * shape.queryHeads());
   }
 
   CudaBatch batches() {

@@ -6,6 +6,7 @@ import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cuda.CudaMatmul.Epilogue;
 import io.verdier.engine.backend.cuda.CudaMatrix.RowOrder;
@@ -14,6 +15,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -110,6 +112,14 @@ public final class CudaBackend implements Backend {
             options.eager() ? ", eager" : "");
   }
 
+  /** Only where warpgroups multiply: there is no kernel to tell what other tensor cores can do. */
+  @Override
+  public Optional<Probe> probe() {
+    return driver.device().major() == 9
+        ? Optional.of(new CudaProbe(driver, launch))
+        : Optional.empty();
+  }
+
   @Override
   public long kvTokenBytes(int layers, int heads, int headDim) {
     return 2L * layers * heads * CudaKvStorage.paddedHeadDim(headDim) * Short.BYTES;
@@ -185,6 +195,40 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void step(AttentionBatch batch, KvStorage storage, Runnable operations) {
+    begin(batch, storage);
+    try {
+      if (batch.slices() == batch.rows() && graphs.serves(batch.rows())) {
+        driver.replay(graphs.of(batch.rows(), () -> capture(batch.rows(), operations)));
+      } else {
+        operations.run();
+      }
+    } finally {
+      stepInputs = null;
+    }
+  }
+
+  @Override
+  public void prepare(AttentionBatch batch, KvStorage storage, Runnable operations) {
+    begin(batch, storage);
+    try {
+      graphs.of(batch.rows(), () -> capture(batch.rows(), operations));
+    } finally {
+      stepInputs = null;
+    }
+  }
+
+  @Override
+  public int[] preparedRows(int rowsMax) {
+    return IntStream.rangeClosed(1, rowsMax)
+        .filter(graphs::serves)
+        .map(StepGraphs::roundedRows)
+        .filter(rows -> rows <= rowsMax)
+        .distinct()
+        .toArray();
+  }
+
+  /** Has everything in place that a step reads, and room for what it leaves. */
+  private void begin(AttentionBatch batch, KvStorage storage) {
     weights.release(); // whoever steps has loaded
     requireTokens(batch);
     CudaAttention attention = attention(storage);
@@ -193,15 +237,6 @@ public final class CudaBackend implements Backend {
       table.require(batch);
     }
     stepInputs = attention.batches().on(batch);
-    try {
-      if (batch.slices() == batch.rows() && graphs.serves(batch.rows())) {
-        graphs.run(batch.rows(), () -> capture(batch.rows(), operations));
-      } else {
-        operations.run();
-      }
-    } finally {
-      stepInputs = null;
-    }
   }
 
   private void capture(int rowCount, Runnable operations) {

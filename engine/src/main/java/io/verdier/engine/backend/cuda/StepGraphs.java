@@ -37,18 +37,18 @@ final class StepGraphs {
   }
 
   /**
-   * Queues the graph that serves so many rows, captured now if it was not yet.
+   * The graph that serves so many rows, captured now if it was not yet.
    *
    * @param launches of a step of {@link #roundedRows}
    */
-  void run(int rows, Runnable launches) {
+  CudaDriver.Graph of(int rows, Runnable launches) {
     int rounded = roundedRows(rows);
     CudaDriver.Graph graph = graphs.get(rounded);
     if (graph == null) {
       graph = driver.capture(launches);
       graphs.put(rounded, graph);
     }
-    driver.replay(graph);
+    return graph;
   }
 
   /** Forgets all graphs: an address that they hold is about to change. */

@@ -20,6 +20,7 @@ import java.lang.foreign.ValueLayout;
  */
 final class StepInputs {
   private static final int COUNTS = 8;
+  private static final int TABLES_PER_SLICE = 256; // from the start: 4096 tokens of each
   private static final int COUNT_TILES = 2;
   private static final int COUNT_ITEMS = 4;
   private static final int COUNT_FOLDS = 5;
@@ -48,7 +49,7 @@ final class StepInputs {
           work.tilesMax(batch.rowsMax(), batch.slicesMax()),
           work.itemsMax(batch.slicesMax()),
           work.foldsMax(batch.slicesMax()),
-          Math.max(4096, 2 * tables(batch, blockTokens)));
+          Math.max(TABLES_PER_SLICE * batch.slicesMax(), 2 * tables(batch, blockTokens)));
     }
 
     boolean hold(AttentionBatch batch, int blockTokens) {

@@ -94,6 +94,7 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
+  @SuppressWarnings("MustBeClosedChecker") // closed by free or close
   public long allocate(long bytes) {
     requireNoRecording();
     Arena own = Arena.ofShared();
