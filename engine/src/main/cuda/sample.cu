@@ -796,6 +796,7 @@ KERNEL_BOUNDS(sample_draw, 1024, 1, const int* counts, const int* rows, int rows
 // Adds known tokens, the first promptTokens of them not generated, to a table of zeros (u32 [vocab], see penalized). When
 // a sequence with penalties starts or comes back; sample_draw goes on from there. Any grid and block.
 KERNEL(count_tokens, unsigned* table, const int* tokens, int promptTokens, int count) {
+  pdl_wait();
   for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
     atomicOr(&table[tokens[i]], 1u);
     if (i >= promptTokens) atomicAdd(&table[tokens[i]], 2u);

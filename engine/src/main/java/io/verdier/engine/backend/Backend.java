@@ -155,6 +155,17 @@ public interface Backend extends AutoCloseable {
    */
   void logits(float[] out, Operand in, Matrix weight);
 
+  /**
+   * What chooses tokens without bringing logits to the host; empty: they are there already.
+   *
+   * @param vocabSize logits in a row
+   * @param endTokenIds the model's own end tokens
+   * @param rowsMax most rows that are of use in a chunk
+   */
+  default Optional<DeviceSampler> sampler(int vocabSize, int[] endTokenIds, int rowsMax) {
+    return Optional.empty();
+  }
+
   /** What computes, in a few words for people: the device or the kernels. */
   default String description() {
     return getClass().getSimpleName();

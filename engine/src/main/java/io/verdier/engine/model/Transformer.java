@@ -6,6 +6,7 @@ import io.verdier.engine.backend.Backend.Attention;
 import io.verdier.engine.backend.Backend.Projection;
 import io.verdier.engine.backend.Backend.RopeTable;
 import io.verdier.engine.backend.Backend.Rotation;
+import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Tensor;
@@ -68,7 +69,7 @@ public final class Transformer {
     return spec;
   }
 
-  /** Most rows that {@link #logits} takes at once. */
+  /** Most rows that {@link #logits} and {@link #sample} take at once. */
   public int logitsRowsMax() {
     return chunkRows;
   }
@@ -146,11 +147,26 @@ public final class Transformer {
    * @param out {@code [count, vocabSize]}
    */
   public void logits(int[] rows, int from, int count, float[] out) {
+    normalise(rows, from, count);
+    backend.logits(out, normed, weights.head());
+  }
+
+  /**
+   * Lets the device choose tokens by such logits, which stay where they are.
+   *
+   * @param rows indices of rows; those from {@code from} on are taken
+   * @param sampler of the same backend, with a request for each of these rows
+   */
+  public void sample(int[] rows, int from, int count, DeviceSampler sampler) {
+    normalise(rows, from, count);
+    sampler.run(normed, weights.head());
+  }
+
+  private void normalise(int[] rows, int from, int count) {
     gathered.select(0, count);
     normed.select(0, count);
     backend.gather(gathered, residual, rows, from);
     backend.rmsNorm(normed, gathered, weights.finalNorm(), spec.normEpsilon());
-    backend.logits(out, normed, weights.head());
   }
 
   /** Moves every window to the chunk that begins at a row. */

@@ -6,9 +6,6 @@ import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.Transformer;
 import io.verdier.engine.sample.Sampled;
-import io.verdier.engine.sample.Sampler;
-import io.verdier.engine.sample.SamplingParams;
-import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome;
 import io.verdier.engine.schedule.StepPlan;
@@ -17,7 +14,6 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -32,53 +28,34 @@ import org.slf4j.LoggerFactory;
  */
 public final class ModelRunner implements StepRunner {
   private static final Logger LOG = LoggerFactory.getLogger(ModelRunner.class);
-  private static final int LOGITS_ROWS_MAX = 64; // more rows read the output matrix no less often
-  private static final int LOGITS_FLOATS_MAX = 16 << 20; // 64 MiB, or one row
 
   private final LoadedModel model;
   private final Transformer transformer;
-  private final Sampler sampler;
-  private final TokenChooser chooser;
+  private final RowSampling sampling;
   private final AttentionBatch batch;
   private final Map<Long, RunningSequence> sequences = new HashMap<>();
+  private final WantedRows wanted;
   private final int vocabSize;
-  private final int logitsRows;
-  private final float[] logits; // [logitsRows, vocab]
-  private final int[] wantedRows; // rows of the batch whose logits are needed
-  private final int[] wantedSlices; // index in runnable of the slice each belongs to
-  private int wanted;
   private long deviceNanos;
-
-  /** How {@link Sampler#sample} looks from here. */
-  @FunctionalInterface
-  interface TokenChooser {
-    Sampled choose(float[] logits, int offset, TokenHistory history, SamplingParams params);
-  }
 
   /**
    * @param tokensMax most tokens in a step
    * @param sequencesMax most slices in a step
    */
   public ModelRunner(LoadedModel model, int tokensMax, int sequencesMax) {
-    this(model, tokensMax, sequencesMax, sampler -> sampler::sample);
+    this(model, tokensMax, sequencesMax, RowSampling.of(model, tokensMax));
   }
 
   /**
-   * @param around what chooses tokens, given the sampler: how tests make a choice fail
+   * @param sampling of this model: how tests make a choice fail, or be made elsewhere
    */
-  ModelRunner(
-      LoadedModel model, int tokensMax, int sequencesMax, Function<Sampler, TokenChooser> around) {
+  ModelRunner(LoadedModel model, int tokensMax, int sequencesMax, RowSampling sampling) {
     this.model = model;
+    this.sampling = sampling;
     transformer = model.transformer();
     vocabSize = model.spec().vocabSize();
-    sampler = new Sampler(vocabSize, model.generation().endTokenIds());
-    chooser = around.apply(sampler);
     batch = new AttentionBatch(tokensMax, sequencesMax);
-    int rowsMax = Math.min(LOGITS_ROWS_MAX, transformer.logitsRowsMax());
-    logitsRows = Math.clamp(LOGITS_FLOATS_MAX / vocabSize, 1, rowsMax);
-    logits = new float[logitsRows * vocabSize];
-    wantedRows = new int[tokensMax];
-    wantedSlices = new int[tokensMax];
+    wanted = new WantedRows(tokensMax);
   }
 
   public LoadedModel model() {
@@ -88,28 +65,34 @@ public final class ModelRunner implements StepRunner {
   @Override
   public StepOutcome run(StepPlan plan) {
     for (long key : plan.forgotten()) {
-      sequences.remove(key);
+      forget(sequences.remove(key));
     }
     for (StepPlan.Start start : plan.started()) {
-      sequences.put(start.key(), new RunningSequence(start, vocabSize));
+      forget(sequences.put(start.key(), new RunningSequence(start, vocabSize)));
     }
     Results results = new Results(plan);
-    List<StepPlan.Slice> runnable = layOut(plan, results);
+    layOut(plan, results);
     long start = System.nanoTime();
-    if (!runnable.isEmpty()) {
+    if (batch.rows() > 0) {
       transformer.forward(batch, model.cache());
     }
     deviceNanos += System.nanoTime() - start;
-    for (int from = 0; from < wanted; from += logitsRows) {
-      int count = Math.min(logitsRows, wanted - from);
+    for (int from = 0; from < wanted.count(); from += sampling.rowsMax()) {
+      int count = Math.min(sampling.rowsMax(), wanted.count() - from);
       start = System.nanoTime();
-      transformer.logits(wantedRows, from, count, logits);
+      sampling.run(wanted, from, count);
       deviceNanos += System.nanoTime() - start;
       for (int i = 0; i < count; i++) {
-        use(runnable.get(wantedSlices[from + i]), wantedRows[from + i], i * vocabSize, results);
+        use(from + i, i, results);
       }
     }
     return results.outcome();
+  }
+
+  private void forget(@Nullable RunningSequence sequence) {
+    if (sequence != null) {
+      sampling.forget(sequence.history());
+    }
   }
 
   /** Time that all steps so far have spent in the backend: the rest is the host's. */
@@ -124,10 +107,9 @@ public final class ModelRunner implements StepRunner {
   }
 
   /** Fills the batch and lists the rows whose logits are needed; sequences that cannot run fail. */
-  private List<StepPlan.Slice> layOut(StepPlan plan, Results results) {
+  private void layOut(StepPlan plan, Results results) {
     batch.clear();
-    wanted = 0;
-    List<StepPlan.Slice> runnable = new ArrayList<>(plan.slices().size());
+    wanted.clear();
     for (StepPlan.Slice slice : plan.slices()) {
       RunningSequence sequence = sequence(slice.key());
       sequence.appendBlocks(slice.newBlocks(), model.kvPlan());
@@ -138,18 +120,18 @@ public final class ModelRunner implements StepRunner {
       }
       int firstRow = batch.rows();
       batch.add(sequence, slice.computed(), slice.count(), sequence.blocks());
-      want(slice, sequence, firstRow, runnable.size());
-      runnable.add(slice);
+      want(slice, sequence, firstRow);
     }
-    return runnable;
   }
 
-  private void want(StepPlan.Slice slice, RunningSequence sequence, int firstRow, int index) {
+  /** Of a prompt the last row is never scored: there is no token behind it yet. */
+  private void want(StepPlan.Slice slice, RunningSequence sequence, int firstRow) {
     for (int i = 0; i < slice.count(); i++) {
-      boolean last = slice.samples() && i == slice.count() - 1;
-      if (last || sequence.isScored(slice.computed() + i)) {
-        wantedRows[wanted] = firstRow + i;
-        wantedSlices[wanted++] = index;
+      int position = slice.computed() + i;
+      if (sequence.isScored(position)) {
+        wanted.score(firstRow + i, sequence, sequence.history().get(position + 1));
+      } else if (slice.samples() && i == slice.count() - 1) {
+        wanted.choose(firstRow + i, sequence);
       }
     }
   }
@@ -162,30 +144,28 @@ public final class ModelRunner implements StepRunner {
     return sequence;
   }
 
-  /** Scores or samples from one row of logits. */
-  private void use(StepPlan.Slice slice, int row, int at, Results results) {
-    if (results.hasFailed(slice.key())) {
+  /** Takes the score or the token of a wanted row, which is the {@code place}-th of its chunk. */
+  private void use(int index, int place, Results results) {
+    RunningSequence sequence = wanted.sequence(index);
+    long key = sequence.key();
+    if (results.hasFailed(key)) {
       return;
     }
-    RunningSequence sequence = sequence(slice.key());
-    int position = batch.position(row);
     try {
-      if (sequence.isScored(position)) {
-        int next = sequence.history().get(position + 1);
-        int top = sequence.params().promptLogprobs();
-        results.score(slice.key(), position + 1, sampler.score(logits, at, next, top));
-      }
-      if (slice.samples() && position == slice.computed() + slice.count() - 1) {
-        Sampled sampled = chooser.choose(logits, at, sequence.history(), sequence.params());
+      if (wanted.isChosen(index)) {
+        Sampled sampled = sampling.sampled(place);
         sequence.history().append(sampled.token());
-        results.sample(slice.key(), sampled);
+        results.sample(key, sampled);
+      } else {
+        int position = batch.position(wanted.rows()[index]) + 1;
+        results.score(key, position, sampling.scored(place));
       }
     } catch (RejectedException refused) {
-      results.fail(slice.key(), refused.code(), refused.text());
+      results.fail(key, refused.code(), refused.text());
     } catch (Throwable bug) { // an error of one row, whichever, is no reason to fail the others
       results.fail(
-          slice.key(), ErrorCode.INTERNAL, "The server could not choose a token for this request.");
-      LOG.error("Choosing a token failed for sequence {}", slice.key(), bug);
+          key, ErrorCode.INTERNAL, "The server could not choose a token for this request.");
+      LOG.error("Choosing a token failed for sequence {}", key, bug);
     }
   }
 

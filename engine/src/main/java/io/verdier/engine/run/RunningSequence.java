@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
  * function it gives the token at a position.
  */
 final class RunningSequence implements IntUnaryOperator {
+  private final long key;
   private final TokenHistory history;
   private final SamplingParams params;
   private final @Nullable String fault;
@@ -20,6 +21,7 @@ final class RunningSequence implements IntUnaryOperator {
   private int blockCount;
 
   RunningSequence(StepPlan.Start start, int vocabSize) {
+    key = start.key();
     history = new TokenHistory(start.tokens(), start.promptTokens());
     params = start.sampling();
     fault = fault(start, vocabSize);
@@ -36,6 +38,10 @@ final class RunningSequence implements IntUnaryOperator {
       return "The adapter " + start.adapter() + " is not loaded.";
     }
     return null;
+  }
+
+  long key() {
+    return key;
   }
 
   TokenHistory history() {

@@ -7,13 +7,13 @@ import java.util.function.IntConsumer;
  * The stages that change logits before a token is chosen, each a pure function on one row [vocab]
  * f32, in the order in which {@link #apply} calls them: vLLM's.
  */
-final class LogitStages {
+public final class LogitStages {
   private static final float MASKED = Float.NEGATIVE_INFINITY;
 
   private LogitStages() {}
 
   /** Whether {@link #apply} would leave every row as it is. */
-  static boolean areIdle(TokenHistory history, SamplingParams params) {
+  public static boolean areIdle(TokenHistory history, SamplingParams params) {
     return params.allowedTokenIds().length == 0
         && params.badWords().length == 0
         && history.generatedTokens() >= params.minTokens()
@@ -32,7 +32,8 @@ final class LogitStages {
     }
   }
 
-  static boolean hasPenalties(SamplingParams params) {
+  /** Whether a token's logit depends on how often it was said. */
+  public static boolean hasPenalties(SamplingParams params) {
     return params.repetitionPenalty() != 1
         || params.frequencyPenalty() != 0
         || params.presencePenalty() != 0;
@@ -52,7 +53,7 @@ final class LogitStages {
    * The single ids that may not come next: the last token of each bad word whose other tokens are
    * the last generated ones, and all that would stop before the minimum length.
    */
-  static void excluded(
+  public static void excluded(
       int[] endTokenIds, TokenHistory history, SamplingParams params, IntConsumer excluded) {
     for (int[] word : params.badWords()) {
       int prefix = word.length - 1;

@@ -122,7 +122,8 @@ class BitEqualityTest {
   static String trace(Driver.Sequence sequence) {
     StringBuilder text = new StringBuilder(sequence.failure).append(sequence.tokens);
     sequence.logprobs.forEach(l -> append(text, l));
-    for (int position = 1; position < sequence.promptTokens; position++) {
+    boolean isScored = sequence.failure.isEmpty() && sequence.params.promptLogprobs() >= 0;
+    for (int position = 1; isScored && position < sequence.promptTokens; position++) {
       append(text, Objects.requireNonNull(sequence.promptScores.get(position), "prompt score"));
     }
     return text.toString();

@@ -76,17 +76,7 @@ class ModelRunnerTest {
             new NoClassDefFoundError("a test"),
             new OutOfMemoryError("a test"))) {
       ModelRunner faulty =
-          new ModelRunner(
-              model,
-              64,
-              8,
-              sampler ->
-                  (logits, offset, history, params) -> {
-                    if (params.seed() == 13) {
-                      throw sneaky(fault);
-                    }
-                    return sampler.sample(logits, offset, history, params);
-                  });
+          new ModelRunner(model, 64, 8, new FaultySampling(RowSampling.of(model, 64), 13, fault));
       SamplingParams greedy = SamplingParams.greedy(5);
       StepOutcome outcome =
           faulty.run(
@@ -107,14 +97,6 @@ class ModelRunnerTest {
               new StepOutcome.Failure(
                   2, ErrorCode.INTERNAL, "The server could not choose a token for this request."));
     }
-  }
-
-  /** Throws what is unchecked in fact, if not in type. */
-  private static RuntimeException sneaky(Throwable fault) {
-    if (fault instanceof Error error) {
-      throw error;
-    }
-    return (RuntimeException) fault;
   }
 
   @Test

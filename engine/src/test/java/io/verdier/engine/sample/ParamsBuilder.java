@@ -1,24 +1,26 @@
 package io.verdier.engine.sample;
 
 /** Parameters for tests: all off but what is named. Changed in place. */
-final class ParamsBuilder {
-  float temperature = 1;
-  float topP = 1;
-  int topK;
-  float minP;
-  float presence;
-  float frequency;
-  float repetition = 1;
-  long seed;
-  int minTokens;
-  int[] stopIds = {};
-  int[] biasIds = {};
-  float[] biasValues = {};
-  int[] allowed = {};
-  int[][] badWords = {};
-  int logprobs = -1;
+public final class ParamsBuilder {
+  public float temperature = 1;
+  public float topP = 1;
+  public int topK;
+  public float minP;
+  public float presence;
+  public float frequency;
+  public float repetition = 1;
+  public long seed;
+  public int minTokens;
+  public int[] stopIds = {};
+  public int[] biasIds = {};
+  public float[] biasValues = {};
+  public int[] allowed = {};
+  public int[][] badWords = {};
+  public int logprobs = -1;
+  public int promptLogprobs = -1;
+  public int maxTokens = 1000;
 
-  SamplingParams build() {
+  public SamplingParams build() {
     return new SamplingParams(
         temperature,
         topP,
@@ -28,7 +30,7 @@ final class ParamsBuilder {
         frequency,
         repetition,
         seed,
-        1000,
+        maxTokens,
         minTokens,
         false,
         stopIds,
@@ -37,6 +39,6 @@ final class ParamsBuilder {
         allowed,
         badWords,
         logprobs,
-        -1);
+        promptLogprobs);
   }
 }

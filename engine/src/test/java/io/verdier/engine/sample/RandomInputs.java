@@ -4,11 +4,11 @@ import java.util.Random;
 import java.util.stream.IntStream;
 
 /** Rows and parameters of all sorts for property tests. */
-final class RandomInputs {
+public final class RandomInputs {
   private RandomInputs() {}
 
   /** Finite logits: wide, narrow, coarse (many ties), or with masked tokens; never all masked. */
-  static float[] logits(Random random, int vocab) {
+  public static float[] logits(Random random, int vocab) {
     float[] logits = new float[vocab];
     double spread = Math.pow(10, random.nextDouble() * 2.5 - 1);
     boolean coarse = random.nextInt(3) == 0;
@@ -26,7 +26,7 @@ final class RandomInputs {
   }
 
   /** Tokens 0, 1 and 3 are never all masked: they do not stop, are allowed and no bad words. */
-  static SamplingParams params(Random random, int vocab) {
+  public static SamplingParams params(Random random, int vocab) {
     ParamsBuilder params = new ParamsBuilder();
     params.seed = random.nextLong();
     params.temperature = random.nextInt(6) == 0 ? 0 : random.nextFloat() * 2;

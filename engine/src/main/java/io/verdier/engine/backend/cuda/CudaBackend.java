@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cuda;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Probe;
@@ -21,10 +22,10 @@ import org.jspecify.annotations.Nullable;
  * Computes on a GPU: weights, operands and cache in bfloat16 (or weights in eight bits), sums and
  * the residual in float32. Owned by the executor thread; the loading thread may create it and load.
  *
- * <p>An operation is a launch or two, queued without waiting; the only call that waits is the one
- * that brings logits to the host. A step of one row a sequence is captured once and then repeated
- * as a whole. How many rows there are kernels read from device memory, so that a graph that was
- * captured for eight rows also serves seven.
+ * <p>An operation is a launch or two, queued without waiting; the only calls that wait are those
+ * that bring logits, or the tokens chosen by them, to the host. A step of one row a sequence is
+ * captured once and then repeated as a whole. How many rows there are kernels read from device
+ * memory, so that a graph that was captured for eight rows also serves seven.
  *
  * <p>Batch invariance: every matmul kernel sums an output in one order, attention folds chunks of
  * 64 keys in one order, and the kernels for one row and for many share these to the bit.
@@ -372,14 +373,33 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void logits(float[] out, Operand in, Matrix weight) {
-    requireColumns(in.columns(), weight.columns());
     requireColumns(Math.min(out.length, in.rows() * weight.rows()), in.rows() * weight.rows());
-    if (in.rows() == 0) {
-      return;
+    if (in.rows() > 0) {
+      logits.read(out, product(in, weight));
+      onSynchronized();
     }
+  }
+
+  @Override
+  public Optional<DeviceSampler> sampler(int vocabSize, int[] endTokenIds, int rowsMax) {
+    return Optional.of(new CudaSampler(this, launch, vocabSize, endTokenIds, rowsMax));
+  }
+
+  /** Queues the multiplication that gives logits, which lie on the device until the next one. */
+  CudaTensor product(Operand in, Matrix weight) {
+    requireColumns(in.columns(), weight.columns());
     CudaTensor target = logits.on(in.rows(), weight.rows());
     multiply(target, in, weight, Epilogue.STORE);
-    logits.read(out, target);
+    return target;
+  }
+
+  /** Brings one row of {@link #product} to the host. */
+  void read(float[] out, CudaTensor product, int row) {
+    logits.read(out, product, row);
+  }
+
+  /** All that was queued has run: what the host gathers for the next step may be overwritten. */
+  void onSynchronized() {
     for (CudaAttention attention : attentions) {
       attention.batches().onSynchronized();
     }

@@ -67,6 +67,9 @@ interface CudaDriver extends AutoCloseable {
   /** Queues a copy to the device; {@code from} must stay as it is until it has run. */
   void copyIn(long to, MemorySegment from, long bytes);
 
+  /** Queues that memory becomes all zero. */
+  void clear(long address, long bytes);
+
   /** Queues a copy within the device. */
   void copy(long to, long from, long bytes);
 

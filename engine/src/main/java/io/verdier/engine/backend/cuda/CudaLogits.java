@@ -9,6 +9,8 @@ import org.jspecify.annotations.Nullable;
  * by the executor thread.
  */
 final class CudaLogits {
+  private static final int ROWS_ALIGNED = 16; // a batch grows row by row, its room seldom
+
   private final CudaDriver driver;
   private @Nullable CudaTensor device;
   private @Nullable MemorySegment host;
@@ -25,24 +27,27 @@ final class CudaLogits {
         driver.synchronize();
         driver.free(present.origin());
       }
-      present = new CudaTensor(driver, rows, columns);
+      int rounded = (rows + ROWS_ALIGNED - 1) / ROWS_ALIGNED * ROWS_ALIGNED;
+      present = new CudaTensor(driver, rounded, columns);
       device = present;
     }
     present.select(0, rows);
     return present;
   }
 
+  /** Waits for one row and copies it. */
+  void read(float[] out, CudaTensor tensor, int row) {
+    long rowBytes = (long) tensor.columns() * Float.BYTES;
+    MemorySegment buffer = host(rowBytes);
+    driver.copyOut(buffer, tensor.address() + (long) row * tensor.stride() * Float.BYTES, rowBytes);
+    driver.synchronize();
+    MemorySegment.copy(buffer, ValueLayout.JAVA_FLOAT, 0, out, 0, tensor.columns());
+  }
+
   /** Waits for the selected rows and copies them, one behind the other. */
   void read(float[] out, CudaTensor tensor) {
     long rowBytes = (long) tensor.stride() * Float.BYTES;
-    MemorySegment buffer = host;
-    if (buffer == null || buffer.byteSize() < rowBytes * tensor.rows()) {
-      if (buffer != null) {
-        driver.freeHost(buffer);
-      }
-      buffer = driver.hostBuffer(rowBytes * tensor.rows());
-      host = buffer;
-    }
+    MemorySegment buffer = host(rowBytes * tensor.rows());
     driver.copyOut(buffer, tensor.address(), rowBytes * tensor.rows());
     driver.synchronize();
     for (int row = 0; row < tensor.rows(); row++) {
@@ -54,5 +59,17 @@ final class CudaLogits {
           row * tensor.columns(),
           tensor.columns());
     }
+  }
+
+  private MemorySegment host(long bytes) {
+    MemorySegment present = host;
+    if (present == null || present.byteSize() < bytes) {
+      if (present != null) {
+        driver.freeHost(present);
+      }
+      present = driver.hostBuffer(bytes);
+      host = present;
+    }
+    return present;
   }
 }

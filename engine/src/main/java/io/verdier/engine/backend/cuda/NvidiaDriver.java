@@ -185,8 +185,8 @@ final class NvidiaDriver implements CudaDriver {
               + ".");
     }
     check(result, "cuMemAlloc");
-    check(JCudaDriver.cuMemsetD8Async(address, (byte) 0, bytes, stream), "cuMemsetD8Async");
     allocations.put(address.value(), address);
+    clear(address.value(), bytes);
     return address.value();
   }
 
@@ -217,6 +217,12 @@ final class NvidiaDriver implements CudaDriver {
       throw new IllegalStateException("no host buffer begins at " + buffer.address());
     }
     check(JCudaDriver.cuMemFreeHost(known), "cuMemFreeHost");
+  }
+
+  @Override
+  public void clear(long address, long bytes) {
+    makeCurrent();
+    check(JCudaDriver.cuMemsetD8Async(at(address), (byte) 0, bytes, stream), "cuMemsetD8Async");
   }
 
   @Override

@@ -127,6 +127,12 @@ final class EmulatedDriver implements CudaDriver {
   public void freeHost(MemorySegment buffer) {}
 
   @Override
+  public void clear(long address, long bytes) {
+    requireNoRecording();
+    memory(address, bytes).fill((byte) 0);
+  }
+
+  @Override
   public void copy(long to, long from, long bytes) {
     requireNoRecording();
     MemorySegment.copy(memory(from, bytes), 0, memory(to, bytes), 0, bytes);

@@ -1,0 +1,74 @@
+package io.verdier.engine.run;
+
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The rows of a step whose logits are needed, in the order of the batch, and what for: either the
+ * next token is chosen, or the prompt token behind the row is scored. Owned by the executor thread,
+ * and used again for every step.
+ */
+final class WantedRows {
+  private static final int CHOSEN = -1;
+
+  private final int[] rows;
+  private final @Nullable RunningSequence[] sequences;
+  private final int[] given;
+  private int count;
+
+  /**
+   * @param rowsMax most rows of a step
+   */
+  WantedRows(int rowsMax) {
+    rows = new int[rowsMax];
+    sequences = new RunningSequence[rowsMax];
+    given = new int[rowsMax];
+  }
+
+  void clear() {
+    Arrays.fill(sequences, 0, count, null);
+    count = 0;
+  }
+
+  /** The sequence's next token is to be chosen from a row of the batch. */
+  void choose(int row, RunningSequence sequence) {
+    add(row, sequence, CHOSEN);
+  }
+
+  /** A token is to be scored from a row of the batch. */
+  void score(int row, RunningSequence sequence, int token) {
+    add(row, sequence, token);
+  }
+
+  private void add(int row, RunningSequence sequence, int token) {
+    rows[count] = row;
+    sequences[count] = sequence;
+    given[count++] = token;
+  }
+
+  int count() {
+    return count;
+  }
+
+  /** Rows of the batch; only the first {@link #count} of the array are meant. */
+  int[] rows() {
+    return rows;
+  }
+
+  RunningSequence sequence(int index) {
+    RunningSequence sequence = sequences[index];
+    if (sequence == null) {
+      throw new IllegalStateException("wanted row " + index + " of " + count);
+    }
+    return sequence;
+  }
+
+  boolean isChosen(int index) {
+    return given[index] == CHOSEN;
+  }
+
+  /** The token to score. */
+  int given(int index) {
+    return given[index];
+  }
+}
