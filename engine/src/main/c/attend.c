@@ -43,21 +43,27 @@ typedef struct {
 typedef struct {
   const uint8_t *keys[PLANES];
   const uint8_t *values[PLANES];
+  const uint8_t *next_keys[PLANES]; /* of the span after it, to be asked for early */
+  const uint8_t *next_values[PLANES];
   int64_t from, to; /* tokens of the span */
 } span;
 
 V_INLINE int64_t head_pad(int64_t head_dim) { return (head_dim + 31) / 32 * 32; }
 
 V_INLINE void score_block(const int R, const int V, const uint32_t *q, int64_t pairs,
-                          const uint8_t *k0, const uint8_t *k1, float *scores) {
+                          const uint8_t *const *keys, const uint8_t *const *next, int64_t second,
+                          float *scores) {
   vf acc[12][2];
-  const uint8_t *k[2] = {k0, k1};
+  const uint8_t *k[2] = {keys[0], keys[second]}, *n[2] = {next[0], next[second]};
 #pragma GCC unroll 12
   for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = vf_zero();
   for (int64_t i = 0; i < pairs; i++) {
     vi lanes[2];
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) lanes[v] = vi_load(k[v] + i * 64);
+    for (int v = 0; v < V; v++) {
+      prefetch(n[v] + i * 64);
+      lanes[v] = vi_load(k[v] + i * 64);
+    }
 #pragma GCC unroll 12
     for (int r = 0; r < R; r++) {
       int32_t a = (int32_t)q[r * pairs + i];
@@ -86,10 +92,13 @@ V_INLINE void value_block(const int R, const int V, const int masked, const work
     }
   }
   for (int64_t pair = s->from / 2; pair < (s->to + 1) / 2; pair++) {
-    const uint8_t *values = s->values[pair / 8] + (pair % 8 * w->pad + dim) * 4;
+    int64_t at = (pair % 8 * w->pad + dim) * 4;
     vi lanes[2];
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) lanes[v] = vi_load(values + v * 64);
+    for (int v = 0; v < V; v++) {
+      prefetch(s->next_values[pair / 8] + at + v * 64);
+      lanes[v] = vi_load(s->values[pair / 8] + at + v * 64);
+    }
     if (masked) {
       uint32_t low = pair * 2 >= s->from ? 0x0000ffffu : 0;
       uint32_t high = pair * 2 + 1 < s->to ? 0xffff0000u : 0;
@@ -117,9 +126,9 @@ typedef void block(const work *w, int64_t row, const span *s);
   static void scores_##R(const work *w, int64_t row, const span *s) {                             \
     int64_t end = (s->to + 15) / 16;                                                              \
     for (int64_t g = s->from / 16; g < end; g += ATTEND_V(R)) {                                   \
-      const uint8_t *last = s->keys[g + 1 < end ? g + 1 : g]; /* computed and dropped */          \
-      score_block(R, ATTEND_V(R), w->queries + row * w->pairs, w->pairs, s->keys[g], last,        \
-                  w->scores + g * 16);                                                            \
+      int64_t second = g + 1 < end; /* else the first again, computed and dropped */              \
+      score_block(R, ATTEND_V(R), w->queries + row * w->pairs, w->pairs, s->keys + g,             \
+                  s->next_keys + g, second, w->scores + g * 16);                                  \
     }                                                                                             \
   }                                                                                               \
   static void values_##R(const work *w, int64_t row, const span *s) {                             \
@@ -227,18 +236,27 @@ static void start(const attend_args *a, work *w, int64_t first, int64_t rows, in
   memset(w->totals, 0, (size_t)rows * 64);
 }
 
-/* Planes of the tokens that a block of rows sees in a span. */
-static span find(const attend_args *a, const int32_t *table, int64_t head, int64_t base,
-                 int64_t from, int64_t to) {
-  span s = {.from = from, .to = to};
+V_INLINE const uint8_t *keys_of(const attend_args *a, const int32_t *table, int64_t head,
+                                int64_t position) {
   int64_t plane = head_pad(a->head_dim) * 32;
+  return a->cache + table[position / a->block_tokens] * a->block_bytes + a->layer_offset +
+         (position % a->block_tokens / 16 * 2 * a->heads + head) * plane;
+}
+
+/*
+ * Planes of the tokens that a block of rows sees in a span; end: behind the last token that the
+ * unit sees. The planes lie 2 to 4 KB at a time all over the cache, which no prefetcher foresees.
+ */
+static span find(const attend_args *a, const int32_t *table, int64_t head, int64_t base,
+                 int64_t from, int64_t to, int64_t end) {
+  span s = {.from = from, .to = to};
+  int64_t values = a->heads * head_pad(a->head_dim) * 32;
   for (int64_t g = from / 16; g < (to + 15) / 16; g++) {
-    int64_t position = base + g * 16;
-    const uint8_t *keys = a->cache + table[position / a->block_tokens] * a->block_bytes +
-                          a->layer_offset +
-                          (position % a->block_tokens / 16 * 2 * a->heads + head) * plane;
-    s.keys[g] = keys;
-    s.values[g] = keys + a->heads * plane;
+    int64_t next = base + SPAN + g * 16;
+    s.keys[g] = keys_of(a, table, head, base + g * 16);
+    s.values[g] = s.keys[g] + values;
+    s.next_keys[g] = next < end ? keys_of(a, table, head, next) : s.keys[g];
+    s.next_values[g] = s.next_keys[g] + values;
   }
   return s;
 }
@@ -282,7 +300,7 @@ void v_attend(const attend_args *a, int32_t unit, int32_t worker) {
       int64_t from = max64(0, w.first_seen[row] - base);
       int64_t to = min64(SPAN, w.end_seen[row + count - 1] - base);
       if (from >= to) continue;
-      span s = find(a, table, head, base, from, to);
+      span s = find(a, table, head, base, from, to, end);
       scores[count - 1](&w, row, &s);
       for (int64_t r = 0; r < count; r++) weigh(&w, row + r, r, base, (float)a->scale);
       values[count - 1](&w, row, &s);

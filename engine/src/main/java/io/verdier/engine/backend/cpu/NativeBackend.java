@@ -76,7 +76,11 @@ final class NativeBackend implements Backend {
 
   @Override
   public Optional<Probe> probe() {
-    return Optional.of(new NativeProbe(library, format, pool));
+    return Optional.of(limits());
+  }
+
+  NativeProbe limits() {
+    return new NativeProbe(library, format, pool);
   }
 
   @Override

@@ -51,9 +51,13 @@ final class NativeProbe implements Probe {
 
   @Override
   public Rates measure() {
+    return new Rates(readGbPerS(), dotGops());
+  }
+
+  /** 10^9 operations a second of the instruction that products consist of. */
+  double dotGops() {
     Kind floats = library.level() == KernelLevel.AMX ? Kind.TILE_BF16 : Kind.DOT_BF16;
-    return new Rates(
-        readGbPerS(), gops(format.operand() == OperandFormat.INT8 ? Kind.DOT_INT8 : floats));
+    return gops(format.operand() == OperandFormat.INT8 ? Kind.DOT_INT8 : floats);
   }
 
   /** 10^9 bytes a second that all threads read together. */
