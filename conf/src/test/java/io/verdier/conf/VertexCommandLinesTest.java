@@ -144,9 +144,9 @@ class VertexCommandLinesTest {
     assertThat(loaded.config().model().idAlias()).contains("meta/llama");
     assertThat(loaded.config().vertex().active()).isTrue();
     assertThat(loaded.config().http().logStats()).isFalse();
+    assertThat(loaded.config().backend().gpu().memoryShare()).isEqualTo(0.9);
     assertThat(loaded.notices())
         .containsExactly(
-            "--gpu-memory-utilization has no effect yet: the KV cache is sized from free memory",
             "--swap-space has no effect: a preempted sequence is computed again, never swapped",
             "--max-cpu-loras has no effect yet: adapters are not applied");
   }

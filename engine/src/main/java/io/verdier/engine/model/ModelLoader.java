@@ -9,6 +9,8 @@ import io.verdier.engine.weights.DummyWeights;
 import io.verdier.engine.weights.WeightMap;
 import io.verdier.engine.weights.Weights;
 import java.nio.file.Path;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * From a directory in Hugging Face's layout to a model that runs. Stateless; call it on the thread
@@ -17,6 +19,8 @@ import java.nio.file.Path;
  * <p>Everything that can be refused from numbers is refused before the first weight is read.
  */
 public final class ModelLoader {
+  private static final Logger LOG = LoggerFactory.getLogger(ModelLoader.class);
+
   public static final String CONFIG_FILE = "config.json";
 
   private ModelLoader() {}
@@ -104,6 +108,12 @@ public final class ModelLoader {
       KvPlan plan,
       LoadProgress progress) {
     ModelSpec spec = description.spec();
+    LOG.info(
+        "Memory plan: weights {} MiB as stored, KV cache {} MiB ({} blocks of {} tokens)",
+        weightBytes(directory, config, description) >> 20,
+        plan.bytes() >> 20,
+        plan.blocks(),
+        plan.blockTokens());
     KvStorage cache = cache(spec, backend, plan);
     DecoderWeights weights;
     try (Weights stored = weights(directory, config, description)) {

@@ -2,6 +2,7 @@ package io.verdier.verticles.endtoend;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.verdier.engine.backend.cuda.Cuda;
 import io.verdier.verticles.launch.ServerProcess;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -15,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 
 /** The process as an orchestrator sees it: arguments, signals, exit statuses. */
@@ -156,13 +158,22 @@ class ProcessIT {
   }
 
   @Test
-  void serve_badDefaultsOrBackend_endsTheStart() {
-    for (String flag :
-        List.of("--override-generation-config={\"temperature\": 5}", "--backend=cuda")) {
-      try (ServerProcess server = ServerProcess.serve(flag)) {
-        assertThat(server.exitStatus()).as(server.output()).isEqualTo(1);
-        assertThat(server.output()).containsPattern("temperature|CPU only");
-      }
+  void serve_badDefaults_endsTheStart() {
+    try (ServerProcess server =
+        ServerProcess.serve("--override-generation-config={\"temperature\": 5}")) {
+      assertThat(server.exitStatus()).as(server.output()).isEqualTo(1);
+      assertThat(server.output()).contains("temperature");
+    }
+  }
+
+  @Test
+  void serve_gpuWhereThereIsNone_saysWhyAndWhatToDo() {
+    Assumptions.assumeTrue(Cuda.obstacle().isPresent(), "there is a GPU");
+    try (ServerProcess server = ServerProcess.serve("--backend=cuda")) {
+      assertThat(server.exitStatus()).as(server.output()).isEqualTo(1);
+      assertThat(server.output())
+          .contains("no GPU can be used: ")
+          .contains("Start with --backend cpu to do without.");
     }
   }
 

@@ -1,5 +1,8 @@
 package io.verdier.engine.backend.cpu;
 
+import static io.verdier.engine.backend.Shapes.requireColumns;
+import static io.verdier.engine.backend.Shapes.requireRows;
+
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.KvStorage;
@@ -348,18 +351,6 @@ public final class CpuBackend implements Backend {
     stores.clear();
     attends.clear();
     weights.close();
-  }
-
-  private static void requireRows(int actual, int expected) {
-    if (actual != expected) {
-      throw new IllegalStateException(actual + " rows where " + expected + " are needed");
-    }
-  }
-
-  private static void requireColumns(int actual, int expected) {
-    if (actual != expected) {
-      throw new IllegalStateException(actual + " columns where " + expected + " are needed");
-    }
   }
 
   /** A vector on the heap. */

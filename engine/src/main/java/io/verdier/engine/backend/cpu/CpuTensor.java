@@ -1,6 +1,7 @@
 package io.verdier.engine.backend.cpu;
 
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.RowWindow;
 import io.verdier.engine.backend.Tensor;
 
 /**
@@ -11,26 +12,22 @@ import io.verdier.engine.backend.Tensor;
  * those through memory segments. Rows are padded by one cache line beyond their columns, because
  * rows a power of two apart fall into the same few sets of the first-level cache.
  */
-final class CpuTensor implements Tensor, Operand {
+final class CpuTensor extends RowWindow implements Tensor, Operand {
   private static final int LINE = 16;
 
   final float[] data; // [rowsMax, stride]
   final int stride;
   private final int column;
-  private final int columns;
-  private int first;
-  private int rows;
 
   CpuTensor(int rowsMax, int columns) {
     this(new float[Math.multiplyExact(rowsMax, pad(columns))], pad(columns), 0, columns);
   }
 
   private CpuTensor(float[] data, int stride, int column, int columns) {
+    super(data.length / stride, columns);
     this.data = data;
     this.stride = stride;
     this.column = column;
-    this.columns = columns;
-    this.rows = rowsMax();
   }
 
   private static int pad(int columns) {
@@ -39,41 +36,14 @@ final class CpuTensor implements Tensor, Operand {
   }
 
   @Override
-  public int columns() {
-    return columns;
-  }
-
-  @Override
-  public int rowsMax() {
-    return data.length / stride;
-  }
-
-  @Override
-  public int rows() {
-    return rows;
-  }
-
-  @Override
-  public void select(int firstRow, int count) {
-    if (firstRow < 0 || count < 0 || firstRow + count > rowsMax()) {
-      throw new IndexOutOfBoundsException(firstRow + " + " + count + " of " + rowsMax() + " rows");
-    }
-    first = firstRow;
-    rows = count;
-  }
-
-  @Override
   public CpuTensor columns(int firstColumn, int count) {
-    if (firstColumn < 0 || count < 0 || firstColumn + count > columns) {
-      throw new IndexOutOfBoundsException(
-          firstColumn + " + " + count + " of " + columns + " columns");
-    }
+    requireColumns(firstColumn, count);
     return new CpuTensor(data, stride, column + firstColumn, count);
   }
 
   /** Where a selected row begins in {@link #data}. */
   int at(int row) {
-    return (first + row) * stride + column;
+    return (first() + row) * stride + column;
   }
 
   /** Where a row begins, whatever is selected. */

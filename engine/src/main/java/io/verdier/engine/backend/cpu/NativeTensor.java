@@ -1,5 +1,6 @@
 package io.verdier.engine.backend.cpu;
 
+import io.verdier.engine.backend.RowWindow;
 import io.verdier.engine.backend.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -8,16 +9,12 @@ import java.lang.foreign.MemorySegment;
  * A window on rows and columns of floats outside the heap. Owned by the executor thread. Rows are
  * padded as in {@link CpuTensor}, for the same reason.
  */
-final class NativeTensor implements Tensor {
+final class NativeTensor extends RowWindow implements Tensor {
   private static final int LINE = 16;
 
   private final MemorySegment data; // [rowsMax, stride] f32
-  private final int rowsMax;
   private final int stride;
   private final int column;
-  private final int columns;
-  private int first;
-  private int rows;
 
   NativeTensor(int rowsMax, int columns, Arena arena) {
     this(
@@ -29,12 +26,10 @@ final class NativeTensor implements Tensor {
   }
 
   private NativeTensor(MemorySegment data, int rowsMax, int stride, int column, int columns) {
+    super(rowsMax, columns);
     this.data = data;
-    this.rowsMax = rowsMax;
     this.stride = stride;
     this.column = column;
-    this.columns = columns;
-    this.rows = rowsMax;
   }
 
   private static int pad(int columns) {
@@ -43,36 +38,9 @@ final class NativeTensor implements Tensor {
   }
 
   @Override
-  public int columns() {
-    return columns;
-  }
-
-  @Override
-  public int rowsMax() {
-    return rowsMax;
-  }
-
-  @Override
-  public int rows() {
-    return rows;
-  }
-
-  @Override
-  public void select(int firstRow, int count) {
-    if (firstRow < 0 || count < 0 || firstRow + count > rowsMax) {
-      throw new IndexOutOfBoundsException(firstRow + " + " + count + " of " + rowsMax + " rows");
-    }
-    first = firstRow;
-    rows = count;
-  }
-
-  @Override
   public NativeTensor columns(int firstColumn, int count) {
-    if (firstColumn < 0 || count < 0 || firstColumn + count > columns) {
-      throw new IndexOutOfBoundsException(
-          firstColumn + " + " + count + " of " + columns + " columns");
-    }
-    return new NativeTensor(data, rowsMax, stride, column + firstColumn, count);
+    requireColumns(firstColumn, count);
+    return new NativeTensor(data, rowsMax(), stride, column + firstColumn, count);
   }
 
   /** Floats from one row to the next. */
@@ -82,7 +50,7 @@ final class NativeTensor implements Tensor {
 
   /** Where the first selected row begins. */
   long address() {
-    return data.address() + offset(first);
+    return data.address() + offset(first());
   }
 
   /** Bytes before a row of the storage, whatever is selected. */
@@ -92,11 +60,15 @@ final class NativeTensor implements Tensor {
 
   /** Copies a row of another tensor, by its index from that one's first, to a selected row. */
   void copyRow(int row, NativeTensor from, int fromRow) {
-    if (row < 0 || row >= rows || fromRow < 0 || fromRow >= from.rowsMax) {
+    if (row < 0 || row >= rows() || fromRow < 0 || fromRow >= from.rowsMax()) {
       throw new IndexOutOfBoundsException("row " + fromRow + " to " + row);
     }
     MemorySegment.copy(
-        from.data, from.offset(fromRow), data, offset(first + row), (long) columns * Float.BYTES);
+        from.data,
+        from.offset(fromRow),
+        data,
+        offset(first() + row),
+        (long) columns() * Float.BYTES);
   }
 
   /** Copies columns of a selected row to an array. */
@@ -104,7 +76,7 @@ final class NativeTensor implements Tensor {
     MemorySegment.copy(
         data,
         java.lang.foreign.ValueLayout.JAVA_FLOAT,
-        offset(first + row) + (long) firstColumn * Float.BYTES,
+        offset(first() + row) + (long) firstColumn * Float.BYTES,
         to,
         at,
         count);

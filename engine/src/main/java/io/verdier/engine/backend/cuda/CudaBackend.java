@@ -1,5 +1,8 @@
 package io.verdier.engine.backend.cuda;
 
+import static io.verdier.engine.backend.Shapes.requireColumns;
+import static io.verdier.engine.backend.Shapes.requireRows;
+
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
@@ -411,17 +414,5 @@ public final class CudaBackend implements Backend {
     storages.forEach(CudaKvStorage::close);
     driver.close();
     arena.close();
-  }
-
-  private static void requireRows(int actual, int expected) {
-    if (actual != expected) {
-      throw new IllegalStateException(actual + " rows where " + expected + " are needed");
-    }
-  }
-
-  private static void requireColumns(int actual, int expected) {
-    if (actual != expected) {
-      throw new IllegalStateException(actual + " columns where " + expected + " are needed");
-    }
   }
 }

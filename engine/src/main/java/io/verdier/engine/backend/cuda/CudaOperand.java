@@ -1,6 +1,7 @@
 package io.verdier.engine.backend.cuda;
 
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.RowWindow;
 
 /**
  * What the matmul kernels read: bfloat16 in chunks of 64 columns, each chunk's rows one after the
@@ -14,46 +15,26 @@ import io.verdier.engine.backend.Operand;
  * Any run of rows of a chunk is one piece of memory that a kernel can fetch with a single bulk
  * copy.
  */
-final class CudaOperand implements Operand {
+final class CudaOperand extends RowWindow implements Operand {
   static final int CHUNK_COLUMNS = 64;
 
   /** The largest number of rows that a kernel reads at once, needed or not. */
   static final int ROWS_ALIGNED = 256;
 
   private final long address;
-  private final int rowsMax;
-  private final int columns;
-  private int rows;
 
   CudaOperand(CudaDriver driver, int rowsMax, int columns) {
-    this.rowsMax = rowsMax;
-    this.columns = columns;
-    this.rows = rowsMax;
+    super(rowsMax, columns);
     address = driver.allocate((long) paddedRows() * paddedColumns() * Short.BYTES);
-  }
-
-  @Override
-  public int columns() {
-    return columns;
-  }
-
-  @Override
-  public int rowsMax() {
-    return rowsMax;
-  }
-
-  @Override
-  public int rows() {
-    return rows;
   }
 
   /** Rows begin at 0: kernels read whole groups of eight. */
   @Override
   public void select(int first, int count) {
-    if (first != 0 || count < 0 || count > rowsMax) {
-      throw new IndexOutOfBoundsException(first + " + " + count + " of " + rowsMax + " rows");
+    if (first != 0) {
+      throw new IndexOutOfBoundsException("an operand's rows begin at 0, not at " + first);
     }
-    rows = count;
+    super.select(first, count);
   }
 
   long address() {
@@ -62,11 +43,11 @@ final class CudaOperand implements Operand {
 
   /** Rows of the storage, unused ones included. */
   int paddedRows() {
-    return (rowsMax + ROWS_ALIGNED - 1) / ROWS_ALIGNED * ROWS_ALIGNED;
+    return (rowsMax() + ROWS_ALIGNED - 1) / ROWS_ALIGNED * ROWS_ALIGNED;
   }
 
   /** Columns of the storage; those beyond {@link #columns} are 0. */
   int paddedColumns() {
-    return (columns + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS * CHUNK_COLUMNS;
+    return (columns() + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS * CHUNK_COLUMNS;
   }
 }

@@ -182,7 +182,8 @@ final class NvidiaDriver implements CudaDriver {
               + (freeBytes() >> 20)
               + " MiB free on "
               + device.name()
-              + ".");
+              + ". Lower --gpu-memory-utilization (it leaves less to the KV cache), --max-num-seqs or"
+              + " --max-num-batched-tokens.");
     }
     check(result, "cuMemAlloc");
     allocations.put(address.value(), address);
