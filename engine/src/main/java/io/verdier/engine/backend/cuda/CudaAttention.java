@@ -21,6 +21,7 @@ final class CudaAttention {
   private static final int PREFILL_THREADS = 128;
   private static final int FOLD_THREADS = 128;
   private static final int FOLD_BLOCKS_MAX = 1024;
+
   /** Chunks for whose partial results there is room from the start: 128k tokens. */
   private static final int CHUNKS_FIRST = 2048;
 
