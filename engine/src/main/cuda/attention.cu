@@ -956,17 +956,6 @@ struct Head {
     }
   }
 
-  DEVICE void store(float* to) const {
-#pragma unroll
-    for (int j = 0; j < PAIRS; j++) {
-      int i = lane + 32 * j;
-      if (i < half) {
-        to[i] = low[j];
-        to[i + half] = high[j];
-      }
-    }
-  }
-
   // As bf16 in fragment order: a query, or a token's row of 8-token key tiles that lie `step` elements apart (a query's
   // 32-dimension pieces lie 32 apart).
   DEVICE void store_fragments(bf16* to, int step, int paddedDim) const {
@@ -1024,7 +1013,7 @@ DEVICE int warp_vector() { return blockIdx.y * (blockDim.x >> 5) + (threadIdx.x 
 }  // namespace attention
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Entry points. Blocks of 256 threads for everything of heads, grid (rowsMax, ceil(vectors / 8))
+// Entry points
 // ---------------------------------------------------------------------------------------------------------------------
 
 // (cos, sin) * amplitude of count positions from `first` on: table[position][half] f32 pairs, from float64 angles.
@@ -1045,7 +1034,7 @@ KERNEL(rope_table, float2* table, const double* frequencies, int half, int first
 // After the QKV product of every layer: norms (where the gains are not null) and rotates queries and keys, writes
 // queries for attention, keys and values into their slots. projected: f32 [rows][stride], heads queries | kvHeads keys
 // | kvHeads values side by side. slots[row] = block * blockTokens + place in the block. vectors = heads + 2 kvHeads.
-// Bytes a row: 4 (in) + 2 (out) times (heads + 2 kvHeads) headDim.
+// Grid (rowsMax, ceil(vectors / 8)), 256 threads. Bytes a row: 4 (in) + 2 (out) times (heads + 2 kvHeads) headDim.
 KERNEL_BOUNDS(rotate_store, 256, 4, const float* projected, int stride, bf16* queries, bf16* cache,
               const float2* angles, const float* queryGain, const float* keyGain, float epsilon, const int* counts,
               const int* positions, const int* slots, int heads, int kvHeads, int headDim, int paddedDim,
@@ -1077,71 +1066,6 @@ KERNEL_BOUNDS(rotate_store, 256, 4, const float* projected, int stride, bf16* qu
   } else {
     store_key(head, cache, slot, vector - heads, kvHeads, blockTokens, paddedDim);
   }
-}
-
-// The steps of rotate_store one by one, for the backend's single operations: the same functions, the same bits.
-// vectors: f32 [rows][stride], `heads` vectors of headDim in each row, changed in place.
-KERNEL(rope, float* vectors, int stride, const float2* angles, const int* counts, const int* positions, int heads,
-       int headDim) {
-  using namespace attention;
-  pdl_launch();
-  pdl_wait();
-  int row = blockIdx.x;
-  int vector = warp_vector();
-  if (row >= counts[COUNT_ROWS] || vector >= heads) return;
-  float* at = vectors + static_cast<int64_t>(row) * stride + vector * headDim;
-  Head head = head_of_lane(headDim);
-  head.load(at);
-  head.rotate(angles + static_cast<int64_t>(positions[row]) * head.half);
-  head.store(at);
-}
-
-KERNEL(head_norm, float* vectors, int stride, const float* gain, float epsilon, const int* counts, int heads,
-       int headDim) {
-  using namespace attention;
-  pdl_launch();
-  pdl_wait();
-  int row = blockIdx.x;
-  int vector = warp_vector();
-  if (row >= counts[COUNT_ROWS] || vector >= heads) return;
-  float* at = vectors + static_cast<int64_t>(row) * stride + vector * headDim;
-  Head head = head_of_lane(headDim);
-  head.load(at);
-  head.norm(gain, epsilon);
-  head.store(at);
-}
-
-// vectors of the grid: 2 kvHeads.
-KERNEL(store_kv, const float* keys, int keyStride, const float* values, int valueStride, bf16* cache,
-       const int* counts, const int* slots, int kvHeads, int headDim, int paddedDim, int blockTokens) {
-  using namespace attention;
-  pdl_launch();
-  pdl_wait();
-  int row = blockIdx.x;
-  int vector = warp_vector();
-  if (row >= counts[COUNT_ROWS] || vector >= 2 * kvHeads) return;
-  if (vector >= kvHeads) {
-    const float* from = values + static_cast<int64_t>(row) * valueStride + (vector - kvHeads) * headDim;
-    store_value(from, cache, slots[row], vector - kvHeads, kvHeads, headDim, blockTokens, paddedDim);
-    return;
-  }
-  Head head = head_of_lane(headDim);
-  head.load(keys + static_cast<int64_t>(row) * keyStride + vector * headDim);
-  store_key(head, cache, slots[row], vector, kvHeads, blockTokens, paddedDim);
-}
-
-// f32 [rows][stride] to what attention reads.
-KERNEL(store_queries, const float* vectors, int stride, bf16* queries, const int* counts, int heads, int headDim,
-       int paddedDim) {
-  using namespace attention;
-  pdl_launch();
-  pdl_wait();
-  int row = blockIdx.x;
-  int vector = warp_vector();
-  if (row >= counts[COUNT_ROWS] || vector >= heads) return;
-  Head head = head_of_lane(headDim);
-  head.load(vectors + static_cast<int64_t>(row) * stride + vector * headDim);
-  store_query(head, queries, static_cast<int64_t>(row) * heads + vector, paddedDim);
 }
 
 // attend_decode_HD: grid (kvHeads, itemsMax), HD threads. Reads 4 * HD bytes a key and kv head; partial results, where

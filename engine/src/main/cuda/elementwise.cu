@@ -1,4 +1,4 @@
-// What stands between the matmuls: norms, gate, sums, gathered rows, greedy choice, and copies of KV blocks.
+// What stands between the matmuls: norms and gathered rows.
 //
 // One block works out one row, from registers, in a single pass: in decode these kernels run a few times per layer with
 // 1 to 64 rows, and what they cost is the way there and back. So whatever an earlier kernel did not write (gains,
@@ -39,10 +39,6 @@ DEVICE void store4(void* operand, int rowsPad, int row, int column, float4 v) {
   *reinterpret_cast<uint2*>(operand_at(operand, rowsPad, row, column)) = make_uint2(pack2(v.x, v.y), pack2(v.z, v.w));
 }
 
-DEVICE float4 sum4(float4 x, float4 y) {
-  return make_float4(__fadd_rn(x.x, y.x), __fadd_rn(x.y, y.y), __fadd_rn(x.z, y.z), __fadd_rn(x.w, y.w));
-}
-
 DEVICE int padded(int columns) { return (columns + 63) & ~63; }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -76,19 +72,6 @@ struct Norm {
   DEVICE void load(const float* row) {
 #pragma unroll
     for (int i = 0; i < VECTORS; i++) x[i] = load4(row, column(i), columns);
-  }
-
-  DEVICE void add(const float* row) {
-#pragma unroll
-    for (int i = 0; i < VECTORS; i++) {
-      float4 y = load4(row, column(i), columns);
-      x[i] = sum4(x[i], y);
-    }
-  }
-
-  DEVICE void store(float* row) const {
-#pragma unroll
-    for (int i = 0; i < VECTORS; i++) store4(row, column(i), columns, x[i]);
   }
 
   // Barriers.
@@ -130,36 +113,15 @@ struct Norm {
   }
 };
 
-// silu(gate) * up, gate / (1 + e^-gate).
-DEVICE float gated(float gate, float up) {
-  float e = exp2_fast(__fmul_rn(gate, -1.4426950408889634f));
-  return __fmul_rn(__fdiv_rn(gate, __fadd_rn(1.0f, e)), up);
-}
-
-DEVICE float4 gated4(const float* row, int column, int columns) {
-  float4 g = load4(row, column, columns);
-  float4 u = load4(row + columns, column, columns);
-  return make_float4(gated(g.x, u.x), gated(g.y, u.y), gated(g.z, u.z), gated(g.w, u.w));
-}
-
-// Greater for a higher value, of equal values for the lower id; -0 and 0 are equal. 0 for NaN.
-DEVICE unsigned long long rank(float x, int id) {
-  unsigned bits = __float_as_uint(__fadd_rn(x, 0.0f));
-  unsigned ascending = bits >> 31 ? ~bits : bits | 0x80000000u;
-  return x == x ? static_cast<unsigned long long>(ascending) << 32 | ~static_cast<unsigned>(id) : 0;
-}
-
-DEVICE unsigned long long larger(unsigned long long a, unsigned long long b) { return a > b ? a : b; }
-
 }  // namespace elementwise
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Entry points. Unless said otherwise: grid rowsMax, 512 threads
+// Entry points
 // ---------------------------------------------------------------------------------------------------------------------
 
 // Operand from a tensor, before each matmul that follows a norm. source: rows of `in` to take, or null for row i itself
-// (the last norm takes the rows that want logits). Dynamic shared memory: columns floats, rounded up to 16 bytes.
-// Columns up to 16384. Bytes a row: 4 in, 2 out per column.
+// (the last norm takes the rows that want logits). Columns up to 16384. Grid rowsMax, 512 threads. Dynamic shared
+// memory: columns floats, rounded up to 16 bytes. Bytes a row: 4 in, 2 out per column.
 KERNEL_BOUNDS(rms_norm, elementwise::THREADS, 2, void* out, int rowsPad, const float* in, int stride, const int* source,
               const float* gain, int columns, float epsilon, const int* rows) {
   DYNAMIC_SHARED(shared);
@@ -177,79 +139,7 @@ KERNEL_BOUNDS(rms_norm, elementwise::THREADS, 2, void* out, int rowsPad, const f
   norm.store_operand(out, rowsPad, blockIdx.x);
 }
 
-// residual += update, and the operand of its norm: what follows the projections back to the residual.
-KERNEL_BOUNDS(add_rms_norm, elementwise::THREADS, 2, void* out, int rowsPad, float* residual, int stride,
-              const float* update, int updateStride, const float* gain, int columns, float epsilon, const int* rows) {
-  DYNAMIC_SHARED(shared);
-  elementwise::Norm norm;
-  pdl_launch();
-  if (static_cast<int>(blockIdx.x) >= *rows) {
-    pdl_wait();
-    return;
-  }
-  norm.begin(reinterpret_cast<float*>(shared), gain, columns);
-  pdl_wait();
-  float* row = residual + static_cast<int64_t>(blockIdx.x) * stride;
-  norm.load(row);
-  norm.add(update + static_cast<int64_t>(blockIdx.x) * updateStride);
-  norm.store(row);
-  norm.apply(epsilon);
-  norm.store_operand(out, rowsPad, blockIdx.x);
-}
-
-// The same norm with its result as a tensor.
-KERNEL_BOUNDS(rms_norm_tensor, elementwise::THREADS, 2, float* out, int outStride, const float* in, int stride,
-              const float* gain, int columns, float epsilon, const int* rows) {
-  DYNAMIC_SHARED(shared);
-  elementwise::Norm norm;
-  pdl_launch();
-  if (static_cast<int>(blockIdx.x) >= *rows) {
-    pdl_wait();
-    return;
-  }
-  norm.begin(reinterpret_cast<float*>(shared), gain, columns);
-  pdl_wait();
-  norm.load(in + static_cast<int64_t>(blockIdx.x) * stride);
-  norm.apply(epsilon);
-  norm.store(out + static_cast<int64_t>(blockIdx.x) * outStride);
-}
-
-// sum += term. Grid (rowsMax, ceil(columns / 2048)).
-KERNEL(add, float* sum, int sumStride, const float* term, int termStride, int columns, const int* rows) {
-  using namespace elementwise;
-  pdl_launch();
-  pdl_wait();
-  int column = (blockIdx.y * blockDim.x + threadIdx.x) * 4;
-  if (static_cast<int>(blockIdx.x) >= *rows || column >= columns) return;
-  float* row = sum + static_cast<int64_t>(blockIdx.x) * sumStride;
-  float4 x = load4(row, column, columns);
-  float4 y = load4(term + static_cast<int64_t>(blockIdx.x) * termStride, column, columns);
-  store4(row, column, columns, sum4(x, y));
-}
-
-// silu(left half) * right half; columns: of a half. The matmul's epilogue does this for interleaved weights; here both
-// halves are side by side. Grid (rowsMax, ceil(columns / 2048)).
-KERNEL(gate, void* out, int rowsPad, const float* in, int stride, int columns, const int* rows) {
-  using namespace elementwise;
-  pdl_launch();
-  pdl_wait();
-  int column = (blockIdx.y * blockDim.x + threadIdx.x) * 4;
-  if (static_cast<int>(blockIdx.x) >= *rows || column >= padded(columns)) return;
-  float4 v = gated4(in + static_cast<int64_t>(blockIdx.x) * stride, column, columns);
-  store4(out, rowsPad, blockIdx.x, column, v);
-}
-
-KERNEL(gate_tensor, float* out, int outStride, const float* in, int stride, int columns, const int* rows) {
-  using namespace elementwise;
-  pdl_launch();
-  pdl_wait();
-  int column = (blockIdx.y * blockDim.x + threadIdx.x) * 4;
-  if (static_cast<int>(blockIdx.x) >= *rows || column >= columns) return;
-  float4 v = gated4(in + static_cast<int64_t>(blockIdx.x) * stride, column, columns);
-  store4(out + static_cast<int64_t>(blockIdx.x) * outStride, column, columns, v);
-}
-
-// out[i] = in[source[i]]. Grid (rowsMax, ceil(columns / 2048)).
+// out[i] = in[source[i]]. Grid (rowsMax, ceil(columns / 2048)), 512 threads.
 KERNEL(gather, float* out, int outStride, const float* in, int inStride, const int* source, int columns,
        const int* rows) {
   using namespace elementwise;
@@ -259,91 +149,4 @@ KERNEL(gather, float* out, int outStride, const float* in, int inStride, const i
   if (static_cast<int>(blockIdx.x) >= *rows || column >= columns) return;
   float4 v = load4(in + static_cast<int64_t>(source[blockIdx.x]) * inStride, column, columns);
   store4(out + static_cast<int64_t>(blockIdx.x) * outStride, column, columns, v);
-}
-
-// An operand's values as a tensor, exactly. Grid (rowsMax, ceil(columns / 2048)).
-KERNEL(tensor_from_operand, float* out, int outStride, const void* in, int rowsPad, int columns, const int* rows) {
-  using namespace elementwise;
-  pdl_launch();
-  pdl_wait();
-  int column = (blockIdx.y * blockDim.x + threadIdx.x) * 4;
-  if (static_cast<int>(blockIdx.x) >= *rows || column >= columns) return;
-  uint2 v = *reinterpret_cast<const uint2*>(operand_at(in, rowsPad, blockIdx.x, column));
-  store4(out + static_cast<int64_t>(blockIdx.x) * outStride, column, columns,
-         make_float4(low_to_float(v.x), high_to_float(v.x), low_to_float(v.y), high_to_float(v.y)));
-}
-
-// Each row's highest logit, of equal ones the lowest id. flags[row]: 1 where some logit is NaN or +infinity, else 0.
-// Grid rowsMax, 1024 threads.
-KERNEL_BOUNDS(argmax, 1024, 1, int* out, int* flags, const float* logits, int stride, int columns, const int* rows) {
-  using namespace elementwise;
-  SHARED unsigned long long warpBest[32];
-  SHARED int warpFlags[32];
-  pdl_launch();
-  pdl_wait();
-  if (static_cast<int>(blockIdx.x) >= *rows) return;
-  const float* row = logits + static_cast<int64_t>(blockIdx.x) * stride;
-  const float highest = __uint_as_float(0x7f7fffffu);
-  unsigned long long best = 0;
-  int flag = 0;
-  for (int c = threadIdx.x * 4; c < columns; c += blockDim.x * 4) {
-    float4 v = load4(row, c, columns);
-    float x[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      if (c + i >= columns) break;
-      if (!(x[i] <= highest)) flag = 1;
-      best = larger(best, rank(x[i], c + i));
-    }
-  }
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) best = larger(best, __shfl_xor_sync(ALL, best, step));
-  flag = __any_sync(ALL, flag);
-  if ((threadIdx.x & 31) == 0) {
-    warpBest[threadIdx.x >> 5] = best;
-    warpFlags[threadIdx.x >> 5] = flag;
-  }
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    for (int w = 1; w < static_cast<int>(blockDim.x >> 5); w++) {
-      best = larger(best, warpBest[w]);
-      flag |= warpFlags[w];
-    }
-    out[blockIdx.x] = best == 0 ? 0 : static_cast<int>(~static_cast<unsigned>(best));
-    flags[blockIdx.x] = flag;
-  }
-}
-
-// Whole blocks of the KV cache into a buffer [count][layers][blockBytes] and back, for the prefix tier in host memory;
-// the buffer may be pinned memory of the host. cache: layers layerBytes apart, blocks blockBytes apart; all multiples
-// of 16. Grid: any number of blocks of any size.
-namespace elementwise {
-template <bool GATHER>
-DEVICE void copy_blocks(uint4* buffer, uint4* cache, const int* blocks, int count, int layers, int64_t layerBytes,
-                        int64_t blockBytes) {
-  pdl_launch();
-  pdl_wait();
-  const int64_t pieces = blockBytes / 16;
-  const int64_t all = pieces * layers * count;
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x; i < all; i += step) {
-    int64_t run = i / pieces;  // block of the list, layer
-    int64_t at = run % layers * (layerBytes / 16) + blocks[run / layers] * pieces + i % pieces;
-    if (GATHER) {
-      buffer[i] = cache[at];
-    } else {
-      cache[at] = buffer[i];
-    }
-  }
-}
-}  // namespace elementwise
-
-KERNEL(kv_gather, uint4* buffer, uint4* cache, const int* blocks, int count, int layers, int64_t layerBytes,
-       int64_t blockBytes) {
-  elementwise::copy_blocks<true>(buffer, cache, blocks, count, layers, layerBytes, blockBytes);
-}
-
-KERNEL(kv_scatter, uint4* buffer, uint4* cache, const int* blocks, int count, int layers, int64_t layerBytes,
-       int64_t blockBytes) {
-  elementwise::copy_blocks<false>(buffer, cache, blocks, count, layers, layerBytes, blockBytes);
 }

@@ -6,7 +6,7 @@
 //
 //   kernel          tokens a tile   for                                       needs
 //   matmul_small    8 .. 64         decode: weights at the memory's speed     sm_90 (bulk copies)
-//   matmul_wgmma    8 .. 256        batches from 17 tokens on, prefill        sm_90a
+//   matmul_wgmma    32 .. 256       batches from 33 tokens on, prefill        sm_90a
 //   matmul_tile     8 .. 128        everything on other GPUs                  sm_80
 //
 // Which one serves what, with which grid and how many bytes of shared memory: matmul_plan.h.
@@ -96,11 +96,9 @@ DEVICE void load_tokens(const unsigned char* rows, int offset, uint32_t (&b)[GRO
 ///   counts        counts[countIndex] tokens are real; outputs of others are not written
 ///   n, k          real weight rows (gate and up together) and columns
 ///   stages, stageGroups   the ring: how many stages, groups of 64 k a stage (matmul_tile has its own and ignores them)
-///   aheadGroups   groups of each of a block's first tiles, behind those the ring takes, that L2 is asked for at the start
 #define MATMUL_PARAMETERS                                                                                                          \
   const void *weights, const float *scales, const float *bias, const void *operand, int operandRows, void *out, int outStride,   \
-      const int *counts, int countIndex, int n, int k, int epilogue, int stages, int stageGroups,   \
-      int aheadGroups
+      const int *counts, int countIndex, int n, int k, int epilogue, int stages, int stageGroups
 
 /// The same, for the functions behind the entry points.
 struct Matmul {
@@ -117,7 +115,6 @@ struct Matmul {
   int epilogue;
   int stages;
   int stageGroups;
-  int aheadGroups;
 
   /// 16-row tiles of real rows, groups of 64 k.
   DEVICE int tiles() const { return (n + 15) / 16; }
@@ -127,7 +124,7 @@ struct Matmul {
 #define MATMUL_ARGUMENTS                                                                                                           \
   Matmul {                                                                                                                         \
     static_cast<const unsigned char*>(weights), scales, bias, static_cast<const unsigned char*>(operand), operandRows, out,       \
-        outStride, counts + countIndex, n, k, epilogue, stages, stageGroups, aheadGroups                                          \
+        outStride, counts + countIndex, n, k, epilogue, stages, stageGroups                                                       \
   }
 
 // ---------------------------------------------------------------------------------------------------------------- epilogues
@@ -314,19 +311,6 @@ struct Ring {
     }
   }
 
-  /// Work that is sure to come, behind what the ring takes of it: memory stays busy while the kernel before this one ends and the first
-  /// tokens are on their way.
-  DEVICE void prefetchWeights(const Matmul& m, const Work& work, int firstChunk) const {
-    int first = firstChunk * stageGroups;
-    int count = min(m.aheadGroups, m.groups() - first);
-    if (count <= 0) return;
-#pragma unroll 1
-    for (int i = 0; i < work.tileCount; i++) {
-      long group = static_cast<long>(work.firstTile + i * work.tileStride) * m.groups() + first;
-      prefetch_l2(m.weights + group * Format::GROUP_BYTES, count * Format::GROUP_BYTES);
-    }
-  }
-
   DEVICE void copyTokens(const Matmul& m, const Work& work, int chunk, int stage) const {
 #pragma unroll 1
     for (int i = 0; i < groupsOf(m, chunk); i++) {
@@ -346,7 +330,6 @@ struct Ring {
       expect(m, work, chunk, chunk);
       copyWeights(m, work, chunk, chunk);
     }
-    if (begun > 0) prefetchWeights(m, work, begun);
     pdl_wait();
     for (int chunk = 0; chunk < begun; chunk++) copyTokens(m, work, chunk, chunk);
     RingPlace place;

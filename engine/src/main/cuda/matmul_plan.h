@@ -3,15 +3,14 @@
 //
 //   entry point                        block                    grid                         dynamic shared memory
 //   matmul_small_FORMAT_T              32 * (warps + 1)         (blocks, tokens / T)         stages * stageGroups * (T*128 + tiles*G)
-//     T = 8, 16, 32, 64, 64x2          warps 1..8, T = 64: 7                                 tiles = warps, 64x2: 2 * warps
+//     T = 8, 16, 32, 64                warps 1..8, T = 64: 7                                 tiles = warps
 //   matmul_wgmma_FORMAT_TxW            128 * (W + 1)            min(SMs, output tiles)       stages * stageGroups * (T*128 + 4*W*G) + W*8704
-//     TxW = 8x1 16x1 32x1 64x1 128x1                            tile = 64*W rows x T tokens
-//           16x4 32x4 64x4 128x2 256x2
+//     TxW = 32x1 64x1 128x1 128x2 256x2                         tile = 64*W rows x T tokens
 //   matmul_tile_FORMAT_T               32 * warps, T = 128: 256 output tiles                 stages * (T*128 + tiles*G)
 //     T = 8, 16, 32, 64, 128           warps 1..8               tile = 16*warps rows x T,    stages 8, 6, 5, 4, 3 (fixed)
 //                                                               T = 128: 128 rows            tiles = warps, T = 128: 8
 //
-//   FORMAT bf16 fp8 int8; G = bytes of 16 rows x 64 k: 2048, 1024, 1024. Pass `stages`, `stageGroups`, `aheadGroups` as given here.
+//   FORMAT bf16 fp8 int8; G = bytes of 16 rows x 64 k: 2048, 1024, 1024. Pass `stages` and `stageGroups` as given here.
 //   Shared memory above 48 KB must be allowed for the function first (cuFuncSetAttribute MAX_DYNAMIC_SHARED_SIZE_BYTES); matmul_small and
 //   matmul_wgmma have 1024 bytes of static shared memory beside it.
 //   Every kernel may be launched with programmatic stream serialization: it waits for its predecessor before it reads activations.
@@ -31,7 +30,7 @@ struct MatmulDevice {
 struct MatmulPlan {
   MatmulKernel kernel;
   int tokens;      // of an output tile: T
-  int warpgroups;  // WGMMA: W; SMALL: 2 for Tx2
+  int warpgroups;  // WGMMA: W
   int warps;       // SMALL, TILE: that multiply
   int gridX;
   int gridY;
@@ -39,40 +38,36 @@ struct MatmulPlan {
   int sharedBytes;
   int stages;
   int stageGroups;
-  int aheadGroups;  // SMALL: of each of a block's first tiles, asked of L2 beyond the ring
 };
 
 constexpr int MATMUL_STAGES_MAX = 16;
-constexpr int MATMUL_SHARED_MIN = 76 * 1024;   // three such blocks do not fit into the 228 KB of an SM
-constexpr int MATMUL_AHEAD_BYTES = 64 * 1024;  // of a block, for L2
+constexpr int MATMUL_SHARED_MIN = 76 * 1024;    // three such blocks do not fit into the 228 KB of an SM
 constexpr int MATMUL_PASS_BYTES = 32 * 68 * 4;  // a warpgroup's in the epilogue of matmul_wgmma
 
 constexpr int matmul_ceil(int a, int b) { return (a + b - 1) / b; }
 constexpr int matmul_min(int a, int b) { return a < b ? a : b; }
 constexpr int matmul_max(int a, int b) { return a > b ? a : b; }
 
-/// One block an SM, as many warps as share its tiles evenly in rounds of at most eight. Four stages, so that three are under way while one
-/// is read; pieces of 8 KB where an SM has few tiles, because what a stage costs the few warps then counts most. A block takes more than a
-/// third of an SM's shared memory: beside one that still runs there is room for one of the next kernel, which starts reading its weights, and
-/// not for two, which would be slower than one for all.
+/// One block an SM, as many warps as share its tiles evenly in rounds of at most eight, with 64 tokens seven. Four stages, so that three are
+/// under way while one is read; pieces of 8 KB where an SM has few tiles, because what a stage costs the few warps then counts most. A block
+/// takes more than a third of an SM's shared memory: beside one that still runs there is room for one of the next kernel, which starts
+/// reading its weights, and not for two, which would be slower than one for all.
 constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, const MatmulDevice& device, int stages = 4, int pieceBytes = 0,
-                                       int warpTiles = 1, int blockTiles = 0) {
-  MatmulPlan plan{MatmulKernel::SMALL, tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64, warpTiles == 1 ? 0 : warpTiles, 0, 0, 0, 0, 0, 0, 0, 0};
+                                       int blockTiles = 0) {
+  MatmulPlan plan{MatmulKernel::SMALL, tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64, 0, 0, 0, 0, 0, 0, 0, 0};
   int tiles = matmul_ceil(n, 16);
   plan.gridX = blockTiles > 0 ? matmul_ceil(tiles, blockTiles) : matmul_min(device.multiprocessors, tiles);
   plan.gridY = matmul_ceil(tokens, plan.tokens);
   int perBlock = matmul_ceil(tiles, plan.gridX);
-  plan.warps = matmul_ceil(matmul_ceil(perBlock, matmul_ceil(perBlock, (plan.tokens < 64 ? 8 : 7) * warpTiles)), warpTiles);
+  plan.warps = matmul_ceil(perBlock, matmul_ceil(perBlock, plan.tokens < 64 ? 8 : 7));
   plan.block = 32 * (plan.warps + 1);
-  int roundTiles = plan.warps * warpTiles;
-  int groupBytesAll = plan.tokens * 128 + roundTiles * groupBytes;
+  int groupBytesAll = plan.tokens * 128 + plan.warps * groupBytes;
   int ringBytes = device.sharedBytesMax - 1024;
-  if (pieceBytes == 0) pieceBytes = roundTiles <= 3 ? 8192 : 4096;
+  if (pieceBytes == 0) pieceBytes = plan.warps <= 3 ? 8192 : 4096;
   plan.stageGroups = pieceBytes / groupBytes;
   while (plan.stageGroups > 1 && stages * plan.stageGroups * groupBytesAll > ringBytes) plan.stageGroups /= 2;
   plan.stages = matmul_min(stages, ringBytes / (plan.stageGroups * groupBytesAll));
   plan.sharedBytes = matmul_max(plan.stages * plan.stageGroups * groupBytesAll, MATMUL_SHARED_MIN);
-  plan.aheadGroups = MATMUL_AHEAD_BYTES / (roundTiles * groupBytes);
   return plan;
 }
 
@@ -80,10 +75,10 @@ constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, const 
 /// are long where a group is soon multiplied.
 constexpr MatmulPlan matmul_wgmma_plan(int tileTokens, int warpgroups, int tokens, int n, int groupBytes, const MatmulDevice& device,
                                        int stageGroups = 0) {
-  MatmulPlan plan{MatmulKernel::WGMMA, tileTokens, warpgroups, 0, 0, 1, 128 * (warpgroups + 1), 0, 0, 0, 0};
+  MatmulPlan plan{MatmulKernel::WGMMA, tileTokens, warpgroups, 0, 0, 1, 128 * (warpgroups + 1), 0, 0, 0};
   int outputTiles = matmul_ceil(n, 64 * warpgroups) * matmul_ceil(tokens, tileTokens);
   plan.gridX = matmul_min(device.multiprocessors, outputTiles);
-  if (stageGroups == 0) stageGroups = tileTokens > 128 ? 1 : tileTokens > 64 ? 2 : warpgroups == 1 ? 4 : 2048 / groupBytes;
+  if (stageGroups == 0) stageGroups = tileTokens > 128 ? 1 : tileTokens > 64 ? 2 : 4;
   plan.stageGroups = stageGroups;
   int stageBytes = plan.stageGroups * (tileTokens * 128 + 4 * warpgroups * groupBytes);
   int passBytes = warpgroups * MATMUL_PASS_BYTES;
@@ -93,7 +88,7 @@ constexpr MatmulPlan matmul_wgmma_plan(int tileTokens, int warpgroups, int token
 }
 
 constexpr MatmulPlan matmul_tile_plan(int tileTokens, int tokens, int n, int groupBytes, int multiprocessors) {
-  MatmulPlan plan{MatmulKernel::TILE, tileTokens, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+  MatmulPlan plan{MatmulKernel::TILE, tileTokens, 0, 0, 0, 1, 0, 0, 0, 0};
   int tiles = matmul_ceil(n, 16);
   plan.warps = tileTokens == 128 ? 8 : matmul_max(1, matmul_min(4, matmul_ceil(tiles, multiprocessors)));
   plan.block = 32 * plan.warps;
@@ -112,8 +107,13 @@ constexpr bool matmul_fills(int n, int rows, int tokens, int tileTokens, int mul
 constexpr MatmulPlan matmul_plan(int tokens, int n, int groupBytes, const MatmulDevice& device) {
   int sms = device.multiprocessors;
   if (device.bulk && tokens <= 32) return matmul_small_plan(tokens, n, groupBytes, device);
-  if (device.wgmma && tokens <= 64) return matmul_wgmma_plan(64, matmul_fills(n, 256, tokens, 64, sms) ? 4 : 1, tokens, n, groupBytes, device);
   if (device.wgmma) {
+    // Where the 64-row tiles leave half of the SMs idle, two blocks share the tokens of each, and the weights in L2.
+    bool halves = 2 * matmul_ceil(n, 64) <= sms;
+    // With many tiles on every SM matmul_small keeps up with the memory, which wgmma from 64-row tiles does not.
+    if (tokens <= 64 && matmul_fills(n, 256, tokens, 64, sms)) return matmul_small_plan(tokens, n, groupBytes, device);
+    if (tokens <= 64) return matmul_wgmma_plan(halves ? 32 : 64, 1, tokens, n, groupBytes, device);
+    if (tokens <= 128 && halves) return matmul_wgmma_plan(64, 1, tokens, n, groupBytes, device);
     if (tokens > 128 && matmul_fills(n, 128, tokens, 256, sms)) return matmul_wgmma_plan(256, 2, tokens, n, groupBytes, device);
     return matmul_wgmma_plan(128, matmul_fills(n, 128, tokens, 128, sms) ? 2 : 1, tokens, n, groupBytes, device);
   }

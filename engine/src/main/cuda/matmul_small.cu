@@ -6,9 +6,8 @@
 //   - the ring: the copying thread keeps stages of kilobytes in flight, and starts on the weights while the kernel before this one runs;
 //   - the chain of dependent instructions (mma on the one accumulator, 33 cycles a step of 512 bytes, so 15 bytes a cycle and warp of bf16)
 //     is never interrupted: the next group's registers are loaded after the group's first mma was issued, in the shadow of its latency.
-// With 64 tokens there are eight such chains a tile, and registers are loaded by halves of a group; a warp has one tile, or two (64x2), which
-// halves what the warps read of the tokens in shared memory. What binds then is L2: every block reads all tokens, tokens * K * 2 bytes, so
-// that fewer blocks with more tiles can be faster than one on every SM.
+// With 64 tokens there are eight such chains a tile, and what binds is L2: every block reads all tokens in every round of its tiles,
+// tokens * K * 2 bytes. Seven warps a block and not eight leave each the registers for two groups.
 // A block's tiles lie gridDim.x apart, so that one block an SM has the same number of tiles everywhere, give or take one.
 //
 // grid (blocks of weight tiles, token tiles), block 32 * (multiplying warps + 1), dynamic shared memory the ring. Bytes: N*K weights once,
@@ -59,28 +58,11 @@ struct SmallGroup {
   }
 };
 
-/// The registers of half a group for TILES tiles: two steps.
-template <class Format, int TOKENS, int TILES>
-struct SmallHalf {
-  uint4 weights[TILES][Format::GROUP_LOADS / 2];
-  uint32_t tokens[TOKENS / 8][4];
-
-  DEVICE void step(int step, float (&sums)[TILES][TOKENS / 8][4]) const {
-#pragma unroll
-    for (int i = 0; i < TILES; i++) {
-      uint32_t a[4];
-      Format::fragment(weights[i], step, a);
-#pragma unroll
-      for (int j = 0; j < TOKENS / 8; j++) mma16816(sums[i][j], a, tokens[j][step * 2], tokens[j][step * 2 + 1]);
-    }
-  }
-};
-
 /// Where a multiplying warp reads next: open, weights, tokens, close for each group, in turn.
 template <class Format, int TOKENS>
 struct SmallReader {
   const Ring<Format, TOKENS>& ring;
-  int tile;  // of a stage's, this warp's first
+  int tile;  // of a stage's, this warp's
   int lane;
   int tokenOffset;
   RingPlace place;
@@ -109,22 +91,6 @@ struct SmallReader {
   DEVICE void loadTokens(SmallGroup<Format, TOKENS>& group) {
 #pragma unroll
     for (int j = 0; j < TOKENS / 8; j++) load_tokens(tokens + j * 1024, tokenOffset, group.tokens[j]);
-    tokens += ring.TOKEN_BYTES;
-  }
-
-  /// The first half, then the second.
-  template <int TILES>
-  DEVICE void loadHalf(SmallHalf<Format, TOKENS, TILES>& half, int part) {
-#pragma unroll
-    for (int i = 0; i < TILES; i++) {
-      const unsigned char* from = weights + (i * ring.stageGroups * 2 + part) * (Format::GROUP_BYTES / 2);
-#pragma unroll
-      for (int j = 0; j < Format::GROUP_LOADS / 2; j++) half.weights[i][j] = *reinterpret_cast<const uint4*>(from + j * 512);
-    }
-#pragma unroll
-    for (int j = 0; j < TOKENS / 8; j++) ldmatrix_x4(half.tokens[j], tokens + j * 1024 + (tokenOffset ^ (part * 64)));
-    if (part == 0) return;
-    weights += Format::GROUP_BYTES;
     tokens += ring.TOKEN_BYTES;
   }
 
@@ -181,33 +147,6 @@ DEVICE void small_tile(SmallReader<Format, TOKENS>& reader, int groups, float (&
   for (int step = 0; step < GROUP_STEPS; step++) even.step(step, sums);
 }
 
-/// All K of TILES tiles, by halves of a group.
-template <class Format, int TOKENS, int TILES>
-DEVICE void small_tiles(SmallReader<Format, TOKENS>& reader, int groups, float (&sums)[TILES][TOKENS / 8][4]) {
-  SmallHalf<Format, TOKENS, TILES> first, second;
-  reader.groupsLeft = groups;
-  reader.open();
-  reader.loadHalf(first, 0);
-  for (int group = 0; group < groups; group++) {
-    first.step(0, sums);
-    reader.loadHalf(second, 1);
-    first.step(1, sums);
-    reader.close();
-    second.step(0, sums);
-    if (group + 1 < groups) {
-      reader.open();
-      reader.loadHalf(first, 0);
-    }
-    second.step(1, sums);
-  }
-}
-
-/// Up to 32 tokens a group at a time, one tile.
-template <class Format, int TOKENS>
-DEVICE void small_tiles(SmallReader<Format, TOKENS>& reader, int groups, float (&sums)[1][TOKENS / 8][4]) {
-  small_tile(reader, groups, sums[0]);
-}
-
 /// The epilogue of one tile, 32 tokens at a time.
 template <int EIGHTS>
 DEVICE void small_finish(const Matmul& m, int tile, int token0, int rows, const float (&sums)[EIGHTS][4]) {
@@ -222,66 +161,60 @@ DEVICE void small_finish(const Matmul& m, int tile, int token0, int rows, const 
   }
 }
 
-template <class Format, int TOKENS, int TILES>
+template <class Format, int TOKENS>
 DEVICE void matmul_small(const Matmul& m) {
   DYNAMIC_SHARED(memory);
   SHARED mbarrier full[STAGES_MAX];
   SHARED mbarrier empty[STAGES_MAX];
   int warps = static_cast<int>(blockDim.x) / 32 - 1;
   int warp = static_cast<int>(threadIdx.x) / 32;
-  Ring<Format, TOKENS> ring{memory, full, empty, m.stages, m.stageGroups, warps * TILES};
+  Ring<Format, TOKENS> ring{memory, full, empty, m.stages, m.stageGroups, warps};
   ring.init(warps);
   pdl_launch();
 
-  SmallSchedule schedule(m, warps * TILES, TOKENS);
+  SmallSchedule schedule(m, warps, TOKENS);
   if (warp == warps) {
     if (threadIdx.x % 32 == 0) ring.produce(m, schedule);
     return;
   }
   pdl_wait();
   int rows = *m.counts;
-  SmallReader<Format, TOKENS> reader(ring, warp * TILES);
+  SmallReader<Format, TOKENS> reader(ring, warp);
   Work work;
   while (schedule.next(work)) {
-    int mine = work.tileCount - warp * TILES;
-    if (mine <= 0) {
+    if (warp >= work.tileCount) {
       reader.pass(m.groups());
       continue;
     }
-    int tile = work.firstTile + warp * TILES * work.tileStride;
-    float sums[TILES][TOKENS / 8][4] = {};
+    int tile = work.firstTile + warp * work.tileStride;
+    float sums[TOKENS / 8][4] = {};
     if (TOKENS <= 32) {
       // What is added to is asked for early, while there are registers for it.
       float old[TOKENS / 8][4];
 #pragma unroll
       for (int j = 0; j < TOKENS / 8; j++) Finish(tile, work.token0 + j * 8).readOld(m, rows, old[j]);
-      small_tiles(reader, m.groups(), sums);
+      small_tile(reader, m.groups(), sums);
 #pragma unroll
-      for (int j = 0; j < TOKENS / 8; j++) Finish(tile, work.token0 + j * 8).write(m, rows, sums[0][j], old[j]);
+      for (int j = 0; j < TOKENS / 8; j++) Finish(tile, work.token0 + j * 8).write(m, rows, sums[j], old[j]);
       continue;
     }
-    small_tiles(reader, m.groups(), sums);
-#pragma unroll
-    for (int i = 0; i < TILES; i++) {
-      if (i >= mine) break;
-      small_finish<TOKENS / 8>(m, tile + i * work.tileStride, work.token0, rows, sums[i]);
-    }
+    small_tile(reader, m.groups(), sums);
+    small_finish<TOKENS / 8>(m, tile, work.token0, rows, sums);
   }
 }
 
-#define MATMUL_SMALL(name, Format, TOKENS, TILES) \
-  KERNEL_BOUNDS(name, TOKENS == 64 ? 256 : 288, 1, MATMUL_PARAMETERS) { matmul_small<Format, TOKENS, TILES>(MATMUL_ARGUMENTS); }
+#define MATMUL_SMALL(name, Format, TOKENS) \
+  KERNEL_BOUNDS(name, TOKENS == 64 ? 256 : 288, 1, MATMUL_PARAMETERS) { matmul_small<Format, TOKENS>(MATMUL_ARGUMENTS); }
 #else
-#define MATMUL_SMALL(name, Format, TOKENS, TILES) \
+#define MATMUL_SMALL(name, Format, TOKENS) \
   KERNEL(name, MATMUL_PARAMETERS) { unsupported(); }
 #endif
 
-#define MATMUL_SMALL_FORMAT(format, Format)                 \
-  MATMUL_SMALL(matmul_small_##format##_8, Format, 8, 1)     \
-  MATMUL_SMALL(matmul_small_##format##_16, Format, 16, 1)   \
-  MATMUL_SMALL(matmul_small_##format##_32, Format, 32, 1)   \
-  MATMUL_SMALL(matmul_small_##format##_64, Format, 64, 1)   \
-  MATMUL_SMALL(matmul_small_##format##_64x2, Format, 64, 2)
+#define MATMUL_SMALL_FORMAT(format, Format)             \
+  MATMUL_SMALL(matmul_small_##format##_8, Format, 8)    \
+  MATMUL_SMALL(matmul_small_##format##_16, Format, 16)  \
+  MATMUL_SMALL(matmul_small_##format##_32, Format, 32)  \
+  MATMUL_SMALL(matmul_small_##format##_64, Format, 64)
 
 MATMUL_SMALL_FORMAT(bf16, Bf16Weights)
 MATMUL_SMALL_FORMAT(fp8, Fp8Weights)

@@ -7,8 +7,8 @@
 // the group behind it has begun.
 //
 //   TOKENS 256, 2 warpgroups   prefill: 128 x 256 outputs a block, tensor cores the limit. A stage of 64 k is 48 KB for 1024 cycles of them
-//   TOKENS 8-128, 1 warpgroup  small N: as many blocks as 64-row tiles, so that most SMs take part in reading the weights
-//   TOKENS 8-128, 4 warpgroups large N: 256 rows share the tokens, which then cost L2 a quarter (TOKENS 64) of what the weights do
+//   TOKENS 128, 2 warpgroups   large N: 128 rows share the tokens
+//   TOKENS 32-128, 1 warpgroup small N: as many blocks as 64-row tiles, so that most SMs take part in reading the weights
 //
 // Blocks are persistent: grid min(SMs, tiles), each walks through its tiles while its copying thread is already ahead in the next one.
 // block 128 * (WARPGROUPS + 1), dynamic shared memory: the ring, then 8704 bytes a warpgroup to hand results over. matmul_plan.h has it.
@@ -109,7 +109,7 @@ struct WgmmaQuads {
     return static_cast<float*>(m.out) + static_cast<long>(token0 + token) * m.outStride + row0 + row;
   }
 
-  /// What a pass adds to: asked for before the results change hands where there are registers for it, so that the two overlap.
+  /// What a pass adds to: asked for before the results change hands, so that the two overlap.
   DEVICE void readOld(const Matmul& m, int row0, int token0, int tokens) {
     const float* from = out(m, row0, token0);
 #pragma unroll
@@ -169,9 +169,8 @@ DEVICE void wgmma_write_gate(const Matmul& m, const float* pass, int row0, int t
 
 /// The accumulators change hands in passes of 32 tokens: from registers that hold two tokens of two rows to threads that hold neighbouring
 /// rows of one token, by 64 x 32 floats of shared memory that belong to this warpgroup.
-template <int TOKENS, bool OLD_EARLY>
+template <int TOKENS>
 DEVICE void wgmma_epilogue(const Matmul& m, const float (&sums)[TOKENS / 2], float* pass, int row0, int token0, int rows) {
-  const int count = TOKENS < PASS_TOKENS ? TOKENS : PASS_TOKENS;
   int warpgroup = threadIdx.x / 128;
   int lane = threadIdx.x % 32;
   int inRow = threadIdx.x % 128 / 32 * 16 + lane / 4;
@@ -188,11 +187,11 @@ DEVICE void wgmma_epilogue(const Matmul& m, const float (&sums)[TOKENS / 2], flo
   for (int first = 0; first < TOKENS; first += PASS_TOKENS) {
     int tokens = rows - token0 - first;
     if (tokens <= 0) break;
-    if (tokens > count) tokens = count;
-    if (add && OLD_EARLY) quads.readOld(m, row0, token0 + first, tokens);
+    if (tokens > PASS_TOKENS) tokens = PASS_TOKENS;
+    if (add) quads.readOld(m, row0, token0 + first, tokens);
     barrier_sync(1 + warpgroup, 128);
 #pragma unroll
-    for (int j = 0; j < count / 8; j++) {
+    for (int j = 0; j < PASS_TOKENS / 8; j++) {
       const float* d = sums + (first / 8 + j) * 4;
       float* to = pass + (j * 8 + lane % 4 * 2) * PASS_STRIDE + inRow;
       to[0] = __fmaf_rn(d[0], scaleLow, biasLow);
@@ -204,7 +203,6 @@ DEVICE void wgmma_epilogue(const Matmul& m, const float (&sums)[TOKENS / 2], flo
     if (m.epilogue == EPILOGUE_GATE) {
       wgmma_write_gate(m, pass, row0, token0 + first, tokens);
     } else {
-      if (add && !OLD_EARLY) quads.readOld(m, row0, token0 + first, tokens);
       quads.write(m, pass, row0, token0 + first, tokens);
     }
   }
@@ -225,7 +223,7 @@ DEVICE void wgmma_consume(const Matmul& m, const Ring<Format, TOKENS>& ring, Til
 #pragma unroll
     for (int i = 0; i < TOKENS / 2; i++) sums[i] = 0;
     wgmma_tile(reader, m.groups(), sums);
-    wgmma_epilogue<TOKENS, WARPGROUPS <= 2>(m, sums, pass, (work.firstTile + warpgroup * 4) * 16, work.token0, rows);
+    wgmma_epilogue<TOKENS>(m, sums, pass, (work.firstTile + warpgroup * 4) * 16, work.token0, rows);
   }
 }
 
@@ -234,19 +232,17 @@ DEVICE void matmul_wgmma(const Matmul& m) {
   DYNAMIC_SHARED(memory);
   SHARED mbarrier full[STAGES_MAX];
   SHARED mbarrier empty[STAGES_MAX];
-  // What the copying warpgroup gives away. A block has 168 registers for each of 384 threads, 96 for each of 640, and no more than that
-  // may be asked for: 168 * 384 = 224 * 256 + 56 * 128, 96 * 640 = 112 * 512 + 32 * 128.
-  const int MANY_REGISTERS = TOKENS == 256 ? 224 : WARPGROUPS == 4 ? 112 : 0;
-  const int FEW_REGISTERS = TOKENS == 256 ? 56 : 32;
+  // 256 tokens need what the copying warpgroup can give away. A block has 168 registers for each of 384 threads, and no more than that may
+  // be asked for: 168 * 384 = 224 * 256 + 56 * 128.
   Ring<Format, TOKENS> ring{memory, full, empty, m.stages, m.stageGroups, WARPGROUPS * 4};
   ring.init(WARPGROUPS * 4);
   pdl_launch();
   TileSchedule<TOKENS, TOKENS <= 128> schedule(m, WARPGROUPS * 4);
   if (threadIdx.x >= WARPGROUPS * 128) {
-    if (MANY_REGISTERS > 0) registers_lower<FEW_REGISTERS>();
+    if (TOKENS == 256) registers_lower<56>();
     if (threadIdx.x == WARPGROUPS * 128) ring.produce(m, schedule);
   } else {
-    if (MANY_REGISTERS > 0) registers_raise<MANY_REGISTERS == 0 ? 24 : MANY_REGISTERS>();
+    if (TOKENS == 256) registers_raise<224>();
     wgmma_consume<Format, TOKENS, WARPGROUPS>(m, ring, schedule);
   }
 }
@@ -261,14 +257,9 @@ DEVICE void matmul_wgmma(const Matmul& m) {
 #endif
 
 #define MATMUL_WGMMA_FORMAT(format, Format)                    \
-  MATMUL_WGMMA(matmul_wgmma_##format##_8x1, Format, 8, 1)      \
-  MATMUL_WGMMA(matmul_wgmma_##format##_16x1, Format, 16, 1)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_32x1, Format, 32, 1)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_64x1, Format, 64, 1)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_128x1, Format, 128, 1)  \
-  MATMUL_WGMMA(matmul_wgmma_##format##_16x4, Format, 16, 4)    \
-  MATMUL_WGMMA(matmul_wgmma_##format##_32x4, Format, 32, 4)    \
-  MATMUL_WGMMA(matmul_wgmma_##format##_64x4, Format, 64, 4)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_128x2, Format, 128, 2)  \
   MATMUL_WGMMA(matmul_wgmma_##format##_256x2, Format, 256, 2)
 

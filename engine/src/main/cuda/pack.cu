@@ -1,7 +1,7 @@
 // Into and out of the layouts of matmul: weights into fragment order at load time, rows of the embedding out of it, f32 rows into operands.
 //
 //   pack_weights_FORMAT_SOURCE   rows of a checkpoint (bf16, f16, f32) to bf16, or quantised a row at a time to fp8 or int8
-//   fill_random_FORMAT           dummy weights, the same for the same seed on any machine
+//   fill_random_bf16             dummy weights, the same for the same seed on any machine
 //   embed_FORMAT                 one row a token, f32
 //   operand_from_tensor          f32 rows to a swizzled bf16 operand
 //
@@ -145,22 +145,9 @@ PACK_SOURCE(bf16, SourceBf16)
 PACK_SOURCE(f16, SourceF16)
 PACK_SOURCE(f32, SourceF32)
 
-/// fp8 codes with scales of their own, as some checkpoints have them, only change places. Padding rows as above.
-KERNEL_BOUNDS(pack_codes, 256, 1, const uint8_t* source, long long stride, int rows, int rowsPadded, int columns, uint8_t* weights,
-              int firstRow, int part) {
-  int groups = (columns + GROUP_K - 1) / GROUP_K;
-  for (int row = blockIdx.y; row < rowsPadded; row += gridDim.y) {
-    int to = packed_row(firstRow + row, part);
-    for (int k = blockIdx.x * blockDim.x + threadIdx.x; k < groups * GROUP_K; k += gridDim.x * blockDim.x) {
-      weights[fragment_index8(to, k, groups)] = row < rows && k < columns ? source[row * stride + k] : 0;
-    }
-  }
-}
-
 // ---------------------------------------------------------------------------------------------------------------- dummy weights
 //
-// The element of a row and column depends on the seed and on nothing else, not on the format: four 16-bit numbers of a hash, summed, are
-// close to normal. Every 16-byte piece is one thread's. grid (anything), block 256. Padding is written too, as zeros.
+// The element of a row and column depends on the seed and on nothing else: four 16-bit numbers of a hash, summed, are close to normal. Every 16-byte piece is one thread's. grid (anything), block 256. Padding is written too, as zeros.
 
 /// Mean 0, deviation 1, magnitude below 3.47.
 DEVICE float random_normal(unsigned long long seed, int row, int column) {
@@ -193,37 +180,6 @@ KERNEL_BOUNDS(fill_random_bf16, 256, 1, void* weights, int rows, int columns, lo
     }
     static_cast<uint4*>(weights)[piece] = make_uint4(words[0], words[1], words[2], words[3]);
   }
-}
-
-/// Codes of x / (3.5 / largest code): the scale is the same for all rows, 3.5 deviations fill the codes.
-template <class To>
-DEVICE void fill_random_quantised(void* weights, float* scales, int rows, int columns, unsigned long long seed, float deviation) {
-  int groups = (columns + GROUP_K - 1) / GROUP_K;
-  long first = static_cast<long>(blockIdx.x) * blockDim.x + threadIdx.x;
-  long step = static_cast<long>(gridDim.x) * blockDim.x;
-  for (long row = first; row < (rows + 63) / 64 * 64; row += step) scales[row] = __fmul_rn(3.5f / To::LARGEST, deviation);
-  long pieces = static_cast<long>((rows + 63) / 64) * 4 * groups * 2 * 32;
-  for (long piece = first; piece < pieces; piece += step) {
-    int lane = static_cast<int>(piece % 32);
-    long tile = piece / 32;
-    int row = static_cast<int>(tile / (groups * 2)) * 16 + lane / 4;
-    int k = static_cast<int>(tile % (groups * 2)) * 32 + lane % 4 * 2;
-    uint32_t words[4] = {0, 0, 0, 0};
-#pragma unroll
-    for (int i = 0; i < 16; i++) {
-      float x = random_weight(seed, row + (1 - i % 2) * 8, k + i / 8 * 16 + i % 8 / 4 * 8 + i % 4 / 2, rows, columns);
-      words[i / 4] |= static_cast<uint32_t>(To::of(__fmul_rn(x, To::LARGEST / 3.5f))) << i % 4 * 8;
-    }
-    static_cast<uint4*>(weights)[piece] = make_uint4(words[0], words[1], words[2], words[3]);
-  }
-}
-
-KERNEL_BOUNDS(fill_random_fp8, 256, 1, void* weights, float* scales, int rows, int columns, long long seed, float deviation) {
-  fill_random_quantised<ToFp8>(weights, scales, rows, columns, seed, deviation);
-}
-
-KERNEL_BOUNDS(fill_random_int8, 256, 1, void* weights, float* scales, int rows, int columns, long long seed, float deviation) {
-  fill_random_quantised<ToInt8>(weights, scales, rows, columns, seed, deviation);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- activations

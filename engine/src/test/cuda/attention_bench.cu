@@ -581,19 +581,17 @@ void timePrefill(const Shape& s, const Storage& storage, int batch, int tokens) 
 
 void timeRows(int rows) {
   Shape s = {32, 8, 128, 0, 16};
-  int hidden = 4096, intermediate = 14336, rowsPad = (rows + 255) / 256 * 256;
+  int hidden = 4096, rowsPad = (rows + 255) / 256 * 256;
   int stride = s.vectors() * s.headDim;
   Array<float> projected(size_t(rows) * stride), residual(size_t(rows) * hidden);
-  Array<float> gates(size_t(rows) * 2 * intermediate);
   Array<float> gain(std::vector<float>(hidden, 1.0f)), angles(size_t(4096) * s.headDim);
-  Array<uint4> operand(size_t(rowsPad) * intermediate / 8);
+  Array<uint4> operand(size_t(rowsPad) * hidden / 8);
   std::vector<int> identity(rows);
   std::iota(identity.begin(), identity.end(), 0);
   Array<int> positions(identity), counts({rows, rows, 0, rows, 0, 0});
   Array<bf16> queries(size_t(rows) * s.heads * 128), cache((rows / 16 + 1) * s.blockElements());
   projected.fill(0);
   residual.fill(0);
-  gates.fill(0);
   angles.fill(0);
   const float* noGain = nullptr;
   const int* noSource = nullptr;
@@ -606,16 +604,7 @@ void timeRows(int rows) {
     launch(ENTRY(rms_norm), dim3(rows), 512, hidden * 4, (void*)operand.data, rowsPad, residual.data, hidden, noSource,
            gain.data, hidden, 1e-5f, counts.data);
   });
-  double addNorm = microseconds(50, [&](int) {
-    launch(ENTRY(add_rms_norm), dim3(rows), 512, hidden * 4, (void*)operand.data, rowsPad, residual.data, hidden,
-           projected.data, stride, gain.data, hidden, 1e-5f, counts.data);
-  });
-  double gateTime = microseconds(50, [&](int) {
-    launch(ENTRY(gate), dim3(rows, intermediate / 2048), 512, 0, (void*)operand.data, rowsPad, gates.data,
-           2 * intermediate, intermediate, counts.data);
-  });
-  printf("%4d rows of 8B: rotate_store %6.2f us, rms_norm %6.2f us, add_rms_norm %6.2f us, gate %6.2f us\n", rows,
-         store, norm, addNorm, gateTime);
+  printf("%4d rows of 8B: rotate_store %6.2f us, rms_norm %6.2f us\n", rows, store, norm);
 }
 
 void times() {

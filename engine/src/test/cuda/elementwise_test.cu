@@ -4,8 +4,7 @@
 //   g++ -std=c++17 -O2 -ffp-contract=off -DVERDIER_EMULATED -x c++ elementwise_test.cu -o elementwise-test -pthread
 //   ./elementwise-test
 //
-// Tolerances. f32 results: 1e-5 of the value (a few roundings, and 2^x within 2 ulp). Operands: one rounding to bf16,
-// 2^-8 of the value at most.
+// Tolerance: one rounding to bf16, 2^-8 of the value at most.
 #include "../../main/cuda/elementwise.cu"
 
 #include <math.h>
@@ -90,9 +89,9 @@ double normOf(Tensor& x, const std::vector<float>& gain, int r, int c, double ep
   return x.at(r, c) / sqrt(mean + epsilon) * gain[c];
 }
 
-void norms_anyShape_matchOracleAndOneAnother(int rows, int columns, int stride) {
+void norm_anyShape_matchesOracleWhereverItLies(int rows, int columns, int stride) {
   const float epsilon = 1e-5f;
-  Tensor x(rows, columns, stride), update(rows, columns, columns + 4), out(rows, columns, columns + 1);
+  Tensor x(rows, columns, stride);
   std::vector<float> gains(columns + 4);
   float* gain = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(gains.data()) + 15) & ~uintptr_t(15));
   for (int c = 0; c < columns; c++) gain[c] = 1 + float(c % 7) / 8;
@@ -105,16 +104,13 @@ void norms_anyShape_matchOracleAndOneAnother(int rows, int columns, int stride) 
   Operand operand(rows + 1, columns);
   launch(verdier_launch_rms_norm, rows + 1, 1, 512, shared, operand.base(), operand.rowsPad, (const float*)x.base(),
          stride, (const int*)nullptr, constGain, columns, epsilon, constCount);
-  launch(verdier_launch_rms_norm_tensor, rows + 1, 1, 512, shared, out.base(), out.stride, (const float*)x.base(),
-         stride, constGain, columns, epsilon, constCount);
   operand.checkUntouched(rows);
   for (int r = 0; r < rows; r++) {
     operand.checkPadding(r);
     for (int c = 0; c < columns; c++) {
       double expected = normOf(x, gainCopy, r, c, epsilon);
-      CHECK(close(out.at(r, c), expected, 1e-5), "norm of row %d column %d: %g, expected %g", r, c, out.at(r, c),
-            expected);
-      CHECK(operand.bits(r, c) == bf16_bits(from_float_rn(out.at(r, c))), "operand of row %d column %d", r, c);
+      CHECK(close(operand.at(r, c), expected, 1.0 / 256), "norm of row %d column %d: %g, expected %g", r, c,
+            operand.at(r, c), expected);
     }
   }
 
@@ -129,50 +125,6 @@ void norms_anyShape_matchOracleAndOneAnother(int rows, int columns, int stride) 
   for (int r = 0; r < rows; r++) {
     for (int c = 0; c < columns; c++) CHECK(other.bits(r, c) == operand.bits(rows - 1 - r, c), "row %d reversed", r);
   }
-
-  // Sum, then norm: in one kernel and in two.
-  Tensor sum = x;
-  launch(verdier_launch_add, rows + 1, (columns + 2047) / 2048, 512, 0, sum.base(), stride, (const float*)update.base(),
-         update.stride, columns, constCount);
-  for (int r = 0; r < rows; r++) {
-    for (int c = 0; c < columns; c++) CHECK(sum.at(r, c) == x.at(r, c) + update.at(r, c), "sum, row %d", r);
-  }
-  Operand apart(rows, columns), together(rows, columns);
-  launch(verdier_launch_rms_norm, rows, 1, 512, shared, apart.base(), apart.rowsPad, (const float*)sum.base(), stride,
-         (const int*)nullptr, constGain, columns, epsilon, constCount);
-  launch(verdier_launch_add_rms_norm, rows, 1, 512, shared, together.base(), together.rowsPad, x.base(), stride,
-         (const float*)update.base(), update.stride, constGain, columns, epsilon, constCount);
-  CHECK(memcmp(apart.data.data(), together.data.data(), apart.data.size() * 16) == 0, "sum and norm in one kernel");
-  for (int r = 0; r < rows; r++) {
-    CHECK(memcmp(&x.at(r, 0), &sum.at(r, 0), columns * 4) == 0, "residual of row %d", r);
-  }
-}
-
-void gate_anyShape_matchesOracle(int rows, int columns, int stride) {
-  Tensor in(rows, 2 * columns, stride), out(rows, columns, columns + 3);
-  for (int c = 0; c < columns; c++) in.at(0, c) *= 60;  // far out in the tails
-  Operand operand(rows + 1, columns);
-  int count = rows;
-  const int* constCount = &count;
-  unsigned across = unsigned(columns + 63) / 64 * 64;
-  launch(verdier_launch_gate, rows + 1, (across + 2047) / 2048, 512, 0, operand.base(), operand.rowsPad,
-         (const float*)in.base(), stride, columns, constCount);
-  launch(verdier_launch_gate_tensor, rows + 1, (columns + 2047) / 2048, 512, 0, out.base(), out.stride,
-         (const float*)in.base(), stride, columns, constCount);
-  Tensor back(rows, columns, columns);
-  launch(verdier_launch_tensor_from_operand, rows, (columns + 2047) / 2048, 512, 0, back.base(), back.stride,
-         (const void*)operand.base(), operand.rowsPad, columns, constCount);
-  operand.checkUntouched(rows);
-  for (int r = 0; r < rows; r++) {
-    operand.checkPadding(r);
-    for (int c = 0; c < columns; c++) {
-      double g = in.at(r, c), expected = g / (1 + exp(-g)) * in.at(r, columns + c);
-      CHECK(close(out.at(r, c), expected, 1e-5), "gate of row %d column %d: %g, expected %g", r, c, out.at(r, c),
-            expected);
-      CHECK(operand.bits(r, c) == bf16_bits(from_float_rn(out.at(r, c))), "operand of row %d column %d", r, c);
-      CHECK(back.at(r, c) == operand.at(r, c), "tensor of row %d column %d", r, c);
-    }
-  }
 }
 
 void gather_rows_areExact() {
@@ -183,68 +135,16 @@ void gather_rows_areExact() {
   for (int i = 0; i < 3; i++) CHECK(memcmp(&out.at(i, 0), &in.at(source[i], 0), 200) == 0, "row %d", i);
 }
 
-void argmax_tiesAndGarbage_lowestIdWins() {
-  const int columns = 10007;
-  Tensor in(8, columns, columns + 1);
-  auto fill = [&](int r, float x) { std::fill_n(&in.at(r, 0), columns, x); };
-  in.at(0, 9999) = 50;
-  in.at(1, 5000) = in.at(1, 4999) = in.at(1, 10006) = 50;
-  fill(2, -INFINITY);
-  in.at(2, 77) = -1e30f;
-  fill(3, -2);
-  in.at(3, 3) = -0.0f, in.at(3, 4) = 0.0f;
-  in.at(4, 9) = NAN, in.at(4, 10) = 40;
-  in.at(5, 10) = INFINITY;
-  fill(6, NAN);
-  fill(7, -INFINITY);
-  const int expected[] = {9999, 4999, 77, 3, 10, 10, 0, 0};
-  const int expectedFlags[] = {0, 0, 0, 0, 1, 1, 1, 0};
-  int out[9], flags[9], count = 8;
-  out[8] = flags[8] = -5;
-  launch(verdier_launch_argmax, 9, 1, 1024, 0, (int*)out, (int*)flags, (const float*)in.base(), in.stride, columns,
-         (const int*)&count);
-  for (int r = 0; r < 8; r++) {
-    CHECK(out[r] == expected[r] && flags[r] == expectedFlags[r], "row %d: %d flag %d", r, out[r], flags[r]);
-  }
-  CHECK(out[8] == -5 && flags[8] == -5, "a row that does not exist");
-}
-
-void kvBlocks_outAndIn_areCopied() {
-  const int layers = 3, blocks = 7, pieces = 5;
-  std::vector<uint4> cache(layers * (blocks * pieces + 2)), buffer(3 * layers * pieces + 1), back(cache.size());
-  for (size_t i = 0; i < cache.size(); i++) cache[i] = make_uint4(unsigned(i), 1, 2, 3);
-  int list[] = {6, 0, 3};
-  int64_t layerBytes = (blocks * pieces + 2) * 16, blockBytes = pieces * 16;
-  launch(verdier_launch_kv_gather, 2, 1, 32, 0, buffer.data(), cache.data(), (const int*)list, 3, layers, layerBytes,
-         blockBytes);
-  launch(verdier_launch_kv_scatter, 3, 1, 64, 0, buffer.data(), back.data(), (const int*)list, 3, layers, layerBytes,
-         blockBytes);
-  size_t copied = 0;
-  for (size_t i = 0; i < cache.size(); i++) {
-    int inLayer = int(i % (blocks * pieces + 2));
-    bool listed = inLayer < blocks * pieces && std::count(list, list + 3, inLayer / pieces);
-    CHECK(listed ? back[i].x == i && back[i].w == 3 : back[i].x == 0 && back[i].w == 0, "piece %zu", i);
-    copied += listed;
-  }
-  CHECK(copied == 3u * layers * pieces && buffer.back().x == 0 && buffer[pieces].x == 6 * pieces + blocks * pieces + 2,
-        "order of the buffer");
-}
-
 }  // namespace
 
 int main() {
-  norms_anyShape_matchOracleAndOneAnother(1, 64, 64);
-  norms_anyShape_matchOracleAndOneAnother(3, 50, 53);
-  norms_anyShape_matchOracleAndOneAnother(5, 17, 20);
-  norms_anyShape_matchOracleAndOneAnother(4, 4096, 4096);
-  norms_anyShape_matchOracleAndOneAnother(2, 5120, 5124);
-  norms_anyShape_matchOracleAndOneAnother(2, 16384, 16385);
-  gate_anyShape_matchesOracle(3, 37, 74);
-  gate_anyShape_matchesOracle(2, 64, 128);
-  gate_anyShape_matchesOracle(2, 4100, 8203);
+  norm_anyShape_matchesOracleWhereverItLies(1, 64, 64);
+  norm_anyShape_matchesOracleWhereverItLies(3, 50, 53);
+  norm_anyShape_matchesOracleWhereverItLies(5, 17, 20);
+  norm_anyShape_matchesOracleWhereverItLies(4, 4096, 4096);
+  norm_anyShape_matchesOracleWhereverItLies(2, 5120, 5124);
+  norm_anyShape_matchesOracleWhereverItLies(2, 16384, 16385);
   gather_rows_areExact();
-  argmax_tiesAndGarbage_lowestIdWins();
-  kvBlocks_outAndIn_areCopied();
   printf("%s\n", failures ? "FAILED" : "passed");
   return failures != 0;
 }

@@ -83,6 +83,13 @@ KERNEL(fill_operand, void* operand, int operandRows, int k, long long seed) {
   }
 }
 
+/// Groups of normal numbers, and a scale for all rows.
+KERNEL(fill_fp8, unsigned char* weights, int groups, float* scales, int rows, long long seed) {
+  for (int i = threadIdx.x; blockIdx.x == 0 && i < rows; i += blockDim.x) scales[i] = 0.02f / 128;
+  for (int group = blockIdx.x; group < groups; group += gridDim.x)
+    for (int i = threadIdx.x; i < 1024; i += blockDim.x) weights[static_cast<long long>(group) * 1024 + i] = e4m3_from_float(128 * random_normal(seed, group, i));
+}
+
 KERNEL(fill_f32, float* out, long long count) {
   for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<long long>(gridDim.x) * blockDim.x)
     out[i] = 0.25f * static_cast<float>(i % 37 - 18);
@@ -166,14 +173,12 @@ struct Kernel {
 };
 
 #define SMALL(format, F, t) {"small_" #t, (const void*)matmul_small_##format##_##t, MatmulKernel::SMALL, F, t, 0},
-#define SMALL2(format, F, t) {"small_" #t "x2", (const void*)matmul_small_##format##_##t##x2, MatmulKernel::SMALL, F, t, 2},
 #define TILE(format, F, t) {"tile_" #t, (const void*)matmul_tile_##format##_##t, MatmulKernel::TILE, F, t, 0},
 #define WGMMA(format, F, t, w) {"wgmma_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w, MatmulKernel::WGMMA, F, t, w},
 #define ALL(format, F)                                                                                                             \
   TILE(format, F, 128) TILE(format, F, 64) TILE(format, F, 32) TILE(format, F, 16) TILE(format, F, 8)                             \
-  SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64) SMALL2(format, F, 64)                          \
-  WGMMA(format, F, 8, 1) WGMMA(format, F, 16, 1) WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1)          \
-  WGMMA(format, F, 16, 4) WGMMA(format, F, 32, 4) WGMMA(format, F, 64, 4) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
+  SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64)                                               \
+  WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
 
 const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8)};
 
@@ -217,7 +222,7 @@ long long weight_bytes(const Shape& shape, Format format) { return static_cast<l
 
 /// As the rule would launch it, or a small kernel with another ring and so many weight tiles a block.
 MatmulPlan small_plan(const Kernel& kernel, const Shape& shape, int tokens, int stages = 4, int pieceBytes = 0, int blockTiles = 0) {
-  MatmulPlan plan = matmul_small_plan(kernel.tokens, shape.n, GROUP_BYTES[kernel.format], device, stages, pieceBytes, std::max(1, kernel.warpgroups), blockTiles);
+  MatmulPlan plan = matmul_small_plan(kernel.tokens, shape.n, GROUP_BYTES[kernel.format], device, stages, pieceBytes, blockTiles);
   plan.gridY = matmul_ceil(tokens, kernel.tokens);
   return plan;
 }
@@ -236,9 +241,9 @@ void launch(const Kernel& kernel, const MatmulPlan& plan, const Shape& shape, lo
   const float* bias = nullptr;
   const void* x = operand;
   int operandRows = TOKENS_MAX, outStride = epilogue == EPILOGUE_GATE ? TOKENS_MAX : shape.n, n = shape.n, k = shape.k, stages = plan.stages,
-      stageGroups = plan.stageGroups, aheadGroups = plan.aheadGroups;
+      stageGroups = plan.stageGroups;
   const int* count = counts;
-  void* arguments[] = {&weights, &scale, &bias, &x, &operandRows, &to, &outStride, &count, &countIndex, &n, &k, &epilogue, &stages, &stageGroups, &aheadGroups};
+  void* arguments[] = {&weights, &scale, &bias, &x, &operandRows, &to, &outStride, &count, &countIndex, &n, &k, &epilogue, &stages, &stageGroups};
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(plan.gridX, plan.gridY);
   config.blockDim = dim3(plan.block);
@@ -428,14 +433,9 @@ std::vector<MatmulPlan> plans_of(const Kernel& kernel, const Shape& shape, int t
         if (plan.stages != plans[0].stages || plan.stageGroups != plans[0].stageGroups) plans.push_back(plan);
       }
     if (tokens > 8) {
-      for (int blockTiles : {2, 3, 4, 5, 6, 7, 14})
-        if (blockTiles * device.multiprocessors * 16 >= shape.n && blockTiles * 64 * 16 <= shape.n * 3 / 2 && blockTiles <= 7 * std::max(1, kernel.warpgroups))
+      for (int blockTiles : {2, 3, 4, 5, 6, 7})
+        if (blockTiles * device.multiprocessors * 16 >= shape.n && blockTiles * 64 * 16 <= shape.n * 3 / 2 && blockTiles <= 7)
           for (int stages : {3, 4}) plans.push_back(small_plan(kernel, shape, tokens, stages, 0, blockTiles));
-    }
-    for (int ahead : {0, 2, 4}) {
-      MatmulPlan plan = plans[0];
-      plan.aheadGroups *= ahead;
-      plans.push_back(plan);
     }
   } else if (kernel.kind == MatmulKernel::WGMMA && tokens <= 256) {
     for (int groups : {1, 2, 4}) {
@@ -456,8 +456,7 @@ struct Best {
 std::string text_of(const Kernel& kernel, const MatmulPlan& plan, const MatmulPlan& usual) {
   char text[96];
   int length = snprintf(text, sizeof text, "%s %dx%d", kernel.name, plan.stages, plan.stageGroups);
-  if (plan.gridX != usual.gridX) length += snprintf(text + length, sizeof text - length, " grid %d", plan.gridX);
-  if (plan.aheadGroups != usual.aheadGroups) snprintf(text + length, sizeof text - length, " ahead %d", plan.aheadGroups);
+  if (plan.gridX != usual.gridX) snprintf(text + length, sizeof text - length, " grid %d", plan.gridX);
   return text;
 }
 
@@ -526,12 +525,6 @@ void bench_layer(Format format, int tokensIndex) {
   show("rule", time_layer(format, tokens, rule, true));
   show("without programmatic launch", time_layer(format, tokens, rule, false));
   if (rule[0].kernel == MatmulKernel::SMALL) {
-    for (int ahead : {0, 32, 128, 256, 512}) {
-      for (int i = 0; i < 4; i++) changed[i] = rule[i], changed[i].aheadGroups = rule[i].aheadGroups * ahead / 64;
-      char text[32];
-      snprintf(text, sizeof text, "%d KB ahead", ahead);
-      show(text, time_layer(format, tokens, changed, true));
-    }
     for (int stages : {2, 3, 6}) {
       for (int i = 0; i < 4; i++) changed[i] = small_plan(kernel_of(format, rule[i]), SHAPES[i], tokens, stages);
       char text[32];
@@ -578,9 +571,9 @@ void set_up() {
   std::vector<int> numbers(TOKENS_MAX + 1);
   for (int i = 0; i <= TOKENS_MAX; i++) numbers[i] = i;
   CUDA(cudaMemcpy(counts, numbers.data(), 4 * (TOKENS_MAX + 1), cudaMemcpyHostToDevice));
-  int rows = static_cast<int>(POOL / 2 / 4096), rows8 = static_cast<int>(POOL / 4096);
+  int rows = static_cast<int>(POOL / 2 / 4096);
   fill_random_bf16<<<4096, 256, 0, stream>>>(pool[0], rows, 4096, 1, 0.02f);
-  fill_random_fp8<<<4096, 256, 0, stream>>>(pool[1], scales, rows8, 4096, 2, 0.02f);
+  fill_fp8<<<4096, 256, 0, stream>>>(pool[1], static_cast<int>(POOL / 1024), scales, 28672 * 16, 2);
   fill_operand<<<4096, 256, 0, stream>>>(operand, TOKENS_MAX, 14336, 3);
   for (const Kernel& kernel : KERNELS)
     CUDA(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel.kind == MatmulKernel::TILE ? 160 * 1024 : device.sharedBytesMax - 1024));

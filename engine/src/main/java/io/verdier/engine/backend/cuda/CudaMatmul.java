@@ -75,8 +75,7 @@ final class CudaMatmul {
         .integer(weight.columns())
         .integer(target.epilogue.code)
         .integer(plan.stages())
-        .integer(plan.stageGroups())
-        .integer(plan.aheadGroups());
+        .integer(plan.stageGroups());
     driver.launch(planned.kernel, launch);
   }
 

@@ -9,7 +9,6 @@ package io.verdier.engine.backend.cuda;
  * @param threads of a block
  * @param stages of the ring through which weights and operands come
  * @param stageGroups groups of 64 columns in a stage
- * @param aheadGroups groups of each of a block's first tiles that L2 is asked for beyond the ring
  */
 record MatmulPlan(
     String kernel,
@@ -18,12 +17,10 @@ record MatmulPlan(
     int threads,
     int sharedBytes,
     int stages,
-    int stageGroups,
-    int aheadGroups) {
+    int stageGroups) {
   private static final int STAGES_MAX = 16;
   private static final int SMALL_STAGES = 4;
   private static final int SMALL_SHARED_MIN = 76 << 10; // three do not fit into a multiprocessor
-  private static final int SMALL_AHEAD_BYTES = 64 << 10; // of a block, for L2
   private static final int STATIC_BYTES = 1024;
   private static final int PASS_BYTES = 32 * 68 * Float.BYTES; // a warpgroup's, in the epilogue
   private static final int TOKEN_BYTES = 128; // of a group of 64 columns
@@ -47,11 +44,21 @@ record MatmulPlan(
     if (device.bulk && tokens <= 32) {
       return small(tokens, rows, format, device);
     }
-    if (device.wgmma && tokens <= 64) {
-      int groups = fills(rows, 256, tokens, 64, processors) ? 4 : 1;
-      return warpgroups(64, groups, tokens, rows, format, device);
-    }
     if (device.wgmma) {
+      // Where the 64-row tiles leave half of the multiprocessors idle, two blocks share the tokens
+      // of each, and the weights in L2.
+      boolean halves = 2 * ceil(rows, 64) <= processors;
+      // With many tiles on every multiprocessor warps keep up with the memory, which wgmma does
+      // not.
+      if (tokens <= 64 && fills(rows, 256, tokens, 64, processors)) {
+        return small(tokens, rows, format, device);
+      }
+      if (tokens <= 64) {
+        return warpgroups(halves ? 32 : 64, 1, tokens, rows, format, device);
+      }
+      if (tokens <= 128 && halves) {
+        return warpgroups(64, 1, tokens, rows, format, device);
+      }
       if (tokens > 128 && fills(rows, 128, tokens, 256, processors)) {
         return warpgroups(256, 2, tokens, rows, format, device);
       }
@@ -76,16 +83,17 @@ record MatmulPlan(
   }
 
   /**
-   * A block a multiprocessor, with as many warps as share its tiles evenly. Three stages are under
-   * way while one is read; where a block has few tiles, long ones, because the cost of a stage then
-   * counts most. Beside a block that still runs there is room for one of the next kernel.
+   * A block a multiprocessor, with as many warps as share its tiles evenly: at most eight, or seven
+   * with 64 tokens, which want registers. Three stages are under way while one is read; where a
+   * block has few tiles, long ones, because the cost of a stage then counts most. Beside a block
+   * that still runs there is room for one of the next kernel.
    */
   private static MatmulPlan small(int tokens, int rows, WeightFormat format, Hardware device) {
-    int tile = tokens <= 8 ? 8 : tokens <= 16 ? 16 : 32;
+    int tile = tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64;
     int rowTiles = ceil(rows, 16);
     int gridX = Math.min(device.multiprocessors, rowTiles);
     int perBlock = ceil(rowTiles, gridX);
-    int warps = ceil(perBlock, ceil(perBlock, 8));
+    int warps = ceil(perBlock, ceil(perBlock, tile < 64 ? 8 : 7));
     int bytes = tile * TOKEN_BYTES + warps * groupBytes(format); // of 64 columns
     int ringBytes = device.sharedBytesMax - STATIC_BYTES;
     int stageGroups = (warps <= 3 ? 8192 : 4096) / groupBytes(format);
@@ -100,8 +108,7 @@ record MatmulPlan(
         32 * (warps + 1),
         Math.max(stages * stageGroups * bytes, SMALL_SHARED_MIN),
         stages,
-        stageGroups,
-        SMALL_AHEAD_BYTES / (warps * groupBytes(format)));
+        stageGroups);
   }
 
   /**
@@ -111,7 +118,7 @@ record MatmulPlan(
   private static MatmulPlan warpgroups(
       int tile, int groups, int tokens, int rows, WeightFormat format, Hardware device) {
     int outputTiles = ceil(rows, 64 * groups) * ceil(tokens, tile);
-    int stageGroups = wideStageGroups(tile, groups, format);
+    int stageGroups = tile > 128 ? 1 : tile > 64 ? 2 : 4;
     int stageBytes = stageGroups * (tile * TOKEN_BYTES + 4 * groups * groupBytes(format));
     int passBytes = groups * PASS_BYTES;
     int stages =
@@ -123,15 +130,7 @@ record MatmulPlan(
         128 * (groups + 1),
         stages * stageBytes + passBytes,
         stages,
-        stageGroups,
-        0);
-  }
-
-  private static int wideStageGroups(int tile, int groups, WeightFormat format) {
-    if (tile > 64) {
-      return tile > 128 ? 1 : 2;
-    }
-    return groups == 1 ? 4 : 2048 / groupBytes(format);
+        stageGroups);
   }
 
   private static MatmulPlan tiles(
@@ -153,7 +152,6 @@ record MatmulPlan(
         32 * warps,
         stages * (tile * TOKEN_BYTES + warps * groupBytes(format)),
         stages,
-        0,
         0);
   }
 
