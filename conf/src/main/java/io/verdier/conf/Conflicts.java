@@ -113,7 +113,7 @@ final class Conflicts {
           "--quantization "
               + method
               + " has no effect: weights must be float32, bfloat16 or float16;"
-              + " int8 and int4 quantize them at load");
+              + " fp8, int8 and int4 quantize them at load");
     }
   }
 

@@ -65,6 +65,11 @@ public interface Backend extends AutoCloseable {
    */
   RopeTable ropeTable(double[] inverseFrequencies, double amplitude);
 
+  /** Numbers of a KV cache, in vLLM's words. */
+  default String kvCacheType() {
+    return "float32";
+  }
+
   /** Bytes that one token takes in a KV cache, keys and values of all layers. */
   default long kvTokenBytes(int layers, int heads, int headDim) {
     return 2L * layers * heads * headDim * Float.BYTES;

@@ -1,6 +1,8 @@
 package io.verdier.verticles.execute;
 
 import io.verdier.engine.ErrorCode;
+import io.verdier.engine.backend.DeviceException;
+import io.verdier.engine.backend.DeviceException.Aftermath;
 import io.verdier.engine.run.StepRunner;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome;
@@ -8,6 +10,7 @@ import io.verdier.engine.schedule.StepPlan;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ExecuteStep;
+import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
@@ -41,12 +44,15 @@ public final class ExecutorVerticle extends VerticleBase {
 
   /**
    * A step that throws fails its own sequences, whatever the reason; the next step finds the
-   * executor ready.
+   * executor ready, unless the device is lost: then the engine is.
    */
   private StepOutcome run(StepPlan plan) {
     try {
       return runner.run(plan);
     } catch (Throwable bug) { // an answer that never comes would stop the engine for good
+      if (bug instanceof DeviceException device && device.aftermath() == Aftermath.LOST) {
+        bus.publish(Addresses.STATE, new ServerState.Failed("The device failed."));
+      }
       StepOutcome failed = failed(plan);
       LOG.warn("Step {} with {} sequences failed", plan.step(), plan.slices().size(), bug);
       return failed;

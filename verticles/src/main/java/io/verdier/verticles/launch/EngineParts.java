@@ -5,6 +5,7 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.DeviceException;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.backend.cpu.CpuBackends;
 import io.verdier.engine.backend.cuda.Cuda;
@@ -119,7 +120,12 @@ record EngineParts(
     }
     Backend backend = backend(config, description.weightType(), CpuBackend.KernelForm.WARMING);
     LoadedModel model = ModelLoader.load(directory, config, backend, progress());
-    model.transformer().prepare(config.scheduling().sequencesMax(), model.cache());
+    try {
+      model.transformer().prepare(config.scheduling().sequencesMax(), model.cache());
+    } catch (RuntimeException | Error e) {
+      model.close();
+      throw e;
+    }
     return new Loaded(description, model.kvPlan(), Optional.of(model));
   }
 
@@ -138,7 +144,10 @@ record EngineParts(
    */
   static Backend backend(ServerConfig config, DType weights, CpuBackend.KernelForm form) {
     if (usesGpu(config)) {
-      return gpu(config);
+      Optional<Backend> gpu = gpu(config);
+      if (gpu.isPresent()) {
+        return gpu.get();
+      }
     }
     try {
       Backend backend = CpuBackends.open(config.backend(), weights, form);
@@ -158,14 +167,19 @@ record EngineParts(
     return config.backend().kind() == BackendKind.CUDA;
   }
 
-  private static Backend gpu(ServerConfig config) {
+  /** Empty where none can be used and none was asked for by name. */
+  private static Optional<Backend> gpu(ServerConfig config) {
     try {
       Path natives = config.cache().directory().resolve("native");
       CudaBackend.Options options = CudaBackend.Options.of(config.backend());
       Backend backend = Cuda.open(0, natives, options);
       LOG.info("GPU backend: {}", backend.description());
-      return backend;
+      return Optional.of(backend);
     } catch (CudaException refused) {
+      if (config.backend().kind() == BackendKind.AUTO) {
+        LOG.warn("{} Computing on the CPU instead.", refused.getMessage());
+        return Optional.empty();
+      }
       throw new ModelException(
           refused.getMessage() + " Start with --backend cpu to do without.", refused);
     }
@@ -210,7 +224,7 @@ record EngineParts(
         new PromptEncoder(tokenizer, renderer(config, directory), lengthMax, newTokensMax),
         scheduler,
         runner(config, loaded, tokenizer, defaults),
-        cacheFacts(config, plan));
+        cacheFacts(config, plan, cacheType(loaded)));
   }
 
   private static ChatRenderer renderer(ServerConfig config, Path directory) {
@@ -297,11 +311,16 @@ record EngineParts(
     return defaults;
   }
 
-  private static Map<String, String> cacheFacts(ServerConfig config, KvPlan plan) {
+  private static String cacheType(Loaded loaded) {
+    return loaded.model.map(model -> model.backend().kvCacheType()).orElse("float32");
+  }
+
+  private static Map<String, String> cacheFacts(
+      ServerConfig config, KvPlan plan, String cacheType) {
     Map<String, String> facts = new TreeMap<>();
     facts.put("block_size", Integer.toString(plan.blockTokens()));
     facts.put("num_gpu_blocks", Integer.toString(plan.blocks()));
-    facts.put("cache_dtype", "float32");
+    facts.put("cache_dtype", cacheType);
     facts.put("enable_prefix_caching", Boolean.toString(config.cache().prefixCaching()));
     return facts;
   }
@@ -314,6 +333,7 @@ record EngineParts(
     return switch (failed) {
       case RejectedException rejected -> rejected.text();
       case ModelException expected -> String.valueOf(expected.getMessage());
+      case DeviceException expected -> String.valueOf(expected.getMessage());
       case WeightsException expected -> String.valueOf(expected.getMessage());
       case IOException expected -> String.valueOf(expected.getMessage());
       default -> failed.toString();

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.verdier.engine.ErrorCode;
+import io.verdier.engine.backend.DeviceException.Aftermath;
+import io.verdier.engine.backend.cuda.CudaException;
 import io.verdier.engine.run.StepRunner;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome;
@@ -67,6 +69,26 @@ class FaultsIT {
       assertThat(turns.hasNext()).isFalse();
       assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
       assertThat(client.get("/health").status()).isEqualTo(200);
+    }
+  }
+
+  @Test
+  void step_losesTheDevice_healthFailsForGood() throws Exception {
+    Iterator<Throwable> turns =
+        List.<Throwable>of(new CudaException("a device of the test is gone", Aftermath.LOST))
+            .iterator();
+    try (InProcessServer server =
+        InProcessServer.start(runner -> new ThrowingStep(runner, turns))) {
+      Client client = new Client(server.baseUrl());
+      Client.Answer answer = poison(client);
+      assertThat(answer.status()).isBetween(500, 503);
+      assertThat(answer.body()).doesNotContain("of the test");
+      long deadline = System.nanoTime() + 10_000_000_000L;
+      while (client.get("/health").status() != 503 && System.nanoTime() < deadline) {
+        Thread.onSpinWait();
+      }
+      assertThat(client.get("/health").status()).isEqualTo(503);
+      assertThat(poison(client).status()).isEqualTo(503);
     }
   }
 

@@ -89,6 +89,11 @@ final class NativeBackend implements Backend {
   }
 
   @Override
+  public String kvCacheType() {
+    return "bfloat16";
+  }
+
+  @Override
   public long kvTokenBytes(int layers, int heads, int headDim) {
     return 2L * layers * heads * headDim * Short.BYTES;
   }

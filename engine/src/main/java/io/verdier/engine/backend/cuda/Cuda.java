@@ -45,11 +45,20 @@ public final class Cuda {
             });
     try {
       loadJcuda(NativeFiles.privateDirectory(directory));
-      return new CudaBackend(new NvidiaDriver(ordinal, image()), options);
+      return backend(new NvidiaDriver(ordinal, image()), options);
     } catch (IOException e) {
       throw new CudaException("no GPU can be used: " + e.getMessage(), e);
     } catch (UnsatisfiedLinkError e) {
       throw new CudaException("no GPU can be used: JCuda does not load: " + e.getMessage(), e);
+    }
+  }
+
+  private static CudaBackend backend(NvidiaDriver driver, CudaBackend.Options options) {
+    try {
+      return new CudaBackend(driver, options);
+    } catch (RuntimeException | Error e) {
+      driver.close();
+      throw e;
     }
   }
 

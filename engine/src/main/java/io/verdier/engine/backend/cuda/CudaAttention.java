@@ -38,11 +38,9 @@ final class CudaAttention {
   private final CudaDriver.Kernel decode;
   private final CudaDriver.Kernel fold;
   private final CudaDriver.Kernel prefill;
-  private long queries; // bf16 [rows][heads][paddedDim]
-  private int queryRows;
-  private long partialSums; // f32 [records][paddedDim]
-  private long partialStates; // f32 pairs [records]
-  private int records;
+  private final DeviceBuffer queries; // bf16 [rows][heads][paddedDim]
+  private final DeviceBuffer partialSums; // f32 [records][paddedDim]
+  private final DeviceBuffer partialStates; // f32 pairs [records]
 
   /**
    * @param onMove called when a buffer is about to have another address
@@ -54,6 +52,9 @@ final class CudaAttention {
     this.onMove = onMove;
     KvShape shape = storage.shape();
     paddedDim = storage.paddedHeadDim();
+    queries = new DeviceBuffer(driver);
+    partialSums = new DeviceBuffer(driver);
+    partialStates = new DeviceBuffer(driver);
     int tileRows = paddedDim == 256 ? 64 : 128;
     prefillSharedBytes = (tileRows + 4 * AttentionWork.CHUNK_TOKENS) * paddedDim * Short.BYTES;
     AttentionWork work =
@@ -88,7 +89,7 @@ final class CudaAttention {
         .grid(gridRows, (vectors + HEADS_PER_BLOCK - 1) / HEADS_PER_BLOCK, 1, HEAD_THREADS)
         .pointer(all.address())
         .integer(all.stride())
-        .pointer(queries)
+        .pointer(queries.address())
         .pointer(storage.layer(layer))
         .pointer(table.address())
         .pointer(address(rotation.queryNorm()))
@@ -120,30 +121,13 @@ final class CudaAttention {
   }
 
   private void reserveQueries(int rows) {
-    if (rows > queryRows) {
-      onMove.run();
-      free(queries);
-      queryRows = rows;
-      queries =
-          driver.allocate((long) rows * storage.shape().queryHeads() * paddedDim * Short.BYTES);
-    }
+    long rowBytes = (long) storage.shape().queryHeads() * paddedDim * Short.BYTES;
+    queries.reserve(rows * rowBytes, onMove);
   }
 
-  private void reserveRecords(int needed) {
-    if (needed > records) {
-      onMove.run();
-      free(partialSums);
-      free(partialStates);
-      records = Math.max(needed, 2 * records);
-      partialSums = driver.allocate((long) records * paddedDim * Float.BYTES);
-      partialStates = driver.allocate((long) records * 2 * Float.BYTES);
-    }
-  }
-
-  private void free(long address) {
-    if (address != 0) {
-      driver.free(address);
-    }
+  private void reserveRecords(int records) {
+    partialSums.reserve((long) records * paddedDim * Float.BYTES, onMove);
+    partialStates.reserve((long) records * 2 * Float.BYTES, onMove);
   }
 
   /**
@@ -169,14 +153,14 @@ final class CudaAttention {
     if (items > 0) {
       begin(items, paddedDim, attention, inputs.tables());
       launch.pointer(inputs.items()).pointer(inputs.counts());
-      launch.pointer(partialSums).pointer(partialStates);
+      launch.pointer(partialSums.address()).pointer(partialStates.address());
       target(out).integer(shape.blockTokens()).integer(attention.window()).number(scale);
       driver.launch(decode, launch);
     }
     if (folds > 0) {
       long jobs = (long) folds * shape.queryHeads() * paddedDim / 32;
       launch.grid((int) Math.min(jobs, FOLD_BLOCKS_MAX), FOLD_THREADS);
-      launch.pointer(partialSums).pointer(partialStates);
+      launch.pointer(partialSums.address()).pointer(partialStates.address());
       launch.pointer(inputs.folds()).pointer(inputs.counts());
       target(out).integer(attention.window());
       driver.launch(fold, launch);
@@ -186,7 +170,7 @@ final class CudaAttention {
   private void begin(int work, int threads, Attention attention, long tables) {
     launch
         .grid(storage.shape().heads(), work, 1, threads)
-        .pointer(queries)
+        .pointer(queries.address())
         .pointer(storage.layer(attention.layer()))
         .pointer(tables);
   }
@@ -199,12 +183,5 @@ final class CudaAttention {
         .integer(shape.queryHeads())
         .integer(shape.heads())
         .integer(shape.headDim());
-  }
-
-  void free() {
-    batches.free();
-    free(queries);
-    free(partialSums);
-    free(partialStates);
   }
 }

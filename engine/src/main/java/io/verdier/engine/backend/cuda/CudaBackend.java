@@ -52,6 +52,7 @@ public final class CudaBackend implements Backend {
   private final List<CudaKvStorage> storages = new ArrayList<>();
   private final List<CudaAttention> attentions = new ArrayList<>(); // of the storages
   private final CudaLogits logits;
+  private @Nullable KvStorage stepped; // whose steps are captured
   private int capturedRows; // of the graph that is being captured; 0: none
   private int tokensMax = Integer.MAX_VALUE; // rows of the embedding that was last used
   private @Nullable StepInputs stepInputs; // of the step that is running
@@ -121,6 +122,11 @@ public final class CudaBackend implements Backend {
     return driver.device().major() == 9
         ? Optional.of(new CudaProbe(driver, launch))
         : Optional.empty();
+  }
+
+  @Override
+  public String kvCacheType() {
+    return "bfloat16";
   }
 
   @Override
@@ -224,8 +230,7 @@ public final class CudaBackend implements Backend {
   public int[] preparedRows(int rowsMax) {
     return IntStream.rangeClosed(1, rowsMax)
         .filter(graphs::serves)
-        .map(StepGraphs::roundedRows)
-        .filter(rows -> rows <= rowsMax)
+        .map(rows -> Math.min(rowsMax, StepGraphs.roundedRows(rows)))
         .distinct()
         .toArray();
   }
@@ -235,6 +240,10 @@ public final class CudaBackend implements Backend {
     weights.release(); // whoever steps has loaded
     requireTokens(batch);
     CudaAttention attention = attention(storage);
+    if (storage != stepped) {
+      graphs.clear(); // they are another cache's
+      stepped = storage;
+    }
     attention.prepare(batch);
     for (CudaRopeTable table : tables) {
       table.require(batch);
@@ -411,8 +420,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void close() {
-    storages.forEach(CudaKvStorage::close);
-    driver.close();
+    driver.close(); // frees everything, storages included
     arena.close();
   }
 }

@@ -62,17 +62,11 @@ final class CudaBatch {
   private StepInputs replaced(@Nullable StepInputs old, StepInputs.Sizes sizes) {
     onMove.run();
     if (old != null) {
+      inputs = null;
       old.free();
     }
     StepInputs fresh = new StepInputs(driver, sizes);
     inputs = fresh;
     return fresh;
-  }
-
-  void free() {
-    StepInputs present = inputs;
-    if (present != null) {
-      present.free();
-    }
   }
 }

@@ -24,6 +24,7 @@ final class CudaLogits {
     CudaTensor present = device;
     if (present == null || present.columns() != columns || present.rowsMax() < rows) {
       if (present != null) {
+        device = null;
         driver.synchronize();
         driver.free(present.origin());
       }
@@ -65,6 +66,7 @@ final class CudaLogits {
     MemorySegment present = host;
     if (present == null || present.byteSize() < bytes) {
       if (present != null) {
+        host = null;
         driver.freeHost(present);
       }
       present = driver.hostBuffer(bytes);

@@ -23,7 +23,7 @@ final class CudaRopeTable implements Backend.RopeTable {
   private final CudaDriver.Kernel kernel;
   private final int half;
   private final long frequencies; // f64 [half], then the amplitude
-  private long address;
+  private final DeviceBuffer table;
   private int positions;
 
   /**
@@ -41,12 +41,15 @@ final class CudaRopeTable implements Backend.RopeTable {
     this.onMove = onMove;
     half = inverseFrequencies.length;
     kernel = driver.kernel("rope_table", 0);
+    table = new DeviceBuffer(driver);
     long bytes = (half + 1L) * Double.BYTES;
     frequencies = driver.allocate(bytes);
     MemorySegment host = driver.hostBuffer(bytes);
     MemorySegment.copy(inverseFrequencies, 0, host, ValueLayout.JAVA_DOUBLE, 0, half);
     host.setAtIndex(ValueLayout.JAVA_DOUBLE, half, amplitude);
     driver.copyIn(frequencies, host, bytes);
+    driver.synchronize();
+    driver.freeHost(host);
     fill(POSITIONS_FIRST);
   }
 
@@ -56,7 +59,7 @@ final class CudaRopeTable implements Backend.RopeTable {
   }
 
   long address() {
-    return address;
+    return table.address();
   }
 
   /** Has all positions of a batch in the table. */
@@ -66,17 +69,16 @@ final class CudaRopeTable implements Backend.RopeTable {
       last = Math.max(last, batch.position(batch.sliceEnd(s) - 1));
     }
     if (last >= positions) {
-      onMove.run();
-      driver.free(address);
       fill(Math.max(2 * positions, last + 1));
     }
   }
 
   private void fill(int count) {
-    address = driver.allocate((long) count * half * 2 * Float.BYTES);
+    positions = 0;
+    table.reserve((long) count * half * 2 * Float.BYTES, onMove);
     launch
         .grid(BLOCKS, THREADS)
-        .pointer(address)
+        .pointer(table.address())
         .pointer(frequencies)
         .integer(half)
         .integer(0)

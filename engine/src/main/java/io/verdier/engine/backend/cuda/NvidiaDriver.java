@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import io.verdier.engine.backend.DeviceException.Aftermath;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -13,6 +14,7 @@ import java.lang.invoke.MethodHandle;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
@@ -38,6 +40,15 @@ import jcuda.driver.JCudaDriver;
  * one before it ends, fetch its weights, and then wait for what the other writes.
  */
 final class NvidiaDriver implements CudaDriver {
+  /** Errors of one call; after any other the context is of no more use. */
+  private static final Set<Integer> USABLE_AFTER =
+      Set.of(
+          CUresult.CUDA_ERROR_OUT_OF_MEMORY,
+          CUresult.CUDA_ERROR_INVALID_VALUE,
+          CUresult.CUDA_ERROR_INVALID_DEVICE,
+          CUresult.CUDA_ERROR_NO_DEVICE,
+          CUresult.CUDA_ERROR_NOT_FOUND);
+
   private static final int GRAPH_UPLOAD = 0;
   private static final int PROGRAMMATIC_SERIALIZATION = 6; // CU_LAUNCH_ATTRIBUTE_...
   private static final int SHARED_BYTES_WITHOUT_ASKING = 48 << 10;
@@ -337,11 +348,14 @@ final class NvidiaDriver implements CudaDriver {
         "cuStreamBeginCapture");
     try {
       launches.run();
-    } finally {
-      check(JCudaDriver.cuStreamEndCapture(stream, graph), "cuStreamEndCapture");
+    } catch (RuntimeException | Error e) {
+      JCudaDriver.cuStreamEndCapture(stream, graph); // what it says follows from the exception
+      throw e;
     }
-    check(JCudaDriver.cuGraphInstantiate(executable, graph, GRAPH_UPLOAD), "cuGraphInstantiate");
+    check(JCudaDriver.cuStreamEndCapture(stream, graph), "cuStreamEndCapture");
+    int result = JCudaDriver.cuGraphInstantiate(executable, graph, GRAPH_UPLOAD);
     check(JCudaDriver.cuGraphDestroy(graph), "cuGraphDestroy");
+    check(result, "cuGraphInstantiate");
     return new Captured(executable);
   }
 
@@ -380,7 +394,9 @@ final class NvidiaDriver implements CudaDriver {
 
   private static void check(int result, String what) {
     if (result != CUresult.CUDA_SUCCESS) {
-      throw new CudaException(what + " failed: " + CUresult.stringFor(result));
+      throw new CudaException(
+          what + " failed: " + CUresult.stringFor(result),
+          USABLE_AFTER.contains(result) ? Aftermath.USABLE : Aftermath.LOST);
     }
   }
 }

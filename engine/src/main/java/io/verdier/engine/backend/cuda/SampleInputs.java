@@ -143,10 +143,15 @@ final class SampleInputs {
   void upload() {
     if (end > deviceCapacity) {
       driver.synchronize();
-      driver.free(device);
+      long old = device;
       device = 0;
-      deviceCapacity = (int) (host.byteSize() / Integer.BYTES);
-      device = driver.allocate((long) deviceCapacity * Integer.BYTES);
+      deviceCapacity = 0;
+      if (old != 0) {
+        driver.free(old);
+      }
+      int larger = (int) (host.byteSize() / Integer.BYTES);
+      device = driver.allocate((long) larger * Integer.BYTES);
+      deviceCapacity = larger;
     }
     driver.copyIn(device, host, (long) end * Integer.BYTES);
   }

@@ -142,11 +142,14 @@ final class SampleKernels {
     }
     if (staged != 0) {
       driver.synchronize();
-      driver.free(staged);
+      long old = staged;
       staged = 0;
+      stagedRows = 0;
+      driver.free(old);
     }
-    stagedRows = Math.max(needed, Math.min(2 * stagedRows, chunk.logits.rowsMax()));
-    staged = driver.allocate(stagedRows * chunk.logits.stride() * Float.BYTES);
+    long larger = Math.max(needed, Math.min(2 * stagedRows, chunk.logits.rowsMax()));
+    staged = driver.allocate(larger * chunk.logits.stride() * Float.BYTES);
+    stagedRows = larger;
   }
 
   /**

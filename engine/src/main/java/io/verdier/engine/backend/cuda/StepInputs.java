@@ -47,7 +47,7 @@ final class StepInputs {
           batch.rowsMax(),
           batch.slicesMax(),
           work.tilesMax(batch.rowsMax(), batch.slicesMax()),
-          work.itemsMax(batch.slicesMax()),
+          work.itemsMax(StepGraphs.roundedRows(batch.slicesMax())),
           work.foldsMax(batch.slicesMax()),
           Math.max(TABLES_PER_SLICE * batch.slicesMax(), 2 * tables(batch, blockTokens)));
     }
@@ -193,5 +193,6 @@ final class StepInputs {
 
   void free() {
     driver.free(device);
+    driver.freeHost(host);
   }
 }

@@ -1,5 +1,6 @@
 package io.verdier.engine.backend.cuda;
 
+import io.verdier.engine.backend.DeviceException;
 import io.verdier.engine.sample.TokenHistory;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
@@ -138,7 +139,15 @@ final class TokenTables {
     if (larger <= capacity) {
       return false;
     }
-    long fresh = driver.allocate(larger * tableBytes());
+    long fresh;
+    try {
+      fresh = driver.allocate(larger * tableBytes());
+    } catch (CudaException full) {
+      if (full.aftermath() == DeviceException.Aftermath.LOST) {
+        throw full;
+      }
+      return false; // the host has room
+    }
     if (address != 0) {
       driver.copy(fresh, address, capacity * tableBytes());
       driver.synchronize();

@@ -39,6 +39,7 @@ final class EmulatedDriver implements CudaDriver {
   private Device device = new Device("emulation", 9, 0, 4, 8L << 30, 227 << 10);
   private List<Recorded> recording = List.of();
   private boolean isRecording;
+  private boolean isFull;
   private int launches;
 
   private record Allocation(Arena arena, MemorySegment whole, long bytes) {
@@ -93,10 +94,19 @@ final class EmulatedDriver implements CudaDriver {
     return device.memoryBytes();
   }
 
+  /** Has the next allocation fail as if memory were short. */
+  void failNextAllocation() {
+    isFull = true;
+  }
+
   @Override
   @SuppressWarnings("MustBeClosedChecker") // closed by free or close
   public long allocate(long bytes) {
     requireNoRecording();
+    if (isFull) {
+      isFull = false;
+      throw new CudaException("CUDA out of memory: emulated");
+    }
     Arena own = Arena.ofShared();
     MemorySegment whole = own.allocate(bytes + 2L * GUARD_BYTES + 8, 256);
     for (int at = 0; at < GUARD_BYTES; at += 8) {

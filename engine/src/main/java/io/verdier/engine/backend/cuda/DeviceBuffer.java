@@ -1,0 +1,44 @@
+package io.verdier.engine.backend.cuda;
+
+/**
+ * Device memory that grows. Owned by the executor thread. When there is none to be had it is empty
+ * afterwards, never something that was freed.
+ */
+final class DeviceBuffer {
+  private final CudaDriver driver;
+  private long address;
+  private long bytes;
+
+  DeviceBuffer(CudaDriver driver) {
+    this.driver = driver;
+  }
+
+  /**
+   * Has at least so many bytes, of which none is kept when it has to move.
+   *
+   * @param onMove called before it moves
+   */
+  void reserve(long needed, Runnable onMove) {
+    if (needed <= bytes) {
+      return;
+    }
+    onMove.run();
+    if (address != 0) {
+      long old = address;
+      address = 0;
+      bytes = 0;
+      driver.free(old);
+    }
+    address = driver.allocate(needed);
+    bytes = needed;
+  }
+
+  long bytes() {
+    return bytes;
+  }
+
+  /** 0 while it is empty. */
+  long address() {
+    return address;
+  }
+}
