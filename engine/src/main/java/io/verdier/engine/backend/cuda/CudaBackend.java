@@ -240,7 +240,7 @@ public final class CudaBackend implements Backend {
     weights.release(); // whoever steps has loaded
     requireTokens(batch);
     CudaAttention attention = attention(storage);
-    if (storage != stepped) {
+    if (!storage.equals(stepped)) {
       graphs.clear(); // they are another cache's
       stepped = storage;
     }
