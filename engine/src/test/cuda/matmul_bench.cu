@@ -12,6 +12,7 @@
 #include "matmul_tile.cu"
 #include "matmul_wgmma.cu"
 #include "pack.cu"
+#include "probe.cu"
 
 #include "matmul_plan.h"
 
@@ -30,48 +31,6 @@
 #include <vector>
 
 // ---------------------------------------------------------------------------------------------------------------- probes and references
-
-/// Reads everything once; the sum keeps the loads alive.
-KERNEL(probe_read, const uint4* from, long long pieces, unsigned* sink) {
-  unsigned sum = 0;
-  long long step = static_cast<long long>(gridDim.x) * blockDim.x;
-  long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
-  for (; i + 7 * step < pieces; i += 8 * step) {
-    uint4 v[8];
-#pragma unroll
-    for (int j = 0; j < 8; j++) v[j] = ldg_stream(from + i + j * step);
-#pragma unroll
-    for (int j = 0; j < 8; j++) sum ^= v[j].x ^ v[j].y ^ v[j].z ^ v[j].w;
-  }
-  if (sum == 0x12345678) *sink = sum;
-}
-
-/// wgmma m64n256k16 from registers and shared memory, four at a time, two warpgroups: what the tensor cores do when nothing feeds them.
-KERNEL_BOUNDS(probe_wgmma, 256, 1, const unsigned char* data, float* sink, int rounds) {
-#if VERDIER_HAS_WGMMA
-  DYNAMIC_SHARED(memory);
-  for (int i = threadIdx.x * 16; i < 65536; i += blockDim.x * 16) *reinterpret_cast<uint4*>(memory + i) = *reinterpret_cast<const uint4*>(data + i);
-  fence_async_proxy();
-  __syncthreads();
-  uint32_t a[4][4];
-  for (int i = 0; i < 16; i++) a[i / 4][i % 4] = reinterpret_cast<const uint32_t*>(data)[threadIdx.x * 16 + i];
-  float sums[128];
-#pragma unroll
-  for (int i = 0; i < 128; i++) sums[i] = 0;
-  for (int round = 0; round < rounds; round++) {
-    wgmma_fence();
-#pragma unroll
-    for (int step = 0; step < 4; step++) wgmma_rs<256>(sums, a[step], wgmma_descriptor(memory + round % 2 * 32768, step));
-    wgmma_commit();
-    wgmma_wait<0>();
-  }
-  wgmma_settled(sums);
-  float total = 0;
-#pragma unroll
-  for (int i = 0; i < 128; i++) total += sums[i];
-  if (total == 12345.0f) *sink = total;
-#endif
-}
 
 /// X as bf16 of normal numbers with a few large ones, all rows of the operand.
 KERNEL(fill_operand, void* operand, int operandRows, int k, long long seed) {

@@ -4,6 +4,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * One tensor as it lies in a checkpoint: row-major, little-endian, read-only. Immutable; valid
@@ -50,6 +51,22 @@ public record StoredTensor(String name, DType dtype, long[] shape, MemorySegment
               + ".");
     }
     return this;
+  }
+
+  /**
+   * Rows of several matrices on top of each other.
+   *
+   * @throws IllegalArgumentException if one has other columns than the first
+   */
+  public static int stackedRows(List<StoredTensor> parts) {
+    int rows = 0;
+    for (StoredTensor part : parts) {
+      if (part.columns() != parts.getFirst().columns()) {
+        throw new IllegalArgumentException(part.name + " has " + part.columns() + " columns");
+      }
+      rows = Math.addExact(rows, part.rows());
+    }
+    return rows;
   }
 
   /** The elements of a vector as float32, exactly. */

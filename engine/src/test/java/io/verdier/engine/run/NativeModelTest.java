@@ -3,18 +3,14 @@ package io.verdier.engine.run;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
-import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.KernelLevel;
 import io.verdier.engine.backend.cpu.NativeLevels;
 import io.verdier.engine.backend.cpu.WeightFormat;
 import io.verdier.engine.model.LoadedModel;
-import io.verdier.engine.model.ModelLoader;
 import io.verdier.engine.sample.SamplingParams;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.OptionalInt;
 import java.util.stream.IntStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -40,9 +36,9 @@ class NativeModelTest {
   void forward_goldenPrompts_givesReferenceLogits(KernelLevel level, String file, boolean draft) {
     Backend backend = NativeLevels.backend(level, WeightFormat.BF16, 2);
     double worst = 0;
-    try (LoadedModel model = load(draft ? Golden.DRAFT : Golden.MODEL, backend)) {
+    try (LoadedModel model = GoldenModelTest.load(draft ? Golden.DRAFT : Golden.MODEL, backend)) {
       for (Golden.Case golden : Golden.cases(file)) {
-        float[][] logits = forward(model, golden.ids());
+        float[][] logits = GoldenModelTest.forward(model, golden.ids());
         for (Golden.Row row : golden.rows()) {
           float[] actual = logits[row.position()];
           for (int i = 0; i < row.topIds().length; i++) {
@@ -116,27 +112,5 @@ class NativeModelTest {
       driver.finish(batch, chunk);
       assertThat(batch.stream().map(BitEqualityTest::trace).toList()).isEqualTo(alone);
     }
-  }
-
-  static LoadedModel load(Path directory, Backend backend) {
-    return ModelLoader.load(
-        directory,
-        TestConfig.of(1024, 4, OptionalInt.of(1024), OptionalInt.of(64)),
-        backend,
-        (done, total) -> {});
-  }
-
-  static float[][] forward(LoadedModel model, int[] ids) {
-    AttentionBatch batch = new AttentionBatch(1024, 1);
-    batch.add(i -> ids[i], 0, ids.length, IntStream.range(0, 64).map(i -> 63 - i).toArray());
-    model.transformer().forward(batch, model.cache());
-    int vocab = model.spec().vocabSize();
-    float[][] logits = new float[ids.length][];
-    float[] row = new float[vocab];
-    for (int i = 0; i < ids.length; i++) {
-      model.transformer().logits(new int[] {i}, 0, 1, row);
-      logits[i] = row.clone();
-    }
-    return logits;
   }
 }

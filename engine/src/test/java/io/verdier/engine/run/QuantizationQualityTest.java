@@ -31,7 +31,7 @@ class QuantizationQualityTest {
   @BeforeAll
   static void computeReference() {
     CpuBackend exact = new CpuBackend(OptionalInt.of(2), KernelForm.VECTOR);
-    REFERENCE.addAll(logProbabilities(NativeModelTest.load(Golden.MODEL, exact)));
+    REFERENCE.addAll(logProbabilities(GoldenModelTest.load(Golden.MODEL, exact)));
   }
 
   @ParameterizedTest
@@ -42,7 +42,7 @@ class QuantizationQualityTest {
     Assumptions.assumeFalse(levels.isEmpty(), "no kernels in C here");
     List<double[]> actual =
         logProbabilities(
-            NativeModelTest.load(Golden.MODEL, NativeLevels.backend(levels.getFirst(), format, 2)));
+            GoldenModelTest.load(Golden.MODEL, NativeLevels.backend(levels.getFirst(), format, 2)));
     double divergence = 0;
     int sameChoice = 0;
     for (int i = 0; i < actual.size(); i++) {
@@ -67,7 +67,7 @@ class QuantizationQualityTest {
     List<double[]> rows = new ArrayList<>();
     try (model) {
       for (Golden.Case golden : CASES) {
-        for (float[] logits : NativeModelTest.forward(model, golden.ids())) {
+        for (float[] logits : GoldenModelTest.forward(model, golden.ids())) {
           rows.add(logSoftmax(logits));
         }
       }

@@ -124,15 +124,8 @@ public final class CpuBackend implements Backend {
   @Override
   public PackedMatrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
     int columns = parts.getFirst().columns();
-    int rows = 0;
-    boolean pairs = columns % 2 == 0;
-    for (StoredTensor part : parts) {
-      if (part.columns() != columns) {
-        throw new IllegalArgumentException(part.name() + " has " + part.columns() + " columns");
-      }
-      pairs &= part.dtype() == DType.BF16;
-      rows = Math.addExact(rows, part.rows());
-    }
+    int rows = StoredTensor.stackedRows(parts);
+    boolean pairs = columns % 2 == 0 && parts.stream().allMatch(part -> part.dtype() == DType.BF16);
     Layout layout = pairs ? Layout.PAIRS : Layout.FLOATS;
     int tiles = (rows + PackedMatrix.TILE_ROWS - 1) / PackedMatrix.TILE_ROWS;
     long size = tiles * PackedMatrix.tileBytes(layout, columns);

@@ -28,13 +28,7 @@ final class NativePacker {
 
   NativeMatrix pack(List<StoredTensor> parts, List<@Nullable StoredTensor> biases, RowOrder order) {
     int columns = parts.getFirst().columns();
-    int rows = 0;
-    for (StoredTensor part : parts) {
-      if (part.columns() != columns) {
-        throw new IllegalArgumentException(part.name() + " has " + part.columns() + " columns");
-      }
-      rows = Math.addExact(rows, part.rows());
-    }
+    int rows = StoredTensor.stackedRows(parts);
     if (order == RowOrder.GATED && (parts.size() != 2 || parts.getLast().rows() * 2 != rows)) {
       throw new IllegalArgumentException("gate and up projections differ in rows");
     }

@@ -38,13 +38,7 @@ final class CudaWeights {
    */
   CudaMatrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases, RowOrder order) {
     int columns = parts.getFirst().columns();
-    int rows = 0;
-    for (StoredTensor part : parts) {
-      if (part.columns() != columns) {
-        throw new IllegalArgumentException(part.name() + " has " + part.columns() + " columns");
-      }
-      rows = Math.addExact(rows, part.rows());
-    }
+    int rows = StoredTensor.stackedRows(parts);
     int packed = order == RowOrder.PAIRED ? CudaMatrix.pairedRows(parts.getFirst().rows()) : rows;
     long address = driver.allocate(CudaMatrix.bytes(packed, columns, format));
     long scales =

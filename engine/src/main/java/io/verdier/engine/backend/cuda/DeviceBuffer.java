@@ -14,7 +14,8 @@ final class DeviceBuffer {
   }
 
   /**
-   * Has at least so many bytes, of which none is kept when it has to move.
+   * Has at least so many bytes, of which none is kept when it has to move. It grows by half at
+   * least, so that what grows a little in every step seldom moves.
    *
    * @param onMove called before it moves
    */
@@ -22,6 +23,7 @@ final class DeviceBuffer {
     if (needed <= bytes) {
       return;
     }
+    long larger = Math.max(needed, bytes + bytes / 2);
     onMove.run();
     if (address != 0) {
       long old = address;
@@ -29,8 +31,13 @@ final class DeviceBuffer {
       bytes = 0;
       driver.free(old);
     }
-    address = driver.allocate(needed);
-    bytes = needed;
+    address = driver.allocate(larger);
+    bytes = larger;
+  }
+
+  /** The same where nobody has kept the address. */
+  void reserve(long needed) {
+    reserve(needed, () -> {});
   }
 
   long bytes() {

@@ -49,8 +49,7 @@ final class SampleInputs {
 
   private final CudaDriver driver;
   private MemorySegment host;
-  private long device;
-  private int deviceCapacity; // integers, like all sizes here
+  private final DeviceBuffer device;
   private int rows;
   private int end;
 
@@ -59,9 +58,9 @@ final class SampleInputs {
    */
   SampleInputs(CudaDriver driver, int rowsMax) {
     this.driver = driver;
-    deviceCapacity = HEADER + FIELDS * rowsMax + APPENDED_USUALLY;
-    host = driver.hostBuffer((long) deviceCapacity * Integer.BYTES);
-    device = driver.allocate((long) deviceCapacity * Integer.BYTES);
+    host = driver.hostBuffer((HEADER + FIELDS * (long) rowsMax + APPENDED_USUALLY) * Integer.BYTES);
+    device = new DeviceBuffer(driver);
+    device.reserve(host.byteSize());
   }
 
   /** Begins a chunk. The device must have taken the last one. */
@@ -141,29 +140,18 @@ final class SampleInputs {
 
   /** Queues the copy. */
   void upload() {
-    if (end > deviceCapacity) {
-      driver.synchronize();
-      long old = device;
-      device = 0;
-      deviceCapacity = 0;
-      if (old != 0) {
-        driver.free(old);
-      }
-      int larger = (int) (host.byteSize() / Integer.BYTES);
-      device = driver.allocate((long) larger * Integer.BYTES);
-      deviceCapacity = larger;
-    }
-    driver.copyIn(device, host, (long) end * Integer.BYTES);
+    device.reserve((long) end * Integer.BYTES);
+    driver.copyIn(device.address(), host, (long) end * Integer.BYTES);
   }
 
   /** Where the chunk begins on the device; the number of its rows is there. */
   long address() {
-    return device;
+    return device.address();
   }
 
   /** Where something that was appended lies on the device. */
   long address(int index) {
-    return device + (long) index * Integer.BYTES;
+    return device.address() + (long) index * Integer.BYTES;
   }
 
   /** Where the fields lie on the device. */

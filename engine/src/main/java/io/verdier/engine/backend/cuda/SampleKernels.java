@@ -52,8 +52,7 @@ final class SampleKernels {
   private final long partials;
   private final long results;
   private final MemorySegment hostResults;
-  private long stagedRows;
-  private long staged; // [stagedRows, stride of the logits]
+  private final DeviceBuffer staged; // [rows, stride of the logits]
   private int rows; // of the last chunk
 
   /**
@@ -72,6 +71,7 @@ final class SampleKernels {
     extremes = driver.kernel("sample_extremes", 0);
     weigh = driver.kernel("sample_weigh", 0);
     draw = driver.kernel("sample_draw", 0);
+    staged = new DeviceBuffer(driver);
     partials = driver.allocate((long) rowsMax * CHUNKS_MAX * PARTIAL_BYTES);
     results = driver.allocate(resultBytes(rowsMax, true));
     hostResults = driver.hostBuffer(resultBytes(rowsMax, true));
@@ -90,7 +90,7 @@ final class SampleKernels {
   /** Runs the kernels on a chunk that was uploaded, and waits for the results. */
   void launch(Chunk chunk) {
     rows = chunk.logits.rows();
-    requireStaged(chunk);
+    staged.reserve(Math.max(1L, chunk.staged) * chunk.logits.stride() * Float.BYTES);
     int parts = parts();
     long words = chunk.inputs.address(); // base of lists, and of masks as rows of one word
     begin(chunk, parts, rows, EXTREMES_THREADS)
@@ -98,13 +98,13 @@ final class SampleKernels {
         .integer(1)
         .pointer(words)
         .pointer(chunk.tables)
-        .pointer(staged)
+        .pointer(staged.address())
         .pointer(partials);
     driver.launch(extremes, launch);
-    begin(chunk, parts, rows, EXTREMES_THREADS).pointer(staged).pointer(partials);
+    begin(chunk, parts, rows, EXTREMES_THREADS).pointer(staged.address()).pointer(partials);
     driver.launch(weigh, launch);
     begin(chunk, rows, 1, DRAW_THREADS)
-        .pointer(staged)
+        .pointer(staged.address())
         .pointer(partials)
         .integer(parts)
         .pointer(chunk.tables)
@@ -133,23 +133,6 @@ final class SampleKernels {
     int wanted = BLOCKS_PER_MULTIPROCESSOR * driver.device().multiprocessors() / rows;
     int worthwhile = (vocabSize + CHUNK_TOKENS_MIN - 1) / CHUNK_TOKENS_MIN;
     return Math.clamp(wanted, 1, Math.min(CHUNKS_MAX, worthwhile));
-  }
-
-  private void requireStaged(Chunk chunk) {
-    long needed = Math.max(1, chunk.staged);
-    if (needed <= stagedRows) {
-      return;
-    }
-    if (staged != 0) {
-      driver.synchronize();
-      long old = staged;
-      staged = 0;
-      stagedRows = 0;
-      driver.free(old);
-    }
-    long larger = Math.max(needed, Math.min(2 * stagedRows, chunk.logits.rowsMax()));
-    staged = driver.allocate(larger * chunk.logits.stride() * Float.BYTES);
-    stagedRows = larger;
   }
 
   /**
