@@ -54,8 +54,9 @@ V_INLINE float raise(work *w, int64_t row, vf largest, float scale) {
  * Turns a row's scores of a span into weights, 32 tokens at a time; what it does not see gets exactly
  * zero. The scale is that of 2^x.
  */
-V_INLINE void weigh_span(const int masked, work *w, int64_t row, int64_t in_block, int64_t base,
-                         const block *b, float scale) {
+V_INLINE void weigh_span(const int masked, work *w, int64_t row, int64_t in_block, const block *b,
+                         float scale) {
+  int64_t base = b->s->base;
   int64_t from = max64(0, w->first_seen[row] - base), to = min64(SPAN, w->end_seen[row] - base);
   int64_t first = masked ? b->from / 32 * 2 : 0, end = masked ? (b->to + 31) / 32 * 2 : PLANES;
   float *s = w->scores + in_block * SPAN;
@@ -92,14 +93,15 @@ V_INLINE void weigh_span(const int masked, work *w, int64_t row, int64_t in_bloc
   w->decays[in_block] = decay;
 }
 
-static void weigh_all(work *w, const block *b, span *s, int64_t base, float scale) {
+static void weigh_all(work *w, const block *b, float scale) {
+  int64_t base = b->s->base;
   for (int64_t r = 0; r < b->count; r++) {
     int64_t row = b->row + r;
-    ask_next(s);
+    ask_next(w);
     if (w->first_seen[row] <= base && w->end_seen[row] >= base + SPAN) {
-      weigh_span(0, w, row, r, base, b, scale);
+      weigh_span(0, w, row, r, b, scale);
     } else {
-      weigh_span(1, w, row, r, base, b, scale);
+      weigh_span(1, w, row, r, b, scale);
     }
   }
 }
@@ -161,35 +163,44 @@ V_INLINE const uint8_t *keys_of(const attend_args *a, const int32_t *table, int6
          (position % a->block_tokens / 16 * 2 * a->heads + head) * plane;
 }
 
+/* A unit on its way through spans and, within them, through blocks of rows. */
+typedef struct {
+  const attend_args *a;
+  const int32_t *table;
+  int64_t head, first; /* token */
+  int64_t from, end;   /* positions that some row sees */
+  work w;
+  span spans[2]; /* of this block and of the one before it */
+  block b;
+} unit_work;
+
 /*
- * Planes of a span's tokens, from .. to of which the unit sees; end: behind the last token that it
- * sees at all. They come in pairs, so a plane may stand twice. Planes lie 2 to 4 KB at a time all over
- * the cache, which no prefetcher foresees.
+ * Planes of the span at a position. Those that nobody sees are not known to exist: another one stands
+ * there, so that planes can be taken in pairs. Planes lie 2 to 4 KB at a time all over the cache, which
+ * no prefetcher foresees.
  */
-static span find(const attend_args *a, const int32_t *table, int64_t head, int64_t base,
-                 int64_t first, int64_t end) {
-  span s = {.from = max64(0, first - base), .to = min64(SPAN, end - base)};
-  s.bytes = (a->head_dim + 31) / 32 * 1024;
-  int64_t values = a->heads * s.bytes;
-  for (int64_t g = s.from / 32 * 2; g < (s.to + 31) / 32 * 2; g++) {
-    s.keys[g] = keys_of(a, table, head, min64(base + g * 16, end - 1));
-    s.values[g] = s.keys[g] + values;
+static void find(const unit_work *u, int64_t base, span *s) {
+  *s = (span){.base = base, .from = max64(0, u->from - base), .to = min64(SPAN, u->end - base)};
+  int64_t values = u->a->heads * (u->w.pad * 32);
+  for (int64_t g = 0; g < PLANES; g++) {
+    int64_t here = min64(base + g * 16, u->end - 1), next = here + SPAN;
+    s->keys[g] = keys_of(u->a, u->table, u->head, max64(here, u->from));
+    s->values[g] = s->keys[g] + values;
+    s->next_keys[g] = next < u->end ? keys_of(u->a, u->table, u->head, next) : s->keys[g];
+    s->next_values[g] = s->next_keys[g] + values;
   }
-  for (int64_t at = base + SPAN; at < min64(end, base + 2 * SPAN); at += 16) {
-    s.next[s.planes] = keys_of(a, table, head, at);
-    s.next[s.planes + 1] = s.next[s.planes] + values;
-    s.planes += 2;
-  }
-  return s;
 }
 
-/* The first and last planes of a span may hold values that nobody sees: copies of them hold zeros. */
+/*
+ * The first and last planes of a unit may hold values that nobody sees: copies of them hold zeros. Both
+ * copies may be in use at a time, by different spans.
+ */
 static void mask(const work *w, span *s) {
   int64_t edges[] = {s->from / 16, (s->to - 1) / 16};
   for (int i = 0; i < 2; i++) {
     int64_t from = s->from - edges[i] * 16, to = s->to - edges[i] * 16;
     if ((from <= 0 && to >= 16) || (i == 1 && edges[0] == edges[1])) continue;
-    uint8_t *copy = w->masked + i * w->pad * 32;
+    uint8_t *copy = w->masked + (to < 16 ? w->pad * 32 : 0);
     for (int64_t pair = 0; pair < 8; pair++) {
       uint32_t low = pair * 2 >= from && pair * 2 < to ? 0x0000ffffu : 0;
       uint32_t high = pair * 2 + 1 >= from && pair * 2 + 1 < to ? 0xffff0000u : 0;
@@ -231,30 +242,58 @@ static void finish(const attend_args *a, const work *w, int64_t first, int64_t h
   }
 }
 
+/* The next block of rows that sees any of a span; 0 if there is none. */
+static int next_block(unit_work *u) {
+  for (;;) {
+    int64_t row = u->b.row + ATTEND_ROWS, base = u->b.s->base;
+    if (row >= u->w.rows) {
+      row = 0;
+      base += SPAN;
+      if (base >= u->end) return 0;
+    }
+    span *s = &u->spans[base / SPAN % 2];
+    if (row == 0) {
+      find(u, base, s);
+      mask(&u->w, s);
+      u->w.next = (early){.s = s};
+    }
+    int64_t count = min64(ATTEND_ROWS, u->w.rows - row);
+    int64_t from = max64(0, u->w.first_seen[row] - base);
+    int64_t to = min64(SPAN, u->w.end_seen[row + count - 1] - base);
+    u->b = (block){.s = s, .row = row, .count = count, .from = from, .to = to};
+    if (from < to) return 1;
+  }
+}
+
+/*
+ * A block's scores are weighed and its values multiplied with another part of the work in between, so that
+ * nothing waits for what has just begun.
+ */
 void v_attend(const attend_args *a, int32_t unit, int32_t worker) {
-  int64_t head = unit % a->heads, tile = unit / a->heads;
-  int64_t first = a->tile_first[tile];
+  int64_t tile = unit / a->heads;
   int64_t rows = a->tile_count[tile] * (a->query_heads / a->heads);
-  const int32_t *table = a->tables + a->tile_table[tile];
   float scale = (float)(a->scale * 1.4426950408889634); /* log2(e) */
-  work w = lay_out(a->scratch + worker * a->scratch_bytes, rows, a->head_dim);
-  start(a, &w, first, head);
+  unit_work u = {.a = a,
+                 .table = a->tables + a->tile_table[tile],
+                 .head = unit % a->heads,
+                 .first = a->tile_first[tile],
+                 .w = lay_out(a->scratch + worker * a->scratch_bytes, rows, a->head_dim)};
+  start(a, &u.w, u.first, u.head);
   products_begin(rows);
   /* positions rise with the rows: the first row sees farthest back, the last one farthest on */
-  int64_t end = w.end_seen[rows - 1];
-  for (int64_t base = w.first_seen[0] / SPAN * SPAN; base < end; base += SPAN) {
-    span s = find(a, table, head, base, w.first_seen[0], end);
-    mask(&w, &s);
-    for (int64_t row = 0; row < rows; row += ATTEND_ROWS) {
-      block b = {.row = row, .count = min64(ATTEND_ROWS, rows - row)};
-      b.from = max64(0, w.first_seen[row] - base);
-      b.to = min64(SPAN, w.end_seen[row + b.count - 1] - base);
-      if (b.from >= b.to) continue;
-      products_scores(&w, &b, &s);
-      weigh_all(&w, &b, &s, base, scale);
-      products_values(&w, &b, &s);
-    }
+  u.from = u.w.first_seen[0];
+  u.end = u.w.end_seen[rows - 1];
+  span before = {.base = u.from / SPAN * SPAN - SPAN};
+  u.b = (block){.s = &before, .row = rows};
+  int more = next_block(&u);
+  products_scores(&u.w, &u.b);
+  while (more) {
+    block b = u.b;
+    weigh_all(&u.w, &b, scale);
+    more = next_block(&u);
+    if (more) products_scores(&u.w, &u.b);
+    products_values(&u.w, &b);
   }
   products_end();
-  finish(a, &w, first, head);
+  finish(a, &u.w, u.first, u.head);
 }

@@ -6,6 +6,29 @@
 
 enum { SPAN = 128, PLANES = SPAN / 16 };
 
+/* Where a span's planes are, and which of its tokens some row of the unit sees. */
+typedef struct {
+  const uint8_t *keys[PLANES];
+  const uint8_t *values[PLANES];
+  const uint8_t *next_keys[PLANES]; /* of the span after it, or of this one if it is the last */
+  const uint8_t *next_values[PLANES];
+  int64_t base; /* position of its first token */
+  int64_t from, to;
+} span;
+
+/* A block of rows with a span, and which of its tokens some of these rows see. */
+typedef struct {
+  const span *s;
+  int64_t row, count;
+  int64_t from, to;
+} block;
+
+/* What to ask memory for: the planes behind a span, one KB after the other. */
+typedef struct {
+  const span *s;
+  int64_t plane, at; /* the byte to ask for now of a plane: keys and values in turn */
+} early;
+
 typedef struct {
   uint16_t *queries;   /* [rows][pad] bf16, zeros behind headDim */
   float *sums;         /* [rows][pad] */
@@ -18,39 +41,7 @@ typedef struct {
   float *decays;       /* [ATTEND_ROWS] */
   uint8_t *masked;     /* [2] planes of values of which the unit sees only a part */
   int64_t rows, pairs, pad;
+  early next;
 } work;
-
-/*
- * What a span's planes are, and which of its tokens some row of the unit sees; and those of the span
- * after it, asked for 1 KB at a time while this one is computed.
- */
-typedef struct {
-  const uint8_t *keys[PLANES];
-  const uint8_t *values[PLANES];
-  int64_t from, to;                 /* tokens of the span */
-  const uint8_t *next[2 * PLANES];  /* planes of the next span */
-  int64_t plane, at, planes, bytes; /* the plane and its byte to ask for now, of so many */
-} span;
-
-/*
- * Asks for the next KB. Memory answers some 3 KB at a time, so this stands between all parts of the
- * work, and the first block of rows does it alone.
- */
-V_INLINE void ask_next(span *s) {
-  if (s->plane == s->planes) return;
-  const uint8_t *p = s->next[s->plane] + s->at;
-  for (int i = 0; i < 1024; i += 64) prefetch_far(p + i);
-  s->at += 1024;
-  if (s->at == s->bytes) {
-    s->at = 0;
-    s->plane++;
-  }
-}
-
-/* A block of rows in a span, and which tokens some of these rows see. */
-typedef struct {
-  int64_t row, count;
-  int64_t from, to;
-} block;
 
 #endif

@@ -1,19 +1,17 @@
 /*
  * Attention's products by AMX tiles: blocks of up to 32 rows meet 32 tokens, then 32 dimensions.
  *
- *   scores   A = queries, 32 dimensions of 16 rows     B = a key plane's 16 pairs x 16 tokens: the
- *            cache's layout already is an operand's, 1 KB on end
- *   values   A = weights, 32 tokens of 16 rows         B = 16 token pairs x 16 dimensions: two planes
- *            of 16 tokens make one tile, so a span's values are laid out as tiles once for all rows
- *            of the unit, which takes one load and one store for 64 bytes; there, too, tokens
- *            that nobody sees become zeros, since a plane may hold anything, a NaN even
+ *   scores   A = queries, 32 dimensions of 16 rows    B = a key plane's 16 pairs x 16 tokens: the cache's
+ *                                                         layout already is an operand's, 1 KB on end
+ *   values   A = weights, 16 tokens of 16 rows        B = a value plane's 8 pairs x 16 dimensions
  *
- * Every row takes this way, a single one too: tiles round otherwise than vectors (the pairs' even
- * and odd products are summed apart, then added to the sum; denormals are zero). Chunks of 32 begin at
- * absolute positions, and weights of exactly 0 change no sum, so a row's bits are its own.
+ * Every row takes this way, a single one too: tiles round otherwise than vectors, and take denormals for
+ * zero. Chunks begin at absolute positions, and weights of exactly 0 change no sum, so a row's bits
+ * are its own.
  *
- * A multiplication takes 16 cycles and a block of 32 rows x 32 tokens of 64 dimensions 16 of them; the
- * exponentials of its 1024 scores take about twice as long as that.
+ * Value tiles are half as high as they could be, for half the rate, since 32 tokens lie in two places; laying
+ * them out anew cost a fifth of a decode step's time (measured), and prompts were not faster: 32 rows x 32
+ * tokens of 64 dimensions are 24 multiplications of 16 cycles, and their 1024 exponentials take longer.
  */
 #include "tiles_amx.h"
 
@@ -37,7 +35,37 @@ static void products_end(void) { tiles_release(); }
 /* Rows of scratch: whole blocks, since a lower tile always has 16 rows, read or not. */
 V_INLINE int64_t scratch_rows(int64_t rows) { return rows > 16 ? (rows + 31) / 32 * 32 : rows; }
 
-V_INLINE void score_tiles(const int lower, const work *w, const block *b, span *s) {
+/*
+ * Asks for the next KB of the span to come. Memory answers some 3 KB at a time, so this stands in all parts
+ * of the work; the first block of rows that meets a span has asked for all of the next one.
+ */
+V_INLINE void ask_next(work *w) {
+  early *e = &w->next;
+  if (e->plane == 2 * PLANES) return;
+  const uint8_t *const *planes = e->plane % 2 ? e->s->next_values : e->s->next_keys;
+  const uint8_t *p = planes[e->plane / 2] + e->at;
+  for (int i = 0; i < 1024; i += 64) prefetch_far(p + i);
+  e->at += 1024;
+  if (e->at == w->pad * 32) {
+    e->at = 0;
+    e->plane++;
+  }
+}
+
+/*
+ * Takes 16 lines that have been asked for into the first-level cache, two planes ahead: a tile load that
+ * has to wait holds up all work behind it. The first block of rows does it for the others.
+ */
+V_INLINE void fetch(const block *b, const uint8_t *lines, int64_t pair_stride) {
+  if (b->row > 0) return;
+  for (int64_t i = 0; i < 8; i++) {
+    prefetch(lines + i * pair_stride);
+    prefetch(lines + i * pair_stride + 64);
+  }
+}
+
+V_INLINE void score_tiles(const int lower, work *w, const block *b) {
+  const span *s = b->s;
   int64_t chunks = w->pad / 32, stride = w->pad * 2;
   const uint16_t *q = w->queries + b->row * w->pad;
   tiles_barrier();
@@ -50,7 +78,9 @@ V_INLINE void score_tiles(const int lower, const work *w, const block *b, span *
       _tile_zero(3);
     }
     for (int64_t i = 0; i < chunks; i++) {
-      ask_next(s);
+      ask_next(w);
+      fetch(b, s->keys[(g + 2) % PLANES] + i * 1024, 128);
+      fetch(b, s->keys[(g + 3) % PLANES] + i * 1024, 128);
       _tile_loadd(QUERIES, q + i * 32, stride);
       _tile_loadd(KEYS, s->keys[g] + i * 1024, 64);
       _tile_dpbf16ps(0, QUERIES, KEYS);
@@ -72,15 +102,16 @@ V_INLINE void score_tiles(const int lower, const work *w, const block *b, span *
   }
 }
 
-static void products_scores(const work *w, const block *b, span *s) {
+static void products_scores(work *w, const block *b) {
   if (b->count > 16) {
-    score_tiles(1, w, b, s);
+    score_tiles(1, w, b);
   } else {
-    score_tiles(0, w, b, s);
+    score_tiles(0, w, b);
   }
 }
 
-V_INLINE void value_tiles(const int lower, const work *w, const block *b, span *s) {
+V_INLINE void value_tiles(const int lower, work *w, const block *b) {
+  const span *s = b->s;
   int64_t stride = w->pad * 4;
   for (int64_t d = 0; d < w->pad; d += 32) {
     float *sums = w->sums + b->row * w->pad + d;
@@ -93,7 +124,8 @@ V_INLINE void value_tiles(const int lower, const work *w, const block *b, span *
     for (int64_t g = b->from / 16; g < (b->to + 15) / 16; g++) {
       const uint16_t *weights = w->weights + g * 16;
       const uint8_t *v = s->values[g] + d * 4;
-      ask_next(s);
+      ask_next(w);
+      fetch(b, s->values[(g + 2) % PLANES] + d * 4, stride);
       _tile_loadd(WEIGHTS, weights, SPAN * 2);
       _tile_loadd(VALUES, v, stride);
       _tile_dpbf16ps(0, WEIGHTS, VALUES);
@@ -115,7 +147,7 @@ V_INLINE void value_tiles(const int lower, const work *w, const block *b, span *
   }
 }
 
-static void products_values(const work *w, const block *b, span *s) {
+static void products_values(work *w, const block *b) {
   for (int64_t r = 0; r < b->count; r++) {
     if (w->decays[r] == 1.0f) continue;
     float *sums = w->sums + (b->row + r) * w->pad;
@@ -125,8 +157,8 @@ static void products_values(const work *w, const block *b, span *s) {
   }
   tiles_barrier();
   if (b->count > 16) {
-    value_tiles(1, w, b, s);
+    value_tiles(1, w, b);
   } else {
-    value_tiles(0, w, b, s);
+    value_tiles(0, w, b);
   }
 }
