@@ -9,9 +9,10 @@
  * zero. Chunks begin at absolute positions, and weights of exactly 0 change no sum, so a row's bits
  * are its own.
  *
- * Value tiles are half as high as they could be, for half the rate, since 32 tokens lie in two places; laying
- * them out anew cost a fifth of a decode step's time (measured), and prompts were not faster: 32 rows x 32
- * tokens of 64 dimensions are 24 multiplications of 16 cycles, and their 1024 exponentials take longer.
+ * Value tiles are half as high as they could be, for half the rate, since 32 tokens lie in two
+ * places. To lay them out anew cost some tenth of a decode step's attention (measured), and prompts were
+ * no faster: 32 rows x 32 tokens of 64 dimensions are 24 multiplications of 16 cycles, and their 1024
+ * exponentials take longer.
  */
 #include "tiles_amx.h"
 

@@ -1,8 +1,8 @@
 /*
  * Sixteen lanes, whatever the machine's vectors are: one zmm, two ymm or four q registers. Kernels
  * are written once, over these. A lane never meets another except in sum16 and max16, which go by
- * halving (lane i with i + 8, then + 4, + 2, + 1); so everything but dot_bf16 has the same bits on
- * every level.
+ * halving (lane i with i + 8, then + 4, + 2, + 1); so everything but dot_bf16 and the sums of
+ * vf_store_bf16 has the same bits on every level.
  *
  *   vf, vi         16 x f32, 16 x s32
  *   dot_bf16       acc + w[2i] * a[0] + w[2i + 1] * a[1]      bf16 pairs, f32 sums
