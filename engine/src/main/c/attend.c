@@ -3,193 +3,107 @@
  *
  * A unit is a run of tokens of one sequence with one key-value head; its rows are the queries of
  * all these tokens and of all query heads that share the key-value head, so a cache line is used
- * rows times. Rows go in blocks of up to ATTEND_ROWS through spans of 64 positions at absolute
- * multiples of 64:
+ * rows times. Rows go in blocks of up to ATTEND_ROWS through spans of SPAN positions at absolute
+ * multiples of SPAN:
  *
- *   scores   [rows][64] = q . k      bf16 pairs, dimensions in order        R x 2 sums in registers
- *   weights  [rows][64] = exp(s - max), rounded to bf16; running maximum and total per row
+ *   scores   [rows][SPAN] = q . k      bf16 pairs, dimensions in order     (attend_lanes.h, attend_amx.h)
+ *   weights  [rows][SPAN] = exp(s - max), rounded to bf16; running maximum and total per row
  *            (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018)
  *   sums     [rows][headDim] = sums * decay + weights . v    token pairs in order
  *
  * Since spans begin at absolute positions, a row does the same operations however its prompt is cut
  * and whichever rows share its block: a token that a row does not see has weight exactly 0, which
- * changes no sum, and values that no row of the block sees are masked, since they may be anything.
+ * changes no sum, and values that no row sees are masked, since they may be anything.
  *
  * Per token and row headDim * 4 operations on headDim * 4 bytes: with 4 query heads to a key-value
- * head a decode step does 4 operations a byte, below what one core computes at memory speed.
+ * head a decode step does 4 operations a byte, below what one core computes at memory speed. In a
+ * prompt a weight costs 15 vector operations in 16 lanes, which is more than its products in tiles: so
+ * exp is 2^x with log2(e) in the scale, no more exact than bf16 deserves, and only spans that some
+ * row of the block sees in part are masked.
  */
 #include <string.h>
 
-#include "lanes.h"
+#include "attend.h"
 
-enum { SPAN = 64, PLANES = SPAN / 16 };
+#if defined(__AMX_TILE__)
+#include "attend_amx.h"
+#else
+#include "attend_lanes.h"
+#endif
 
 static const float UNSEEN = -1e30f; /* a score below all; not infinite: differences stay numbers */
 
-typedef struct {
-  uint32_t *queries;  /* [rows][pairs] bf16 pairs */
-  float *sums;        /* [rows][pad] */
-  float *totals;      /* [rows][16] */
-  float *maxima;      /* [rows] */
-  int32_t *first_seen; /* [rows] first position that the row sees */
-  int32_t *end_seen;   /* behind the last one */
-  float *scores;      /* [ATTEND_ROWS][64] */
-  uint32_t *weights;  /* [ATTEND_ROWS][32] bf16 pairs */
-  float *decays;      /* [ATTEND_ROWS] */
-  int64_t pairs, pad;
-} work;
-
-/* What a span's planes are, and which of its tokens some row of the block sees. */
-typedef struct {
-  const uint8_t *keys[PLANES];
-  const uint8_t *values[PLANES];
-  const uint8_t *next_keys[PLANES]; /* of the span after it, to be asked for early */
-  const uint8_t *next_values[PLANES];
-  int64_t from, to; /* tokens of the span */
-} span;
-
-V_INLINE int64_t head_pad(int64_t head_dim) { return (head_dim + 31) / 32 * 32; }
-
-V_INLINE void score_block(const int R, const int V, const uint32_t *q, int64_t pairs,
-                          const uint8_t *const *keys, const uint8_t *const *next, int64_t second,
-                          float *scores) {
-  vf acc[12][2];
-  const uint8_t *k[2] = {keys[0], keys[second]}, *n[2] = {next[0], next[second]};
-#pragma GCC unroll 12
-  for (int r = 0; r < R; r++) acc[r][0] = acc[r][1] = vf_zero();
-  for (int64_t i = 0; i < pairs; i++) {
-    vi lanes[2];
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) {
-      prefetch(n[v] + i * 64);
-      lanes[v] = vi_load(k[v] + i * 64);
-    }
-#pragma GCC unroll 12
-    for (int r = 0; r < R; r++) {
-      int32_t a = (int32_t)q[r * pairs + i];
-#pragma GCC unroll 2
-      for (int v = 0; v < V; v++) acc[r][v] = dot_bf16(acc[r][v], lanes[v], a);
-    }
-  }
-#pragma GCC unroll 12
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) vf_store(scores + r * SPAN + v * 16, acc[r][v]);
-  }
+/* The tokens of a group of 16 within from .. to, as a mask. */
+V_INLINE vi seen_of(int64_t group, int64_t from, int64_t to) {
+  vi token = vi_add(vi_iota(), vi_set((int32_t)group * 16));
+  return vi_and(vi_less(vi_set((int32_t)from - 1), token), vi_less(token, vi_set((int32_t)to)));
 }
 
-/* Dimensions dim .. dim + 16 V of the sums; masked: some tokens of the span are seen by nobody. */
-V_INLINE void value_block(const int R, const int V, const int masked, const work *w, int64_t row,
-                          const span *s, int64_t dim) {
-  vf acc[12][2];
-  float *sums = w->sums + row * w->pad + dim;
-#pragma GCC unroll 12
-  for (int r = 0; r < R; r++) {
-    vf decay = vf_set(w->decays[r]);
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) {
-      acc[r][v] = vf_mul(vf_load(sums + r * w->pad + v * 16), decay);
-    }
-  }
-  for (int64_t pair = s->from / 2; pair < (s->to + 1) / 2; pair++) {
-    int64_t at = (pair % 8 * w->pad + dim) * 4;
-    vi lanes[2];
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) {
-      prefetch(s->next_values[pair / 8] + at + v * 64);
-      lanes[v] = vi_load(s->values[pair / 8] + at + v * 64);
-    }
-    if (masked) {
-      uint32_t low = pair * 2 >= s->from ? 0x0000ffffu : 0;
-      uint32_t high = pair * 2 + 1 < s->to ? 0xffff0000u : 0;
-#pragma GCC unroll 2
-      for (int v = 0; v < V; v++) lanes[v] = vi_and(lanes[v], vi_set((int32_t)(low | high)));
-    }
-#pragma GCC unroll 12
-    for (int r = 0; r < R; r++) {
-      int32_t a = (int32_t)w->weights[r * (SPAN / 2) + pair];
-#pragma GCC unroll 2
-      for (int v = 0; v < V; v++) acc[r][v] = dot_bf16(acc[r][v], lanes[v], a);
-    }
-  }
-#pragma GCC unroll 12
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) vf_store(sums + r * w->pad + v * 16, acc[r][v]);
-  }
-}
-
-typedef void block(const work *w, int64_t row, const span *s);
-
-#define ATTEND_V(R) (WIDE(R) == 2 ? 2 : 1)
-#define BLOCK(R)                                                                                  \
-  static void scores_##R(const work *w, int64_t row, const span *s) {                             \
-    int64_t end = (s->to + 15) / 16;                                                              \
-    for (int64_t g = s->from / 16; g < end; g += ATTEND_V(R)) {                                   \
-      int64_t second = g + 1 < end; /* else the first again, computed and dropped */              \
-      score_block(R, ATTEND_V(R), w->queries + row * w->pairs, w->pairs, s->keys + g,             \
-                  s->next_keys + g, second, w->scores + g * 16);                                  \
-    }                                                                                             \
-  }                                                                                               \
-  static void values_##R(const work *w, int64_t row, const span *s) {                             \
-    int masked = s->from % 2 != 0 || s->to % 2 != 0;                                              \
-    for (int64_t d = 0; d < w->pad; d += 16 * ATTEND_V(R)) {                                      \
-      if (masked) {                                                                               \
-        value_block(R, ATTEND_V(R), 1, w, row, s, d);                                             \
-      } else {                                                                                    \
-        value_block(R, ATTEND_V(R), 0, w, row, s, d);                                             \
-      }                                                                                           \
-    }                                                                                             \
-  }
-
-BLOCK(1) BLOCK(2) BLOCK(3) BLOCK(4) BLOCK(5) BLOCK(6)
-BLOCK(7) BLOCK(8) BLOCK(9) BLOCK(10) BLOCK(11) BLOCK(12)
-static block *const scores[] = {scores_1, scores_2, scores_3, scores_4,  scores_5,  scores_6,
-                                scores_7, scores_8, scores_9, scores_10, scores_11, scores_12};
-static block *const values[] = {values_1, values_2, values_3, values_4,  values_5,  values_6,
-                                values_7, values_8, values_9, values_10, values_11, values_12};
-
-/* Turns a row's scores of a span into weights; what it does not see gets exactly zero. */
-static void weigh(work *w, int64_t row, int64_t in_block, int64_t base, float scale) {
-  int32_t from = (int32_t)max64(0, w->first_seen[row] - base);
-  int32_t to = (int32_t)min64(SPAN, w->end_seen[row] - base);
-  float *s = w->scores + in_block * SPAN;
-  uint32_t *weights = w->weights + in_block * (SPAN / 2);
-  if (from >= to) {
-    memset(weights, 0, SPAN / 2 * sizeof(uint32_t));
-    w->decays[in_block] = 1.0f;
-    return;
-  }
-  vf x[PLANES];
-  vi seen[PLANES];
-  vf largest = vf_set(UNSEEN);
-  for (int g = 0; g < PLANES; g++) {
-    vi token = vi_add(vi_iota(), vi_set(g * 16));
-    seen[g] = vi_and(vi_less(vi_set(from - 1), token), vi_less(token, vi_set(to)));
-    vf scaled = vf_mul(vf_load(s + g * 16), vf_set(scale));
-    x[g] = vi_as_f(vi_select(seen[g], vf_as_i(scaled), vf_as_i(vf_set(UNSEEN))));
-    largest = vf_max(largest, x[g]);
-  }
+/* The row's largest score in a span becomes its maximum; returns what its sums decay by. */
+V_INLINE float raise(work *w, int64_t row, vf largest, float scale) {
   float before = w->maxima[row];
   float most = max16(largest);
-  float max = before > most ? before : most;
-  vf total = vf_zero();
-  for (int g = 0; g < PLANES; g++) {
-    vi e = vf_as_i(vf_exp(vf_sub(x[g], vf_set(max))));
-    vi half = vi_and(vf_round_bf16(vi_as_f(e)), seen[g]);
-    total = vf_add(total, vi_as_f(vi_shl(half, 16)));
-    vi_store_u16((uint16_t *)weights + g * 16, half);
+  if (!(most > before)) return 1.0f;
+  float lanes[16];
+  vf_store(lanes, vf_exp2(vf_set((before - most) * scale)));
+  w->maxima[row] = most;
+  return lanes[0];
+}
+
+/*
+ * Turns a row's scores of a span into weights, 32 tokens at a time; what it does not see gets exactly
+ * zero. The scale is that of 2^x.
+ */
+V_INLINE void weigh_span(const int masked, work *w, int64_t row, int64_t in_block, const block *b,
+                         float scale) {
+  int64_t base = b->s->base;
+  int64_t from = max64(0, w->first_seen[row] - base), to = min64(SPAN, w->end_seen[row] - base);
+  int64_t first = masked ? b->from / 32 * 2 : 0, end = masked ? (b->to + 31) / 32 * 2 : PLANES;
+  float *s = w->scores + in_block * SPAN;
+  vf largest[2] = {vf_set(UNSEEN), vf_set(UNSEEN)};
+#pragma GCC unroll 4
+  for (int64_t g = first; g < end; g += 2) {
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+      vf x = vf_load(s + (g + i) * 16);
+      if (masked) {
+        vi seen = seen_of(g + i, from, to);
+        x = vi_as_f(vi_select(seen, vf_as_i(x), vf_as_i(vf_set(UNSEEN))));
+        vf_store(s + (g + i) * 16, x);
+      }
+      largest[i] = vf_max(largest[i], x);
+    }
   }
-  float decay = 1.0f;
-  if (max != before) {
-    float lanes[16];
-    vf_store(lanes, vf_exp(vf_set(before - max)));
-    decay = lanes[0];
-    w->maxima[row] = max;
+  float decay = raise(w, row, vf_max(largest[0], largest[1]), scale);
+  vf factor = vf_set(scale), shift = vf_set(-w->maxima[row] * scale);
+  vf total[2] = {vf_zero(), vf_zero()};
+#pragma GCC unroll 4
+  for (int64_t g = first; g < end; g += 2) {
+    vf e[2];
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+      e[i] = vf_exp2(vf_fma(vf_load(s + (g + i) * 16), factor, shift));
+      if (masked) e[i] = vi_as_f(vi_and(vf_as_i(e[i]), seen_of(g + i, from, to)));
+    }
+    vf_store_bf16(w->weights + in_block * SPAN + g * 16, e, total);
   }
-  w->decays[in_block] = decay;
   float *totals = w->totals + row * 16;
-  vf_store(totals, vf_fma(vf_load(totals), vf_set(decay), total));
+  vf sum = vf_add(total[0], total[1]);
+  vf_store(totals, vf_fma(vf_load(totals), vf_set(decay), sum));
+  w->decays[in_block] = decay;
+}
+
+static void weigh_all(work *w, const block *b, float scale) {
+  int64_t base = b->s->base;
+  for (int64_t r = 0; r < b->count; r++) {
+    int64_t row = b->row + r;
+    ask_next(w);
+    if (w->first_seen[row] <= base && w->end_seen[row] >= base + SPAN) {
+      weigh_span(0, w, row, r, b, scale);
+    } else {
+      weigh_span(1, w, row, r, b, scale);
+    }
+  }
 }
 
 static uint8_t *take(uint8_t **at, int64_t bytes) {
@@ -200,70 +114,113 @@ static uint8_t *take(uint8_t **at, int64_t bytes) {
 
 static work lay_out(uint8_t *at, int64_t rows, int64_t head_dim) {
   work w;
+  w.rows = rows;
   w.pairs = head_dim / 2;
-  w.pad = head_pad(head_dim);
-  w.queries = (uint32_t *)take(&at, rows * w.pairs * 4);
-  w.sums = (float *)take(&at, rows * w.pad * 4);
+  w.pad = (head_dim + 31) / 32 * 32;
+  int64_t whole = scratch_rows(rows);
+  w.queries = (uint16_t *)take(&at, whole * w.pad * 2);
+  w.sums = (float *)take(&at, whole * w.pad * 4);
   w.totals = (float *)take(&at, rows * 64);
   w.maxima = (float *)take(&at, rows * 4);
   w.first_seen = (int32_t *)take(&at, rows * 4);
   w.end_seen = (int32_t *)take(&at, rows * 4);
   w.scores = (float *)take(&at, ATTEND_ROWS * SPAN * 4);
-  w.weights = (uint32_t *)take(&at, ATTEND_ROWS * SPAN * 2);
+  w.weights = (uint16_t *)take(&at, ATTEND_ROWS * SPAN * 2);
   w.decays = (float *)take(&at, ATTEND_ROWS * 4);
+  w.masked = take(&at, 2 * w.pad * 32);
   return w;
 }
 
 int64_t v_attend_scratch(int64_t rows, int64_t head_dim) {
   uint8_t *none = 0;
   work w = lay_out(none, rows, head_dim);
-  return ((uint8_t *)(w.decays + ATTEND_ROWS) - none + 127) / 64 * 64;
+  return (w.masked + 2 * w.pad * 32 - none + 127) / 64 * 64;
 }
 
-static void start(const attend_args *a, work *w, int64_t first, int64_t rows, int64_t head) {
+static void start(const attend_args *a, work *w, int64_t first, int64_t head) {
   int64_t shared = a->query_heads / a->heads;
-  for (int64_t r = 0; r < rows; r++) {
+  for (int64_t r = 0; r < w->rows; r++) {
     int64_t token = first + r / shared;
     const float *q = a->queries + token * a->query_stride + (head * shared + r % shared) * a->head_dim;
-    uint16_t *to = (uint16_t *)(w->queries + r * w->pairs);
-    for (int64_t d = 0; d < a->head_dim; d++) to[d] = float_to_bf16(q[d]);
+    uint16_t *to = w->queries + r * w->pad;
+    int64_t d = 0;
+    for (; d + 16 <= a->head_dim; d += 16) vi_store_u16(to + d, vf_round_bf16(vf_load(q + d)));
+    for (; d < a->head_dim; d++) to[d] = float_to_bf16(q[d]);
+    for (; d < w->pad; d++) to[d] = 0;
     int32_t position = a->positions[token];
     w->first_seen[r] = a->window ? (int32_t)max64(0, position + 1 - a->window) : 0;
     w->end_seen[r] = position + 1;
     w->maxima[r] = UNSEEN;
   }
-  memset(w->sums, 0, (size_t)(rows * w->pad) * sizeof(float));
-  memset(w->totals, 0, (size_t)rows * 64);
+  memset(w->sums, 0, (size_t)(w->rows * w->pad) * sizeof(float));
+  memset(w->totals, 0, (size_t)w->rows * 64);
 }
 
 V_INLINE const uint8_t *keys_of(const attend_args *a, const int32_t *table, int64_t head,
                                 int64_t position) {
-  int64_t plane = head_pad(a->head_dim) * 32;
+  int64_t plane = (a->head_dim + 31) / 32 * 1024;
   return a->cache + table[position / a->block_tokens] * a->block_bytes + a->layer_offset +
          (position % a->block_tokens / 16 * 2 * a->heads + head) * plane;
 }
 
+/* A unit on its way through spans and, within them, through blocks of rows. */
+typedef struct {
+  const attend_args *a;
+  const int32_t *table;
+  int64_t head, first; /* token */
+  int64_t from, end;   /* positions that some row sees */
+  work w;
+  span spans[2]; /* of this block and of the one before it */
+  block b;
+} unit_work;
+
 /*
- * Planes of the tokens that a block of rows sees in a span; end: behind the last token that the
- * unit sees. The planes lie 2 to 4 KB at a time all over the cache, which no prefetcher foresees.
+ * Planes of the span at a position. Those that nobody sees are not known to exist: another one stands
+ * there, so that planes can be taken in pairs. Planes lie 2 to 4 KB at a time all over the cache, which
+ * no prefetcher foresees.
  */
-static span find(const attend_args *a, const int32_t *table, int64_t head, int64_t base,
-                 int64_t from, int64_t to, int64_t end) {
-  span s = {.from = from, .to = to};
-  int64_t values = a->heads * head_pad(a->head_dim) * 32;
-  for (int64_t g = from / 16; g < (to + 15) / 16; g++) {
-    int64_t next = base + SPAN + g * 16;
-    s.keys[g] = keys_of(a, table, head, base + g * 16);
-    s.values[g] = s.keys[g] + values;
-    s.next_keys[g] = next < end ? keys_of(a, table, head, next) : s.keys[g];
-    s.next_values[g] = s.next_keys[g] + values;
+static void find(const unit_work *u, int64_t base, span *s) {
+  *s = (span){.base = base, .from = max64(0, u->from - base), .to = min64(SPAN, u->end - base)};
+  int64_t values = u->a->heads * (u->w.pad * 32);
+  for (int64_t g = 0; g < PLANES; g++) {
+    int64_t here = min64(base + g * 16, u->end - 1), next = here + SPAN;
+    s->keys[g] = keys_of(u->a, u->table, u->head, max64(here, u->from));
+    s->values[g] = s->keys[g] + values;
+    s->next_keys[g] = next < u->end ? keys_of(u->a, u->table, u->head, next) : s->keys[g];
+    s->next_values[g] = s->next_keys[g] + values;
   }
-  return s;
 }
 
-static void finish(const attend_args *a, const work *w, int64_t first, int64_t rows, int64_t head) {
+/*
+ * The first and last planes of a unit may hold values that nobody sees: copies of them hold zeros. Both
+ * copies may be in use at a time, by different spans.
+ */
+static void mask(const work *w, span *s) {
+  int64_t edges[] = {s->from / 16, (s->to - 1) / 16};
+  for (int i = 0; i < 2; i++) {
+    int64_t from = s->from - edges[i] * 16, to = s->to - edges[i] * 16;
+    if ((from <= 0 && to >= 16) || (i == 1 && edges[0] == edges[1])) continue;
+    uint8_t *copy = w->masked + (to < 16 ? w->pad * 32 : 0);
+    for (int64_t pair = 0; pair < 8; pair++) {
+      uint32_t low = pair * 2 >= from && pair * 2 < to ? 0x0000ffffu : 0;
+      uint32_t high = pair * 2 + 1 >= from && pair * 2 + 1 < to ? 0xffff0000u : 0;
+      vi seen = vi_set((int32_t)(low | high));
+      for (int64_t at = pair * w->pad * 4; at < (pair + 1) * w->pad * 4; at += 64) {
+        vi_store(copy + at, vi_and(vi_load(s->values[edges[i]] + at), seen));
+      }
+    }
+    s->values[edges[i]] = copy;
+  }
+}
+
+/* A sum of -0 and one of +0 are told apart nowhere: which it is may depend on the other rows. */
+V_INLINE vf share_of(const float *sums, vf factor) {
+  return vf_fma(vf_load(sums), factor, vf_zero());
+}
+
+static void finish(const attend_args *a, const work *w, int64_t first, int64_t head) {
   int64_t shared = a->query_heads / a->heads;
-  for (int64_t r = 0; r < rows; r++) {
+  for (int64_t r = 0; r < w->rows; r++) {
     int64_t token = first + r / shared;
     int64_t column = (head * shared + r % shared) * a->head_dim;
     vf factor = vf_set(1.0f / sum16(vf_load(w->totals + r * 16)));
@@ -272,39 +229,71 @@ static void finish(const attend_args *a, const work *w, int64_t first, int64_t r
       float *to = a->plain + token * a->plain_stride + column;
       float lanes[16];
       for (int64_t d = 0; d < a->head_dim; d += 16) {
-        vf_store(lanes, vf_mul(vf_load(sums + d), factor));
+        vf_store(lanes, share_of(sums + d, factor));
         memcpy(to + d, lanes, (size_t)min64(16, a->head_dim - d) * sizeof(float));
       }
     } else {
       operand_row at = operand_find(&a->out, token);
       for (int64_t d = 0; d < a->head_dim; d += GROUP) {
-        vf low = vf_mul(vf_load(sums + d), factor), high = vf_mul(vf_load(sums + d + 16), factor);
-        operand_write(&a->out, at, (column + d) / GROUP, low, high);
+        operand_write(&a->out, at, (column + d) / GROUP, share_of(sums + d, factor),
+                      share_of(sums + d + 16, factor));
       }
     }
   }
 }
 
-void v_attend(const attend_args *a, int32_t unit, int32_t worker) {
-  int64_t head = unit % a->heads, tile = unit / a->heads;
-  int64_t first = a->tile_first[tile];
-  int64_t rows = a->tile_count[tile] * (a->query_heads / a->heads);
-  const int32_t *table = a->tables + a->tile_table[tile];
-  work w = lay_out(a->scratch + worker * a->scratch_bytes, rows, a->head_dim);
-  start(a, &w, first, rows, head);
-  /* positions rise with the rows: the first row sees farthest back, the last one farthest on */
-  int64_t end = w.end_seen[rows - 1];
-  for (int64_t base = w.first_seen[0] / SPAN * SPAN; base < end; base += SPAN) {
-    for (int64_t row = 0; row < rows; row += ATTEND_ROWS) {
-      int64_t count = min64(ATTEND_ROWS, rows - row);
-      int64_t from = max64(0, w.first_seen[row] - base);
-      int64_t to = min64(SPAN, w.end_seen[row + count - 1] - base);
-      if (from >= to) continue;
-      span s = find(a, table, head, base, from, to, end);
-      scores[count - 1](&w, row, &s);
-      for (int64_t r = 0; r < count; r++) weigh(&w, row + r, r, base, (float)a->scale);
-      values[count - 1](&w, row, &s);
+/* The next block of rows that sees any of a span; 0 if there is none. */
+static int next_block(unit_work *u) {
+  for (;;) {
+    int64_t row = u->b.row + ATTEND_ROWS, base = u->b.s->base;
+    if (row >= u->w.rows) {
+      row = 0;
+      base += SPAN;
+      if (base >= u->end) return 0;
     }
+    span *s = &u->spans[base / SPAN % 2];
+    if (row == 0) {
+      find(u, base, s);
+      mask(&u->w, s);
+      u->w.next = (early){.s = s};
+    }
+    int64_t count = min64(ATTEND_ROWS, u->w.rows - row);
+    int64_t from = max64(0, u->w.first_seen[row] - base);
+    int64_t to = min64(SPAN, u->w.end_seen[row + count - 1] - base);
+    u->b = (block){.s = s, .row = row, .count = count, .from = from, .to = to};
+    if (from < to) return 1;
   }
-  finish(a, &w, first, rows, head);
+}
+
+/*
+ * A block's scores are weighed and its values multiplied with another part of the work in between, so that
+ * nothing waits for what has just begun.
+ */
+void v_attend(const attend_args *a, int32_t unit, int32_t worker) {
+  int64_t tile = unit / a->heads;
+  int64_t rows = a->tile_count[tile] * (a->query_heads / a->heads);
+  float scale = (float)(a->scale * 1.4426950408889634); /* log2(e) */
+  unit_work u = {.a = a,
+                 .table = a->tables + a->tile_table[tile],
+                 .head = unit % a->heads,
+                 .first = a->tile_first[tile],
+                 .w = lay_out(a->scratch + worker * a->scratch_bytes, rows, a->head_dim)};
+  start(a, &u.w, u.first, u.head);
+  products_begin(rows);
+  /* positions rise with the rows: the first row sees farthest back, the last one farthest on */
+  u.from = u.w.first_seen[0];
+  u.end = u.w.end_seen[rows - 1];
+  span before = {.base = u.from / SPAN * SPAN - SPAN};
+  u.b = (block){.s = &before, .row = rows};
+  int more = next_block(&u);
+  products_scores(&u.w, &u.b);
+  while (more) {
+    block b = u.b;
+    weigh_all(&u.w, &b, scale);
+    more = next_block(&u);
+    if (more) products_scores(&u.w, &u.b);
+    products_values(&u.w, &b);
+  }
+  products_end();
+  finish(a, &u.w, u.first, u.head);
 }

@@ -1,8 +1,8 @@
 /*
  * Sixteen lanes, whatever the machine's vectors are: one zmm, two ymm or four q registers. Kernels
  * are written once, over these. A lane never meets another except in sum16 and max16, which go by
- * halving (lane i with i + 8, then + 4, + 2, + 1); so everything but dot_bf16 has the same bits on
- * every level.
+ * halving (lane i with i + 8, then + 4, + 2, + 1); so everything but dot_bf16 and the sums of
+ * vf_store_bf16 has the same bits on every level.
  *
  *   vf, vi         16 x f32, 16 x s32
  *   dot_bf16       acc + w[2i] * a[0] + w[2i + 1] * a[1]      bf16 pairs, f32 sums
@@ -48,6 +48,22 @@ V_INLINE vf vf_exp(vf x) {
   return vi_as_f(vi_add(vf_as_i(p), vi_shl(vf_as_i(shifted), 23)));
 }
 
+/*
+ * 2^x for weights that become bfloat16: relative error < 3e-6, 2^0 = 1; x from -126, to which smaller
+ * ones are drawn, up to 127.
+ */
+V_INLINE vf vf_exp2(vf x) {
+  vf y = vf_max(x, vf_set(-126.0f));
+  vf round = vf_set(12582912.0f);
+  vf shifted = vf_add(y, round);
+  vf r = vf_sub(y, vf_sub(shifted, round));
+  vf p = vf_fma(vf_set(9.582852944731712e-3f), r, vf_set(5.5906426161527634e-2f));
+  p = vf_fma(p, r, vf_set(0.24024099111557007f));
+  p = vf_fma(p, r, vf_set(0.6931241750717163f));
+  p = vf_fma(p, r, vf_set(1.0f));
+  return vi_as_f(vi_add(vf_as_i(p), vi_shl(vf_as_i(shifted), 23)));
+}
+
 /* The lane as bfloat16 in its low 16 bits: to nearest, ties to even; a NaN stays one. */
 V_INLINE vi vf_round_bf16(vf x) {
   vi bits = vf_as_i(x);
@@ -56,6 +72,17 @@ V_INLINE vi vf_round_bf16(vf x) {
   vi quiet = vi_or(vi_shr(bits, 16), vi_set(0x40));
   return vi_select(vf_is_nan(x), quiet, rounded);
 }
+
+/* Stores 32 numbers as bfloat16, none of them denormal, and adds what was stored to two sums. */
+#if !defined(VF_STORE_BF16)
+V_INLINE void vf_store_bf16(uint16_t *to, const vf x[2], vf sums[2]) {
+  for (int i = 0; i < 2; i++) {
+    vi half = vf_round_bf16(x[i]);
+    sums[i] = vf_add(sums[i], vi_as_f(vi_shl(half, 16)));
+    vi_store_u16(to + 16 * i, half);
+  }
+}
+#endif
 
 V_INLINE float bf16_to_float(uint16_t half) {
   union { uint32_t u; float f; } bits = {.u = (uint32_t)half << 16};

@@ -126,3 +126,5 @@ V_INLINE int32_t vi_sum16(vi x) {
 }
 
 V_INLINE void prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+/* Into the second-level cache: 30 % more than into the first, whose few fill buffers it leaves. */
+V_INLINE void prefetch_far(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }

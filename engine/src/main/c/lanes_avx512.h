@@ -6,11 +6,10 @@ typedef __m512i vi;
 
 /* 24 sums + 2 weights + 1 input of 32 registers; int8: 12 + 12 sums. */
 #if defined(__AMX_TILE__)
-enum { PANEL_BF16 = 32, PANEL_INT8 = 6 };
+enum { PANEL_BF16 = 32, PANEL_INT8 = 6, ATTEND_ROWS = 32 };
 #else
-enum { PANEL_BF16 = 12, PANEL_INT8 = 6 };
+enum { PANEL_BF16 = 12, PANEL_INT8 = 6, ATTEND_ROWS = 12 };
 #endif
-enum { ATTEND_ROWS = 12 };
 #define WIDE(rows) 2
 #define WIDE_INT(rows) 2
 
@@ -56,6 +55,14 @@ V_INLINE vi vi_load_u16(const uint16_t *p) {
 V_INLINE void vi_store_u16(uint16_t *p, vi x) {
   _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(x));
 }
+/* One sum takes the even numbers, the other one the odd. vcvtne2ps2bf16 makes denormals zero. */
+#define VF_STORE_BF16
+V_INLINE void vf_store_bf16(uint16_t *to, const vf x[2], vf sums[2]) {
+  vi halves = (vi)_mm512_cvtne2ps_pbh(x[1], x[0]);
+  vi_store(to, halves);
+  sums[0] = vf_add(sums[0], vi_as_f(vi_shl(halves, 16)));
+  sums[1] = vf_add(sums[1], vi_as_f(vi_and(halves, vi_set((int32_t)0xffff0000))));
+}
 V_INLINE void vi_store_s8(int8_t *p, vi x) {
   _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(x));
 }
@@ -92,3 +99,5 @@ V_INLINE float max16(vf x) { return _mm512_reduce_max_ps(x); }
 V_INLINE int32_t vi_sum16(vi x) { return _mm512_reduce_add_epi32(x); }
 
 V_INLINE void prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+/* Into the second-level cache: 30 % more than into the first, whose few fill buffers it leaves. */
+V_INLINE void prefetch_far(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }

@@ -171,3 +171,4 @@ V_INLINE int32_t vi_sum16(vi x) {
 #undef EACH
 
 V_INLINE void prefetch(const void *p) { __builtin_prefetch(p); }
+V_INLINE void prefetch_far(const void *p) { __builtin_prefetch(p, 0, 2); }

@@ -219,6 +219,28 @@ public abstract class BackendContract extends BackendFixture {
     assertThat(c.run(1, 3)).as("token by token").isEqualTo(whole);
   }
 
+  /**
+   * Longer than whatever a backend takes at once; blocks of rows and of tokens end in the middle.
+   */
+  @ParameterizedTest
+  @CsvSource({"8,2,64,0,32", "5,1,80,0,16", "16,1,96,150,48", "3,3,64,5,16"})
+  void attend_longSequence_matchesOracle(
+      int heads, int kvHeads, int headDim, int window, int blockTokens) {
+    int[] lengths = {281, 139};
+    AttentionCase c = new AttentionCase(heads, kvHeads, headDim, window, blockTokens, lengths);
+    float[][] whole = c.run(100, 1);
+    for (int r = 0; r < whole.length; r += 7) { // the oracle takes its time
+      assertThat(whole[r])
+          .usingComparatorWithPrecision((float) attentionTolerance())
+          .containsExactly(c.expected(r));
+    }
+    assertThat(c.run(67, 2)).as("chunks of 67, other blocks").isEqualTo(whole);
+    assertThat(c.run(3, 3)).as("three tokens at a time").isEqualTo(whole);
+    assertThat(c.run(1, 4)).as("token by token").isEqualTo(whole);
+    c.poison = true;
+    assertThat(c.run(100, 1)).as("garbage in unused blocks").isEqualTo(whole);
+  }
+
   @Test
   void attend_garbageInUnusedCache_isNotSeen() {
     int[] lengths = {21};
@@ -277,6 +299,8 @@ public abstract class BackendContract extends BackendFixture {
     private final int window;
     private final int blockTokens;
     private final int[] lengths;
+    private final int blocksEach; // of a sequence
+    private final int blocksAll;
     private final float[][] q;
     private final float[][] k;
     private final float[][] v;
@@ -294,6 +318,9 @@ public abstract class BackendContract extends BackendFixture {
       this.window = window;
       this.blockTokens = blockTokens;
       this.lengths = lengths;
+      int longest = IntStream.of(lengths).max().orElse(0);
+      blocksEach = Math.max(8, (longest + blockTokens - 1) / blockTokens);
+      blocksAll = lengths.length * blocksEach + 8;
       int tokens = IntStream.of(lengths).sum();
       q = matrix(tokens, heads * headDim);
       k = matrix(tokens, kvHeads * headDim);
@@ -336,8 +363,9 @@ public abstract class BackendContract extends BackendFixture {
     /** Stores and attends in steps of at most {@code chunk} tokens a sequence. */
     float[][] run(int chunk, long blockSeed) {
       KvStorage storage =
-          backend.kvStorage(new KvShape(2, kvHeads, heads, headDim, blockTokens, 40));
-      List<Integer> blocks = new java.util.ArrayList<>(IntStream.range(0, 40).boxed().toList());
+          backend.kvStorage(new KvShape(2, kvHeads, heads, headDim, blockTokens, blocksAll));
+      List<Integer> blocks =
+          new java.util.ArrayList<>(IntStream.range(0, blocksAll).boxed().toList());
       java.util.Collections.shuffle(blocks, new Random(blockSeed));
       if (poison) {
         poison(storage);
@@ -356,10 +384,13 @@ public abstract class BackendContract extends BackendFixture {
       int first = 0;
       for (int s = 0; s < lengths.length; s++) {
         int count = Math.min(chunk, lengths[s] - from);
-        int base = s * 8;
+        int base = s * blocksEach;
         if (count > 0) {
           int far = shift / blockTokens;
-          int[] table = IntStream.range(0, far + 8).map(i -> blocks.get(base + i % 8)).toArray();
+          int[] table =
+              IntStream.range(0, far + blocksEach)
+                  .map(i -> blocks.get(base + i % blocksEach))
+                  .toArray();
           batch.add(i -> 0, shift + from, count, table);
           for (int i = 0; i < count; i++) {
             rows.add(first + from + i);
@@ -380,12 +411,12 @@ public abstract class BackendContract extends BackendFixture {
 
     /** Fills every block with what must never be multiplied. */
     private void poison(KvStorage storage) {
-      float[][] bad = new float[40 * blockTokens][kvHeads * headDim];
+      float[][] bad = new float[blocksAll * blockTokens][kvHeads * headDim];
       for (float[] row : bad) {
         Arrays.fill(row, Float.NaN);
       }
       AttentionBatch all = new AttentionBatch(bad.length, 1);
-      all.add(i -> 0, 0, bad.length, IntStream.range(0, 40).toArray());
+      all.add(i -> 0, 0, bad.length, IntStream.range(0, blocksAll).toArray());
       float[][] none = new float[bad.length][heads * headDim];
       Projection projection = projection(none, bad, bad);
       backend.rotateAndStore(projection, rotation(), storage, 1, all);

@@ -21,7 +21,13 @@ final class NativeAttend {
   private static final int ATTEND_FIELDS = 24;
 
   /** Queries that go through a key-value head's cache together, unless one token has more. */
-  private static final int ROWS = 48;
+  private static final int ROWS_MAX = 192;
+
+  /** Fewer would leave tiles half empty. */
+  private static final int ROWS_MIN = 32;
+
+  /** Units for each thread, so that a long one at the end leaves the others little to wait for. */
+  private static final int UNITS_PER_THREAD = 4;
 
   private static final long ELEMENTS_PER_UNIT = 16_384;
   private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT;
@@ -119,10 +125,11 @@ final class NativeAttend {
     int heads = storage.shape().heads();
     int queryHeads = queries.columns() / headDim;
     int shared = queryHeads / heads;
-    int tokens = Math.max(1, ROWS / shared);
+    int units = UNITS_PER_THREAD * pool.threads();
+    int rows = Math.clamp((long) batch.count() * queryHeads / units, ROWS_MIN, ROWS_MAX);
     reserveRows(batch.count());
-    int tiles = layOutTiles(batch, tokens);
-    reserveScratch(tokens * shared, headDim);
+    int tiles = layOutTiles(batch, Math.max(1, rows / shared));
+    reserveScratch(Math.max(ROWS_MAX, shared), headDim);
     attend
         .args
         .start()
