@@ -29,6 +29,7 @@ import org.slf4j.LoggerFactory;
  */
 final class PackedFileWriter implements Runnable {
   private static final int PAUSE_FACTOR = 4;
+  private static final int WINDOW_BYTES = 4 << 20;
   private static final long BYTES_PER_SYNC = 64L << 20;
   private static final Logger LOG = LoggerFactory.getLogger(PackedFileWriter.class);
 
@@ -114,45 +115,40 @@ final class PackedFileWriter implements Runnable {
 
   private boolean fill(Path file) throws IOException, InterruptedException {
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+      Output output = new Output(channel);
       List<StoredMatrix> matrices = new ArrayList<>();
-      long offset = PackedFile.PAGE_BYTES;
       for (Piece piece : pieces) {
-        List<Long> checksums = write(piece.data, channel, offset);
+        output.toNextPage();
+        long offset = output.position();
+        List<Long> checksums = write(piece.data, output);
         if (stopped.getCount() == 0) {
           return false;
         }
         matrices.add(new StoredMatrix(piece.shape, offset, piece.data.byteSize(), checksums));
-        offset = nextPage(offset + piece.data.byteSize());
       }
+      output.toNextPage();
+      long offset = output.position();
       byte[] table = new PackedTable(key, matrices).json();
-      writeFully(channel, offset, ByteBuffer.wrap(table));
+      output.write(MemorySegment.ofArray(table));
+      output.flush();
       writeFully(channel, 0, PackedFile.prefix(offset, table));
       channel.force(true);
       return true;
     }
   }
 
-  private static long nextPage(long offset) {
-    return (offset + PackedFile.PAGE_BYTES - 1) & -PackedFile.PAGE_BYTES;
-  }
-
   /** The checksums of all chunks; fewer when stopped. */
-  private List<Long> write(MemorySegment data, FileChannel channel, long offset)
+  private List<Long> write(MemorySegment data, Output output)
       throws IOException, InterruptedException {
     List<Long> checksums = new ArrayList<>();
     for (long done = 0; done < data.byteSize(); done += PackedFile.CHUNK_BYTES) {
-      long start = System.nanoTime();
       long bytes = Math.min(PackedFile.CHUNK_BYTES, data.byteSize() - done);
-      ByteBuffer chunk = data.asSlice(done, bytes).asByteBuffer();
+      MemorySegment chunk = data.asSlice(done, bytes);
       CRC32C sum = new CRC32C();
-      sum.update(chunk.duplicate());
+      sum.update(chunk.asByteBuffer());
       checksums.add(sum.getValue());
-      writeFully(channel, offset + done, chunk);
-      long worked = System.nanoTime() - start;
-      if ((offset + done) / BYTES_PER_SYNC != (offset + done + bytes) / BYTES_PER_SYNC) {
-        channel.force(false);
-      }
-      if (stopped.await(PAUSE_FACTOR * worked, TimeUnit.NANOSECONDS)) {
+      output.write(chunk);
+      if (stopped.getCount() == 0) {
         break;
       }
     }
@@ -164,6 +160,58 @@ final class PackedFileWriter implements Runnable {
     long at = offset;
     while (bytes.hasRemaining()) {
       at += channel.write(bytes, at);
+    }
+  }
+
+  /**
+   * Writes in windows that begin at multiples of their size: a file system that has huge pages for
+   * files gives one to each part of a write that covers it, and to nothing else. Small matrices
+   * written one by one had none.
+   */
+  private final class Output {
+    private final FileChannel channel;
+    private final ByteBuffer window = ByteBuffer.allocateDirect(WINDOW_BYTES);
+    private long written;
+    private long start = System.nanoTime(); // of the work on this window
+
+    Output(FileChannel channel) {
+      this.channel = channel;
+      window.put(new byte[PackedFile.PAGE_BYTES]); // for the prefix
+    }
+
+    long position() {
+      return written + window.position();
+    }
+
+    /** Windows end at pages, so there is always room. */
+    void toNextPage() {
+      int rest = -window.position() & PackedFile.PAGE_BYTES - 1;
+      window.put(new byte[rest]);
+    }
+
+    void write(MemorySegment data) throws IOException, InterruptedException {
+      for (long done = 0; done < data.byteSize(); ) {
+        int count = (int) Math.min(window.remaining(), data.byteSize() - done);
+        window.put(data.asSlice(done, count).asByteBuffer());
+        done += count;
+        if (!window.hasRemaining()) {
+          flush();
+        }
+      }
+    }
+
+    /** Writes the window, and rests from it. */
+    void flush() throws IOException, InterruptedException {
+      window.flip();
+      writeFully(channel, written, window);
+      written += window.limit();
+      window.clear();
+      long worked = System.nanoTime() - start;
+      if (written % BYTES_PER_SYNC == 0) {
+        channel.force(false);
+      }
+      boolean ignored = stopped.await(PAUSE_FACTOR * worked, TimeUnit.NANOSECONDS);
+      start = System.nanoTime();
     }
   }
 }
