@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -22,13 +23,13 @@ import org.slf4j.LoggerFactory;
  * Writes a {@link PackedFile} from the memory that the model is served from. Runs on a thread of
  * its own, beside requests, and ends.
  *
- * <p>It pauses four times as long as it works, so that it takes a fifth of a core at most (2.5 GB
- * then take about 15 s), and has what it wrote on the disk every {@value #BYTES_PER_SYNC} bytes: so
- * a stop is quick at any time, and the page cache never holds gigabytes of unwritten data. Until
- * all is on the disk the file has a name that nobody reads.
+ * <p>It pauses fifteen times as long as it works: with four times, steps of decoding took a tenth
+ * longer meanwhile. It has what it wrote on the disk every {@value #BYTES_PER_SYNC} bytes, so a
+ * stop is quick at any time, and the page cache never holds gigabytes of unwritten data. Until all
+ * is on the disk the file has a name that nobody reads.
  */
 final class PackedFileWriter implements Runnable {
-  private static final int PAUSE_FACTOR = 4;
+  private static final int PAUSE_FACTOR = 15;
   private static final int WINDOW_BYTES = 4 << 20;
   private static final long BYTES_PER_SYNC = 64L << 20;
   private static final Logger LOG = LoggerFactory.getLogger(PackedFileWriter.class);
@@ -89,10 +90,18 @@ final class PackedFileWriter implements Runnable {
       LOG.warn(
           "Packed weights are not kept, so the next start will pack them again: {}. Serving goes"
               + " on. Choose another --cache-dir, or --packed-weights off.",
-          e.toString());
+          reason(e));
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt(); // nobody does
     }
+  }
+
+  private static String reason(Exception e) {
+    return e instanceof FileSystemException refused
+        ? "no use can be made of %s%s"
+            .formatted(
+                refused.getFile(), refused.getReason() == null ? "" : ": " + refused.getReason())
+        : String.valueOf(e.getMessage());
   }
 
   private long bytes() {
