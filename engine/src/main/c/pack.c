@@ -1,71 +1,139 @@
 /*
- * Lays rows of a checkpoint into tiles, quantizing on the way. A unit is a tile. Reads each weight
- * once in its row's order and writes the tile in order; 32 x 32 blocks are turned in the first-level
- * cache.
+ * Lays rows of a checkpoint into tiles, quantizing on the way. A unit is a tile, which is written in
+ * order; it is read by groups, one cache line of each of its rows, turned in the first-level cache.
+ *
+ * Whatever changes a packed byte, be it a layout or a rounding, raises V_LAYOUT (verdier.h): packed
+ * weights are kept in files, and a test compares them.
  */
 #include <string.h>
 
 #include "lanes.h"
 
+int32_t v_layout(void) { return V_LAYOUT; }
+
+/* Exactly, subnormal ones too; without _Float16, which compilers for x86 learned late. */
 V_INLINE float half_to_float(uint16_t h) {
-  _Float16 x;
-  memcpy(&x, &h, 2);
-  return (float)x;
+  union { uint32_t u; float f; } bits = {.u = (uint32_t)(h & 0x7fff) << 13};
+  bits.f *= 0x1p112f; /* the exponents' biases differ by 112 */
+  if ((h & 0x7c00) == 0x7c00) bits.u = 0x7f800000 | (uint32_t)(h & 0x3ff) << 13;
+  bits.u |= (uint32_t)(h & 0x8000) << 16;
+  return bits.f;
 }
 
-/* The part and its row that a row of the matrix comes from; null behind the last. */
-static const pack_part *find_row(const pack_args *a, int64_t row, int64_t *in_part) {
+/* A row of a tile where it lies in the checkpoint; of no columns behind the matrix's last row. */
+typedef struct {
+  const uint8_t *data;
+  int64_t columns;
+  int64_t type;
+} source_row;
+
+/* The part and its row that a row of the matrix comes from, found once for all groups. */
+static source_row find_row(const pack_args *a, int64_t row) {
+  const pack_part *part = a->parts;
   if (a->gated) {
-    const pack_part *part = &a->parts[row % TILE / 16];
-    *in_part = row / TILE * 16 + row % 16;
-    return *in_part < part->source_rows ? part : 0;
+    part += row % TILE / 16;
+    row = row / TILE * 16 + row % 16;
+  } else {
+    const pack_part *last = a->parts + a->part_count - 1;
+    for (; part < last && row >= part->source_rows; part++) row -= part->source_rows;
   }
-  for (int64_t i = 0; i < a->part_count; i++) {
-    if (row < a->parts[i].source_rows) {
-      *in_part = row;
-      return &a->parts[i];
-    }
-    row -= a->parts[i].source_rows;
-  }
-  return 0;
+  if (row >= part->source_rows) return (source_row){0, 0, 0};
+  int64_t bytes = part->columns * (part->source_type == 2 ? 4 : 2);
+  return (source_row){part->source + row * bytes, part->columns, part->source_type};
 }
 
 /* Columns 32 g .. 32 g + 31 of a row as they lie in the checkpoint, zeros behind the last. */
-V_INLINE void read_bits(const pack_part *part, int64_t row, int64_t group, int size, void *to) {
-  int64_t from = group * GROUP;
-  int64_t count = max64(0, min64(GROUP, part->columns - from));
-  memcpy(to, part->source + (row * part->columns + from) * size, (size_t)(count * size));
-}
-
-V_INLINE void read_floats(const pack_part *part, int64_t row, int64_t group, float *to) {
-  uint16_t halves[GROUP] = {0};
-  if (part->source_type == 2) {
-    read_bits(part, row, group, 4, to);
+V_INLINE void read_bits(const source_row *row, int64_t group, int size, void *to) {
+  int64_t count = row->columns - group * GROUP, begin = group * GROUP * size;
+  if (count >= GROUP) {
+    memcpy(to, row->data + begin, (size_t)(GROUP * size)); /* of a known length: a few vectors */
     return;
   }
-  read_bits(part, row, group, 2, halves);
+  memset(to, 0, (size_t)(GROUP * size));
+  if (count > 0) memcpy(to, row->data + begin, (size_t)(count * size));
+}
+
+V_INLINE void read_floats(const source_row *row, int64_t group, float *to) {
+  if (row->type == 2) {
+    read_bits(row, group, 4, to);
+    return;
+  }
+  uint16_t halves[GROUP];
+  read_bits(row, group, 2, halves);
   for (int i = 0; i < GROUP; i++) {
-    to[i] = part->source_type == 0 ? bf16_to_float(halves[i]) : half_to_float(halves[i]);
+    to[i] = row->type == 0 ? bf16_to_float(halves[i]) : half_to_float(halves[i]);
+  }
+}
+
+V_INLINE void read_bf16(const source_row *row, int64_t group, uint16_t *to) {
+  if (row->type == 0) {
+    read_bits(row, group, 2, to);
+    return;
+  }
+  float x[GROUP];
+  read_floats(row, group, x);
+  for (int i = 0; i < GROUP; i++) to[i] = float_to_bf16(x[i]);
+}
+
+/* Four words, which every target has in one register; all have the shuffles of turn4. */
+typedef uint32_t four __attribute__((vector_size(16)));
+#if defined(__clang__)
+#define PICK(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define PICK(a, b, i, j, k, l) __builtin_shuffle(a, b, (four){i, j, k, l})
+#endif
+
+/* to[c][r] = from[r][c] of 4 x 4 words; rows are a number of words apart. */
+V_INLINE void turn4(const uint32_t *from, int from_stride, uint32_t *to, int to_stride) {
+  four a, b, c, d;
+  memcpy(&a, from, 16);
+  memcpy(&b, from + from_stride, 16);
+  memcpy(&c, from + 2 * from_stride, 16);
+  memcpy(&d, from + 3 * from_stride, 16);
+  four ab_low = PICK(a, b, 0, 4, 1, 5);
+  four ab_high = PICK(a, b, 2, 6, 3, 7);
+  four cd_low = PICK(c, d, 0, 4, 1, 5);
+  four cd_high = PICK(c, d, 2, 6, 3, 7);
+  four turned[4] = {PICK(ab_low, cd_low, 0, 1, 4, 5),
+                    PICK(ab_low, cd_low, 2, 3, 6, 7),
+                    PICK(ab_high, cd_high, 0, 1, 4, 5),
+                    PICK(ab_high, cd_high, 2, 3, 6, 7)};
+  for (int i = 0; i < 4; i++) memcpy(to + i * to_stride, &turned[i], 16);
+}
+
+/* [words][32 rows] from [32 rows][words]: whole lines of the target one after the other. */
+V_INLINE void turn(const uint32_t *from, int words, uint32_t *to) {
+  for (int word = 0; word < words; word += 4) {
+    for (int row = 0; row < TILE; row += 4) {
+      turn4(from + row * words + word, words, to + word * TILE + row, TILE);
+    }
   }
 }
 
 /* [16 column pairs][32 rows] from the rows of a group. */
-static void pack_bf16(const pack_args *a, int64_t tile, int64_t group, uint32_t *to) {
-  for (int64_t r = 0; r < TILE; r++) {
-    uint16_t halves[GROUP] __attribute__((aligned(64))) = {0};
-    int64_t row;
-    const pack_part *part = find_row(a, tile * TILE + r, &row);
-    if (part && part->source_type == 0) {
-      read_bits(part, row, group, 2, halves);
-    } else if (part) {
-      float x[GROUP] = {0};
-      read_floats(part, row, group, x);
-      for (int i = 0; i < GROUP; i++) halves[i] = float_to_bf16(x[i]);
-    }
+V_INLINE void pack_bf16(const source_row *rows, int64_t group, uint32_t *to) {
+  uint32_t pairs[TILE][GROUP / 2] __attribute__((aligned(64)));
+  for (int r = 0; r < TILE; r++) read_bf16(&rows[r], group, (uint16_t *)pairs[r]);
+  turn(pairs[0], GROUP / 2, to);
+}
+
+/* [32 columns][32 rows], exactly. Pairs of bfloat16 are turned before they are widened. */
+V_INLINE void read_group(const source_row *rows, int64_t group, int all_bf16, float (*to)[TILE]) {
+  if (all_bf16) {
+    uint32_t pairs[GROUP / 2][TILE] __attribute__((aligned(64)));
+    pack_bf16(rows, group, pairs[0]);
     for (int i = 0; i < GROUP / 2; i++) {
-      to[i * TILE + r] = (uint32_t)halves[2 * i] | (uint32_t)halves[2 * i + 1] << 16;
+      for (int r = 0; r < TILE; r += 16) {
+        vi pair = vi_load((const uint8_t *)(pairs[i] + r));
+        vf_store(to[2 * i] + r, vi_as_f(vi_shl(pair, 16)));
+        vf_store(to[2 * i + 1] + r, vi_as_f(vi_and(pair, vi_set((int32_t)0xffff0000))));
+      }
     }
+    return;
   }
+  float x[TILE][GROUP] __attribute__((aligned(64)));
+  for (int r = 0; r < TILE; r++) read_floats(&rows[r], group, x[r]);
+  turn((const uint32_t *)x[0], GROUP, (uint32_t *)to[0]);
 }
 
 /* Scale per lane as bfloat16 bits, rounded up, so that no weight leaves the range. */
@@ -150,22 +218,22 @@ static void pack_int4(const float (*x)[TILE], uint8_t *to) {
 
 void v_pack(const pack_args *a, int32_t tile, int32_t worker) {
   (void)worker;
+  source_row rows[TILE];
+  int all_bf16 = 1;
+  for (int r = 0; r < TILE; r++) {
+    rows[r] = find_row(a, (int64_t)tile * TILE + r);
+    all_bf16 &= rows[r].type == 0;
+  }
   float x[GROUP][TILE] __attribute__((aligned(64)));
   int64_t bytes = a->format == W_BF16 ? BF16_GROUP_BYTES
                                       : a->format == W_INT8 ? INT8_GROUP_BYTES : INT4_GROUP_BYTES;
   uint8_t *to = a->target + tile * a->groups * bytes;
   for (int64_t g = 0; g < a->groups; g++, to += bytes) {
     if (a->format == W_BF16) {
-      pack_bf16(a, tile, g, (uint32_t *)to);
+      pack_bf16(rows, g, (uint32_t *)to);
       continue;
     }
-    for (int64_t r = 0; r < TILE; r++) {
-      float row[GROUP] = {0};
-      int64_t index;
-      const pack_part *part = find_row(a, (int64_t)tile * TILE + r, &index);
-      if (part) read_floats(part, index, g, row);
-      for (int c = 0; c < GROUP; c++) x[c][r] = row[c];
-    }
+    read_group(rows, g, all_bf16, x);
     if (a->format == W_INT8) {
       pack_int8((const float (*)[TILE])x, to);
     } else {

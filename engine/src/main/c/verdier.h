@@ -24,6 +24,12 @@
 /* Raised whenever a layout or an argument block changes; Java refuses another number. */
 #define V_ABI 2
 
+/*
+ * Raised whenever a matrix would be packed to other bytes than before, be it by a layout or by a
+ * rounding: packed weights are kept in files, which name this number.
+ */
+#define V_LAYOUT 1
+
 /* Rows of a weight matrix in a tile, and columns in a group: the unit of all layouts. */
 enum { TILE = 32, GROUP = 32 };
 
@@ -177,6 +183,7 @@ typedef struct {
 } probe_args;
 
 V_API int32_t v_abi(void);
+V_API int32_t v_layout(void);
 V_API int32_t v_prepare(void); /* 0 if this process may use the level */
 V_API int64_t v_panels(int64_t operand_format, int64_t rows);
 V_API int64_t v_matmul_scratch(int64_t groups, int64_t rows);

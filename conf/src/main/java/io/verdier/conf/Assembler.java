@@ -8,6 +8,7 @@ import io.verdier.conf.ServerConfig.DataType;
 import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.conf.ServerConfig.LogFormat;
 import io.verdier.conf.ServerConfig.LogLevel;
+import io.verdier.conf.ServerConfig.PackedWeights;
 import io.verdier.conf.ServerConfig.Policy;
 import io.verdier.conf.ServerConfig.Quantization;
 import java.nio.file.InvalidPathException;
@@ -106,7 +107,8 @@ final class Assembler {
         settings.on("--enable-prefix-caching"),
         bytes.map(OptionalLong::of).orElse(OptionalLong.empty()),
         optionalWhole("--num-gpu-blocks-override"),
-        settings.optionalText("--cache-dir").map(this::path).orElse(cacheDirectory));
+        settings.optionalText("--cache-dir").map(this::path).orElse(cacheDirectory),
+        PackedWeights.valueOf(constant("--packed-weights")));
   }
 
   private Path path(String text) {

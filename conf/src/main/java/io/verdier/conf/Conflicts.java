@@ -107,6 +107,9 @@ final class Conflicts {
     if (settings.given("--cpu-kernels") && !cpu) {
       findings.notice("--cpu-kernels has no effect without the CPU backend");
     }
+    if (settings.given("--packed-weights") && !cpu) {
+      findings.notice("--packed-weights has no effect without the CPU backend");
+    }
     String method = settings.text("--quantization");
     if (!method.equals("none") && config.backend().quantization() == Quantization.NONE) {
       findings.notice(

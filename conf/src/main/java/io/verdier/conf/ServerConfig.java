@@ -85,20 +85,28 @@ public record ServerConfig(
   }
 
   /**
-   * KV cache sizes.
+   * KV cache sizes, and what is kept on the disk.
    *
    * @param blockTokens tokens per block
    * @param prefixCaching whether full blocks are kept and shared by content
    * @param kvBytes bytes for the KV cache, empty: chosen from free memory
    * @param blocksOverride exact number of blocks, empty: from {@code kvBytes}
    * @param directory where downloads and packed weights are kept between runs
+   * @param packedWeights whether the CPU backend keeps them
    */
   public record Cache(
       int blockTokens,
       boolean prefixCaching,
       OptionalLong kvBytes,
       OptionalInt blocksOverride,
-      Path directory) {}
+      Path directory,
+      PackedWeights packedWeights) {}
+
+  /** {@code AUTO} keeps those of models that take longer to pack than to write. */
+  public enum PackedWeights {
+    AUTO,
+    OFF
+  }
 
   /**
    * What one step may hold.

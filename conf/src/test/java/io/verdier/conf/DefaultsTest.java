@@ -42,7 +42,12 @@ class DefaultsTest {
                     0,
                     20),
                 new ServerConfig.Cache(
-                    16, true, OptionalLong.empty(), OptionalInt.empty(), Path.of("/cache/verdier")),
+                    16,
+                    true,
+                    OptionalLong.empty(),
+                    OptionalInt.empty(),
+                    Path.of("/cache/verdier"),
+                    ServerConfig.PackedWeights.AUTO),
                 new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS),
                 new ServerConfig.Backend(
                     BackendKind.AUTO,

@@ -3,6 +3,7 @@ package io.verdier.engine.backend;
 import io.verdier.engine.weights.StoredTensor;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,6 +34,17 @@ public interface Backend extends AutoCloseable {
 
   /** Allocates inputs of multiplications, {@code rows × columns}. */
   Operand operand(int rows, int columns);
+
+  /**
+   * Takes over a model's weights, all of them: a device may keep what it makes of them, and take
+   * them from there at the next start.
+   *
+   * @param place where; empty: nothing is kept
+   * @param weights calls {@link #matrix}, {@link #gateUpMatrix} and {@link #gain}
+   */
+  default <T> T takeOver(Optional<PackedPlace> place, Supplier<T> weights) {
+    return weights.get();
+  }
 
   /**
    * Takes over a weight matrix in the layout of the device. Several parts are stacked by rows,

@@ -4,11 +4,13 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.KvShape;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.DummyWeights;
 import io.verdier.engine.weights.WeightMap;
 import io.verdier.engine.weights.Weights;
 import java.nio.file.Path;
+import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -117,7 +119,10 @@ public final class ModelLoader {
     KvStorage cache = cache(spec, backend, plan);
     DecoderWeights weights;
     try (Weights stored = weights(directory, config, description)) {
-      weights = DecoderWeights.load(spec, stored, backend, progress);
+      weights =
+          backend.takeOver(
+              packedPlace(config, stored),
+              () -> DecoderWeights.load(spec, stored, backend, progress));
     }
     int tokensMax = config.scheduling().batchedTokensMax();
     Transformer transformer = new Transformer(spec, weights, backend, tokensMax);
@@ -129,6 +134,16 @@ public final class ModelLoader {
     return switch (config.model().loadFormat()) {
       case AUTO -> WeightMap.open(directory);
       case DUMMY -> new DummyWeights(description.weightType());
+    };
+  }
+
+  private static Optional<PackedPlace> packedPlace(ServerConfig config, Weights stored) {
+    return switch (config.cache().packedWeights()) {
+      case AUTO ->
+          stored
+              .checkpoint()
+              .map(it -> new PackedPlace(config.cache().directory().resolve("packed"), it));
+      case OFF -> Optional.empty();
     };
   }
 

@@ -24,7 +24,7 @@ public final class NativeFiles {
   private NativeFiles() {}
 
   /**
-   * Creates the directory for us alone, or checks that others cannot plant a library in it.
+   * Creates the directory for us alone, or checks that others cannot plant files in it.
    *
    * @throws IOException when group or others may write to it
    */
@@ -42,7 +42,7 @@ public final class NativeFiles {
         throw new IOException(
             "cache directory "
                 + absolute
-                + " is writable by other users, who could plant a library in it. Run chmod go-w on"
+                + " is writable by other users, who could plant files in it. Run chmod go-w on"
                 + " it or choose another one.");
       }
     }

@@ -13,6 +13,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.zip.CRC32C;
 
 /**
  * One mapped safetensors file. Immutable; valid while its arena is open.
@@ -35,12 +36,19 @@ public final class SafetensorsFile {
   private static final ValueLayout.OfLong LITTLE_LONG =
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
+  /** Bytes of each tensor that go into a fingerprint: no more than a page. */
+  private static final long SAMPLE_BYTES = 4096;
+
+  private final Path path;
   private final String fileName;
+  private final MemorySegment file;
   private final Map<String, StoredTensor> tensors;
 
-  private SafetensorsFile(String fileName, Map<String, StoredTensor> tensors) {
+  private SafetensorsFile(Path path, String fileName, MemorySegment file) {
+    this.path = path;
     this.fileName = fileName;
-    this.tensors = tensors;
+    this.file = file;
+    this.tensors = readTensors(fileName, file);
   }
 
   /**
@@ -65,7 +73,7 @@ public final class SafetensorsFile {
     } catch (IOException e) {
       throw new WeightsException(fileName + ": cannot be read (" + e.getMessage() + ").", e);
     }
-    return new SafetensorsFile(fileName, readTensors(fileName, file));
+    return new SafetensorsFile(path, fileName, file);
   }
 
   /** All tensors by name, in the header's order. */
@@ -75,6 +83,23 @@ public final class SafetensorsFile {
 
   public String fileName() {
     return fileName;
+  }
+
+  /**
+   * Tells this file from any other that may have been, or will be, in its place.
+   *
+   * @throws IOException if it is not there any more
+   */
+  Checkpoint.StoredFile identity() throws IOException {
+    CRC32C header = new CRC32C();
+    long headerBytes = file.get(LITTLE_LONG, 0);
+    header.update(file.asSlice(0, LENGTH_BYTES + headerBytes).asByteBuffer());
+    CRC32C samples = new CRC32C();
+    for (StoredTensor tensor : tensors.values()) {
+      long bytes = Math.min(SAMPLE_BYTES, tensor.data().byteSize());
+      samples.update(tensor.data().asSlice(0, bytes).asByteBuffer());
+    }
+    return Checkpoint.StoredFile.of(path, header.getValue() << 32 | samples.getValue());
   }
 
   private static Map<String, StoredTensor> readTensors(String fileName, MemorySegment file) {

@@ -5,10 +5,14 @@ import java.lang.foreign.Arena;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
@@ -24,12 +28,13 @@ public final class WeightMap implements Weights {
   private static final long INDEX_BYTES_MAX = 100L << 20;
 
   private final Arena arena = Arena.ofShared();
+  private final List<SafetensorsFile> files = new ArrayList<>();
   private final Map<String, StoredTensor> tensors;
   private final Set<String> used = new HashSet<>();
 
   private WeightMap(Path directory) {
     try {
-      tensors = read(directory, arena);
+      tensors = read(directory);
     } catch (RuntimeException e) {
       arena.close();
       throw e;
@@ -81,26 +86,46 @@ public final class WeightMap implements Weights {
     return rest;
   }
 
+  @Override
+  public Optional<Checkpoint> checkpoint() {
+    try {
+      List<Checkpoint.StoredFile> stored = new ArrayList<>();
+      for (SafetensorsFile file : files) {
+        stored.add(file.identity());
+      }
+      stored.sort(Comparator.comparing(Checkpoint.StoredFile::path));
+      return Optional.of(new Checkpoint(stored));
+    } catch (IOException e) {
+      throw new WeightsException("the checkpoint's files changed while they were read.", e);
+    }
+  }
+
   /** Unmaps the files; the tensors must not be used afterwards. */
   @Override
   public void close() {
     arena.close();
   }
 
-  private static Map<String, StoredTensor> read(Path directory, Arena arena) {
+  private Map<String, StoredTensor> read(Path directory) {
     Path single = directory.resolve(SINGLE_FILE);
     if (Files.isRegularFile(single)) {
-      return SafetensorsFile.open(single, arena).tensors();
+      return file(single).tensors();
     }
     Path index = directory.resolve(INDEX_FILE);
     if (Files.isRegularFile(index)) {
-      return readShards(directory, index, arena);
+      return readShards(directory, index);
     }
     throw new WeightsException(
         "the model's directory has neither " + SINGLE_FILE + " nor " + INDEX_FILE + ".");
   }
 
-  private static Map<String, StoredTensor> readShards(Path directory, Path index, Arena arena) {
+  private SafetensorsFile file(Path path) {
+    SafetensorsFile file = SafetensorsFile.open(path, arena);
+    files.add(file);
+    return file;
+  }
+
+  private Map<String, StoredTensor> readShards(Path directory, Path index) {
     Map<?, ?> places = weightMap(index);
     Map<String, SafetensorsFile> shards = new HashMap<>();
     Map<String, StoredTensor> tensors = LinkedHashMap.newLinkedHashMap(places.size());
@@ -109,7 +134,7 @@ public final class WeightMap implements Weights {
       String shardName = shardName(name, place.getValue());
       SafetensorsFile shard = shards.get(shardName);
       if (shard == null) {
-        shard = SafetensorsFile.open(directory.resolve(shardName), arena);
+        shard = file(directory.resolve(shardName));
         shards.put(shardName, shard);
       }
       StoredTensor tensor = shard.tensors().get(name);

@@ -1,5 +1,6 @@
 package io.verdier.engine.weights;
 
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -21,6 +22,9 @@ public sealed interface Weights extends AutoCloseable permits WeightMap, DummyWe
 
   /** Names that nobody has asked for yet, sorted. */
   Set<String> unused();
+
+  /** What they come from; empty: they are made up. */
+  Optional<Checkpoint> checkpoint();
 
   /** Frees the bytes; the tensors must not be used afterwards. */
   @Override

@@ -1,5 +1,6 @@
 package io.verdier.engine.run;
 
+import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.model.LoadedModel;
@@ -80,12 +81,18 @@ final class Driver implements AutoCloseable {
   }
 
   static Driver load(Path directory, Backend backend, long seed) {
-    LoadedModel model =
-        ModelLoader.load(
-            directory,
-            TestConfig.of(2048, 64, OptionalInt.of(1024), OptionalInt.of(BLOCKS)),
-            backend,
-            (done, total) -> {});
+    return load(
+        directory,
+        TestConfig.of(2048, 64, OptionalInt.of(1024), OptionalInt.of(BLOCKS)),
+        backend,
+        seed);
+  }
+
+  /**
+   * @param config of 2048 tokens and 64 sequences at once, and enough blocks
+   */
+  static Driver load(Path directory, ServerConfig config, Backend backend, long seed) {
+    LoadedModel model = ModelLoader.load(directory, config, backend, (done, total) -> {});
     return new Driver(new ModelRunner(model, 2048, 64), seed);
   }
 

@@ -24,7 +24,8 @@ public final class TestConfig {
             defaults.prefixCaching(),
             defaults.kvBytes(),
             blocks,
-            defaults.directory()));
+            defaults.directory(),
+            defaults.packedWeights()));
   }
 
   public static ServerConfig of(

@@ -147,7 +147,13 @@ final class HttpFixture implements AutoCloseable {
             Map.of(),
             0,
             20),
-        new ServerConfig.Cache(16, true, OptionalLong.empty(), OptionalInt.empty(), Path.of(".")),
+        new ServerConfig.Cache(
+            16,
+            true,
+            OptionalLong.empty(),
+            OptionalInt.empty(),
+            Path.of("."),
+            ServerConfig.PackedWeights.OFF),
         new ServerConfig.Scheduling(2048, 64, 0, options.policy),
         new ServerConfig.Backend(
             ServerConfig.BackendKind.CPU,

@@ -105,6 +105,11 @@ final class KernelLibrary {
     }
   }
 
+  /** Number of the layouts that matrices are packed to; see {@code verdier.h}. */
+  int layout() {
+    return ask("v_layout");
+  }
+
   KernelLevel level() {
     return level;
   }

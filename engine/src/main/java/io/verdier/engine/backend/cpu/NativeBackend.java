@@ -4,6 +4,7 @@ import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cpu.NativeMatmul.Epilogue;
@@ -15,6 +16,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,6 +38,7 @@ final class NativeBackend implements Backend {
   private final WeightFormat format;
   private final ComputePool pool;
   private final Arena arena = Arena.ofShared();
+  private final PackedWeights kept;
   private final NativePacker packer;
   private final NativeMatmul matmul;
   private final NativeAttend attention;
@@ -51,11 +54,20 @@ final class NativeBackend implements Backend {
    * @param reason why this level, in a few words
    */
   NativeBackend(KernelLibrary library, WeightFormat format, int threads, String reason) {
+    this(library, format, threads, reason, PackedWeights.BYTES_MIN);
+  }
+
+  /**
+   * @param keptBytesMin as {@link PackedWeights}
+   */
+  NativeBackend(
+      KernelLibrary library, WeightFormat format, int threads, String reason, long keptBytesMin) {
     this.library = library;
     this.reason = reason;
     this.format = format;
     pool = new ComputePool(threads);
-    packer = new NativePacker(library, pool, format, arena);
+    kept = new PackedWeights(library, format, pool, keptBytesMin);
+    packer = new NativePacker(library, pool, arena, kept);
     matmul = new NativeMatmul(library, pool, arena);
     attention = new NativeAttend(library, pool, arena);
     rows = new NativeJob(library.rows, ROWS_FIELDS, arena);
@@ -109,13 +121,22 @@ final class NativeBackend implements Backend {
   }
 
   @Override
+  public <T> T takeOver(Optional<PackedPlace> place, Supplier<T> weights) {
+    return kept.during(place, weights);
+  }
+
+  PackedWeights kept() {
+    return kept;
+  }
+
+  @Override
   public NativeMatrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
-    return packer.pack(parts, biases, RowOrder.PLAIN);
+    return packer.pack(format, parts, biases, RowOrder.PLAIN);
   }
 
   @Override
   public NativeMatrix gateUpMatrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
-    return packer.pack(parts, biases, RowOrder.GATED);
+    return packer.pack(format, parts, biases, RowOrder.GATED);
   }
 
   @Override
@@ -321,6 +342,7 @@ final class NativeBackend implements Backend {
 
   @Override
   public void close() {
+    kept.close(); // first: it still reads matrices
     pool.close();
     storages.forEach(NativeKvStorage::close);
     storages.clear();

@@ -20,10 +20,8 @@ import java.util.Optional;
  */
 final class NativeMemory {
   private static final long SMALL_BYTES = 16L << 20;
-  private static final long HUGE_PAGE = 2L << 20;
   private static final int PROT_READ_WRITE = 3;
   private static final int MAP_PRIVATE = 2;
-  private static final int MADV_HUGEPAGE = 14; // Linux
   private static final boolean MAC = osName().contains("mac");
   private static final int MAP_ANONYMOUS = MAC ? 0x1000 : 0x20;
 
@@ -60,7 +58,7 @@ final class NativeMemory {
     }
     ValueLayout.OfLong word = ValueLayout.JAVA_LONG;
     ValueLayout.OfInt flags = ValueLayout.JAVA_INT;
-    long length = size + HUGE_PAGE; // room to begin at a huge page
+    long length = size + HugePages.BYTES; // room to begin at a huge page
     try {
       MethodHandle map =
           linker.downcallHandle(
@@ -72,30 +70,15 @@ final class NativeMemory {
       }
       MethodHandle unmap =
           linker.downcallHandle(munmap.get(), FunctionDescriptor.of(flags, word, word));
-      long aligned = (address + HUGE_PAGE - 1) & -HUGE_PAGE;
-      adviseHugePages(linker, aligned, size);
-      return Optional.of(
+      long aligned = (address + HugePages.BYTES - 1) & -HugePages.BYTES;
+      MemorySegment segment =
           MemorySegment.ofAddress(aligned)
-              .reinterpret(size, arena, segment -> unmap(unmap, address, length)));
+              .reinterpret(size, arena, _ -> unmap(unmap, address, length));
+      HugePages.advise(segment);
+      return Optional.of(segment);
     } catch (Throwable t) {
       throw new IllegalStateException("mmap of " + length + " bytes failed", t);
     }
-  }
-
-  private static void adviseHugePages(Linker linker, long address, long size) throws Throwable {
-    Optional<MemorySegment> madvise = linker.defaultLookup().find("madvise");
-    if (MAC || madvise.isEmpty()) {
-      return;
-    }
-    MethodHandle advise =
-        linker.downcallHandle(
-            madvise.get(),
-            FunctionDescriptor.of(
-                ValueLayout.JAVA_INT,
-                ValueLayout.JAVA_LONG,
-                ValueLayout.JAVA_LONG,
-                ValueLayout.JAVA_INT));
-    int ignored = (int) advise.invokeExact(address, size, MADV_HUGEPAGE); // advice only
   }
 
   private static void unmap(MethodHandle munmap, long address, long length) {

@@ -1,12 +1,14 @@
 package io.verdier.engine.backend.cpu;
 
 import io.verdier.engine.backend.cpu.NativeMatrix.RowOrder;
+import io.verdier.engine.backend.cpu.PackedTable.Shape;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /** Takes over weights, packing them in C on all threads. Owned by the loading thread. */
@@ -16,32 +18,45 @@ final class NativePacker {
 
   private final KernelLibrary library;
   private final ComputePool pool;
-  private final WeightFormat format;
   private final Arena weights;
+  private final PackedWeights kept;
 
-  NativePacker(KernelLibrary library, ComputePool pool, WeightFormat format, Arena weights) {
+  /**
+   * @param weights lifetime of what is packed here
+   * @param kept has matrices that need not be packed, and hears of the others
+   */
+  NativePacker(KernelLibrary library, ComputePool pool, Arena weights, PackedWeights kept) {
     this.library = library;
     this.pool = pool;
-    this.format = format;
     this.weights = weights;
+    this.kept = kept;
   }
 
-  NativeMatrix pack(List<StoredTensor> parts, List<@Nullable StoredTensor> biases, RowOrder order) {
+  NativeMatrix pack(
+      WeightFormat format,
+      List<StoredTensor> parts,
+      List<@Nullable StoredTensor> biases,
+      RowOrder order) {
     int columns = parts.getFirst().columns();
     int rows = StoredTensor.stackedRows(parts);
     if (order == RowOrder.GATED && (parts.size() != 2 || parts.getLast().rows() * 2 != rows)) {
       throw new IllegalArgumentException("gate and up projections differ in rows");
     }
     int tiles = NativeMatrix.tiles(rows, order);
-    long tileBytes = (long) NativeMatrix.groups(columns) * format.groupBytes();
-    MemorySegment data = NativeMemory.allocate(tiles * tileBytes, weights);
     MemorySegment start = start(parts, biases, order, tiles);
-    NativeMatrix matrix = new NativeMatrix(rows, columns, format, data, start, order);
-    fill(matrix, parts);
-    return matrix;
+    NativeMatrix form = new NativeMatrix(rows, columns, format, MemorySegment.NULL, start, order);
+    Shape shape = new Shape(names(parts), rows, columns, order.name());
+    MemorySegment data = kept.matrix(shape, form.bytes(), () -> packed(form, parts));
+    return new NativeMatrix(rows, columns, format, data, start, order);
   }
 
-  private void fill(NativeMatrix matrix, List<StoredTensor> parts) {
+  private static String names(List<StoredTensor> parts) {
+    return parts.stream().map(StoredTensor::name).collect(Collectors.joining("+"));
+  }
+
+  /** The bytes of a matrix that has none yet. */
+  private MemorySegment packed(NativeMatrix matrix, List<StoredTensor> parts) {
+    MemorySegment data = NativeMemory.allocate(matrix.bytes(), weights);
     try (Arena arena = Arena.ofConfined()) {
       NativeArgs rows = new NativeArgs(PART_FIELDS * parts.size(), arena).start();
       for (StoredTensor part : parts) {
@@ -56,12 +71,13 @@ final class NativePacker {
           .put(rows.address())
           .put((long) parts.size())
           .put(matrix.order() == RowOrder.GATED ? 1L : 0L)
-          .put(matrix.data().address())
+          .put(data.address())
           .put(matrix.format().code())
           .put((long) matrix.groups())
           .end();
       pool.run(job, matrix.tiles());
     }
+    return data;
   }
 
   private static long sourceType(StoredTensor part) {

@@ -21,6 +21,21 @@ public final class NativeLevels {
     return new NativeBackend(require(level), format, threads, "test");
   }
 
+  /** The same, of a backend that keeps the packed weights of checkpoints of any size. */
+  public static Backend keepingBackend(KernelLevel level, WeightFormat format, int threads) {
+    return new NativeBackend(require(level), format, threads, "test", 0);
+  }
+
+  /** Waits until such a backend has written its file or given it up. */
+  public static void awaitFile(Backend backend) {
+    ((NativeBackend) backend).kept().awaitWriter();
+  }
+
+  /** Whether a backend got its weights from a file. */
+  public static boolean isFromFile(Backend backend) {
+    return ((NativeBackend) backend).kept().isFromFile();
+  }
+
   /** All levels that can run here, best first. */
   public static List<KernelLevel> available() {
     return Stream.of(KernelLevel.values())
