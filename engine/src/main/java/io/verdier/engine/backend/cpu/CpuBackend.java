@@ -31,6 +31,9 @@ public final class CpuBackend implements Backend {
   /** Multiply-adds below which one thread is as fast as two: some ten microseconds. */
   private static final long SHARED_COST_MIN = 100_000;
 
+  /** Multiply-adds that could be done instead of laying an activation into its block. */
+  private static final long LAY_COST = 8;
+
   /** Which kernels to compute with; results are the same. */
   public enum KernelForm {
     /** Plain loops. */
@@ -244,6 +247,8 @@ public final class CpuBackend implements Backend {
     }
     matmul.prepare(kernels, in, weight);
     matmul.target(out, start, stride);
+    long layCost = LAY_COST * in.rows() * in.columns();
+    matmul.blocks().ifPresent(blocks -> share(blocks, blocks.units(), layCost));
     share(matmul, matmul.units(), matmul.cost());
   }
 

@@ -84,20 +84,23 @@ final class KernelWarmup implements Runnable {
 
   private static List<Call> calls(Kernels kernels, Arena arena) {
     TileWork tile = new TileWork();
-    tile.weights = arena.allocate((long) COLUMNS * PackedMatrix.TILE_ROWS * 2, 64);
+    tile.weights = arena.allocate(2L * COLUMNS * PackedMatrix.TILE_ROWS * 2, 64);
     tile.columns = COLUMNS;
     tile.rows = TileWork.BLOCK;
     tile.inStride = COLUMNS;
     tile.in = new float[TileWork.BLOCK * COLUMNS];
+    tile.blocks = tile.in;
     AttendWork attend = new AttendWork(QUERIES, HEAD_DIM);
     attend.storage = arena.allocate((long) HEAD_DIM * AttendWork.GROUP * 4, 64);
     float[] gate = new float[3 * 256];
     Arrays.fill(gate, 1f);
     return List.of(
         new Call(COLUMNS * 4, () -> kernels.pairsRow(tile, 0)),
+        new Call(COLUMNS * 8, () -> kernels.pairsTwoTiles(tile)),
         new Call(COLUMNS * 10, () -> kernels.pairsRows4(tile, 0)),
         new Call(COLUMNS * 4, () -> kernels.unpack(tile, 0, COLUMNS)),
-        new Call(COLUMNS * 18, () -> kernels.panelRows8(tile, 0, 0, COLUMNS)),
+        new Call(COLUMNS * 26, () -> kernels.panelRows12(tile, 0, 0, COLUMNS)),
+        new Call(COLUMNS * 10, () -> kernels.panelRows4(tile, 0, 0, COLUMNS)),
         new Call(HEAD_DIM * 5, () -> kernels.scores4(attend, 0, 0)),
         new Call(40, () -> kernels.weights(attend, 0, 1f)),
         new Call(HEAD_DIM * 2, () -> kernels.values(attend, 0, 0, 0, AttendWork.GROUP)),

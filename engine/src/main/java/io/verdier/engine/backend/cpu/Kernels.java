@@ -9,7 +9,13 @@ interface Kernels {
   /** Adds the tile's products with one row to the row's sums; weights in pairs, all columns. */
   void pairsRow(TileWork work, int row);
 
-  /** The same for the four rows from {@code row} on, reading each weight once. */
+  /**
+   * The same for row 0 alone, of this tile and the one behind it, whose sums follow the first's:
+   * memory gives two streams at once more than one after the other.
+   */
+  void pairsTwoTiles(TileWork work);
+
+  /** As {@link #pairsRow} for the four rows from {@code row} on, reading each weight once. */
   void pairsRows4(TileWork work, int row);
 
   /**
@@ -21,12 +27,16 @@ interface Kernels {
   void unpack(TileWork work, int from, int count);
 
   /**
-   * Adds the panel's products with {@link TileWork#BLOCK} rows to their sums.
+   * Adds the panel's products with a block of {@value TileWork#BLOCK} rows to their sums.
    *
+   * @param row first of the block
    * @param from column of the activations that the panel begins at
    * @param count columns in the panel
    */
-  void panelRows8(TileWork work, int row, int from, int count);
+  void panelRows12(TileWork work, int row, int from, int count);
+
+  /** The same for four rows, all in one block. */
+  void panelRows4(TileWork work, int row, int from, int count);
 
   /** Scores of four queries against the 16 keys of a group: {@code scores = queries · keys}. */
   void scores4(AttendWork work, long keys, int row);

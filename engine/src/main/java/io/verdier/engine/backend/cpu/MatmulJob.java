@@ -5,6 +5,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * A matrix product; a unit is some tiles with some rows. Set up by the executor thread, run by the
@@ -13,11 +14,16 @@ import java.util.Arrays;
  * <p>Every output is one chain of fused multiply-adds over the columns in order, starting from the
  * bias, whichever path computes it. Few rows multiply straight from the packed weights, which are
  * then read at memory speed; many rows share a panel unpacked to floats, which costs a conversion
- * but halves the instructions of each use.
+ * but halves the instructions of each use. For the second, a unit goes over some columns with all
+ * its tiles before it goes on to the next, so that the activations of these columns stay in the
+ * second-level cache.
  */
 final class MatmulJob implements ComputePool.Job {
   /** From so many rows on, unpacking pays. */
   private static final int PANEL_ROWS_MIN = 48;
+
+  /** Units for each worker, at least: the last ones to end leave little waiting. */
+  private static final int UNITS_PER_WORKER = 8;
 
   /** Weights that a unit reads at least: claims stay rare beside the work. */
   private static final long UNIT_BYTES = 64 << 10;
@@ -27,12 +33,14 @@ final class MatmulJob implements ComputePool.Job {
       ValueLayout.JAVA_FLOAT.withOrder(ByteOrder.nativeOrder());
 
   private final TileWork[] works;
+  private final RowBlocks blocks = new RowBlocks();
   private Kernels kernels;
   private PackedMatrix matrix;
   private CpuTensor in;
   private float[] out = {};
   private int outStart;
   private int outStride;
+  private boolean panels; // unpacked, else straight from the weights
   private int tilesPerUnit = 1;
   private int rowGroups = 1;
 
@@ -44,13 +52,26 @@ final class MatmulJob implements ComputePool.Job {
     in = new CpuTensor(0, 0);
   }
 
-  /** Prepares {@code out = in · weightᵀ}; then call {@link #units} and run them. */
+  /** Prepares {@code out = in · weightᵀ}; then run the {@link #blocks}, if any, and the units. */
   void prepare(Kernels chosen, CpuTensor input, PackedMatrix weight) {
     kernels = chosen;
     in = input;
     matrix = weight;
+    panels = weight.layout() == Layout.FLOATS || input.rows() >= PANEL_ROWS_MIN;
     rowGroups = (input.rows() + TileWork.ROWS_MAX - 1) / TileWork.ROWS_MAX;
-    tilesPerUnit = (int) Math.max(1, UNIT_BYTES / (weight.tileBytes() * input.rows()));
+    if (panels) {
+      int units = UNITS_PER_WORKER * works.length;
+      tilesPerUnit = Math.clamp(weight.tiles() * rowGroups / units, 1, TileWork.TILES_MAX);
+      blocks.prepare(input);
+    } else {
+      long tiles = UNIT_BYTES / (weight.tileBytes() * input.rows());
+      tilesPerUnit = (int) Math.max(input.rows() == 1 ? 2 : 1, tiles);
+    }
+  }
+
+  /** Activations as the units want them. */
+  Optional<RowBlocks> blocks() {
+    return panels ? Optional.of(blocks) : Optional.empty();
   }
 
   void target(float[] data, int start, int stride) {
@@ -80,52 +101,102 @@ final class MatmulJob implements ComputePool.Job {
     work.weights = matrix.data();
     int firstTile = unit / rowGroups * tilesPerUnit;
     int endTile = Math.min(firstTile + tilesPerUnit, matrix.tiles());
-    for (int tile = firstTile; tile < endTile; tile++) {
-      work.offset = tile * matrix.tileBytes();
-      start(work, tile);
-      if (matrix.layout() == Layout.PAIRS && work.rows < PANEL_ROWS_MIN) {
-        multiplyPairs(work);
-      } else {
-        multiplyPanels(work);
-      }
-      finish(work, tile, firstRow);
+    if (panels) {
+      work.blocks = blocks.data();
+      work.blockStart = firstRow * work.columns;
+      multiplyPanels(work, firstTile, endTile, firstRow);
+    } else if (work.rows == 1) {
+      multiplyRow(work, firstTile, endTile);
+    } else {
+      multiplyPairs(work, firstTile, endTile);
     }
   }
 
-  private void start(TileWork work, int tile) {
+  private void multiplyRow(TileWork work, int firstTile, int endTile) {
+    for (int tile = firstTile; tile < endTile; tile += 2) {
+      select(work, tile, 0);
+      start(work, tile, 1);
+      if (tile + 1 < endTile) {
+        work.sumsAt = LANES;
+        start(work, tile + 1, 1);
+        work.sumsAt = 0;
+        kernels.pairsTwoTiles(work);
+        work.sumsAt = LANES;
+        finish(work, tile + 1, 0);
+        work.sumsAt = 0;
+      } else {
+        kernels.pairsRow(work, 0);
+      }
+      finish(work, tile, 0);
+    }
+  }
+
+  private void multiplyPairs(TileWork work, int firstTile, int endTile) {
+    for (int tile = firstTile; tile < endTile; tile++) {
+      select(work, tile, 0);
+      start(work, tile, (work.rows + 3) & -4);
+      for (int row = 0; row < work.rows; row += 4) {
+        kernels.pairsRows4(work, row);
+      }
+      finish(work, tile, 0);
+    }
+  }
+
+  private void multiplyPanels(TileWork work, int firstTile, int endTile, int firstRow) {
+    for (int from = 0; from < work.columns; from += TileWork.PANEL_COLUMNS) {
+      int count = Math.min(TileWork.PANEL_COLUMNS, work.columns - from);
+      for (int tile = firstTile; tile < endTile; tile++) {
+        select(work, tile, tile - firstTile);
+        if (from == 0) {
+          start(work, tile, (work.rows + 3) & -4);
+        }
+        unpack(work, from, count);
+        multiplyPanel(work, from, count);
+        if (from + count == work.columns) {
+          finish(work, tile, firstRow);
+        }
+      }
+    }
+  }
+
+  private void unpack(TileWork work, int from, int count) {
+    if (matrix.layout() == Layout.PAIRS) {
+      kernels.unpack(work, from, count);
+    } else {
+      long at = work.offset + (long) from * LANES * Float.BYTES;
+      MemorySegment.copy(work.weights, FLOAT, at, work.panel, 0, count * LANES);
+    }
+  }
+
+  private void multiplyPanel(TileWork work, int from, int count) {
+    for (int row = 0; row < work.rows; row += TileWork.BLOCK) {
+      int left = work.rows - row;
+      if (left > 8) {
+        kernels.panelRows12(work, row, from, count);
+      } else {
+        kernels.panelRows4(work, row, from, count);
+        if (left > 4) {
+          kernels.panelRows4(work, row + 4, from, count);
+        }
+      }
+    }
+  }
+
+  /** Turns to a tile, whose sums are the unit's so-manieth. */
+  private void select(TileWork work, int tile, int index) {
+    work.offset = tile * matrix.tileBytes();
+    work.sumsAt = index * TileWork.ROWS_MAX * LANES;
+  }
+
+  private void start(TileWork work, int tile, int rows) {
     float[] start = matrix.start();
-    int rows = work.rows + TileWork.BLOCK - 1;
+    int at = work.sumsAt;
     if (start == null) {
-      Arrays.fill(work.sums, 0, rows * LANES, 0f);
+      Arrays.fill(work.sums, at, at + rows * LANES, 0f);
       return;
     }
     for (int row = 0; row < rows; row++) {
-      System.arraycopy(start, tile * LANES, work.sums, row * LANES, LANES);
-    }
-  }
-
-  private void multiplyPairs(TileWork work) {
-    if (work.rows == 1) {
-      kernels.pairsRow(work, 0);
-      return;
-    }
-    for (int row = 0; row < work.rows; row += 4) {
-      kernels.pairsRows4(work, row);
-    }
-  }
-
-  private void multiplyPanels(TileWork work) {
-    for (int from = 0; from < work.columns; from += TileWork.PANEL_COLUMNS) {
-      int count = Math.min(TileWork.PANEL_COLUMNS, work.columns - from);
-      if (matrix.layout() == Layout.PAIRS) {
-        kernels.unpack(work, from, count);
-      } else {
-        long at = work.offset + (long) from * LANES * Float.BYTES;
-        MemorySegment.copy(work.weights, FLOAT, at, work.panel, 0, count * LANES);
-      }
-      for (int row = 0; row < work.rows; row += TileWork.BLOCK) {
-        kernels.panelRows8(work, row, from, count);
-      }
+      System.arraycopy(start, tile * LANES, work.sums, at + row * LANES, LANES);
     }
   }
 
@@ -133,7 +204,8 @@ final class MatmulJob implements ComputePool.Job {
     int lanes = Math.min(LANES, matrix.rows() - tile * LANES);
     int to = outStart + firstRow * outStride + tile * LANES;
     for (int row = 0; row < work.rows; row++) {
-      System.arraycopy(work.sums, row * LANES, out, to + row * outStride, lanes);
+      int from = work.sumsAt + row * LANES;
+      System.arraycopy(work.sums, from, out, to + row * outStride, lanes);
     }
   }
 }

@@ -22,9 +22,22 @@ final class ScalarKernels implements Kernels {
       int count = Math.min(TileWork.PANEL_COLUMNS, work.columns - from);
       load(work, from, count);
       for (int lane = 0; lane < LANES; lane += 8) {
-        pairs8(work.words, lane, work.in, work.inRow(row) + from, count, work.sums, row);
+        int sum = work.sumsAt + row * LANES + lane;
+        pairs8(work.words, lane, work.in, work.inRow(row) + from, count, work.sums, sum);
       }
     }
+  }
+
+  @Override
+  public void pairsTwoTiles(TileWork work) {
+    long offset = work.offset;
+    int sumsAt = work.sumsAt;
+    pairsRow(work, 0);
+    work.offset += 2L * work.columns * LANES;
+    work.sumsAt += LANES;
+    pairsRow(work, 0);
+    work.offset = offset;
+    work.sumsAt = sumsAt;
   }
 
   @Override
@@ -32,7 +45,9 @@ final class ScalarKernels implements Kernels {
     for (int from = 0; from < work.columns; from += TileWork.PANEL_COLUMNS) {
       int count = Math.min(TileWork.PANEL_COLUMNS, work.columns - from);
       unpack(work, from, count);
-      panel(work, row, 4, from, count);
+      for (int r = row; r < Math.min(row + 4, work.rows); r++) {
+        panel(work, r, work.in, work.inRow(r) + from, 1, count);
+      }
     }
   }
 
@@ -58,23 +73,30 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void panelRows8(TileWork work, int row, int from, int count) {
-    panel(work, row, TileWork.BLOCK, from, count);
+  public void panelRows12(TileWork work, int row, int from, int count) {
+    for (int r = row; r < Math.min(row + TileWork.BLOCK, work.rows); r++) {
+      panel(work, r, work.blocks, work.blockAt(r, from), TileWork.BLOCK, count);
+    }
   }
 
-  private static void panel(TileWork work, int row, int rows, int from, int count) {
-    int end = Math.min(row + rows, work.rows);
-    for (int r = row; r < end; r++) {
-      for (int lane = 0; lane < LANES; lane += 8) {
-        panel8(work.panel, lane, work.in, work.inRow(r) + from, count, work.sums, r);
-      }
+  @Override
+  public void panelRows4(TileWork work, int row, int from, int count) {
+    for (int r = row; r < Math.min(row + 4, work.rows); r++) {
+      panel(work, r, work.blocks, work.blockAt(r, from), TileWork.BLOCK, count);
+    }
+  }
+
+  /** One row, whose activations are {@code step} apart from {@code x} on. */
+  private static void panel(TileWork work, int row, float[] in, int x, int step, int count) {
+    for (int lane = 0; lane < LANES; lane += 8) {
+      int sum = work.sumsAt + row * LANES + lane;
+      panel8(work.panel, lane, in, x, step, count, work.sums, sum);
     }
   }
 
   /** Eight lanes at a time, their sums in registers; C2 does not vectorize this by itself. */
   private static void panel8(
-      float[] panel, int lane, float[] in, int x, int count, float[] sums, int row) {
-    int s = row * LANES + lane;
+      float[] panel, int lane, float[] in, int x, int step, int count, float[] sums, int s) {
     float s0 = sums[s];
     float s1 = sums[s + 1];
     float s2 = sums[s + 2];
@@ -84,7 +106,7 @@ final class ScalarKernels implements Kernels {
     float s6 = sums[s + 6];
     float s7 = sums[s + 7];
     for (int k = 0, p = lane; k < count; k++, p += LANES) {
-      float a = in[x + k];
+      float a = in[x + k * step];
       s0 = Math.fma(panel[p], a, s0);
       s1 = Math.fma(panel[p + 1], a, s1);
       s2 = Math.fma(panel[p + 2], a, s2);
@@ -106,8 +128,7 @@ final class ScalarKernels implements Kernels {
 
   /** The same straight from pairs. */
   private static void pairs8(
-      int[] words, int lane, float[] in, int x, int count, float[] sums, int row) {
-    int s = row * LANES + lane;
+      int[] words, int lane, float[] in, int x, int count, float[] sums, int s) {
     float s0 = sums[s];
     float s1 = sums[s + 1];
     float s2 = sums[s + 2];

@@ -11,7 +11,7 @@ import jdk.incubator.vector.VectorSpecies;
  * The kernels with the Vector API. Stateless.
  *
  * <p>Rules that keep C2 from silently boxing every vector (a factor of 15 when it happens): one
- * kernel per method, at most 16 sums live, activations in arrays, weights alone in memory segments.
+ * kernel per method, at most 24 sums live, activations in arrays, weights alone in memory segments.
  * {@code VectorKernelsTest} fails when a kernel allocates.
  *
  * <p>Kernels take a strip of two vectors at a time. With 512-bit vectors that is the tile's 32
@@ -43,7 +43,7 @@ final class VectorKernels implements Kernels {
     long at = work.offset + lane * 4L;
     float[] in = work.in;
     int x = work.inRow(row);
-    int sum = row * LANES + lane;
+    int sum = work.sumsAt + row * LANES + lane;
     FloatVector a = FloatVector.fromArray(F, work.sums, sum);
     FloatVector b = FloatVector.fromArray(F, work.sums, sum + L);
     int columns = work.columns;
@@ -60,6 +60,48 @@ final class VectorKernels implements Kernels {
     }
     a.intoArray(work.sums, sum);
     b.intoArray(work.sums, sum + L);
+  }
+
+  @Override
+  public void pairsTwoTiles(TileWork work) {
+    for (int lane = 0; lane < LANES; lane += STRIP) {
+      pairsTwoStrips(work, lane);
+    }
+  }
+
+  private static void pairsTwoStrips(TileWork work, int lane) {
+    MemorySegment weights = work.weights;
+    long at = work.offset + lane * 4L;
+    long next = at + 2L * work.columns * LANES;
+    float[] in = work.in;
+    int x = work.inRow(0);
+    int sum = work.sumsAt + lane;
+    FloatVector a = FloatVector.fromArray(F, work.sums, sum);
+    FloatVector b = FloatVector.fromArray(F, work.sums, sum + L);
+    FloatVector c = FloatVector.fromArray(F, work.sums, sum + LANES);
+    FloatVector d = FloatVector.fromArray(F, work.sums, sum + LANES + L);
+    int columns = work.columns;
+    for (int k = 0; k < columns; k += 2) {
+      FloatVector even = FloatVector.broadcast(F, in[x + k]);
+      FloatVector odd = FloatVector.broadcast(F, in[x + k + 1]);
+      long from = (long) k * LANES * 2;
+      IntVector v = IntVector.fromMemorySegment(I, weights, at + from, ORDER);
+      IntVector w = IntVector.fromMemorySegment(I, weights, at + from + L * 4L, ORDER);
+      a = low(v).fma(even, a);
+      b = low(w).fma(even, b);
+      a = high(v).fma(odd, a);
+      b = high(w).fma(odd, b);
+      v = IntVector.fromMemorySegment(I, weights, next + from, ORDER);
+      w = IntVector.fromMemorySegment(I, weights, next + from + L * 4L, ORDER);
+      c = low(v).fma(even, c);
+      d = low(w).fma(even, d);
+      c = high(v).fma(odd, c);
+      d = high(w).fma(odd, d);
+    }
+    a.intoArray(work.sums, sum);
+    b.intoArray(work.sums, sum + L);
+    c.intoArray(work.sums, sum + LANES);
+    d.intoArray(work.sums, sum + LANES + L);
   }
 
   private static FloatVector low(IntVector pairs) {
@@ -86,7 +128,7 @@ final class VectorKernels implements Kernels {
     int x1 = work.inRow(row + 1);
     int x2 = work.inRow(row + 2);
     int x3 = work.inRow(row + 3);
-    int sum = row * LANES + lane;
+    int sum = work.sumsAt + row * LANES + lane;
     FloatVector a0 = FloatVector.fromArray(F, sums, sum);
     FloatVector b0 = FloatVector.fromArray(F, sums, sum + L);
     FloatVector a1 = FloatVector.fromArray(F, sums, sum + LANES);
@@ -147,14 +189,22 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public void panelRows8(TileWork work, int row, int from, int count) {
+  public void panelRows12(TileWork work, int row, int from, int count) {
     for (int lane = 0; lane < LANES; lane += STRIP) {
       if (L == 16) {
-        PanelKernel.rows8(work, row, lane, from, count);
+        PanelKernel.rows12(work, row, lane, from, count);
       } else { // half as many registers
         PanelKernel.rows4(work, row, lane, from, count);
         PanelKernel.rows4(work, row + 4, lane, from, count);
+        PanelKernel.rows4(work, row + 8, lane, from, count);
       }
+    }
+  }
+
+  @Override
+  public void panelRows4(TileWork work, int row, int from, int count) {
+    for (int lane = 0; lane < LANES; lane += STRIP) {
+      PanelKernel.rows4(work, row, lane, from, count);
     }
   }
 

@@ -49,18 +49,41 @@ class VectorKernelsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(ints = {2, 30, 64, 704, 1024})
+  @ValueSource(ints = {2, 30, 64, 704, 1024, 1026})
+  void pairsTwoTiles_randomWeights_giveSameBitsAsOneByOne(int columns) {
+    TileWork a = tile(columns, 1);
+    TileWork b = copy(a);
+    TileWork c = copy(a);
+    scalar.pairsTwoTiles(a);
+    vector.pairsTwoTiles(b);
+    vector.pairsRow(c, 0);
+    c.offset = columns * 64L;
+    c.sumsAt = PackedMatrix.TILE_ROWS;
+    vector.pairsRow(c, 0);
+    assertThat(sums(b, 2)).isEqualTo(sums(a, 2));
+    assertThat(sums(c, 2)).isEqualTo(sums(a, 2));
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {2, 30, 64, 484, 512})
   void panel_randomWeights_givesSameBits(int columns) {
     TileWork a = tile(columns, 13);
+    a.sumsAt = 64;
     TileWork b = copy(a);
+    TileWork c = copy(a);
     scalar.unpack(a, 0, columns);
     vector.unpack(b, 0, columns);
     assertThat(b.panel).isEqualTo(a.panel);
     for (int row = 0; row < 13; row += TileWork.BLOCK) {
-      scalar.panelRows8(a, row, 0, columns);
-      vector.panelRows8(b, row, 0, columns);
+      scalar.panelRows12(a, row, 0, columns);
+      vector.panelRows12(b, row, 0, columns);
     }
-    assertThat(sums(b, 13)).isEqualTo(sums(a, 13));
+    vector.unpack(c, 0, columns);
+    for (int row = 0; row < 13; row += 4) {
+      vector.panelRows4(c, row, 0, columns);
+    }
+    assertThat(sums(b, 15)).isEqualTo(sums(a, 15));
+    assertThat(sums(c, 15)).isEqualTo(sums(a, 15));
   }
 
   @ParameterizedTest
@@ -119,9 +142,11 @@ class VectorKernelsTest {
     AttendWork attend = attend(64);
     float[] gate = floats(3 * 256, 1);
     assertThat(becomesFree(() -> vector.pairsRow(tile, 0))).as("pairsRow").isTrue();
+    assertThat(becomesFree(() -> vector.pairsTwoTiles(tile))).as("pairsTwoTiles").isTrue();
     assertThat(becomesFree(() -> vector.pairsRows4(tile, 0))).as("pairsRows4").isTrue();
     assertThat(becomesFree(() -> vector.unpack(tile, 0, 256))).as("unpack").isTrue();
-    assertThat(becomesFree(() -> vector.panelRows8(tile, 0, 0, 256))).as("panelRows8").isTrue();
+    assertThat(becomesFree(() -> vector.panelRows12(tile, 0, 0, 256))).as("panelRows12").isTrue();
+    assertThat(becomesFree(() -> vector.panelRows4(tile, 0, 0, 256))).as("panelRows4").isTrue();
     assertThat(becomesFree(() -> vector.scores4(attend, 0, 0))).as("scores4").isTrue();
     assertThat(becomesFree(() -> vector.weights(attend, 0, 1f))).as("weights").isTrue();
     assertThat(becomesFree(() -> vector.values(attend, 0, 0, 0, 16))).as("values").isTrue();
@@ -144,7 +169,7 @@ class VectorKernelsTest {
 
   private TileWork tile(int columns, int rows) {
     TileWork work = new TileWork();
-    work.weights = arena.allocate(columns * 64L, 64);
+    work.weights = arena.allocate(columns * 128L, 64); // two tiles
     for (long at = 0; at < work.weights.byteSize(); at += 2) {
       float value = (float) random.nextGaussian();
       work.weights.set(ValueLayout.JAVA_SHORT, at, (short) (Float.floatToRawIntBits(value) >>> 16));
@@ -154,6 +179,7 @@ class VectorKernelsTest {
     work.inStart = 5;
     work.inStride = columns + 3;
     work.in = floats(5 + rows * (columns + 3), 1);
+    work.blocks = floats((rows + TileWork.BLOCK) * columns, 1);
     System.arraycopy(floats(work.sums.length, 1), 0, work.sums, 0, work.sums.length);
     return work;
   }
@@ -166,6 +192,8 @@ class VectorKernelsTest {
     work.inStart = from.inStart;
     work.inStride = from.inStride;
     work.in = from.in;
+    work.blocks = from.blocks;
+    work.sumsAt = from.sumsAt;
     System.arraycopy(from.sums, 0, work.sums, 0, from.sums.length);
     return work;
   }
