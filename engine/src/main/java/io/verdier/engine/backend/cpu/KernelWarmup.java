@@ -105,6 +105,7 @@ final class KernelWarmup implements Runnable {
         new Call(40, () -> kernels.weights(attend, 0, 1f)),
         new Call(HEAD_DIM * 2, () -> kernels.values(attend, 0, 0, 0, AttendWork.GROUP)),
         new Call(HEAD_DIM * 5, () -> kernels.values4(attend, 0, 0, 0, AttendWork.GROUP)),
+        new Call(16 * 3, () -> kernels.add(gate, 0, gate, 512, 256)),
         new Call(16 * 20, () -> kernels.gate(gate, 0, 256, gate, 512, 256)));
   }
 }

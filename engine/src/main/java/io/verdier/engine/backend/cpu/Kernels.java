@@ -55,6 +55,9 @@ interface Kernels {
   /** The same for the four queries from {@code row} on. */
   void values4(AttendWork work, long values, int row, int from, int to);
 
+  /** {@code sums += terms}, element by element. */
+  void add(float[] terms, int from, float[] sums, int to, int count);
+
   /**
    * {@code out = silu(gate) · up}, element by element.
    *

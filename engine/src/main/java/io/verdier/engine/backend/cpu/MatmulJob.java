@@ -1,6 +1,7 @@
 package io.verdier.engine.backend.cpu;
 
 import io.verdier.engine.backend.cpu.PackedMatrix.Layout;
+import io.verdier.engine.backend.cpu.PackedMatrix.RowOrder;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
@@ -22,8 +23,13 @@ final class MatmulJob implements ComputePool.Job {
   /** From so many rows on, unpacking pays. */
   private static final int PANEL_ROWS_MIN = 48;
 
-  /** Units for each worker, at least: the last ones to end leave little waiting. */
-  private static final int UNITS_PER_WORKER = 8;
+  /** What becomes of a product. */
+  enum Epilogue {
+    STORE,
+    ADD,
+    /** Of the gate's and the up projection's, which lie by turns: {@code silu(gate) · up}. */
+    GATE
+  }
 
   /** Weights that a unit reads at least: claims stay rare beside the work. */
   private static final long UNIT_BYTES = 64 << 10;
@@ -40,33 +46,67 @@ final class MatmulJob implements ComputePool.Job {
   private float[] out = {};
   private int outStart;
   private int outStride;
+  private Epilogue epilogue = Epilogue.STORE;
   private boolean panels; // unpacked, else straight from the weights
-  private int tilesPerUnit = 1;
+  private int[] firstTiles = new int[64]; // of the units of each row group; then behind the last
+  private int tileUnits; // units of a row group
   private int rowGroups = 1;
 
   MatmulJob(int workers, Kernels kernels) {
     works = new TileWork[workers];
     Arrays.setAll(works, i -> new TileWork());
     this.kernels = kernels;
-    matrix = new PackedMatrix(0, 0, Layout.FLOATS, MemorySegment.NULL, null);
+    matrix = PackedMatrix.NONE;
     in = new CpuTensor(0, 0);
+  }
+
+  /**
+   * Where the product goes.
+   *
+   * @param start of the first row in data
+   * @param stride of its rows
+   */
+  void target(float[] data, int start, int stride, Epilogue end) {
+    out = data;
+    outStart = start;
+    outStride = stride;
+    epilogue = end;
   }
 
   /** Prepares {@code out = in · weightᵀ}; then run the {@link #blocks}, if any, and the units. */
   void prepare(Kernels chosen, CpuTensor input, PackedMatrix weight) {
+    if ((epilogue == Epilogue.GATE) != (weight.order() == RowOrder.GATED)) {
+      throw new IllegalStateException(epilogue + " of rows in order " + weight.order());
+    }
     kernels = chosen;
     in = input;
     matrix = weight;
     panels = weight.layout() == Layout.FLOATS || input.rows() >= PANEL_ROWS_MIN;
     rowGroups = (input.rows() + TileWork.ROWS_MAX - 1) / TileWork.ROWS_MAX;
+    divide();
     if (panels) {
-      int units = UNITS_PER_WORKER * works.length;
-      tilesPerUnit = Math.clamp(weight.tiles() * rowGroups / units, 1, TileWork.TILES_MAX);
       blocks.prepare(input);
-    } else {
-      long tiles = UNIT_BYTES / (weight.tileBytes() * input.rows());
-      tilesPerUnit = (int) Math.max(input.rows() == 1 ? 2 : 1, tiles);
     }
+  }
+
+  /**
+   * Units of falling size, as many tiles as share the activations first and few ones in the end, so
+   * that the last ones to end leave little waiting. Where weights are read once, all are small.
+   */
+  private void divide() {
+    int least = (int) Math.min(UNIT_BYTES / (matrix.tileBytes() * in.rows()), TileWork.TILES_MAX);
+    least = Math.max(2, least & -2); // rows take two tiles at once, and gated ones come in pairs
+    tileUnits = 0;
+    int tile = 0;
+    while (tile < matrix.tiles()) {
+      if (tileUnits + 1 == firstTiles.length) {
+        firstTiles = Arrays.copyOf(firstTiles, 2 * firstTiles.length);
+      }
+      firstTiles[tileUnits++] = tile;
+      int share = (matrix.tiles() - tile) * rowGroups / (2 * works.length) & -2;
+      tile += panels ? Math.clamp(share, least, TileWork.TILES_MAX) : least;
+    }
+    firstTiles[tileUnits] = matrix.tiles();
   }
 
   /** Activations as the units want them. */
@@ -74,14 +114,8 @@ final class MatmulJob implements ComputePool.Job {
     return panels ? Optional.of(blocks) : Optional.empty();
   }
 
-  void target(float[] data, int start, int stride) {
-    out = data;
-    outStart = start;
-    outStride = stride;
-  }
-
   int units() {
-    return (matrix.tiles() + tilesPerUnit - 1) / tilesPerUnit * rowGroups;
+    return tileUnits * rowGroups;
   }
 
   /** Multiply-adds of the whole job. */
@@ -99,62 +133,65 @@ final class MatmulJob implements ComputePool.Job {
     work.rows = Math.min(TileWork.ROWS_MAX, in.rows() - firstRow);
     work.columns = matrix.columns();
     work.weights = matrix.data();
-    int firstTile = unit / rowGroups * tilesPerUnit;
-    int endTile = Math.min(firstTile + tilesPerUnit, matrix.tiles());
+    work.sumsStep = LANES * (panels || work.rows > 1 ? (work.rows + 3) & -4 : 1);
+    int firstTile = firstTiles[unit / rowGroups];
+    int endTile = firstTiles[unit / rowGroups + 1];
+    for (int tile = firstTile; tile < endTile; tile++) {
+      start(work, tile, (tile - firstTile) * work.sumsStep);
+    }
     if (panels) {
       work.blocks = blocks.data();
-      work.blockStart = firstRow * work.columns;
-      multiplyPanels(work, firstTile, endTile, firstRow);
+      work.blockRows = blocks.rows();
+      work.firstRow = firstRow;
+      multiplyPanels(work, firstTile, endTile);
     } else if (work.rows == 1) {
       multiplyRow(work, firstTile, endTile);
     } else {
       multiplyPairs(work, firstTile, endTile);
     }
+    for (int row = 0; row < work.rows; row++) {
+      finish(work, firstTile, endTile, row, outStart + (firstRow + row) * outStride);
+    }
+  }
+
+  private void start(TileWork work, int tile, int at) {
+    float[] start = matrix.start();
+    if (start == null) {
+      Arrays.fill(work.sums, at, at + work.sumsStep, 0f);
+      return;
+    }
+    for (int i = 0; i < work.sumsStep; i += LANES) {
+      System.arraycopy(start, tile * LANES, work.sums, at + i, LANES);
+    }
   }
 
   private void multiplyRow(TileWork work, int firstTile, int endTile) {
     for (int tile = firstTile; tile < endTile; tile += 2) {
-      select(work, tile, 0);
-      start(work, tile, 1);
+      select(work, tile, tile - firstTile);
       if (tile + 1 < endTile) {
-        work.sumsAt = LANES;
-        start(work, tile + 1, 1);
-        work.sumsAt = 0;
         kernels.pairsTwoTiles(work);
-        work.sumsAt = LANES;
-        finish(work, tile + 1, 0);
-        work.sumsAt = 0;
       } else {
         kernels.pairsRow(work, 0);
       }
-      finish(work, tile, 0);
     }
   }
 
   private void multiplyPairs(TileWork work, int firstTile, int endTile) {
     for (int tile = firstTile; tile < endTile; tile++) {
-      select(work, tile, 0);
-      start(work, tile, (work.rows + 3) & -4);
+      select(work, tile, tile - firstTile);
       for (int row = 0; row < work.rows; row += 4) {
         kernels.pairsRows4(work, row);
       }
-      finish(work, tile, 0);
     }
   }
 
-  private void multiplyPanels(TileWork work, int firstTile, int endTile, int firstRow) {
+  private void multiplyPanels(TileWork work, int firstTile, int endTile) {
     for (int from = 0; from < work.columns; from += TileWork.PANEL_COLUMNS) {
       int count = Math.min(TileWork.PANEL_COLUMNS, work.columns - from);
       for (int tile = firstTile; tile < endTile; tile++) {
         select(work, tile, tile - firstTile);
-        if (from == 0) {
-          start(work, tile, (work.rows + 3) & -4);
-        }
         unpack(work, from, count);
         multiplyPanel(work, from, count);
-        if (from + count == work.columns) {
-          finish(work, tile, firstRow);
-        }
       }
     }
   }
@@ -185,27 +222,35 @@ final class MatmulJob implements ComputePool.Job {
   /** Turns to a tile, whose sums are the unit's so-manieth. */
   private void select(TileWork work, int tile, int index) {
     work.offset = tile * matrix.tileBytes();
-    work.sumsAt = index * TileWork.ROWS_MAX * LANES;
+    work.sumsAt = index * work.sumsStep;
   }
 
-  private void start(TileWork work, int tile, int rows) {
-    float[] start = matrix.start();
-    int at = work.sumsAt;
-    if (start == null) {
-      Arrays.fill(work.sums, at, at + rows * LANES, 0f);
-      return;
-    }
-    for (int row = 0; row < rows; row++) {
-      System.arraycopy(start, tile * LANES, work.sums, at + row * LANES, LANES);
-    }
-  }
-
-  private void finish(TileWork work, int tile, int firstRow) {
-    int lanes = Math.min(LANES, matrix.rows() - tile * LANES);
-    int to = outStart + firstRow * outStride + tile * LANES;
-    for (int row = 0; row < work.rows; row++) {
-      int from = work.sumsAt + row * LANES;
-      System.arraycopy(work.sums, from, out, to + row * outStride, lanes);
+  /** Brings one row's sums, all tiles' after each other, to where the output's row begins. */
+  private void finish(TileWork work, int firstTile, int endTile, int row, int to) {
+    float[] sums = work.sums;
+    int step = work.sumsStep;
+    int at = row * LANES;
+    int columns = epilogue == Epilogue.GATE ? matrix.rows() / 2 : matrix.rows();
+    switch (epilogue) {
+      case STORE -> {
+        for (int tile = firstTile; tile < endTile; tile++, at += step) {
+          int column = tile * LANES;
+          System.arraycopy(sums, at, out, to + column, Math.min(LANES, columns - column));
+        }
+      }
+      case ADD -> {
+        for (int tile = firstTile; tile < endTile; tile++, at += step) {
+          int column = tile * LANES;
+          kernels.add(sums, at, out, to + column, Math.min(LANES, columns - column));
+        }
+      }
+      case GATE -> {
+        for (int tile = firstTile; tile < endTile; tile += 2, at += 2 * step) {
+          int column = tile / 2 * LANES;
+          int lanes = Math.min(LANES, columns - column);
+          kernels.gate(sums, at, at + step, out, to + column, lanes);
+        }
+      }
     }
   }
 }

@@ -24,7 +24,7 @@ final class PanelKernel {
     float[] panel = work.panel;
     float[] in = work.blocks;
     float[] sums = work.sums;
-    int x = work.blockAt(row, from);
+    int x = work.blockAt(row, from, count);
     int s = work.sumsAt + row * LANES + lane;
     FloatVector a0 = FloatVector.fromArray(F, sums, s);
     FloatVector b0 = FloatVector.fromArray(F, sums, s + L);
@@ -121,7 +121,7 @@ final class PanelKernel {
     float[] panel = work.panel;
     float[] in = work.blocks;
     float[] sums = work.sums;
-    int x = work.blockAt(row, from);
+    int x = work.blockAt(row, from, count);
     int s = work.sumsAt + row * LANES + lane;
     FloatVector a0 = FloatVector.fromArray(F, sums, s);
     FloatVector b0 = FloatVector.fromArray(F, sums, s + L);

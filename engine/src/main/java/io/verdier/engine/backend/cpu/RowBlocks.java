@@ -2,25 +2,28 @@ package io.verdier.engine.backend.cpu;
 
 /**
  * Lays rows of activations into blocks, in which a panel's kernel reads them one after the other; a
- * unit is some columns of a block. Set up by the executor thread, run by the pool.
+ * unit is one block's columns of one panel. Set up by the executor thread, run by the pool.
  *
  * <pre>
- *   block    [columns][12 rows] f32     rows behind the last repeat it
+ *   panel    [blocks][columns of the panel][12 rows] f32     rows behind the last repeat it
  * </pre>
+ *
+ * <p>What one panel takes lies in one run. A block's panels behind each other would be a power of
+ * two apart from the next block's, and fall into the same few sets of the second-level cache.
  */
 final class RowBlocks implements ComputePool.Job {
   private static final int BLOCK = TileWork.BLOCK;
-  private static final int COLUMNS = 1024;
+  private static final int COLUMNS = TileWork.PANEL_COLUMNS;
 
-  private float[] data = {}; // [blocks][columns][12]
+  private float[] data = {}; // [panels][blocks][columns][12]
   private CpuTensor in = new CpuTensor(0, 0);
-  private int parts = 1; // units of a block
+  private int panels = 1;
 
   /** Prepares {@link #units} that lay the tensor's selected rows. */
   void prepare(CpuTensor source) {
     in = source;
-    parts = (source.columns() + COLUMNS - 1) / COLUMNS;
-    int size = blocks() * BLOCK * source.columns();
+    panels = (source.columns() + COLUMNS - 1) / COLUMNS;
+    int size = Math.multiplyExact(rows(), source.columns());
     if (data.length < size) {
       data = new float[size];
     }
@@ -30,20 +33,21 @@ final class RowBlocks implements ComputePool.Job {
     return data;
   }
 
-  int units() {
-    return blocks() * parts;
+  /** Rows of all blocks, the repeated ones included. */
+  int rows() {
+    return (in.rows() + BLOCK - 1) / BLOCK * BLOCK;
   }
 
-  private int blocks() {
-    return (in.rows() + BLOCK - 1) / BLOCK;
+  int units() {
+    return rows() / BLOCK * panels;
   }
 
   @Override
   public void run(int unit, int worker) {
-    int block = unit / parts;
-    int from = unit % parts * COLUMNS;
+    int block = unit / panels;
+    int from = unit % panels * COLUMNS;
     int count = Math.min(COLUMNS, in.columns() - from);
-    int to = (block * in.columns() + from) * BLOCK;
+    int to = from * rows() + block * BLOCK * count;
     for (int i = 0; i < BLOCK; i += 4) {
       lay4(block * BLOCK + i, from, count, to + i);
     }

@@ -75,14 +75,14 @@ final class ScalarKernels implements Kernels {
   @Override
   public void panelRows12(TileWork work, int row, int from, int count) {
     for (int r = row; r < Math.min(row + TileWork.BLOCK, work.rows); r++) {
-      panel(work, r, work.blocks, work.blockAt(r, from), TileWork.BLOCK, count);
+      panel(work, r, work.blocks, work.blockAt(r, from, count), TileWork.BLOCK, count);
     }
   }
 
   @Override
   public void panelRows4(TileWork work, int row, int from, int count) {
     for (int r = row; r < Math.min(row + 4, work.rows); r++) {
-      panel(work, r, work.blocks, work.blockAt(r, from), TileWork.BLOCK, count);
+      panel(work, r, work.blocks, work.blockAt(r, from, count), TileWork.BLOCK, count);
     }
   }
 
@@ -213,6 +213,13 @@ final class ScalarKernels implements Kernels {
         float weight = work.scores[r * GROUP + t];
         addScaled(work.values, t * headDim, weight, work.sums, r * headDim, headDim);
       }
+    }
+  }
+
+  @Override
+  public void add(float[] terms, int from, float[] sums, int to, int count) {
+    for (int i = 0; i < count; i++) {
+      sums[to + i] += terms[from + i];
     }
   }
 

@@ -18,13 +18,13 @@ final class TileWork {
   static final int ROWS_MAX = 43 * BLOCK;
 
   /**
-   * Columns in an unpacked panel. A panel is 64 KiB, and so many columns of all rows 1 MiB: both
-   * stay in the second-level cache, with the sums of a few tiles.
+   * Columns in an unpacked panel. A panel is 32 KiB and so many columns of all rows 512 KiB; with
+   * the sums of all tiles, another 512 KiB, they stay in the second-level cache.
    */
-  static final int PANEL_COLUMNS = 512;
+  static final int PANEL_COLUMNS = 256;
 
   /** Tiles that share the activations in the second-level cache, and for which there are sums. */
-  static final int TILES_MAX = 4;
+  static final int TILES_MAX = 8;
 
   private static final int LANES = PackedMatrix.TILE_ROWS;
 
@@ -35,18 +35,20 @@ final class TileWork {
   int inStart;
   int inStride;
   int rows;
-  float[] blocks = {}; // the same rows as RowBlocks lays them, where a panel is multiplied
-  int blockStart; // of the first row's block
+  float[] blocks = {}; // the activations as RowBlocks lays them, where a panel is multiplied
+  int blockRows; // in blocks, whole ones
+  int firstRow; // that row 0 is in blocks
   int sumsAt; // where the tile's sums begin
-  final float[] sums = new float[TILES_MAX * ROWS_MAX * LANES]; // [tiles][rows][32]
+  int sumsStep; // from there to the next tile's
+  final float[] sums = new float[TILES_MAX * ROWS_MAX * LANES]; // [tiles][sumsStep / 32][32]
   final float[] panel = new float[PANEL_COLUMNS * LANES]; // [columns][32]
   final int[] words =
       new int[PANEL_COLUMNS / 2 * LANES]; // [columns / 2][32] pairs, scalar form only
 
-  /** Where the activations of a row and column are in its block; the next column's are 12 on. */
-  int blockAt(int row, int column) {
+  /** Where a row's activations for a panel begin in blocks; the next column's are 12 on. */
+  int blockAt(int row, int from, int count) {
     int inBlock = row % BLOCK;
-    return blockStart + (row - inBlock) * columns + column * BLOCK + inBlock;
+    return from * blockRows + (firstRow + row - inBlock) * count + inBlock;
   }
 
   /** Where an activation row begins; rows behind the last repeat it. */

@@ -238,6 +238,18 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
+  public void add(float[] terms, int from, float[] sums, int to, int count) {
+    int i = 0;
+    for (; i <= count - L; i += L) {
+      FloatVector sum = FloatVector.fromArray(F, sums, to + i);
+      sum.add(FloatVector.fromArray(F, terms, from + i)).intoArray(sums, to + i);
+    }
+    for (; i < count; i++) {
+      sums[to + i] += terms[from + i];
+    }
+  }
+
+  @Override
   public void gate(float[] in, int gate, int up, float[] out, int at, int count) {
     int i = 0;
     for (; i <= count - L; i += L) {
