@@ -26,7 +26,7 @@ final class KernelWarmup implements Runnable {
   private static final int CALLS_MAX = 200_000;
   private static final int COLUMNS = 64;
   private static final int HEAD_DIM = 64;
-  private static final int QUERIES = 4;
+  private static final int QUERIES = AttendWork.BLOCK;
 
   private final Consumer<Kernels> ready;
   private final Thread thread = new Thread(this, "verdier-kernel-warmup");
@@ -101,10 +101,11 @@ final class KernelWarmup implements Runnable {
         new Call(COLUMNS * 4, () -> kernels.unpack(tile, 0, COLUMNS)),
         new Call(COLUMNS * 26, () -> kernels.panelRows12(tile, 0, 0, COLUMNS)),
         new Call(COLUMNS * 10, () -> kernels.panelRows4(tile, 0, 0, COLUMNS)),
-        new Call(HEAD_DIM * 5, () -> kernels.scores4(attend, 0, 0)),
-        new Call(40, () -> kernels.weights(attend, 0, 1f)),
-        new Call(HEAD_DIM * 2, () -> kernels.values(attend, 0, 0, 0, AttendWork.GROUP)),
-        new Call(HEAD_DIM * 5, () -> kernels.values4(attend, 0, 0, 0, AttendWork.GROUP)),
+        new Call(HEAD_DIM * 9, () -> kernels.scores8(attend, 0, 0, 0)),
+        new Call(160, () -> kernels.weights(attend, 0, AttendWork.SPAN, 1f)),
+        new Call(16, () -> kernels.total(attend, 0, AttendWork.SPAN, 0.5f)),
+        new Call(HEAD_DIM * 2, () -> kernels.values(attend, 0, 0, 0, 0, AttendWork.GROUP)),
+        new Call(HEAD_DIM * 9, () -> kernels.values8(attend, 0, 0, 0, 0, AttendWork.GROUP)),
         new Call(16 * 3, () -> kernels.add(gate, 0, gate, 512, 256)),
         new Call(16 * 20, () -> kernels.gate(gate, 0, 256, gate, 512, 256)));
   }

@@ -38,22 +38,39 @@ interface Kernels {
   /** The same for four rows, all in one block. */
   void panelRows4(TileWork work, int row, int from, int count);
 
-  /** Scores of four queries against the 16 keys of a group: {@code scores = queries · keys}. */
-  void scores4(AttendWork work, long keys, int row);
+  /**
+   * Scores of {@value AttendWork#BLOCK} queries against the 16 keys of a group: {@code scores =
+   * queries · keys}.
+   *
+   * @param column of the scores where the group's begin
+   */
+  void scores8(AttendWork work, long keys, int row, int column);
 
   /**
-   * Turns the scores of one query and group into {@code exp(scores - max)}.
+   * Turns one query's scores into {@code exp(scores - max)}.
    *
+   * @param count scores, whole groups
    * @param before largest score so far
    * @return max, the largest of these and that
    */
-  float weights(AttendWork work, int row, float before);
+  float weights(AttendWork work, int row, int count, float before);
 
-  /** Adds values weighted by one query's scores, tokens {@code from..to} of the group in order. */
-  void values(AttendWork work, long values, int row, int from, int to);
+  /**
+   * Multiplies one query's totals and sums with a decay, and adds its weights to the totals.
+   *
+   * @param count weights, whole groups
+   */
+  void total(AttendWork work, int row, int count, float decay);
 
-  /** The same for the four queries from {@code row} on. */
-  void values4(AttendWork work, long values, int row, int from, int to);
+  /**
+   * Adds values weighted by one query's scores, tokens {@code from..to} of the group in order.
+   *
+   * @param column of the scores where the group's begin
+   */
+  void values(AttendWork work, long values, int row, int column, int from, int to);
+
+  /** The same for the {@value AttendWork#BLOCK} queries from {@code row} on. */
+  void values8(AttendWork work, long values, int row, int column, int from, int to);
 
   /** {@code sums += terms}, element by element. */
   void add(float[] terms, int from, float[] sums, int to, int count);

@@ -95,7 +95,10 @@ final class MatmulJob implements ComputePool.Job {
    */
   private void divide() {
     int least = (int) Math.min(UNIT_BYTES / (matrix.tileBytes() * in.rows()), TileWork.TILES_MAX);
-    least = Math.max(2, least & -2); // rows take two tiles at once, and gated ones come in pairs
+    least =
+        Math.max(
+            panels ? 4 : 2,
+            least & -2); // rows take two tiles at once, and gated ones come in pairs
     tileUnits = 0;
     int tile = 0;
     while (tile < matrix.tiles()) {

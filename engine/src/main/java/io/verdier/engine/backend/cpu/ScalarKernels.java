@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cpu;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 
 /**
  * The kernels in plain loops over arrays. Stateless. Memory segments are copied to arrays in bulk
@@ -11,6 +12,7 @@ import java.nio.ByteOrder;
 final class ScalarKernels implements Kernels {
   private static final int LANES = PackedMatrix.TILE_ROWS;
   private static final int GROUP = AttendWork.GROUP;
+  private static final int SPAN = AttendWork.SPAN;
   private static final ValueLayout.OfInt WORD =
       ValueLayout.JAVA_INT.withOrder(ByteOrder.nativeOrder());
   private static final ValueLayout.OfFloat FLOAT =
@@ -165,14 +167,14 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void scores4(AttendWork work, long keys, int row) {
+  public void scores8(AttendWork work, long keys, int row, int column) {
     int headDim = work.headDim;
     MemorySegment.copy(work.storage, FLOAT, keys, work.keys, 0, headDim * GROUP);
-    for (int r = row; r < row + 4; r++) {
-      java.util.Arrays.fill(work.scores, r * GROUP, (r + 1) * GROUP, 0f);
+    for (int r = row; r < row + AttendWork.BLOCK; r++) {
+      int to = r * SPAN + column;
+      Arrays.fill(work.scores, to, to + GROUP, 0f);
       for (int d = 0; d < headDim; d++) {
-        addScaled(
-            work.keys, d * GROUP, work.queries[r * headDim + d], work.scores, r * GROUP, GROUP);
+        addScaled(work.keys, d * GROUP, work.queries[r * headDim + d], work.scores, to, GROUP);
       }
     }
   }
@@ -184,35 +186,55 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public float weights(AttendWork work, int row, float before) {
+  public float weights(AttendWork work, int row, int count, float before) {
     float max = before;
-    for (int i = row * GROUP; i < (row + 1) * GROUP; i++) {
-      max = Math.max(max, work.scores[i]);
+    for (int i = row * SPAN; i < row * SPAN + count; i++) {
+      float score = work.scores[i];
+      max = score > max ? score : max;
     }
-    for (int i = row * GROUP; i < (row + 1) * GROUP; i++) {
+    for (int i = row * SPAN; i < row * SPAN + count; i++) {
       work.scores[i] = Exp.exp(work.scores[i] - max);
     }
     return max;
   }
 
   @Override
-  public void values(AttendWork work, long values, int row, int from, int to) {
-    values(work, values, row, 1, from, to);
+  public void total(AttendWork work, int row, int count, float decay) {
+    for (int i = 0; i < GROUP; i++) {
+      float total = work.totals[row * GROUP + i] * decay;
+      for (int t = i; t < count; t += GROUP) {
+        total += work.scores[row * SPAN + t];
+      }
+      work.totals[row * GROUP + i] = total;
+    }
+    for (int i = row * work.headDim; i < (row + 1) * work.headDim; i++) {
+      work.sums[i] *= decay;
+    }
   }
 
   @Override
-  public void values4(AttendWork work, long values, int row, int from, int to) {
-    values(work, values, row, 4, from, to);
+  public void values(AttendWork work, long values, int row, int column, int from, int to) {
+    load(work, values);
+    valuesRow(work, row, column, from, to);
   }
 
-  private static void values(AttendWork work, long values, int row, int rows, int from, int to) {
+  @Override
+  public void values8(AttendWork work, long values, int row, int column, int from, int to) {
+    load(work, values);
+    for (int r = row; r < row + AttendWork.BLOCK; r++) {
+      valuesRow(work, r, column, from, to);
+    }
+  }
+
+  private static void load(AttendWork work, long values) {
+    MemorySegment.copy(work.storage, FLOAT, values, work.values, 0, work.headDim * GROUP);
+  }
+
+  private static void valuesRow(AttendWork work, int row, int column, int from, int to) {
     int headDim = work.headDim;
-    MemorySegment.copy(work.storage, FLOAT, values, work.values, 0, headDim * GROUP);
-    for (int r = row; r < row + rows; r++) {
-      for (int t = from; t < to; t++) {
-        float weight = work.scores[r * GROUP + t];
-        addScaled(work.values, t * headDim, weight, work.sums, r * headDim, headDim);
-      }
+    for (int t = from; t < to; t++) {
+      float weight = work.scores[row * SPAN + column + t];
+      addScaled(work.values, t * headDim, weight, work.sums, row * headDim, headDim);
     }
   }
 

@@ -27,7 +27,7 @@ final class VectorKernels implements Kernels {
   private static final int L = F.length();
   private static final int STRIP = 2 * L;
   private static final int LANES = PackedMatrix.TILE_ROWS;
-  private static final int GROUP = AttendWork.GROUP;
+  private static final int SPAN = AttendWork.SPAN;
   private static final int HIGH = 0xffff0000;
   private static final ByteOrder ORDER = ByteOrder.nativeOrder();
 
@@ -209,32 +209,39 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public void scores4(AttendWork work, long keys, int row) {
-    AttendKernel.scores4(work, keys, row);
+  public void scores8(AttendWork work, long keys, int row, int column) {
+    AttendKernel.scores8(work, keys, row, column);
   }
 
   @Override
-  public float weights(AttendWork work, int row, float before) {
+  public float weights(AttendWork work, int row, int count, float before) {
     float[] scores = work.scores;
+    int end = row * SPAN + count;
     FloatVector largest = FloatVector.broadcast(F, before);
-    for (int i = row * GROUP; i < (row + 1) * GROUP; i += L) {
-      largest = largest.max(FloatVector.fromArray(F, scores, i));
+    for (int i = row * SPAN; i < end; i += L) {
+      FloatVector score = FloatVector.fromArray(F, scores, i);
+      largest = largest.blend(score, score.compare(VectorOperators.GT, largest));
     }
     float max = largest.reduceLanes(VectorOperators.MAX); // the one reduction without an order
-    for (int i = row * GROUP; i < (row + 1) * GROUP; i += L) {
+    for (int i = row * SPAN; i < end; i += L) {
       exp(FloatVector.fromArray(F, scores, i).sub(max)).intoArray(scores, i);
     }
     return max;
   }
 
   @Override
-  public void values(AttendWork work, long values, int row, int from, int to) {
-    AttendKernel.values(work, values, row, from, to);
+  public void total(AttendWork work, int row, int count, float decay) {
+    AttendKernel.total(work, row, count, decay);
   }
 
   @Override
-  public void values4(AttendWork work, long values, int row, int from, int to) {
-    AttendKernel.values4(work, values, row, from, to);
+  public void values(AttendWork work, long values, int row, int column, int from, int to) {
+    AttendKernel.values(work, values, row, column, from, to);
+  }
+
+  @Override
+  public void values8(AttendWork work, long values, int row, int column, int from, int to) {
+    AttendKernel.values8(work, values, row, column, from, to);
   }
 
   @Override
@@ -265,7 +272,8 @@ final class VectorKernels implements Kernels {
 
   /** As {@link Exp#exp}, operation by operation. */
   private static FloatVector exp(FloatVector x) {
-    FloatVector y = x.max(Exp.MIN).min(Exp.MAX);
+    FloatVector y = x.blend(Exp.MIN, x.compare(VectorOperators.LT, Exp.MIN));
+    y = y.blend(Exp.MAX, y.compare(VectorOperators.GT, Exp.MAX));
     FloatVector shifted =
         y.fma(FloatVector.broadcast(F, Exp.LOG2_E), FloatVector.broadcast(F, Exp.ROUND));
     FloatVector n = shifted.sub(Exp.ROUND);

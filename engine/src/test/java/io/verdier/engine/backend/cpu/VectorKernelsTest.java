@@ -95,27 +95,32 @@ class VectorKernelsTest {
     attend(vector, b);
     assertThat(b.scores).isEqualTo(a.scores);
     assertThat(b.maxima).isEqualTo(a.maxima);
+    assertThat(b.totals).isEqualTo(a.totals);
     assertThat(b.sums).isEqualTo(a.sums);
   }
 
   private static void attend(Kernels kernels, AttendWork work) {
-    kernels.scores4(work, 0, 0);
-    kernels.scores4(work, 0, 4);
-    for (int row = 0; row < 5; row++) {
-      work.maxima[row] = kernels.weights(work, row, 1.5f);
+    for (int column = 0; column < AttendWork.SPAN; column += 16) {
+      kernels.scores8(work, 0, 0, column);
     }
-    kernels.values4(work, 64L * work.headDim, 0, 3, 15);
-    kernels.values(work, 64L * work.headDim, 4, 0, 16);
+    for (int row = 0; row < 5; row++) {
+      work.maxima[row] = kernels.weights(work, row, 16 * (row % 4 + 1), 1.5f);
+      kernels.total(work, row, 16 * (row % 4 + 1), row == 2 ? 1f : 0.7f);
+    }
+    kernels.values8(work, 64L * work.headDim, 0, 32, 3, 15);
+    kernels.values(work, 64L * work.headDim, 4, 16, 0, 16);
   }
 
   @ParameterizedTest
   @ValueSource(ints = {1, 15, 16, 17, 704})
-  void gate_randomValues_givesSameBits(int count) {
+  void gateAndAdd_randomValues_giveSameBits(int count) {
     float[] in = floats(2 * count + 3, 20);
     float[] a = new float[count + 1];
     float[] b = new float[count + 1];
     scalar.gate(in, 1, count + 2, a, 1, count);
     vector.gate(in, 1, count + 2, b, 1, count);
+    scalar.add(in, 1, a, 1, count);
+    vector.add(in, 1, b, 1, count);
     assertThat(b).isEqualTo(a);
   }
 
@@ -147,10 +152,12 @@ class VectorKernelsTest {
     assertThat(becomesFree(() -> vector.unpack(tile, 0, 256))).as("unpack").isTrue();
     assertThat(becomesFree(() -> vector.panelRows12(tile, 0, 0, 256))).as("panelRows12").isTrue();
     assertThat(becomesFree(() -> vector.panelRows4(tile, 0, 0, 256))).as("panelRows4").isTrue();
-    assertThat(becomesFree(() -> vector.scores4(attend, 0, 0))).as("scores4").isTrue();
-    assertThat(becomesFree(() -> vector.weights(attend, 0, 1f))).as("weights").isTrue();
-    assertThat(becomesFree(() -> vector.values(attend, 0, 0, 0, 16))).as("values").isTrue();
-    assertThat(becomesFree(() -> vector.values4(attend, 0, 0, 0, 16))).as("values4").isTrue();
+    assertThat(becomesFree(() -> vector.scores8(attend, 0, 0, 0))).as("scores8").isTrue();
+    assertThat(becomesFree(() -> vector.weights(attend, 0, 64, 1f))).as("weights").isTrue();
+    assertThat(becomesFree(() -> vector.total(attend, 0, 64, 0.5f))).as("total").isTrue();
+    assertThat(becomesFree(() -> vector.values(attend, 0, 0, 0, 0, 16))).as("values").isTrue();
+    assertThat(becomesFree(() -> vector.values8(attend, 0, 0, 0, 0, 16))).as("values8").isTrue();
+    assertThat(becomesFree(() -> vector.add(gate, 0, gate, 256, 256))).as("add").isTrue();
     assertThat(becomesFree(() -> vector.gate(gate, 0, 256, gate, 512, 256))).as("gate").isTrue();
   }
 
