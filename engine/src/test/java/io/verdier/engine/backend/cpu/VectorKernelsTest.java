@@ -6,7 +6,10 @@ import com.sun.management.ThreadMXBean;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.lang.management.ManagementFactory;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Random;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -159,6 +162,59 @@ class VectorKernelsTest {
     assertThat(becomesFree(() -> vector.values8(attend, 0, 0, 0, 0, 16))).as("values8").isTrue();
     assertThat(becomesFree(() -> vector.add(gate, 0, gate, 256, 256))).as("add").isTrue();
     assertThat(becomesFree(() -> vector.gate(gate, 0, 256, gate, 512, 256))).as("gate").isTrue();
+  }
+
+  /**
+   * The same cut-off seen from the clock: a boxed kernel takes fifteen times as long. The bound is
+   * a fraction of what a quiet machine shows (2 to 22 times the plain loop at 512 bits), and the
+   * best of many short rounds counts, taken by turns, since what else runs can only lengthen a
+   * round.
+   */
+  @Test
+  void kernels_onceCompiled_areFasterThanPlainLoops() {
+    TileWork tile = tile(256, TileWork.BLOCK);
+    AttendWork attend = attend(64);
+    float[] gate = floats(3 * 256, 1);
+    Map<String, Consumer<Kernels>> calls = new LinkedHashMap<>();
+    calls.put("pairsRow", kernels -> kernels.pairsRow(tile, 0));
+    calls.put("pairsTwoTiles", kernels -> kernels.pairsTwoTiles(tile));
+    calls.put("pairsRows4", kernels -> kernels.pairsRows4(tile, 0));
+    calls.put("panelRows12", kernels -> kernels.panelRows12(tile, 0, 0, 256));
+    calls.put("panelRows4", kernels -> kernels.panelRows4(tile, 0, 0, 256));
+    calls.put("scores8", kernels -> kernels.scores8(attend, 0, 0, 0));
+    calls.put("weights", kernels -> kernels.weights(attend, 0, 64, 1f));
+    calls.put("values", kernels -> kernels.values(attend, 0, 0, 0, 0, 16));
+    calls.put("values8", kernels -> kernels.values8(attend, 0, 0, 0, 0, 16));
+    calls.put("gate", kernels -> kernels.gate(gate, 0, 256, gate, 512, 256));
+    double least = VectorKernels.F.length() / 16.0;
+    calls.forEach(
+        (name, call) -> {
+          double times = timesFaster(() -> call.accept(vector), () -> call.accept(scalar), least);
+          System.out.printf("VectorKernelsTest: %s %.1f times the plain loop%n", name, times);
+          assertThat(times).as(name).isGreaterThan(least);
+        });
+  }
+
+  /** Best time of one by the other's; goes on, within reason, until it is above the bound. */
+  private static double timesFaster(Runnable fast, Runnable slow, double least) {
+    long bestFast = Long.MAX_VALUE;
+    long bestSlow = Long.MAX_VALUE;
+    for (int round = 0; round < 3000; round++) {
+      bestFast = Math.min(bestFast, nanos(fast));
+      bestSlow = Math.min(bestSlow, nanos(slow));
+      if (round > 300 && bestSlow > 1.5 * least * bestFast) {
+        break;
+      }
+    }
+    return (double) bestSlow / bestFast;
+  }
+
+  private static long nanos(Runnable kernel) {
+    long start = System.nanoTime();
+    for (int i = 0; i < 16; i++) {
+      kernel.run();
+    }
+    return System.nanoTime() - start;
   }
 
   private static boolean becomesFree(Runnable kernel) {
