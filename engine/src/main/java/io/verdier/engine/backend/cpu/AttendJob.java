@@ -8,17 +8,19 @@ import java.util.Arrays;
  * Paged softmax attention; a unit is a run of tokens of one slice with one key-value head. Set up
  * by the executor thread, run by the pool.
  *
- * <p>Each query goes over its positions in groups of 16 at absolute positions and keeps a running
- * maximum, total and weighted sum (Milakov and Gimelshein, "Online normalizer calculation for
+ * <p>Each query goes over its positions in spans of 64 at absolute positions and keeps a running
+ * maximum, totals and weighted sum (Milakov and Gimelshein, "Online normalizer calculation for
  * softmax", 2018). So a query's result depends on its own position and the cache alone, not on how
- * the prompt was cut or which queries share a unit. Within a group: scores sum over dimensions in
- * order, values over tokens in order, the total by a fixed tree.
+ * the prompt was cut or which queries share a unit. Scores sum over dimensions in order, values
+ * over tokens in order, totals over every 16th token and these by a fixed tree.
  *
- * <p>Groups are the outer loop and queries the inner one, so that a group's keys and values are
- * read once for all queries of the unit.
+ * <p>Within a span, groups of 16 tokens are the outer loop and queries the inner one, so that a
+ * group's keys and values are read once for all queries of the unit.
  */
 final class AttendJob implements ComputePool.Job {
   private static final int GROUP = AttendWork.GROUP;
+  private static final int SPAN = AttendWork.SPAN;
+  private static final int BLOCK = AttendWork.BLOCK;
 
   private final AttendWork[] works;
   private final CpuKvStorage storage;
@@ -41,7 +43,7 @@ final class AttendJob implements ComputePool.Job {
     this.kernels = kernels;
     queryGroup = queryHeads / storage.shape().heads();
     tileTokens = Math.max(1, AttendWork.ROWS / queryGroup);
-    int rowsMax = (tileTokens * queryGroup + 3) & -4;
+    int rowsMax = (tileTokens * queryGroup + BLOCK - 1) & -BLOCK;
     works = new AttendWork[workers];
     Arrays.setAll(works, i -> new AttendWork(rowsMax, storage.shape().headDim()));
     batch = new AttentionBatch(0, 0);
@@ -104,17 +106,33 @@ final class AttendJob implements ComputePool.Job {
     int tile = unit / storage.shape().heads();
     int rows = start(work, tileFirst[tile], tileCount[tile], head);
     int[] table = batch.table(batch.slice(tileFirst[tile]));
-    int begin = work.firstPositions[0] / GROUP * GROUP;
+    int begin = work.firstPositions[0] / SPAN * SPAN;
     int end = work.endPositions[rows - 1];
-    for (int base = begin; base < end; base += GROUP) {
-      work.storage = storage.data(table, base);
-      long keys = storage.keys(table, base, attention.layer(), head);
-      long values = storage.values(keys);
-      for (int row = 0; row < rows; row += 4) {
-        attend4(work, base, keys, values, row, Math.min(4, rows - row));
-      }
+    for (int base = begin; base < end; base += SPAN) {
+      span(work, table, base, head, rows);
     }
     finish(work, tileFirst[tile], tileCount[tile], head);
+  }
+
+  private void span(AttendWork work, int[] table, int base, int head, int rows) {
+    int end = Math.min(base + SPAN, work.endPositions[rows - 1]);
+    for (int group = base; group < end; group += GROUP) {
+      work.storage = storage.data(table, group);
+      long keys = storage.keys(table, group, attention.layer(), head);
+      for (int row = 0; row < rows; row += BLOCK) {
+        kernels.scores8(work, keys, row, group - base);
+      }
+    }
+    for (int row = 0; row < rows; row++) {
+      weigh(work, row, from(work, base, row), to(work, base, row, SPAN));
+    }
+    for (int group = base; group < end; group += GROUP) {
+      work.storage = storage.data(table, group);
+      long values = storage.values(storage.keys(table, group, attention.layer(), head));
+      for (int row = 0; row < rows; row += BLOCK) {
+        values8(work, values, row, Math.min(BLOCK, rows - row), base, group);
+      }
+    }
   }
 
   /** Loads the unit's queries, token by token, head by head; returns their number. */
@@ -132,9 +150,9 @@ final class AttendJob implements ComputePool.Job {
           attention.window() == 0 ? 0 : Math.max(0, position + 1 - attention.window());
       work.endPositions[row] = position + 1;
       work.maxima[row] = Float.NEGATIVE_INFINITY;
-      work.totals[row] = 0f;
     }
     Arrays.fill(work.sums, 0, rows * headDim, 0f);
+    Arrays.fill(work.totals, 0, rows * GROUP, 0f);
     return rows;
   }
 
@@ -144,54 +162,46 @@ final class AttendJob implements ComputePool.Job {
   }
 
   /**
-   * Four queries at once where they see the same tokens, one by one at their edges. Where fewer are
-   * left the rest of the four is computed and dropped: a chain of multiply-adds waits for itself,
-   * so four take no longer than one.
+   * Eight queries at once where they see the same tokens, one by one at their edges. Where fewer
+   * are left the rest of the eight is computed and dropped: a chain of multiply-adds waits for
+   * itself, so eight take no longer than one.
    */
-  private void attend4(AttendWork work, int base, long keys, long values, int row, int count) {
+  private void values8(AttendWork work, long values, int row, int count, int base, int group) {
     int commonFrom = 0;
     int commonTo = GROUP;
-    int last = 0;
     for (int r = row; r < row + count; r++) {
-      commonFrom = Math.max(commonFrom, from(work, base, r));
-      commonTo = Math.min(commonTo, to(work, base, r));
-      last = Math.max(last, to(work, base, r) - from(work, base, r));
+      commonFrom = Math.max(commonFrom, from(work, group, r));
+      commonTo = Math.min(commonTo, to(work, group, r, GROUP));
     }
-    if (last <= 0) {
-      return; // no query of the four sees the group
-    }
-    kernels.scores4(work, keys, row);
     commonTo = Math.max(commonFrom, commonTo);
+    int column = group - base;
     for (int r = row; r < row + count; r++) {
-      int from = from(work, base, r);
-      int to = to(work, base, r);
+      int from = from(work, group, r);
+      int to = Math.min(to(work, group, r, GROUP), commonFrom);
       if (from < to) {
-        weigh(work, r, from, to);
-        valuesIfAny(work, values, r, from, Math.min(to, commonFrom));
+        kernels.values(work, values, r, column, from, to);
       }
     }
     if (commonFrom < commonTo) {
-      kernels.values4(work, values, row, commonFrom, commonTo);
+      kernels.values8(work, values, row, column, commonFrom, commonTo);
     }
     for (int r = row; r < row + count; r++) {
-      valuesIfAny(work, values, r, Math.max(commonTo, from(work, base, r)), to(work, base, r));
+      int from = Math.max(commonTo, from(work, group, r));
+      int to = to(work, group, r, GROUP);
+      if (from < to) {
+        kernels.values(work, values, r, column, from, to);
+      }
     }
   }
 
-  private void valuesIfAny(AttendWork work, long values, int row, int from, int to) {
-    if (from < to) {
-      kernels.values(work, values, row, from, to);
-    }
-  }
-
-  /** First token of the group that a row sees. */
+  /** First token of those from {@code base} on that a row sees. */
   private static int from(AttendWork work, int base, int row) {
     return Math.max(0, work.firstPositions[row] - base);
   }
 
-  /** Behind the last one. */
-  private static int to(AttendWork work, int base, int row) {
-    return Math.min(GROUP, work.endPositions[row] - base);
+  /** Behind the last one, of so many. */
+  private static int to(AttendWork work, int base, int row, int count) {
+    return Math.min(count, work.endPositions[row] - base);
   }
 
   /**
@@ -199,29 +209,25 @@ final class AttendJob implements ComputePool.Job {
    * multiplied: a block's unused part may hold anything.
    */
   private void weigh(AttendWork work, int row, int from, int to) {
+    if (from >= to) {
+      return; // it sees nothing of the span
+    }
     float[] scores = work.scores;
-    int at = row * GROUP;
-    if (from > 0 || to < GROUP) {
+    int at = row * SPAN;
+    int count = (to + GROUP - 1) & -GROUP;
+    boolean partly = from > 0 || to < count;
+    if (partly) {
       Arrays.fill(scores, at, at + from, Float.NEGATIVE_INFINITY);
-      Arrays.fill(scores, at + to, at + GROUP, Float.NEGATIVE_INFINITY);
+      Arrays.fill(scores, at + to, at + count, Float.NEGATIVE_INFINITY);
     }
     float before = work.maxima[row];
-    float max = kernels.weights(work, row, before);
-    if (from > 0 || to < GROUP) {
+    float max = kernels.weights(work, row, count, before);
+    if (partly) {
       Arrays.fill(scores, at, at + from, 0f);
-      Arrays.fill(scores, at + to, at + GROUP, 0f);
+      Arrays.fill(scores, at + to, at + count, 0f);
     }
-    if (max == before) {
-      work.totals[row] += total(scores, at); // a decay of exactly 1
-      return;
-    }
-    float decay = Exp.exp(before - max);
     work.maxima[row] = max;
-    work.totals[row] = work.totals[row] * decay + total(scores, at);
-    int end = (row + 1) * work.headDim;
-    for (int i = row * work.headDim; i < end; i++) {
-      work.sums[i] *= decay;
-    }
+    kernels.total(work, row, count, max == before ? 1f : Exp.exp(before - max));
   }
 
   /** The sum of 16 numbers by halving: i with i + 8, then + 4, + 2, + 1. */
@@ -237,7 +243,7 @@ final class AttendJob implements ComputePool.Job {
     int headDim = work.headDim;
     int rows = tokens * queryGroup;
     for (int row = 0; row < rows; row++) {
-      float factor = 1f / work.totals[row];
+      float factor = 1f / total(work.totals, row * GROUP);
       int to = queryAt(out, first + row / queryGroup, head, row % queryGroup);
       for (int d = 0; d < headDim; d++) {
         out.data[to + d] = work.sums[row * headDim + d] * factor;

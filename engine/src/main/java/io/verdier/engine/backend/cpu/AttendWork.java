@@ -10,6 +10,12 @@ final class AttendWork {
   /** Tokens that are scored together; group boundaries are absolute positions. */
   static final int GROUP = 16;
 
+  /** Tokens that are weighed together: some groups, at absolute positions too. */
+  static final int SPAN = 64;
+
+  /** Queries that kernels take together. */
+  static final int BLOCK = 8;
+
   /** Queries that go through a group's keys and values together, unless one head has more. */
   static final int ROWS = 32;
 
@@ -17,9 +23,9 @@ final class AttendWork {
   MemorySegment storage = MemorySegment.NULL;
   final float[] queries; // [rows][headDim], scaled
   final float[] sums; // [rows][headDim], weighted values so far
-  final float[] scores; // [rows][16]
+  final float[] scores; // [rows][64], then weights
   final float[] maxima; // largest score so far
-  final float[] totals; // sum of weights so far
+  final float[] totals; // [rows][16], sums of weights so far, token t's in t mod 16
   final int[] firstPositions; // first position that the row sees
   final int[] endPositions; // behind the last one
   final float[] keys; // [headDim][16], scalar form only
@@ -29,9 +35,9 @@ final class AttendWork {
     this.headDim = headDim;
     queries = new float[rowsMax * headDim];
     sums = new float[rowsMax * headDim];
-    scores = new float[rowsMax * GROUP];
+    scores = new float[rowsMax * SPAN];
     maxima = new float[rowsMax];
-    totals = new float[rowsMax];
+    totals = new float[rowsMax * GROUP];
     firstPositions = new int[rowsMax];
     endPositions = new int[rowsMax];
     keys = new float[GROUP * headDim];

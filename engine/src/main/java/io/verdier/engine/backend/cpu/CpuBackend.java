@@ -8,10 +8,13 @@ import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Tensor;
+import io.verdier.engine.backend.cpu.MatmulJob.Epilogue;
 import io.verdier.engine.backend.cpu.PackedMatrix.Layout;
+import io.verdier.engine.backend.cpu.PackedMatrix.RowOrder;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -30,6 +33,9 @@ public final class CpuBackend implements Backend {
 
   /** Multiply-adds below which one thread is as fast as two: some ten microseconds. */
   private static final long SHARED_COST_MIN = 100_000;
+
+  /** Multiply-adds that could be done instead of laying an activation into its block. */
+  private static final long LAY_COST = 8;
 
   /** Which kernels to compute with; results are the same. */
   public enum KernelForm {
@@ -50,12 +56,8 @@ public final class CpuBackend implements Backend {
   private final NormJob norm;
   private final TokenJobs.Embed embed = new TokenJobs.Embed();
   private final TokenJobs.Rope rope = new TokenJobs.Rope();
-  private final ElementJobs.Gate gate = new ElementJobs.Gate();
-  private final ElementJobs.Add add = new ElementJobs.Add();
   private final List<AttendJob> attends = new ArrayList<>();
   private final List<TokenJobs.Store> stores = new ArrayList<>();
-  private CpuTensor term = new CpuTensor(0, 0); // what matmulAdd adds
-  private CpuTensor halves = term; // what matmulGate multiplies
   private volatile Kernels kernels = new ScalarKernels();
   private String reason = "";
 
@@ -123,35 +125,53 @@ public final class CpuBackend implements Backend {
 
   @Override
   public PackedMatrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
+    return matrix(parts, biases, RowOrder.PLAIN);
+  }
+
+  @Override
+  public PackedMatrix gateUpMatrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
+    return matrix(parts, biases, RowOrder.GATED);
+  }
+
+  private PackedMatrix matrix(
+      List<StoredTensor> parts, List<@Nullable StoredTensor> biases, RowOrder order) {
     int columns = parts.getFirst().columns();
     int rows = StoredTensor.stackedRows(parts);
     boolean pairs = columns % 2 == 0 && parts.stream().allMatch(part -> part.dtype() == DType.BF16);
     Layout layout = pairs ? Layout.PAIRS : Layout.FLOATS;
-    int tiles = (rows + PackedMatrix.TILE_ROWS - 1) / PackedMatrix.TILE_ROWS;
-    long size = tiles * PackedMatrix.tileBytes(layout, columns);
-    float[] start = start(parts, biases, tiles);
-    PackedMatrix matrix =
-        new PackedMatrix(rows, columns, layout, NativeMemory.allocate(size, weights), start);
+    int tiles = PackedMatrix.tiles(rows, order);
+    MemorySegment data =
+        NativeMemory.allocate(tiles * PackedMatrix.tileBytes(layout, columns), weights);
+    boolean biased = biases.stream().anyMatch(bias -> bias != null);
+    float[] start = biased ? new float[tiles * PackedMatrix.TILE_ROWS] : null;
+    PackedMatrix matrix = new PackedMatrix(rows, columns, layout, order, data, start);
+    if (start != null) {
+      fill(start, matrix, parts, biases);
+    }
     pool.run(new PackJob(parts, matrix, packing), tiles);
     return matrix;
   }
 
-  private static float @Nullable [] start(
-      List<StoredTensor> parts, List<@Nullable StoredTensor> biases, int tiles) {
-    float[] start = null;
+  /** Lays the parts' biases as the matrix lays their rows. */
+  private static void fill(
+      float[] start,
+      PackedMatrix matrix,
+      List<StoredTensor> parts,
+      List<@Nullable StoredTensor> biases) {
+    float[] stacked = new float[matrix.rows()];
     int at = 0;
     for (int i = 0; i < parts.size(); i++) {
       StoredTensor bias = biases.get(i);
       if (bias != null) {
-        if (start == null) {
-          start = new float[tiles * PackedMatrix.TILE_ROWS];
-        }
         float[] values = bias.floats();
-        System.arraycopy(values, 0, start, at, values.length);
+        System.arraycopy(values, 0, stacked, at, values.length);
       }
       at += parts.get(i).rows();
     }
-    return start;
+    for (int i = 0; i < start.length; i++) {
+      int row = matrix.row(i / PackedMatrix.TILE_ROWS, i % PackedMatrix.TILE_ROWS);
+      start[i] = row < 0 ? 0f : stacked[row];
+    }
   }
 
   @Override
@@ -199,51 +219,43 @@ public final class CpuBackend implements Backend {
 
   @Override
   public void matmul(Tensor out, Operand in, Matrix weight) {
-    requireRows(out.rows(), in.rows());
     requireColumns(out.columns(), weight.rows());
-    CpuTensor target = (CpuTensor) out;
-    multiply(target.data, target.at(0), target.stride, (CpuTensor) in, (PackedMatrix) weight);
+    multiply((CpuTensor) out, in, weight, Epilogue.STORE);
   }
 
   @Override
   public void matmulAdd(Tensor sum, Operand in, Matrix weight) {
-    requireRows(sum.rows(), in.rows());
     requireColumns(sum.columns(), weight.rows());
-    term = fitting(term, in.rows(), weight.rows());
-    matmul(term, in, weight);
-    add.run(pool, (CpuTensor) sum, term);
+    multiply((CpuTensor) sum, in, weight, Epilogue.ADD);
   }
 
   @Override
   public void matmulGate(Operand out, Operand in, Matrix gateUp) {
-    requireRows(out.rows(), in.rows());
     requireColumns(gateUp.rows(), 2 * out.columns());
-    halves = fitting(halves, in.rows(), gateUp.rows());
-    matmul(halves, in, gateUp);
-    gate.run(pool, kernels, (CpuTensor) out, halves);
-  }
-
-  /** The tensor if it is large enough, else one that is. */
-  private static CpuTensor fitting(CpuTensor tensor, int rows, int columns) {
-    boolean fits = tensor.columns() == columns && tensor.rowsMax() >= rows;
-    CpuTensor found = fits ? tensor : new CpuTensor(rows, columns);
-    found.select(0, rows);
-    return found;
+    multiply((CpuTensor) out, in, gateUp, Epilogue.GATE);
   }
 
   @Override
   public void logits(float[] out, Operand in, Matrix weight) {
     requireColumns(Math.min(out.length, in.rows() * weight.rows()), in.rows() * weight.rows());
-    multiply(out, 0, weight.rows(), (CpuTensor) in, (PackedMatrix) weight);
+    matmul.target(out, 0, weight.rows(), Epilogue.STORE);
+    multiply((CpuTensor) in, (PackedMatrix) weight);
   }
 
-  private void multiply(float[] out, int start, int stride, CpuTensor in, PackedMatrix weight) {
+  private void multiply(CpuTensor out, Operand in, Matrix weight, Epilogue epilogue) {
+    requireRows(out.rows(), in.rows());
+    matmul.target(out.data, out.at(0), out.stride, epilogue);
+    multiply((CpuTensor) in, (PackedMatrix) weight);
+  }
+
+  private void multiply(CpuTensor in, PackedMatrix weight) {
     requireColumns(in.columns(), weight.columns());
     if (in.rows() == 0) {
       return;
     }
     matmul.prepare(kernels, in, weight);
-    matmul.target(out, start, stride);
+    long layCost = LAY_COST * in.rows() * in.columns();
+    matmul.blocks().ifPresent(blocks -> share(blocks, blocks.units(), layCost));
     share(matmul, matmul.units(), matmul.cost());
   }
 

@@ -31,7 +31,8 @@ final class Exp {
 
   /** Arguments beyond [{@value #MIN}, {@value #MAX}] are drawn to the nearer end. */
   static float exp(float x) {
-    float y = Math.min(Math.max(x, MIN), MAX);
+    float y = x < MIN ? MIN : x; // not Math.max: what it does for NaN and -0 takes vectors long
+    y = y > MAX ? MAX : y;
     float shifted = Math.fma(y, LOG2_E, ROUND);
     float n = shifted - ROUND;
     float r = Math.fma(n, -LN2_HIGH, y);

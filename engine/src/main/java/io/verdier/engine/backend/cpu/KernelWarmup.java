@@ -26,7 +26,7 @@ final class KernelWarmup implements Runnable {
   private static final int CALLS_MAX = 200_000;
   private static final int COLUMNS = 64;
   private static final int HEAD_DIM = 64;
-  private static final int QUERIES = 4;
+  private static final int QUERIES = AttendWork.BLOCK;
 
   private final Consumer<Kernels> ready;
   private final Thread thread = new Thread(this, "verdier-kernel-warmup");
@@ -84,24 +84,29 @@ final class KernelWarmup implements Runnable {
 
   private static List<Call> calls(Kernels kernels, Arena arena) {
     TileWork tile = new TileWork();
-    tile.weights = arena.allocate((long) COLUMNS * PackedMatrix.TILE_ROWS * 2, 64);
+    tile.weights = arena.allocate(2L * COLUMNS * PackedMatrix.TILE_ROWS * 2, 64);
     tile.columns = COLUMNS;
     tile.rows = TileWork.BLOCK;
     tile.inStride = COLUMNS;
     tile.in = new float[TileWork.BLOCK * COLUMNS];
+    tile.blocks = tile.in;
     AttendWork attend = new AttendWork(QUERIES, HEAD_DIM);
     attend.storage = arena.allocate((long) HEAD_DIM * AttendWork.GROUP * 4, 64);
     float[] gate = new float[3 * 256];
     Arrays.fill(gate, 1f);
     return List.of(
         new Call(COLUMNS * 4, () -> kernels.pairsRow(tile, 0)),
+        new Call(COLUMNS * 8, () -> kernels.pairsTwoTiles(tile)),
         new Call(COLUMNS * 10, () -> kernels.pairsRows4(tile, 0)),
         new Call(COLUMNS * 4, () -> kernels.unpack(tile, 0, COLUMNS)),
-        new Call(COLUMNS * 18, () -> kernels.panelRows8(tile, 0, 0, COLUMNS)),
-        new Call(HEAD_DIM * 5, () -> kernels.scores4(attend, 0, 0)),
-        new Call(40, () -> kernels.weights(attend, 0, 1f)),
-        new Call(HEAD_DIM * 2, () -> kernels.values(attend, 0, 0, 0, AttendWork.GROUP)),
-        new Call(HEAD_DIM * 5, () -> kernels.values4(attend, 0, 0, 0, AttendWork.GROUP)),
+        new Call(COLUMNS * 26, () -> kernels.panelRows12(tile, 0, 0, COLUMNS)),
+        new Call(COLUMNS * 10, () -> kernels.panelRows4(tile, 0, 0, COLUMNS)),
+        new Call(HEAD_DIM * 9, () -> kernels.scores8(attend, 0, 0, 0)),
+        new Call(160, () -> kernels.weights(attend, 0, AttendWork.SPAN, 1f)),
+        new Call(16, () -> kernels.total(attend, 0, AttendWork.SPAN, 0.5f)),
+        new Call(HEAD_DIM * 2, () -> kernels.values(attend, 0, 0, 0, 0, AttendWork.GROUP)),
+        new Call(HEAD_DIM * 9, () -> kernels.values8(attend, 0, 0, 0, 0, AttendWork.GROUP)),
+        new Call(16 * 3, () -> kernels.add(gate, 0, gate, 512, 256)),
         new Call(16 * 20, () -> kernels.gate(gate, 0, 256, gate, 512, 256)));
   }
 }

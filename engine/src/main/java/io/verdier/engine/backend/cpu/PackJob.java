@@ -5,6 +5,7 @@ import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -49,7 +50,7 @@ final class PackJob implements ComputePool.Job {
     for (int from = 0; from < words; from += STRIP) {
       int count = Math.min(STRIP, words - from);
       for (int r = 0; r < ROWS; r++) {
-        readRow(tile * ROWS + r, from, count, scratch, r * STRIP);
+        readRow(matrix.row(tile, r), from, count, scratch, r * STRIP);
       }
       turn(scratch.strip, scratch.turned, count);
       MemorySegment.copy(
@@ -57,17 +58,18 @@ final class PackJob implements ComputePool.Job {
     }
   }
 
-  /** Lanes {@code from..from + count} of a row of the stacked parts; zeros behind the last row. */
+  /** Lanes {@code from..from + count} of a row of the stacked parts; zeros where there is none. */
   private void readRow(int row, int from, int count, Scratch scratch, int at) {
-    int rest = row;
-    for (StoredTensor part : parts) {
-      if (rest < part.rows()) {
-        readPart(part, rest, from, count, scratch, at);
-        return;
-      }
-      rest -= part.rows();
+    if (row < 0) {
+      Arrays.fill(scratch.strip, at, at + count, 0);
+      return;
     }
-    java.util.Arrays.fill(scratch.strip, at, at + count, 0);
+    int rest = row;
+    int index = 0;
+    while (rest >= parts.get(index).rows()) {
+      rest -= parts.get(index++).rows();
+    }
+    readPart(parts.get(index), rest, from, count, scratch, at);
   }
 
   private void readPart(StoredTensor part, int row, int from, int count, Scratch scratch, int at) {

@@ -17,12 +17,30 @@ import org.jspecify.annotations.Nullable;
  * there is a single order of accumulation for any vector width. Rows are padded to whole tiles with
  * zeros.
  *
+ * @param order how rows lie in tiles
  * @param start what each output's accumulation starts from: the bias, or zeros; whole tiles
  */
 record PackedMatrix(
-    int rows, int columns, Layout layout, MemorySegment data, float @Nullable [] start)
+    int rows,
+    int columns,
+    Layout layout,
+    RowOrder order,
+    MemorySegment data,
+    float @Nullable [] start)
     implements Backend.Matrix {
   static final int TILE_ROWS = 32;
+
+  /** A matrix of nothing, to begin with. */
+  static final PackedMatrix NONE =
+      new PackedMatrix(0, 0, Layout.FLOATS, RowOrder.PLAIN, MemorySegment.NULL, null);
+
+  /** Which rows of the matrix a tile has. */
+  enum RowOrder {
+    /** The next ones. */
+    PLAIN,
+    /** By turns 32 of the gate and the same 32 of the up projection, the matrix's second half. */
+    GATED
+  }
 
   /** How elements lie in a tile. */
   enum Layout {
@@ -41,7 +59,27 @@ record PackedMatrix(
   }
 
   int tiles() {
-    return (rows + TILE_ROWS - 1) / TILE_ROWS;
+    return tiles(rows, order);
+  }
+
+  static int tiles(int rows, RowOrder order) {
+    return switch (order) {
+      case PLAIN -> (rows + TILE_ROWS - 1) / TILE_ROWS;
+      case GATED -> 2 * tiles(rows / 2, RowOrder.PLAIN);
+    };
+  }
+
+  /** The matrix's row that a tile's row holds; -1: none, it is padding. */
+  int row(int tile, int rowOfTile) {
+    int half = rows / 2;
+    return switch (order) {
+      case PLAIN -> inside(tile * TILE_ROWS + rowOfTile, 0, rows);
+      case GATED -> inside(tile / 2 * TILE_ROWS + rowOfTile, tile % 2 * half, half);
+    };
+  }
+
+  private static int inside(int row, int first, int count) {
+    return row < count ? first + row : -1;
   }
 
   @Override

@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cpu;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 
 /**
  * The kernels in plain loops over arrays. Stateless. Memory segments are copied to arrays in bulk
@@ -11,6 +12,7 @@ import java.nio.ByteOrder;
 final class ScalarKernels implements Kernels {
   private static final int LANES = PackedMatrix.TILE_ROWS;
   private static final int GROUP = AttendWork.GROUP;
+  private static final int SPAN = AttendWork.SPAN;
   private static final ValueLayout.OfInt WORD =
       ValueLayout.JAVA_INT.withOrder(ByteOrder.nativeOrder());
   private static final ValueLayout.OfFloat FLOAT =
@@ -22,9 +24,22 @@ final class ScalarKernels implements Kernels {
       int count = Math.min(TileWork.PANEL_COLUMNS, work.columns - from);
       load(work, from, count);
       for (int lane = 0; lane < LANES; lane += 8) {
-        pairs8(work.words, lane, work.in, work.inRow(row) + from, count, work.sums, row);
+        int sum = work.sumsAt + row * LANES + lane;
+        pairs8(work.words, lane, work.in, work.inRow(row) + from, count, work.sums, sum);
       }
     }
+  }
+
+  @Override
+  public void pairsTwoTiles(TileWork work) {
+    long offset = work.offset;
+    int sumsAt = work.sumsAt;
+    pairsRow(work, 0);
+    work.offset += 2L * work.columns * LANES;
+    work.sumsAt += LANES;
+    pairsRow(work, 0);
+    work.offset = offset;
+    work.sumsAt = sumsAt;
   }
 
   @Override
@@ -32,7 +47,9 @@ final class ScalarKernels implements Kernels {
     for (int from = 0; from < work.columns; from += TileWork.PANEL_COLUMNS) {
       int count = Math.min(TileWork.PANEL_COLUMNS, work.columns - from);
       unpack(work, from, count);
-      panel(work, row, 4, from, count);
+      for (int r = row; r < Math.min(row + 4, work.rows); r++) {
+        panel(work, r, work.in, work.inRow(r) + from, 1, count);
+      }
     }
   }
 
@@ -58,23 +75,30 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void panelRows8(TileWork work, int row, int from, int count) {
-    panel(work, row, TileWork.BLOCK, from, count);
+  public void panelRows12(TileWork work, int row, int from, int count) {
+    for (int r = row; r < Math.min(row + TileWork.BLOCK, work.rows); r++) {
+      panel(work, r, work.blocks, work.blockAt(r, from, count), TileWork.BLOCK, count);
+    }
   }
 
-  private static void panel(TileWork work, int row, int rows, int from, int count) {
-    int end = Math.min(row + rows, work.rows);
-    for (int r = row; r < end; r++) {
-      for (int lane = 0; lane < LANES; lane += 8) {
-        panel8(work.panel, lane, work.in, work.inRow(r) + from, count, work.sums, r);
-      }
+  @Override
+  public void panelRows4(TileWork work, int row, int from, int count) {
+    for (int r = row; r < Math.min(row + 4, work.rows); r++) {
+      panel(work, r, work.blocks, work.blockAt(r, from, count), TileWork.BLOCK, count);
+    }
+  }
+
+  /** One row, whose activations are {@code step} apart from {@code x} on. */
+  private static void panel(TileWork work, int row, float[] in, int x, int step, int count) {
+    for (int lane = 0; lane < LANES; lane += 8) {
+      int sum = work.sumsAt + row * LANES + lane;
+      panel8(work.panel, lane, in, x, step, count, work.sums, sum);
     }
   }
 
   /** Eight lanes at a time, their sums in registers; C2 does not vectorize this by itself. */
   private static void panel8(
-      float[] panel, int lane, float[] in, int x, int count, float[] sums, int row) {
-    int s = row * LANES + lane;
+      float[] panel, int lane, float[] in, int x, int step, int count, float[] sums, int s) {
     float s0 = sums[s];
     float s1 = sums[s + 1];
     float s2 = sums[s + 2];
@@ -84,7 +108,7 @@ final class ScalarKernels implements Kernels {
     float s6 = sums[s + 6];
     float s7 = sums[s + 7];
     for (int k = 0, p = lane; k < count; k++, p += LANES) {
-      float a = in[x + k];
+      float a = in[x + k * step];
       s0 = Math.fma(panel[p], a, s0);
       s1 = Math.fma(panel[p + 1], a, s1);
       s2 = Math.fma(panel[p + 2], a, s2);
@@ -106,8 +130,7 @@ final class ScalarKernels implements Kernels {
 
   /** The same straight from pairs. */
   private static void pairs8(
-      int[] words, int lane, float[] in, int x, int count, float[] sums, int row) {
-    int s = row * LANES + lane;
+      int[] words, int lane, float[] in, int x, int count, float[] sums, int s) {
     float s0 = sums[s];
     float s1 = sums[s + 1];
     float s2 = sums[s + 2];
@@ -144,14 +167,14 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void scores4(AttendWork work, long keys, int row) {
+  public void scores8(AttendWork work, long keys, int row, int column) {
     int headDim = work.headDim;
     MemorySegment.copy(work.storage, FLOAT, keys, work.keys, 0, headDim * GROUP);
-    for (int r = row; r < row + 4; r++) {
-      java.util.Arrays.fill(work.scores, r * GROUP, (r + 1) * GROUP, 0f);
+    for (int r = row; r < row + AttendWork.BLOCK; r++) {
+      int to = r * SPAN + column;
+      Arrays.fill(work.scores, to, to + GROUP, 0f);
       for (int d = 0; d < headDim; d++) {
-        addScaled(
-            work.keys, d * GROUP, work.queries[r * headDim + d], work.scores, r * GROUP, GROUP);
+        addScaled(work.keys, d * GROUP, work.queries[r * headDim + d], work.scores, to, GROUP);
       }
     }
   }
@@ -163,35 +186,62 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public float weights(AttendWork work, int row, float before) {
+  public float weights(AttendWork work, int row, int count, float before) {
     float max = before;
-    for (int i = row * GROUP; i < (row + 1) * GROUP; i++) {
-      max = Math.max(max, work.scores[i]);
+    for (int i = row * SPAN; i < row * SPAN + count; i++) {
+      float score = work.scores[i];
+      max = score > max ? score : max;
     }
-    for (int i = row * GROUP; i < (row + 1) * GROUP; i++) {
+    for (int i = row * SPAN; i < row * SPAN + count; i++) {
       work.scores[i] = Exp.exp(work.scores[i] - max);
     }
     return max;
   }
 
   @Override
-  public void values(AttendWork work, long values, int row, int from, int to) {
-    values(work, values, row, 1, from, to);
+  public void total(AttendWork work, int row, int count, float decay) {
+    for (int i = 0; i < GROUP; i++) {
+      float total = work.totals[row * GROUP + i] * decay;
+      for (int t = i; t < count; t += GROUP) {
+        total += work.scores[row * SPAN + t];
+      }
+      work.totals[row * GROUP + i] = total;
+    }
+    for (int i = row * work.headDim; i < (row + 1) * work.headDim; i++) {
+      work.sums[i] *= decay;
+    }
   }
 
   @Override
-  public void values4(AttendWork work, long values, int row, int from, int to) {
-    values(work, values, row, 4, from, to);
+  public void values(AttendWork work, long values, int row, int column, int from, int to) {
+    load(work, values);
+    valuesRow(work, row, column, from, to);
   }
 
-  private static void values(AttendWork work, long values, int row, int rows, int from, int to) {
+  @Override
+  public void values8(AttendWork work, long values, int row, int column, int from, int to) {
+    load(work, values);
+    for (int r = row; r < row + AttendWork.BLOCK; r++) {
+      valuesRow(work, r, column, from, to);
+    }
+  }
+
+  private static void load(AttendWork work, long values) {
+    MemorySegment.copy(work.storage, FLOAT, values, work.values, 0, work.headDim * GROUP);
+  }
+
+  private static void valuesRow(AttendWork work, int row, int column, int from, int to) {
     int headDim = work.headDim;
-    MemorySegment.copy(work.storage, FLOAT, values, work.values, 0, headDim * GROUP);
-    for (int r = row; r < row + rows; r++) {
-      for (int t = from; t < to; t++) {
-        float weight = work.scores[r * GROUP + t];
-        addScaled(work.values, t * headDim, weight, work.sums, r * headDim, headDim);
-      }
+    for (int t = from; t < to; t++) {
+      float weight = work.scores[row * SPAN + column + t];
+      addScaled(work.values, t * headDim, weight, work.sums, row * headDim, headDim);
+    }
+  }
+
+  @Override
+  public void add(float[] terms, int from, float[] sums, int to, int count) {
+    for (int i = 0; i < count; i++) {
+      sums[to + i] += terms[from + i];
     }
   }
 

@@ -22,11 +22,7 @@ final class TokenJobs {
   static final class Embed extends RowsJob {
     private CpuTensor out = new CpuTensor(0, 0);
     private AttentionBatch batch = NO_BATCH;
-    private PackedMatrix table;
-
-    Embed() {
-      table = new PackedMatrix(0, 0, Layout.FLOATS, MemorySegment.NULL, null);
-    }
+    private PackedMatrix table = PackedMatrix.NONE;
 
     void run(ComputePool pool, CpuTensor target, PackedMatrix matrix, AttentionBatch rows) {
       out = target;

@@ -11,7 +11,7 @@ import jdk.incubator.vector.VectorSpecies;
  * The kernels with the Vector API. Stateless.
  *
  * <p>Rules that keep C2 from silently boxing every vector (a factor of 15 when it happens): one
- * kernel per method, at most 16 sums live, activations in arrays, weights alone in memory segments.
+ * kernel per method, at most 24 sums live, activations in arrays, weights alone in memory segments.
  * {@code VectorKernelsTest} fails when a kernel allocates.
  *
  * <p>Kernels take a strip of two vectors at a time. With 512-bit vectors that is the tile's 32
@@ -27,7 +27,7 @@ final class VectorKernels implements Kernels {
   private static final int L = F.length();
   private static final int STRIP = 2 * L;
   private static final int LANES = PackedMatrix.TILE_ROWS;
-  private static final int GROUP = AttendWork.GROUP;
+  private static final int SPAN = AttendWork.SPAN;
   private static final int HIGH = 0xffff0000;
   private static final ByteOrder ORDER = ByteOrder.nativeOrder();
 
@@ -43,7 +43,7 @@ final class VectorKernels implements Kernels {
     long at = work.offset + lane * 4L;
     float[] in = work.in;
     int x = work.inRow(row);
-    int sum = row * LANES + lane;
+    int sum = work.sumsAt + row * LANES + lane;
     FloatVector a = FloatVector.fromArray(F, work.sums, sum);
     FloatVector b = FloatVector.fromArray(F, work.sums, sum + L);
     int columns = work.columns;
@@ -60,6 +60,48 @@ final class VectorKernels implements Kernels {
     }
     a.intoArray(work.sums, sum);
     b.intoArray(work.sums, sum + L);
+  }
+
+  @Override
+  public void pairsTwoTiles(TileWork work) {
+    for (int lane = 0; lane < LANES; lane += STRIP) {
+      pairsTwoStrips(work, lane);
+    }
+  }
+
+  private static void pairsTwoStrips(TileWork work, int lane) {
+    MemorySegment weights = work.weights;
+    long at = work.offset + lane * 4L;
+    long next = at + 2L * work.columns * LANES;
+    float[] in = work.in;
+    int x = work.inRow(0);
+    int sum = work.sumsAt + lane;
+    FloatVector a = FloatVector.fromArray(F, work.sums, sum);
+    FloatVector b = FloatVector.fromArray(F, work.sums, sum + L);
+    FloatVector c = FloatVector.fromArray(F, work.sums, sum + LANES);
+    FloatVector d = FloatVector.fromArray(F, work.sums, sum + LANES + L);
+    int columns = work.columns;
+    for (int k = 0; k < columns; k += 2) {
+      FloatVector even = FloatVector.broadcast(F, in[x + k]);
+      FloatVector odd = FloatVector.broadcast(F, in[x + k + 1]);
+      long from = (long) k * LANES * 2;
+      IntVector v = IntVector.fromMemorySegment(I, weights, at + from, ORDER);
+      IntVector w = IntVector.fromMemorySegment(I, weights, at + from + L * 4L, ORDER);
+      a = low(v).fma(even, a);
+      b = low(w).fma(even, b);
+      a = high(v).fma(odd, a);
+      b = high(w).fma(odd, b);
+      v = IntVector.fromMemorySegment(I, weights, next + from, ORDER);
+      w = IntVector.fromMemorySegment(I, weights, next + from + L * 4L, ORDER);
+      c = low(v).fma(even, c);
+      d = low(w).fma(even, d);
+      c = high(v).fma(odd, c);
+      d = high(w).fma(odd, d);
+    }
+    a.intoArray(work.sums, sum);
+    b.intoArray(work.sums, sum + L);
+    c.intoArray(work.sums, sum + LANES);
+    d.intoArray(work.sums, sum + LANES + L);
   }
 
   private static FloatVector low(IntVector pairs) {
@@ -86,7 +128,7 @@ final class VectorKernels implements Kernels {
     int x1 = work.inRow(row + 1);
     int x2 = work.inRow(row + 2);
     int x3 = work.inRow(row + 3);
-    int sum = row * LANES + lane;
+    int sum = work.sumsAt + row * LANES + lane;
     FloatVector a0 = FloatVector.fromArray(F, sums, sum);
     FloatVector b0 = FloatVector.fromArray(F, sums, sum + L);
     FloatVector a1 = FloatVector.fromArray(F, sums, sum + LANES);
@@ -147,44 +189,71 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public void panelRows8(TileWork work, int row, int from, int count) {
+  public void panelRows12(TileWork work, int row, int from, int count) {
     for (int lane = 0; lane < LANES; lane += STRIP) {
       if (L == 16) {
-        PanelKernel.rows8(work, row, lane, from, count);
+        PanelKernel.rows12(work, row, lane, from, count);
       } else { // half as many registers
         PanelKernel.rows4(work, row, lane, from, count);
         PanelKernel.rows4(work, row + 4, lane, from, count);
+        PanelKernel.rows4(work, row + 8, lane, from, count);
       }
     }
   }
 
   @Override
-  public void scores4(AttendWork work, long keys, int row) {
-    AttendKernel.scores4(work, keys, row);
+  public void panelRows4(TileWork work, int row, int from, int count) {
+    for (int lane = 0; lane < LANES; lane += STRIP) {
+      PanelKernel.rows4(work, row, lane, from, count);
+    }
   }
 
   @Override
-  public float weights(AttendWork work, int row, float before) {
+  public void scores8(AttendWork work, long keys, int row, int column) {
+    AttendKernel.scores8(work, keys, row, column);
+  }
+
+  @Override
+  public float weights(AttendWork work, int row, int count, float before) {
     float[] scores = work.scores;
+    int end = row * SPAN + count;
     FloatVector largest = FloatVector.broadcast(F, before);
-    for (int i = row * GROUP; i < (row + 1) * GROUP; i += L) {
-      largest = largest.max(FloatVector.fromArray(F, scores, i));
+    for (int i = row * SPAN; i < end; i += L) {
+      FloatVector score = FloatVector.fromArray(F, scores, i);
+      largest = largest.blend(score, score.compare(VectorOperators.GT, largest));
     }
     float max = largest.reduceLanes(VectorOperators.MAX); // the one reduction without an order
-    for (int i = row * GROUP; i < (row + 1) * GROUP; i += L) {
+    for (int i = row * SPAN; i < end; i += L) {
       exp(FloatVector.fromArray(F, scores, i).sub(max)).intoArray(scores, i);
     }
     return max;
   }
 
   @Override
-  public void values(AttendWork work, long values, int row, int from, int to) {
-    AttendKernel.values(work, values, row, from, to);
+  public void total(AttendWork work, int row, int count, float decay) {
+    AttendKernel.total(work, row, count, decay);
   }
 
   @Override
-  public void values4(AttendWork work, long values, int row, int from, int to) {
-    AttendKernel.values4(work, values, row, from, to);
+  public void values(AttendWork work, long values, int row, int column, int from, int to) {
+    AttendKernel.values(work, values, row, column, from, to);
+  }
+
+  @Override
+  public void values8(AttendWork work, long values, int row, int column, int from, int to) {
+    AttendKernel.values8(work, values, row, column, from, to);
+  }
+
+  @Override
+  public void add(float[] terms, int from, float[] sums, int to, int count) {
+    int i = 0;
+    for (; i <= count - L; i += L) {
+      FloatVector sum = FloatVector.fromArray(F, sums, to + i);
+      sum.add(FloatVector.fromArray(F, terms, from + i)).intoArray(sums, to + i);
+    }
+    for (; i < count; i++) {
+      sums[to + i] += terms[from + i];
+    }
   }
 
   @Override
@@ -203,7 +272,8 @@ final class VectorKernels implements Kernels {
 
   /** As {@link Exp#exp}, operation by operation. */
   private static FloatVector exp(FloatVector x) {
-    FloatVector y = x.max(Exp.MIN).min(Exp.MAX);
+    FloatVector y = x.blend(Exp.MIN, x.compare(VectorOperators.LT, Exp.MIN));
+    y = y.blend(Exp.MAX, y.compare(VectorOperators.GT, Exp.MAX));
     FloatVector shifted =
         y.fma(FloatVector.broadcast(F, Exp.LOG2_E), FloatVector.broadcast(F, Exp.ROUND));
     FloatVector n = shifted.sub(Exp.ROUND);

@@ -21,7 +21,7 @@ import jdk.incubator.vector.VectorSpecies;
 final class HostProbe implements Probe {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final int LANES = SPECIES.length();
-  private static final int ROUNDS = 16;
+  private static final int ROUNDS = 64; // the compiler, beside busy threads, takes the first dozen
 
   /** In all: more than caches hold, and a few hundredths of a second to read. */
   private static final int FLOATS = 64 << 20;
