@@ -8,6 +8,7 @@
  *   dot_bf16       acc + w[2i] * a[0] + w[2i + 1] * a[1]      bf16 pairs, f32 sums
  *   dot_u8         acc + sum of 4 u8 weights * 4 s8 inputs    exact; weights by vw_of, and
  *                  dot_offset is what is left of their offset then
+ *   vi_mul_add     acc + a * b for a, b that fit in 16 bits   exact
  *
  * PANEL_BF16 and PANEL_INT8 are the most rows of a register block, WIDE(rows) its vectors of 16
  * weight rows: as many as leave registers for the weights.
@@ -98,9 +99,21 @@ V_INLINE uint16_t float_to_bf16(float x) {
 V_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 V_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* Where a row of an operand lies: its panel's first byte, the panel's rows, its index in it. */
+/* Blocks of 256 columns, the last one perhaps shorter. */
+V_INLINE int64_t block_count(int64_t groups) { return (groups + BLOCK_GROUPS - 1) / BLOCK_GROUPS; }
+
+/* Bytes of a tile before a group; int8 and int4: the first of a block, or the end of the tile. */
+V_INLINE int64_t group_offset(int64_t format, int64_t group) {
+  if (format == W_BF16) return group * BF16_GROUP_BYTES;
+  int64_t blocks = block_count(group);
+  return format == W_INT8
+             ? blocks * SCALES_BYTES + group / 2 * INT8_STEP_BYTES
+             : blocks * (SCALES_BYTES + FACTORS_BYTES) + group * INT4_GROUP_BYTES;
+}
+
+/* A row of an operand: its panel's first row and rows, and its index in it. */
 typedef struct {
-  uint8_t *panel;
+  int64_t first;
   int64_t rows;
   int64_t index;
 } operand_row;
@@ -114,8 +127,9 @@ V_INLINE int64_t panel_count(const operand *o) {
   return (o->rows + most - 1) / most;
 }
 
-V_INLINE int64_t operand_row_bytes(int64_t format) {
-  return format == O_BF16 ? BF16_ROW_BYTES : INT8_ROW_BYTES;
+/* Bytes that a row takes in so many groups, all of them or those of whole blocks. */
+V_INLINE int64_t operand_row_bytes(int64_t format, int64_t groups) {
+  return format == O_BF16 ? groups * BF16_ROW_BYTES : block_count(groups) * INT8_ROW_BYTES;
 }
 
 /* First row of a panel: the first (rows mod panels) panels have one row more than the others. */
@@ -130,34 +144,70 @@ V_INLINE operand_row operand_find(const operand *o, int64_t row) {
   int64_t panel = behind < 0 ? row / (base + 1) : longer + behind / base;
   int64_t first = panel_first(o, panels, panel);
   operand_row found;
-  found.panel = o->data + first * o->groups * operand_row_bytes(o->format);
+  found.first = first;
   found.rows = base + (panel < longer);
   found.index = row - first;
   return found;
 }
 
-/*
- * Writes 32 columns of an operand's row: what every producer (norm, attention, gate) ends with.
- * int8: scale = largest / 127, so a group of zeros has scale 0.
- */
+/* Where a block of the panel that begins at row `first` lies. */
+V_INLINE uint8_t *operand_block(const operand *o, int64_t first, int64_t block) {
+  int64_t groups = min64(BLOCK_GROUPS, o->groups - block * BLOCK_GROUPS);
+  return o->data + o->rows * operand_row_bytes(o->format, block * BLOCK_GROUPS) +
+         first * operand_row_bytes(o->format, groups);
+}
+
+/* Writes 32 columns of a row of a bf16 operand. */
 V_INLINE void operand_write(const operand *o, operand_row at, int64_t group, vf low, vf high) {
-  if (o->format == O_BF16) {
-    uint16_t *to = (uint16_t *)(at.panel + (group * at.rows + at.index) * BF16_ROW_BYTES);
-    vi_store_u16(to, vf_round_bf16(low));
-    vi_store_u16(to + 16, vf_round_bf16(high));
+  uint8_t *block = operand_block(o, at.first, group / BLOCK_GROUPS);
+  uint16_t *to = (uint16_t *)(block + (group % BLOCK_GROUPS * at.rows + at.index) * BF16_ROW_BYTES);
+  vi_store_u16(to, vf_round_bf16(low));
+  vi_store_u16(to + 16, vf_round_bf16(high));
+}
+
+/* What comes behind the bytes in a block of an int8 panel of R rows. */
+V_INLINE float *block_scales(uint8_t *block, int64_t rows) {
+  return (float *)(block + rows * BLOCK);
+}
+V_INLINE int32_t *block_sums(uint8_t *block, int64_t rows) {
+  return (int32_t *)(block + rows * (BLOCK + 4));
+}
+V_INLINE int32_t *block_group_sums(uint8_t *block, int64_t rows) {
+  return (int32_t *)(block + rows * (BLOCK + 8));
+}
+
+/* Writes a block of a row of an int8 operand; scale = largest / 127, and 0 for a block of zeros. */
+V_INLINE void operand_quantize(uint8_t *block, operand_row at, const float *x, int64_t groups) {
+  vf most = vf_zero();
+  for (int64_t i = 0; i < groups * GROUP; i += 16) most = vf_max(most, vf_abs(vf_load(x + i)));
+  float largest = max16(most), scale = largest / 127.0f;
+  vf inverse = vf_set(scale > 0.0f ? 127.0f / largest : 0.0f);
+  int32_t sum = 0;
+  for (int64_t g = 0; g < groups; g++) {
+    vi low = vf_to_i(vf_mul(vf_load(x + g * GROUP), inverse));
+    vi high = vf_to_i(vf_mul(vf_load(x + g * GROUP + 16), inverse));
+    int8_t *to = (int8_t *)(block + (g / 2 * at.rows + at.index) * STEP + g % 2 * GROUP);
+    vi_store_s8(to, low);
+    vi_store_s8(to + 16, high);
+    int32_t part = vi_sum16(vi_add(low, high));
+    block_group_sums(block, at.rows)[at.index * BLOCK_GROUPS + g] = part;
+    sum += part;
+  }
+  block_scales(block, at.rows)[at.index] = scale;
+  block_sums(block, at.rows)[at.index] = sum;
+}
+
+/* Writes a block of a row: what every producer (norm, gate, conversion) ends with. */
+V_INLINE void operand_put(const operand *o, operand_row at, int64_t block, const float *x) {
+  int64_t groups = min64(BLOCK_GROUPS, o->groups - block * BLOCK_GROUPS);
+  if (o->format == O_INT8) {
+    operand_quantize(operand_block(o, at.first, block), at, x, groups);
     return;
   }
-  uint8_t *block = at.panel + group * at.rows * INT8_ROW_BYTES;
-  float largest = max16(vf_max(vf_abs(low), vf_abs(high)));
-  float scale = largest / 127.0f;
-  vf inverse = vf_set(scale > 0.0f ? 127.0f / largest : 0.0f);
-  vi a = vf_to_i(vf_mul(low, inverse));
-  vi b = vf_to_i(vf_mul(high, inverse));
-  int8_t *to = (int8_t *)(block + at.index * 32);
-  vi_store_s8(to, a);
-  vi_store_s8(to + 16, b);
-  ((float *)(block + at.rows * 32))[at.index] = scale;
-  ((int32_t *)(block + at.rows * 36))[at.index] = vi_sum16(vi_add(a, b));
+  for (int64_t g = 0; g < groups; g++) {
+    const float *from = x + g * GROUP;
+    operand_write(o, at, block * BLOCK_GROUPS + g, vf_load(from), vf_load(from + 16));
+  }
 }
 
 #endif

@@ -106,6 +106,23 @@ V_INLINE vi dot_u8(vi acc, vw w, int32_t a) {
   return vi_add(acc, vi_add(x, y));
 }
 
+V_INLINE vi vi_mul16(vi a, vi b) {
+  return (vi){_mm256_mullo_epi16(a.l, b.l), _mm256_mullo_epi16(a.h, b.h)};
+}
+V_INLINE vi vi_add8(vi a, vi b) {
+  return (vi){_mm256_add_epi8(a.l, b.l), _mm256_add_epi8(a.h, b.h)};
+}
+V_INLINE vi vi_load_s8(const int8_t *p) {
+  return (vi){_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)),
+              _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))};
+}
+V_INLINE vi vi_mul_add(vi acc, vi a, vi b) { /* the upper halves of b's lanes must not count */
+  __m256i low = _mm256_set1_epi32(0xffff);
+  vi product = {_mm256_madd_epi16(a.l, _mm256_and_si256(b.l, low)),
+                _mm256_madd_epi16(a.h, _mm256_and_si256(b.h, low))};
+  return vi_add(acc, product);
+}
+
 V_INLINE float sum16(vf x) {
   __m256 h = _mm256_add_ps(x.l, x.h);
   __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));

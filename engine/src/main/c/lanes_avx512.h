@@ -6,7 +6,7 @@ typedef __m512i vi;
 
 /* 24 sums + 2 weights + 1 input of 32 registers; int8: 12 + 12 sums. */
 #if defined(__AMX_TILE__)
-enum { PANEL_BF16 = 32, PANEL_INT8 = 6, ATTEND_ROWS = 32 };
+enum { PANEL_BF16 = 32, PANEL_INT8 = 32, ATTEND_ROWS = 32 };
 #else
 enum { PANEL_BF16 = 12, PANEL_INT8 = 6, ATTEND_ROWS = 12 };
 #endif
@@ -87,6 +87,15 @@ V_INLINE vw vw_of(vi w, int offset) {
   return w; }
 V_INLINE vi dot_u8(vi acc, vw w, int32_t a) {
   return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(a));
+}
+
+V_INLINE vi vi_mul16(vi a, vi b) { return _mm512_mullo_epi16(a, b); }
+V_INLINE vi vi_add8(vi a, vi b) { return _mm512_add_epi8(a, b); }
+V_INLINE vi vi_load_s8(const int8_t *p) {
+  return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+V_INLINE vi vi_mul_add(vi acc, vi a, vi b) { /* the upper halves of b's lanes must not count */
+  return _mm512_dpwssd_epi32(acc, a, _mm512_and_si512(b, _mm512_set1_epi32(0xffff)));
 }
 
 V_INLINE float sum16(vf x) {

@@ -157,6 +157,34 @@ V_INLINE vi dot_u8(vi acc, vw w, int32_t a) {
   return acc;
 }
 
+V_INLINE vi vi_mul16(vi a, vi b) {
+  EACH(i) {
+    int16x8_t x = vreinterpretq_s16_s32(a.val[i]), y = vreinterpretq_s16_s32(b.val[i]);
+    a.val[i] = vreinterpretq_s32_s16(vmulq_s16(x, y));
+  }
+  return a;
+}
+V_INLINE vi vi_add8(vi a, vi b) {
+  EACH(i) {
+    int8x16_t x = vreinterpretq_s8_s32(a.val[i]), y = vreinterpretq_s8_s32(b.val[i]);
+    a.val[i] = vreinterpretq_s32_s8(vaddq_s8(x, y));
+  }
+  return a;
+}
+V_INLINE vi vi_load_s8(const int8_t *p) {
+  int16x8_t low = vmovl_s8(vld1_s8(p)), high = vmovl_s8(vld1_s8(p + 8));
+  vi r;
+  r.val[0] = vmovl_s16(vget_low_s16(low));
+  r.val[1] = vmovl_s16(vget_high_s16(low));
+  r.val[2] = vmovl_s16(vget_low_s16(high));
+  r.val[3] = vmovl_s16(vget_high_s16(high));
+  return r;
+}
+V_INLINE vi vi_mul_add(vi acc, vi a, vi b) {
+  EACH(i) acc.val[i] = vmlaq_s32(acc.val[i], a.val[i], b.val[i]);
+  return acc;
+}
+
 V_INLINE float sum16(vf x) {
   float32x4_t q = vaddq_f32(vaddq_f32(x.val[0], x.val[2]), vaddq_f32(x.val[1], x.val[3]));
   float32x2_t d = vadd_f32(vget_low_f32(q), vget_high_f32(q));

@@ -20,22 +20,20 @@
 
 #include "lanes.h"
 
-enum { AHEAD = 4096 }; /* bytes of weights to ask for early: some 200 ns of a core's bandwidth */
-
-/* Weights to ask memory for while a tile is multiplied: so many bytes from there on per group. */
+/* Weights to ask memory for while others are multiplied: so many lines from there on per group. */
 typedef struct {
   const uint8_t *from;
-  int64_t per_group;
+  int64_t lines;
 } early;
 
 static const early NONE = {0, 0};
 
 V_INLINE void ask(early *e) {
-  for (int64_t i = 0; i < e->per_group; i += 64) prefetch(e->from + i);
-  e->from += e->per_group;
+  for (int64_t i = 0; i < e->lines; i++) prefetch_far(e->from + i * 64);
+  e->from += e->lines * 64;
 }
 
-/* Adds a tile's product with a panel to sums [R][32]. */
+/* Adds the product of some groups of a tile and a panel to sums [R][32]. */
 typedef void micro(const uint8_t *weight, const uint8_t *panel, int64_t groups, float *sums,
                    early next);
 
@@ -83,88 +81,115 @@ V_INLINE vf scale16(const uint8_t *scales, int half) {
   return vi_as_f(vi_shl(vi_load_u16((const uint16_t *)scales + half * 16), 16));
 }
 
+/* Adds a block's integers [R][V] to sums: sums += integers * (weight scale * input scale). */
+V_INLINE void add_scaled(const int R, const int V, int half, const uint8_t *scales,
+                         const float *row_scales, vi exact[6][2], float *sums) {
+#pragma GCC unroll 2
+  for (int v = 0; v < V; v++) {
+    vf scale = scale16(scales, half + v);
+#pragma GCC unroll 6
+    for (int r = 0; r < R; r++) {
+      float *to = sums + r * TILE + (half + v) * 16;
+      vf both = vf_mul(scale, vf_set(row_scales[r]));
+      vf_store(to, vf_fma(vi_to_f(exact[r][v]), both, vf_load(to)));
+    }
+  }
+}
+
 /*
- * int8 and int4: within a group integers, exact; then sum += integers * (weight scale * input
- * scale). Weights are unsigned, w + offset: the integers start from -offset * (sum of the inputs),
- * which takes it off again without a term per weight row.
- *
- *   nibbles   weights are INT4; else INT8
+ * int8: a block is one sum of integers. Weights are unsigned, w + 128: the integers start from -128
+ * * (sum of the inputs), which takes it off again without a term per weight row.
  */
-V_INLINE void int_block(const int R, const int V, const int nibbles, const int offset, int half,
-                        const uint8_t *weight, const uint8_t *panel, int64_t groups, float *sums,
-                        early next) {
-  const int bytes = nibbles ? INT4_GROUP_BYTES : INT8_GROUP_BYTES;
-  vf acc[6][2];
+V_INLINE void int8_block(const int R, const int V, int half, const uint8_t *weight, uint8_t *panel,
+                         int64_t groups, float *sums, early *next) {
+  const int32_t *totals = block_sums(panel, R);
+  vi exact[6][2];
 #pragma GCC unroll 6
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
-    for (int v = 0; v < V; v++) acc[r][v] = vf_load(sums + r * TILE + (half + v) * 16);
+    for (int v = 0; v < V; v++) exact[r][v] = vi_set(-dot_offset(128) * totals[r]);
   }
-  for (int64_t g = 0; g < groups; g++) {
-    const float *scales = (const float *)(panel + R * 32);
-    const int32_t *totals = (const int32_t *)(panel + R * 36);
-    vi exact[6][2];
-#pragma GCC unroll 6
-    for (int r = 0; r < R; r++) {
-#pragma GCC unroll 2
-      for (int v = 0; v < V; v++) exact[r][v] = vi_set(-dot_offset(offset) * totals[r]);
-    }
-    ask(&next);
-#pragma GCC unroll 8
-    for (int q = 0; q < GROUP / 4; q++) {
+  const uint8_t *w = weight + SCALES_BYTES + half * 64, *in = panel;
+  for (int64_t step = 0; step < groups / 2; step++) {
+    ask(next);
+#pragma GCC unroll 16
+    for (int q = 0; q < STEP / 4; q++) {
       vw lanes[2];
-      if (nibbles) {
-        vi both = vi_load(weight + q * 64);
-        vi low = vi_set(0x0f0f0f0f);
-        lanes[0] = vw_of(vi_and(half ? vi_shr(both, 4) : both, low), offset);
-        if (V == 2) lanes[1] = vw_of(vi_and(vi_shr(both, 4), low), offset);
-      } else {
 #pragma GCC unroll 2
-        for (int v = 0; v < V; v++) lanes[v] = vw_of(vi_load(weight + q * 128 + (half + v) * 64), offset);
-      }
+      for (int v = 0; v < V; v++) lanes[v] = vw_of(vi_load(w + q * 128 + v * 64), 128);
 #pragma GCC unroll 6
       for (int r = 0; r < R; r++) {
-        int32_t a = word(panel + r * 32 + q * 4);
+        int32_t a = word(in + r * STEP + q * 4);
 #pragma GCC unroll 2
         for (int v = 0; v < V; v++) exact[r][v] = dot_u8(exact[r][v], lanes[v], a);
       }
     }
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) {
-      vf scale = scale16(weight + bytes - 64, half + v);
-#pragma GCC unroll 6
-      for (int r = 0; r < R; r++) {
-        acc[r][v] = vf_fma(vi_to_f(exact[r][v]), vf_mul(scale, vf_set(scales[r])), acc[r][v]);
-      }
-    }
-    weight += bytes;
-    panel += R * INT8_ROW_BYTES;
+    w += INT8_STEP_BYTES;
+    in += R * STEP;
   }
-#pragma GCC unroll 6
-  for (int r = 0; r < R; r++) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; v++) vf_store(sums + r * TILE + (half + v) * 16, acc[r][v]);
-  }
+  add_scaled(R, V, half, weight, block_scales(panel, R), exact, sums);
 }
 
-#define INT_MICRO(name, R, nibbles, offset)                                                       \
-  static void name##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums,            \
-                      early next) {                                                               \
-    int_block(R, WIDE_INT(R), nibbles, offset, 0, w, p, groups, sums, next);                      \
-    if (WIDE_INT(R) == 1) int_block(R, WIDE_INT(R), nibbles, offset, 1, w, p, groups, sums, NONE); \
+/* int4, for few rows: nibbles are taken apart in registers; a group's sum fits in 16 bits. */
+V_INLINE void int4_block(const int R, const int V, int half, const uint8_t *weight, uint8_t *panel,
+                         int64_t groups, float *sums, early *next) {
+  const int32_t *totals = block_group_sums(panel, R);
+  const int8_t *factors = (const int8_t *)weight + SCALES_BYTES;
+  const uint8_t *w = weight + SCALES_BYTES + FACTORS_BYTES;
+  vi exact[6][2], low = vi_set(0x0f0f0f0f);
+#pragma GCC unroll 6
+  for (int r = 0; r < R; r++) exact[r][0] = exact[r][1] = vi_set(0);
+  for (int64_t g = 0; g < groups; g++, w += INT4_GROUP_BYTES) {
+    const uint8_t *in = panel + g / 2 * R * STEP + g % 2 * GROUP;
+    vi part[6][2];
+    ask(next);
+#pragma GCC unroll 6
+    for (int r = 0; r < R; r++) {
+      part[r][0] = part[r][1] = vi_set(-dot_offset(8) * totals[r * BLOCK_GROUPS + g]);
+    }
+#pragma GCC unroll 8
+    for (int q = 0; q < GROUP / 4; q++) {
+      vi both = vi_load(w + q * 64);
+      vw lanes[2];
+      lanes[0] = vw_of(vi_and(half ? vi_shr(both, 4) : both, low), 8);
+      if (V == 2) lanes[1] = vw_of(vi_and(vi_shr(both, 4), low), 8);
+#pragma GCC unroll 6
+      for (int r = 0; r < R; r++) {
+        int32_t a = word(in + r * STEP + q * 4);
+#pragma GCC unroll 2
+        for (int v = 0; v < V; v++) part[r][v] = dot_u8(part[r][v], lanes[v], a);
+      }
+    }
+#pragma GCC unroll 2
+    for (int v = 0; v < V; v++) {
+      vi factor = vi_load_s8(factors + g * TILE + (half + v) * 16);
+#pragma GCC unroll 6
+      for (int r = 0; r < R; r++) exact[r][v] = vi_mul_add(exact[r][v], part[r][v], factor);
+    }
   }
-#define INT_MICROS(name, nibbles, offset)                                                         \
-  INT_MICRO(name, 1, nibbles, offset)                                                             \
-  INT_MICRO(name, 2, nibbles, offset)                                                             \
-  INT_MICRO(name, 3, nibbles, offset)                                                             \
-  INT_MICRO(name, 4, nibbles, offset)                                                             \
-  INT_MICRO(name, 5, nibbles, offset)                                                             \
-  INT_MICRO(name, 6, nibbles, offset)                                                             \
-  static micro *const name##s[] = {name##1, name##2, name##3, name##4, name##5, name##6};
+  add_scaled(R, V, half, weight, block_scales(panel, R), exact, sums);
+}
 
-INT_MICROS(int8_, 0, 128)
-INT_MICROS(int4_, 1, 8)
-INT_MICROS(wide4_, 0, 8) /* INT4 widened to bytes */
+#define INT_MICRO(format, name, R)                                                                \
+  static void name##_##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums,         \
+                         early next) {                                                            \
+    for (; groups > 0; groups -= BLOCK_GROUPS) {                                                  \
+      int64_t count = min64(groups, BLOCK_GROUPS);                                                \
+      early none = NONE;                                                                          \
+      name##_block(R, WIDE_INT(R), 0, w, (uint8_t *)p, count, sums, &next);                       \
+      if (WIDE_INT(R) == 1) name##_block(R, 1, 1, w, (uint8_t *)p, count, sums, &none);           \
+      w += group_offset(format, count);                                                           \
+      p += R * INT8_ROW_BYTES;                                                                    \
+    }                                                                                             \
+  }
+#define INT_MICROS(format, name)                                                                  \
+  INT_MICRO(format, name, 1) INT_MICRO(format, name, 2) INT_MICRO(format, name, 3)                \
+  INT_MICRO(format, name, 4) INT_MICRO(format, name, 5) INT_MICRO(format, name, 6)                \
+  static micro *const name##_micros[] = {name##_1, name##_2, name##_3,                            \
+                                         name##_4, name##_5, name##_6};
+enum { MICRO_ROWS = 6 };
+INT_MICROS(W_INT8, int8)
+INT_MICROS(W_INT4, int4)
 
 #if defined(__AMX_TILE__)
 #include "matmul_amx.h"
@@ -179,96 +204,153 @@ BF16_MICRO(1) BF16_MICRO(2) BF16_MICRO(3) BF16_MICRO(4) BF16_MICRO(5) BF16_MICRO
 BF16_MICRO(7) BF16_MICRO(8) BF16_MICRO(9) BF16_MICRO(10) BF16_MICRO(11) BF16_MICRO(12)
 static micro *const bf16_micros[] = {bf16_1, bf16_2, bf16_3, bf16_4,  bf16_5,  bf16_6,
                                      bf16_7, bf16_8, bf16_9, bf16_10, bf16_11, bf16_12};
-V_INLINE void multiply_bf16(const uint8_t *w, const uint8_t *panel, int64_t rows, int64_t groups,
-                            float *sums, early next) {
+typedef struct { int64_t none; } tiles;
+V_INLINE void tiles_begin(tiles *t) { (void)t; }
+V_INLINE void tiles_end(tiles *t) { (void)t; }
+V_INLINE void multiply_bf16(tiles *t, const uint8_t *w, const uint8_t *panel, int64_t rows,
+                            int64_t groups, float *sums, early next) {
+  (void)t;
   bf16_micros[rows - 1](w, panel, groups, sums, next);
 }
-V_INLINE void tiles_done(void) {}
-enum { BLOCK_BF16 = 32, BLOCK_INT8 = 64 };
+V_INLINE void multiply_int8(tiles *t, const uint8_t *w, const uint8_t *panel, int64_t rows,
+                            int64_t groups, float *sums, early next) {
+  (void)t;
+  int8_micros[rows - 1](w, panel, groups, sums, next);
+}
+enum { AHEAD = 16384 };
 #endif
 
-/* Widens an INT4 tile to the INT8 layout, so that many panels need not take nibbles apart. */
+/* Bytes of [groups] int4 columns as int8 ones: (nibble - 8) * factor + 128. */
 static void widen(const uint8_t *from, uint8_t *to, int64_t groups) {
-  vi low = vi_set(0x0f0f0f0f);
-  for (int64_t g = 0; g < groups; g++, from += INT4_GROUP_BYTES, to += INT8_GROUP_BYTES) {
-    for (int i = 0; i < INT4_GROUP_BYTES; i += 64) prefetch(from + i + AHEAD);
-    for (int q = 0; q < GROUP / 4; q++) {
-      vi both = vi_load(from + q * 64);
-      vi_store(to + q * 128, vi_and(both, low));
-      vi_store(to + q * 128 + 64, vi_and(vi_shr(both, 4), low));
+  const int8_t *factors = (const int8_t *)from + SCALES_BYTES;
+  const uint8_t *nibbles = from + SCALES_BYTES + FACTORS_BYTES;
+  memcpy(to, from, SCALES_BYTES);
+  to += SCALES_BYTES;
+  for (int64_t g = 0; g < groups; g++, nibbles += INT4_GROUP_BYTES, to += INT8_STEP_BYTES / 2) {
+    for (int half = 0; half < 2; half++) {
+      vi factor = vi_load_s8(factors + g * TILE + half * 16);
+      vi twice = vi_or(vi_and(factor, vi_set(0xffff)), vi_shl(factor, 16));
+      vi offset = vi_and(vi_sub(vi_set(128), vi_shl(factor, 3)), vi_set(0xff));
+      offset = vi_or(offset, vi_shl(offset, 8));
+      offset = vi_or(offset, vi_shl(offset, 16));
+      for (int q = 0; q < GROUP / 4; q++) {
+        vi both = vi_load(nibbles + q * 64);
+        vi bytes = half ? vi_shr(both, 4) : both;
+        vi even = vi_mul16(vi_and(bytes, vi_set(0x000f000f)), twice);
+        vi odd = vi_mul16(vi_and(bytes, vi_set(0x0f000f00)), twice);
+        vi merged = vi_or(vi_and(even, vi_set(0x00ff00ff)), vi_and(odd, vi_set((int)0xff00ff00)));
+        vi_store(to + q * 128 + half * 64, vi_add8(merged, offset));
+      }
     }
-    vi_store(to + INT8_GROUP_BYTES - 64, vi_load(from + INT4_GROUP_BYTES - 64));
   }
 }
 
-/* One tile with all the panels of a unit: what was made ready once for all of them. */
+/* What a worker computes of a product: some tiles with some panels, which meet piece by piece. */
 typedef struct {
-  const uint8_t *weight;
-  int64_t bytes; /* of a group */
-  enum { AS_BF16, AS_INT8, AS_INT4, AS_WIDE4 } kind;
-} ready_tile;
+  const matmul_args *a;
+  int64_t first_tile, end_tile;
+  int64_t first_panel, end_panel, panels; /* of all panels */
+  int64_t first_row, rows;
+  int64_t step;  /* tiles that are finished together */
+  int64_t piece; /* groups that a tile's weights and panels meet in */
+  int64_t pass;  /* groups after which the next tile's turn is */
+  int widened;   /* int4 is multiplied as int8 */
+  float *sums;   /* [tiles][rows][32] */
+  float *gated;  /* [rows][256], for int8 */
+  uint8_t *wide; /* [2][step] blocks of int8: the one before may still be in use */
+  int64_t wide_at;
+  int64_t from; /* where the pass begins */
+  tiles tiles;
+} task;
 
-V_INLINE int64_t group_bytes(int64_t format) {
-  return format == W_BF16 ? BF16_GROUP_BYTES
-                          : format == W_INT8 ? INT8_GROUP_BYTES : INT4_GROUP_BYTES;
+V_INLINE float *sums_of(const task *t, int64_t tile) {
+  return t->sums + (tile - t->first_tile) * t->rows * TILE;
 }
 
-static ready_tile make_ready(const matmul_args *a, int64_t tile, int64_t panels, uint8_t *scratch) {
-  int64_t bytes = group_bytes(a->format);
-  ready_tile t = {a->weight + tile * a->in.groups * bytes, bytes,
-                  a->format == W_BF16 ? AS_BF16 : a->format == W_INT8 ? AS_INT8 : AS_INT4};
-  if (a->format == W_INT4 && panels > 2) {
-    widen(t.weight, scratch, a->in.groups);
-    t = (ready_tile){scratch, INT8_GROUP_BYTES, AS_WIDE4};
-  }
-  return t;
+V_INLINE const uint8_t *weights_of(const task *t, int64_t tile, int64_t group) {
+  const matmul_args *a = t->a;
+  return a->weight + tile * group_offset(a->format, a->in.groups) + group_offset(a->format, group);
 }
 
-static void begin(const matmul_args *a, int64_t tile, int64_t rows, float *sums) {
-  for (int64_t r = 0; r < rows; r++) {
-    for (int v = 0; v < TILE; v += 16) {
-      vf_store(sums + r * TILE + v, a->start ? vf_load(a->start + tile * TILE + v) : vf_zero());
-    }
-  }
-}
-
-static void multiply(const ready_tile *t, int64_t group, int64_t groups, const uint8_t *panel,
-                     int64_t rows, float *sums, early next) {
-  const uint8_t *w = t->weight + group * t->bytes;
-  switch (t->kind) {
-    case AS_BF16: multiply_bf16(w, panel, rows, groups, sums, next); break;
-    case AS_INT8: int8_s[rows - 1](w, panel, groups, sums, next); break;
-    case AS_INT4: int4_s[rows - 1](w, panel, groups, sums, next); break;
-    case AS_WIDE4: wide4_s[rows - 1](w, panel, groups, sums, next); break;
+static void begin(const task *t, int64_t tile) {
+  const float *start = t->a->start;
+  float *sums = sums_of(t, tile);
+  vf low = start ? vf_load(start + tile * TILE) : vf_zero();
+  vf high = start ? vf_load(start + tile * TILE + 16) : vf_zero();
+  for (int64_t r = 0; r < t->rows; r++) {
+    vf_store(sums + r * TILE, low);
+    vf_store(sums + r * TILE + 16, high);
   }
 }
 
 /*
- * What to ask for while panel p meets a block of the tile: the first panel brings the tile itself,
- * unless it is here already; the second one the same block of the tile after it.
+ * What to ask for while a panel meets a piece. A single panel: what comes behind in the unit, far
+ * enough for memory to answer. Several: each a share of the piece that is next.
  */
-V_INLINE early next_of(const matmul_args *a, int64_t tile, int64_t tiles, int64_t group, int64_t p,
-                       int here) {
-  int64_t bytes = group_bytes(a->format);
-  const uint8_t *block = a->weight + (tile * a->in.groups + group) * bytes;
-  if (p == 0 && !here) return (early){block + AHEAD, bytes};
-  if (p == 1 && tiles > 0) return (early){block + a->in.groups * bytes, bytes};
-  return NONE;
+V_INLINE early early_of(const task *t, int64_t tile, int64_t group, int64_t end, int64_t panel) {
+  const matmul_args *a = t->a;
+  int64_t count = min64(t->piece, end - group);
+  int64_t asks = a->format == W_INT4 && !t->widened ? count : count / (a->in.format == O_BF16 ? 1 : 2);
+  int64_t panels = t->end_panel - t->first_panel;
+  int64_t lines = (group_offset(a->format, t->piece) + 63) / 64;
+  int64_t share = (lines + panels * asks - 1) / (panels * asks);
+  if (panels == 1) return (early){weights_of(t, tile, group) + AHEAD, share};
+  const uint8_t *next = group + count < end ? weights_of(t, tile, group + count)
+                        : tile + t->step < t->end_tile
+                            ? weights_of(t, tile + t->step, t->from)
+                            : 0;
+  if (!next) return NONE;
+  return (early){next + (panel - t->first_panel) * asks * share * 64, share};
 }
 
-/* Takes the sums of some rows to the output: as they are, or added to what is there. */
-static void put(const matmul_args *a, int64_t tile, int64_t row, int64_t rows, const float *sums) {
-  int64_t lanes = min64(TILE, a->out_columns - tile * TILE);
-  for (int64_t r = 0; r < rows; r++) {
-    float *to = a->out + (row + r) * a->out_stride + tile * TILE;
-    const float *from = sums + r * TILE;
-    if (lanes == TILE) {
-      for (int v = 0; v < TILE; v += 16) {
-        vf x = vf_load(from + v);
-        vf_store(to + v, a->epilogue == ADD ? vf_add(vf_load(to + v), x) : x);
+/* A tile's piece with every panel; both of a pair of tiles meet a panel while it is near. */
+static void meet(task *t, int64_t tile, int64_t group, int64_t end) {
+  const matmul_args *a = t->a;
+  int64_t count = min64(t->piece, end - group);
+  const uint8_t *weights[2];
+  for (int i = 0; i < t->step; i++) {
+    weights[i] = weights_of(t, tile + i, group);
+    if (t->widened) {
+      uint8_t *to = t->wide + t->wide_at * group_offset(W_INT8, BLOCK_GROUPS);
+      t->wide_at = (t->wide_at + 1) % (2 * t->step);
+      widen(weights[i], to, count);
+      weights[i] = to;
+    }
+  }
+  for (int64_t p = t->first_panel; p < t->end_panel; p++) {
+    int64_t row = panel_first(&a->in, t->panels, p);
+    int64_t rows = panel_first(&a->in, t->panels, p + 1) - row;
+    const uint8_t *panel = operand_block(&a->in, row, group / BLOCK_GROUPS);
+    for (int i = 0; i < t->step; i++) {
+      float *sums = sums_of(t, tile + i) + (row - t->first_row) * TILE;
+      early next = early_of(t, tile + i, group, end, p);
+      if (a->format == W_BF16) {
+        multiply_bf16(&t->tiles, weights[i], panel, rows, count, sums, next);
+      } else if (a->format == W_INT8 || t->widened) {
+        multiply_int8(&t->tiles, weights[i], panel, rows, count, sums, next);
+      } else {
+        int4_micros[rows - 1](weights[i], panel, count, sums, next);
       }
-    } else {
-      for (int64_t i = 0; i < lanes; i++) to[i] = a->epilogue == ADD ? to[i] + from[i] : from[i];
+    }
+  }
+}
+
+/* Takes the sums to the output: as they are, or added to what is there. */
+static void put(const task *t) {
+  const matmul_args *a = t->a;
+  int64_t first = t->first_tile * TILE, columns = min64(t->end_tile * TILE, a->out_columns) - first;
+  for (int64_t r = 0; r < t->rows; r++) {
+    float *to = a->out + (t->first_row + r) * a->out_stride + first;
+    for (int64_t i = 0; i < columns; i += 16) {
+      const float *from = sums_of(t, t->first_tile + i / TILE) + r * TILE + i % TILE;
+      if (columns - i >= 16) {
+        vf x = vf_load(from);
+        vf_store(to + i, a->epilogue == ADD ? vf_add(vf_load(to + i), x) : x);
+        continue;
+      }
+      for (int64_t j = 0; j < columns - i; j++) {
+        to[i + j] = a->epilogue == ADD ? to[i + j] + from[j] : from[j];
+      }
     }
   }
 }
@@ -280,68 +362,92 @@ V_INLINE vf gate(const float *sums) {
   return vf_mul(vf_div(x, down), vf_load(sums + 16));
 }
 
-/* Two tiles give 32 columns of the gated operand: one group. */
-static void put_gated(const matmul_args *a, int64_t tile, int64_t row, int64_t rows,
-                      const float *first, const float *second) {
-  for (int64_t r = 0; r < rows; r++) {
-    operand_row at = operand_find(&a->gated, row + r);
-    operand_write(&a->gated, at, tile / 2, gate(first + r * TILE), gate(second + r * TILE));
+/*
+ * Two tiles give 32 columns of the gated operand: a group. Those of an int8 operand wait for the
+ * other groups of their block, which a unit holds all of.
+ */
+static void put_gated(const task *t, int64_t tile) {
+  const operand *to = &t->a->gated;
+  int64_t group = tile / 2, in_block = group % BLOCK_GROUPS;
+  const float *first = sums_of(t, tile), *second = sums_of(t, tile + 1);
+  operand_row at = {0, 0, 0};
+  int64_t left = 0; /* rows of the panel */
+  for (int64_t r = 0; r < t->rows; r++, first += TILE, second += TILE) {
+    if (left == 0) {
+      at = operand_find(to, t->first_row + r);
+      left = at.rows;
+    }
+    at.index = at.rows - left--;
+    if (to->format == O_BF16) {
+      operand_write(to, at, group, gate(first), gate(second));
+      continue;
+    }
+    float *block = t->gated + r * BLOCK;
+    vf_store(block + in_block * GROUP, gate(first));
+    vf_store(block + in_block * GROUP + 16, gate(second));
+    if (in_block == BLOCK_GROUPS - 1 || group == to->groups - 1) {
+      operand_put(to, at, group / BLOCK_GROUPS, block);
+    }
   }
+}
+
+/* Bytes of a unit's inputs that a pass goes over: they stay in the second-level cache. */
+enum { PASS_BYTES = 1 << 20 };
+
+static void set_up(task *t, const matmul_args *a, int32_t unit, int32_t worker) {
+  t->a = a;
+  t->panels = panel_count(&a->in);
+  t->wide_at = 0;
+  int64_t slices = (t->panels + a->panels_per_unit - 1) / a->panels_per_unit;
+  t->first_panel = unit % slices * a->panels_per_unit;
+  t->end_panel = min64(t->panels, t->first_panel + a->panels_per_unit);
+  t->first_tile = unit / slices * a->tiles_per_unit;
+  t->end_tile = min64(a->tiles, t->first_tile + a->tiles_per_unit);
+  t->first_row = panel_first(&a->in, t->panels, t->first_panel);
+  t->rows = panel_first(&a->in, t->panels, t->end_panel) - t->first_row;
+  t->step = a->epilogue == GATE ? 2 : 1;
+  t->widened = a->format == W_INT4 && t->rows > MICRO_ROWS;
+  t->pass = a->in.groups;
+  t->piece = t->pass;
+  if (t->panels > 1 || t->widened) {
+    int64_t fit = PASS_BYTES / (t->rows * operand_row_bytes(a->in.format, BLOCK_GROUPS));
+    t->piece = BLOCK_GROUPS;
+    t->pass = min64(t->pass, max64(t->piece, fit * BLOCK_GROUPS));
+  }
+  uint8_t *scratch = a->scratch + worker * a->scratch_bytes;
+  t->wide = scratch;
+  t->gated = (float *)(scratch + 4 * group_offset(W_INT8, BLOCK_GROUPS));
+  t->sums = t->gated + t->rows * BLOCK;
+  tiles_begin(&t->tiles);
 }
 
 /*
- * Many panels go through the columns in blocks: a block of the tile's weights and one of a panel
- * stay near while they meet, and the sums wait in between, which does not change a bit of them.
+ * Columns are gone through in passes that leave the inputs of all panels in the second-level cache
+ * while tile after tile meets them; within a pass in pieces, so that a piece of weights stays in
+ * the first-level cache while panel after panel meets it. Sums wait in between, which does not
+ * change a bit of them.
  */
 void v_matmul(const matmul_args *a, int32_t unit, int32_t worker) {
-  int64_t panels = panel_count(&a->in), groups = a->in.groups;
-  int64_t slices = (panels + a->panels_per_unit - 1) / a->panels_per_unit;
-  int64_t first_panel = unit % slices * a->panels_per_unit;
-  int64_t end_panel = min64(panels, first_panel + a->panels_per_unit);
-  int64_t first_tile = unit / slices * a->tiles_per_unit;
-  int64_t end_tile = min64(a->tiles, first_tile + a->tiles_per_unit);
-  int64_t group_row = operand_row_bytes(a->in.format);
-  int64_t first_row = panel_first(&a->in, panels, first_panel);
-  int64_t rows = panel_first(&a->in, panels, end_panel) - first_row;
-  int64_t block = end_panel - first_panel == 1
-                      ? groups
-                      : a->in.format == O_BF16 ? BLOCK_BF16 : BLOCK_INT8;
-  int step = a->epilogue == GATE ? 2 : 1;
-  uint8_t *scratch = a->scratch + worker * a->scratch_bytes;
-  float *sums[2] = {(float *)scratch, (float *)scratch + rows * TILE};
-  uint8_t *widened = scratch + 2 * rows * TILE * (int64_t)sizeof(float);
-  for (int64_t tile = first_tile; tile < end_tile; tile += step) {
-    ready_tile ready[2];
-    for (int i = 0; i < step; i++) {
-      ready[i] = make_ready(a, tile + i, end_panel - first_panel,
-                            widened + i * groups * INT8_GROUP_BYTES);
-      begin(a, tile + i, rows, sums[i]);
-    }
-    for (int64_t g = 0; g < groups; g += block) {
-      int64_t count = min64(block, groups - g);
-      for (int64_t p = first_panel; p < end_panel; p++) {
-        int64_t row = panel_first(&a->in, panels, p);
-        int64_t in_panel = panel_first(&a->in, panels, p + 1) - row;
-        const uint8_t *panel = a->in.data + (row * groups + g * in_panel) * group_row;
-        for (int i = 0; i < step; i++) {
-          int here = step == 1 && tile > first_tile && end_panel - first_panel > 1;
-          early next = next_of(a, tile + i, step == 1 ? end_tile - tile - 1 : 0, g,
-                               p - first_panel, here);
-          multiply(&ready[i], g, count, panel, in_panel, sums[i] + (row - first_row) * TILE, next);
-        }
-      }
-    }
-    if (a->epilogue == GATE) {
-      put_gated(a, tile, first_row, rows, sums[0], sums[1]);
-    } else {
-      put(a, tile, first_row, rows, sums[0]);
+  task t;
+  set_up(&t, a, unit, worker);
+  for (int64_t from = 0; from < a->in.groups; from += t.pass) {
+    int64_t end = min64(a->in.groups, from + t.pass);
+    t.from = from;
+    for (int64_t tile = t.first_tile; tile < t.end_tile; tile += t.step) {
+      for (int i = 0; i < t.step && from == 0; i++) begin(&t, tile + i);
+      for (int64_t g = from; g < end; g += t.piece) meet(&t, tile, g, end);
     }
   }
-  tiles_done();
+  tiles_end(&t.tiles);
+  if (a->epilogue == GATE) {
+    for (int64_t tile = t.first_tile; tile < t.end_tile; tile += 2) put_gated(&t, tile);
+  } else {
+    put(&t);
+  }
 }
 
-int64_t v_matmul_scratch(int64_t groups, int64_t rows) {
-  return 2 * (groups * INT8_GROUP_BYTES + rows * TILE * (int64_t)sizeof(float));
+int64_t v_matmul_scratch(int64_t rows, int64_t tiles_per_unit) {
+  return 4 * group_offset(W_INT8, BLOCK_GROUPS) + rows * (BLOCK + tiles_per_unit * TILE) * 4 + 64;
 }
 
 int64_t v_panels(int64_t operand_format, int64_t rows) {

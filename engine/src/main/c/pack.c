@@ -148,22 +148,26 @@ V_INLINE vi rounded(vf x, vf inverse, int32_t low, int32_t high) {
   return vi_max(vi_min(vf_to_i(vf_mul(x, inverse)), vi_set(high)), vi_set(low));
 }
 
-/* w = round(x / scale) with scale = largest / 127. */
-static void pack_int8(const float (*x)[TILE], uint8_t *to) {
+V_INLINE vf bf16_lanes(vi halves) { return vi_as_f(vi_shl(halves, 16)); }
+
+/* w = round(x / scale) with scale = largest / 127 of a block [groups * 32 columns][32 rows]. */
+static void pack_int8(const float (*x)[TILE], int64_t groups, uint8_t *to) {
   for (int half = 0; half < 2; half++) {
     vf largest = vf_zero();
-    for (int c = 0; c < GROUP; c++) largest = vf_max(largest, vf_abs(vf_load(x[c] + half * 16)));
+    for (int64_t c = 0; c < groups * GROUP; c++) {
+      largest = vf_max(largest, vf_abs(vf_load(x[c] + half * 16)));
+    }
     vi scale = scale_up(vf_div(largest, vf_set(127.0f)));
-    vf inverse = inverse_or_zero(vi_as_f(vi_shl(scale, 16)));
-    for (int q = 0; q < GROUP / 4; q++) {
+    vf inverse = inverse_or_zero(bf16_lanes(scale));
+    vi_store_u16((uint16_t *)to + half * 16, scale);
+    for (int64_t q = 0; q < groups * GROUP / 4; q++) {
       vi bytes = vi_set(0);
       for (int i = 3; i >= 0; i--) {
         vi w = rounded(vf_load(x[q * 4 + i] + half * 16), inverse, -127, 127);
         bytes = vi_or(vi_shl(bytes, 8), vi_add(w, vi_set(128)));
       }
-      vi_store(to + q * 128 + half * 64, bytes);
+      vi_store(to + SCALES_BYTES + q * 128 + half * 64, bytes);
     }
-    vi_store_u16((uint16_t *)(to + INT8_GROUP_BYTES - 64) + half * 16, scale);
   }
 }
 
@@ -198,21 +202,74 @@ static vf scale_int4(const float (*x)[TILE], int half) {
   return best;
 }
 
-static void pack_int4(const float (*x)[TILE], uint8_t *to) {
-  memset(to, 0, INT4_GROUP_BYTES);
+/* What a factor leaves of a group: adds sum(x f w) and sum(f w f w) if it is taken. */
+typedef struct { vf error, products, squares; } fit;
+
+static fit fit_factor(const float (*x)[TILE], int half, vf factor, vf scale) {
+  vf step = vf_mul(factor, scale), inverse = inverse_or_zero(step);
+  fit f = {vf_zero(), vf_zero(), vf_zero()};
+  for (int c = 0; c < GROUP; c++) {
+    vf v = vf_load(x[c] + half * 16);
+    vf w = vf_mul(vi_to_f(rounded(v, inverse, -8, 7)), factor);
+    vf rest = vf_sub(v, vf_mul(w, scale));
+    f.error = vf_fma(rest, rest, f.error);
+    f.products = vf_fma(v, w, f.products);
+    f.squares = vf_fma(w, w, f.squares);
+  }
+  return f;
+}
+
+V_INLINE vf pick(vi mask, vf a, vf b) { return vi_as_f(vi_select(mask, vf_as_i(a), vf_as_i(b))); }
+
+/* The better of the two whole numbers next to the wanted factor; adds its fit to the block's. */
+static vi best_factor(const float (*x)[TILE], int half, vf wanted, vf scale, fit *block) {
+  vi nearest = rounded(wanted, vf_set(1.0f), -15, 16);
+  vi beside = vi_select(vf_greater(wanted, vi_to_f(nearest)), vi_set(1), vi_set(-1));
+  vi other = vi_max(vi_min(vi_add(nearest, beside), vi_set(16)), vi_set(-15));
+  fit a = fit_factor(x, half, vi_to_f(nearest), scale);
+  fit b = fit_factor(x, half, vi_to_f(other), scale);
+  vi better = vf_greater(a.error, b.error);
+  block->products = vf_add(block->products, pick(better, b.products, a.products));
+  block->squares = vf_add(block->squares, pick(better, b.squares, a.squares));
+  return vi_select(better, other, nearest);
+}
+
+/*
+ * A block's scale is a sixteenth of the largest one of its groups, so that theirs are whole numbers
+ * of it, and then what least squares make of it: 3 % more squared error than with a scale of its own
+ * for each group (measured, normal and heavy-tailed weights).
+ */
+static void pack_int4(const float (*x)[TILE], int64_t groups, uint8_t *to) {
+  uint8_t *nibbles = to + SCALES_BYTES + FACTORS_BYTES;
+  memset(to + SCALES_BYTES, 0, (size_t)(FACTORS_BYTES + groups * INT4_GROUP_BYTES));
   for (int half = 0; half < 2; half++) {
-    vi scale = vf_round_bf16(scale_int4(x, half));
-    vf inverse = inverse_or_zero(vi_as_f(vi_shl(scale, 16)));
-    for (int q = 0; q < GROUP / 4; q++) {
-      vi nibbles = vi_set(0);
-      for (int i = 3; i >= 0; i--) {
-        vi w = rounded(vf_load(x[q * 4 + i] + half * 16), inverse, -8, 7);
-        nibbles = vi_or(vi_shl(nibbles, 8), vi_add(w, vi_set(8)));
-      }
-      vi shifted = half ? vi_shl(nibbles, 4) : nibbles;
-      vi_store(to + q * 64, vi_or(vi_load(to + q * 64), shifted));
+    vf wanted[BLOCK_GROUPS], largest = vf_zero();
+    for (int64_t g = 0; g < groups; g++) {
+      wanted[g] = scale_int4(x + g * GROUP, half);
+      largest = pick(vf_greater(vf_abs(wanted[g]), vf_abs(largest)), wanted[g], largest);
     }
-    vi_store_u16((uint16_t *)(to + INT4_GROUP_BYTES - 64) + half * 16, scale);
+    vf scale = bf16_lanes(vf_round_bf16(vf_mul(largest, vf_set(1.0f / 16))));
+    vf inverse = inverse_or_zero(scale);
+    vi factors[BLOCK_GROUPS];
+    fit block = {vf_zero(), vf_zero(), vf_zero()};
+    for (int64_t g = 0; g < groups; g++) {
+      vf factor = vf_mul(wanted[g], inverse);
+      factors[g] = best_factor(x + g * GROUP, half, factor, scale, &block);
+      vi_store_s8((int8_t *)to + SCALES_BYTES + g * TILE + half * 16, factors[g]);
+    }
+    vi bits = vf_round_bf16(vf_mul(block.products, inverse_or_zero(block.squares)));
+    vi_store_u16((uint16_t *)to + half * 16, bits);
+    for (int64_t q = 0; q < groups * GROUP / 4; q++) {
+      vf step = vf_mul(vi_to_f(factors[q * 4 / GROUP]), bf16_lanes(bits));
+      vf per_step = inverse_or_zero(step);
+      vi bytes = vi_set(0);
+      for (int i = 3; i >= 0; i--) {
+        vi w = rounded(vf_load(x[q * 4 + i] + half * 16), per_step, -8, 7);
+        bytes = vi_or(vi_shl(bytes, 8), vi_add(w, vi_set(8)));
+      }
+      vi shifted = half ? vi_shl(bytes, 4) : bytes;
+      vi_store(nibbles + q * 64, vi_or(vi_load(nibbles + q * 64), shifted));
+    }
   }
 }
 
@@ -224,20 +281,22 @@ void v_pack(const pack_args *a, int32_t tile, int32_t worker) {
     rows[r] = find_row(a, (int64_t)tile * TILE + r);
     all_bf16 &= rows[r].type == 0;
   }
-  float x[GROUP][TILE] __attribute__((aligned(64)));
-  int64_t bytes = a->format == W_BF16 ? BF16_GROUP_BYTES
-                                      : a->format == W_INT8 ? INT8_GROUP_BYTES : INT4_GROUP_BYTES;
-  uint8_t *to = a->target + tile * a->groups * bytes;
-  for (int64_t g = 0; g < a->groups; g++, to += bytes) {
-    if (a->format == W_BF16) {
+  uint8_t *to = a->target + tile * group_offset(a->format, a->groups);
+  if (a->format == W_BF16) {
+    for (int64_t g = 0; g < a->groups; g++, to += BF16_GROUP_BYTES) {
       pack_bf16(rows, g, (uint32_t *)to);
-      continue;
     }
-    read_group(rows, g, all_bf16, x);
+    return;
+  }
+  float x[BLOCK][TILE] __attribute__((aligned(64)));
+  for (int64_t first = 0; first < a->groups; first += BLOCK_GROUPS) {
+    int64_t count = min64(BLOCK_GROUPS, a->groups - first);
+    for (int64_t g = 0; g < count; g++) read_group(rows, first + g, all_bf16, x + g * GROUP);
     if (a->format == W_INT8) {
-      pack_int8((const float (*)[TILE])x, to);
+      pack_int8((const float (*)[TILE])x, count, to);
     } else {
-      pack_int4((const float (*)[TILE])x, to);
+      pack_int4((const float (*)[TILE])x, count, to);
     }
+    to += group_offset(a->format, count);
   }
 }

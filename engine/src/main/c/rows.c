@@ -27,6 +27,19 @@ V_INLINE float norm_factor(const float *x, int64_t columns, double epsilon) {
   return (float)(1.0 / sqrt((double)mean + epsilon));
 }
 
+/* 256 columns of a row, or what it has left and zeros; normed if there is a gain. */
+V_INLINE void scaled_block(const rows_args *a, const float *row, float factor, int64_t column,
+                           float *to) {
+  int64_t count = min64(BLOCK, a->columns - column), i = 0;
+  const float *x = row + column;
+  for (; i + 16 <= count; i += 16) {
+    vf v = vf_load(x + i);
+    vf_store(to + i, a->gain ? vf_mul(vf_mul(v, vf_set(factor)), vf_load(a->gain + column + i)) : v);
+  }
+  for (; i < count; i++) to[i] = a->gain ? x[i] * factor * a->gain[column + i] : x[i];
+  for (; i < BLOCK; i++) to[i] = 0.0f;
+}
+
 /*
  * RMS norm, or a plain copy, of rows into an operand: the norm's result is rounded to what the
  * multiplications read in the same pass, while it is in registers. Reads each row twice, 8 bytes
@@ -39,49 +52,47 @@ void v_rows(const rows_args *a, int32_t unit, int32_t worker) {
     const float *x = a->in + row * a->in_stride;
     float factor = a->gain ? norm_factor(x, a->columns, a->epsilon) : 1.0f;
     operand_row to = operand_find(&a->out, row);
-    for (int64_t g = 0; g < a->out.groups; g++) {
-      float part[GROUP] = {0}, gain[GROUP] = {0};
-      size_t bytes = (size_t)min64(GROUP, a->columns - g * GROUP) * sizeof(float);
-      memcpy(part, x + g * GROUP, bytes);
-      vf low = vf_load(part), high = vf_load(part + 16);
-      if (a->gain) {
-        memcpy(gain, a->gain + g * GROUP, bytes);
-        low = vf_mul(vf_mul(low, vf_set(factor)), vf_load(gain));
-        high = vf_mul(vf_mul(high, vf_set(factor)), vf_load(gain + 16));
-      }
-      operand_write(&a->out, to, g, low, high);
+    for (int64_t b = 0; b < block_count(a->out.groups); b++) {
+      float part[BLOCK] __attribute__((aligned(64)));
+      scaled_block(a, x, factor, b * BLOCK, part);
+      operand_put(&a->out, to, b, part);
     }
   }
 }
 
-V_INLINE float weight_at(const uint8_t *group, int64_t format, int lane, int column) {
+V_INLINE float weight_at(const uint8_t *tile, int64_t format, int lane,
+                         int64_t column) {
   if (format == W_BF16) {
-    return bf16_to_float(((const uint16_t *)group)[(column / 2 * TILE + lane) * 2 + column % 2]);
+    int64_t pair = column / 2 * TILE + lane;
+    return bf16_to_float(((const uint16_t *)tile)[pair * 2 + column % 2]);
   }
+  const uint8_t *block = tile + group_offset(format, column / BLOCK * BLOCK_GROUPS);
+  float scale = bf16_to_float(((const uint16_t *)block)[lane]);
+  int64_t quad = column % BLOCK / 4, in_quad = column % 4;
   if (format == W_INT8) {
-    const uint16_t *scales = (const uint16_t *)(group + INT8_GROUP_BYTES - 64);
-    int w = group[(column / 4 * TILE + lane) * 4 + column % 4] - 128;
-    return (float)w * bf16_to_float(scales[lane]);
+    int w = block[SCALES_BYTES + (quad * TILE + lane) * 4 + in_quad] - 128;
+    return (float)w * scale;
   }
-  const uint16_t *scales = (const uint16_t *)(group + INT4_GROUP_BYTES - 64);
-  int byte = group[(column / 4 * 16 + lane % 16) * 4 + column % 4];
+  const uint8_t *nibbles = block + SCALES_BYTES + FACTORS_BYTES;
+  int byte = nibbles[(quad * 16 + lane % 16) * 4 + in_quad];
   int w = (lane < 16 ? byte & 15 : byte >> 4) - 8;
-  return (float)w * bf16_to_float(scales[lane]);
+  int factor = ((const int8_t *)block + SCALES_BYTES)[column % BLOCK / GROUP * TILE + lane];
+  return (float)(w * factor) * scale;
 }
 
 /* Rows of a packed matrix, taken out of their tiles. */
 void v_embed(const embed_args *a, int32_t unit, int32_t worker) {
   (void)worker;
-  int64_t groups = (a->columns + GROUP - 1) / GROUP;
-  int64_t bytes = a->format == W_BF16 ? BF16_GROUP_BYTES
-                                      : a->format == W_INT8 ? INT8_GROUP_BYTES : INT4_GROUP_BYTES;
+  int64_t whole = a->format == W_BF16 ? GROUP : STEP;
+  int64_t groups = (a->columns + whole - 1) / whole * (whole / GROUP);
+  int64_t bytes = group_offset(a->format, groups);
   int64_t end = min64(a->rows, (unit + 1) * a->rows_per_unit);
   for (int64_t row = unit * a->rows_per_unit; row < end; row++) {
     int64_t token = a->tokens[row];
-    const uint8_t *tile = a->table + token / TILE * groups * bytes;
+    const uint8_t *tile = a->table + token / TILE * bytes;
     float *to = a->out + row * a->out_stride;
     for (int64_t i = 0; i < a->columns; i++) {
-      to[i] = weight_at(tile + i / GROUP * bytes, a->format, (int)(token % TILE), (int)(i % GROUP));
+      to[i] = weight_at(tile, a->format, (int)(token % TILE), i);
     }
   }
 }

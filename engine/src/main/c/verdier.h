@@ -22,43 +22,62 @@
 #define V_INLINE static inline __attribute__((always_inline))
 
 /* Raised whenever a layout or an argument block changes; Java refuses another number. */
-#define V_ABI 2
+#define V_ABI 3
 
 /*
  * Raised whenever a matrix would be packed to other bytes than before, be it by a layout or by a
  * rounding: packed weights are kept in files, which name this number.
  */
-#define V_LAYOUT 1
+#define V_LAYOUT 2
 
-/* Rows of a weight matrix in a tile, and columns in a group: the unit of all layouts. */
-enum { TILE = 32, GROUP = 32 };
+/*
+ * Rows of a weight matrix in a tile; columns in a group, in a step (what one tile instruction takes
+ * in bytes) and in a block (what shares one scale): the units of all layouts.
+ */
+enum { TILE = 32, GROUP = 32, STEP = 64, BLOCK = 256, BLOCK_GROUPS = BLOCK / GROUP };
 
 /*
  * Weights lie in tiles of 32 rows x all columns, rows in lanes, columns padded with zeros to whole
- * groups: one sequential stream per tile.
+ * groups (bf16) or steps (int8, int4): one sequential stream per tile. S steps in a block: 4, fewer
+ * in the last one.
  *
- *   BF16   group = [16 column pairs][32 rows][2] bf16                                   2048 bytes
- *   INT8   group = [8 column quads][32 rows][4] u8 (w + 128), then [32 rows] bf16 scale 1088 bytes
- *   INT4   group = [8 column quads][16 lanes][4] bytes, then [32 rows] bf16 scale        576 bytes
+ *   BF16   group = [16 column pairs][32 rows][2] bf16                                  16 bits
+ *   INT8   block = [32 rows] bf16 scale, [S] x [16 column quads][32 rows][4] u8      8.06 bits
+ *          each w + 128
+ *   INT4   block = [32 rows] bf16 scale, [8 groups][32 rows] s8 factor,              4.31 bits
+ *                  [2 S groups] x [8 column quads][16 lanes][4] bytes
  *          low nibble: rows 0..15, high nibble: rows 16..31, each w + 8
+ *
+ * An INT4 weight is (nibble - 8) * factor * scale, and factor is in -15 .. 16: so nibble - 8 times
+ * factor fits in a byte, and a whole block of either format is one exact sum of integers, scaled
+ * once (Lin et al., "QServe", 2024, has the idea for one level of scales more).
  */
 enum { W_BF16 = 0, W_INT8 = 1, W_INT4 = 2 };
-enum { BF16_GROUP_BYTES = 2048, INT8_GROUP_BYTES = 1088, INT4_GROUP_BYTES = 576 };
+enum {
+  SCALES_BYTES = 2 * TILE,
+  FACTORS_BYTES = BLOCK_GROUPS * TILE,
+  BF16_GROUP_BYTES = 2 * TILE * GROUP,
+  INT8_STEP_BYTES = TILE * STEP,
+  INT4_GROUP_BYTES = TILE * GROUP / 2
+};
 
 /*
  * Inputs of multiplications (operands) lie in panels of up to PANEL rows (see lanes.h); the rows of
- * an operand are dealt out as evenly as possible, so that 13 rows are 7 + 6 and not 12 + 1.
+ * an operand are dealt out as evenly as possible, so that 13 rows are 7 + 6 and not 12 + 1. Blocks
+ * of columns come first, [blocks][panels]: what all rows have of some columns is one piece of
+ * memory, and no two panels of it fall on the same lines of a cache.
  *
- *   bf16   panel = [groups][R rows][32] bf16                                        64 bytes a row
- *   int8   panel = [groups] of ([R rows][32] s8, [R] f32 scale, [R] s32 sum of the s8)  40 a row
+ *   bf16   [groups][R rows][32] bf16                                           64 bytes a row, group
+ *   int8   [4 steps][R rows][64] s8, [R] f32 scale, [R] s32 sum of the block,
+ *          [R][8] s32 sum of each group, unused                               320 bytes a row, block
  */
 enum { O_BF16 = 0, O_INT8 = 1 };
-enum { BF16_ROW_BYTES = 64, INT8_ROW_BYTES = 40 };
+enum { BF16_ROW_BYTES = 64, INT8_ROW_BYTES = 320 };
 
 typedef struct {
   uint8_t *data;
   int64_t rows;   /* rows in use, which decide the panels */
-  int64_t groups; /* of 32 columns */
+  int64_t groups; /* of 32 columns; even for int8 */
   int64_t format;
 } operand;
 
@@ -186,7 +205,7 @@ V_API int32_t v_abi(void);
 V_API int32_t v_layout(void);
 V_API int32_t v_prepare(void); /* 0 if this process may use the level */
 V_API int64_t v_panels(int64_t operand_format, int64_t rows);
-V_API int64_t v_matmul_scratch(int64_t groups, int64_t rows);
+V_API int64_t v_matmul_scratch(int64_t rows, int64_t tiles_per_unit);
 V_API int64_t v_attend_scratch(int64_t rows, int64_t head_dim);
 V_API void v_matmul(const matmul_args *args, int32_t unit, int32_t worker);
 V_API void v_rows(const rows_args *args, int32_t unit, int32_t worker);

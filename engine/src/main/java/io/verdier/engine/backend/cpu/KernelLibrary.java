@@ -23,7 +23,7 @@ import java.nio.file.StandardCopyOption;
  */
 final class KernelLibrary {
   /** Of {@code verdier.h}. */
-  private static final int ABI = 2;
+  private static final int ABI = 3;
 
   private static final Linker LINKER = Linker.nativeLinker();
   private static final ValueLayout.OfLong WORD = ValueLayout.JAVA_LONG;
@@ -142,9 +142,9 @@ final class KernelLibrary {
     return (int) size(panels, format.code(), rowCount);
   }
 
-  /** Bytes of scratch memory that a worker needs to multiply so many rows. */
-  long matmulScratch(int groups, int rowCount) {
-    return size(matmulScratch, groups, rowCount);
+  /** Bytes of scratch memory that a worker needs to multiply so many rows with so many tiles. */
+  long matmulScratch(int rowCount, int tilesPerUnit) {
+    return size(matmulScratch, rowCount, tilesPerUnit);
   }
 
   /** Bytes of scratch memory that a worker needs to attend with so many queries at once. */

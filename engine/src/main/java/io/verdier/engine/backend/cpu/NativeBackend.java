@@ -323,7 +323,7 @@ final class NativeBackend implements Backend {
     require(queries.columns() % (shape.heads() * shape.headDim()), 0, "columns");
     NativeOperand target = (NativeOperand) out;
     NativeKvStorage cache = (NativeKvStorage) storage;
-    if (shape.headDim() % WeightFormat.TILE_ROWS == 0) {
+    if (target.format() == OperandFormat.BF16 && shape.headDim() % WeightFormat.TILE_ROWS == 0) {
       attention.attend(target, null, queries, cache, how, batch);
       return;
     }

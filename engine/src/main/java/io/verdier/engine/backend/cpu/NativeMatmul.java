@@ -37,6 +37,9 @@ final class NativeMatmul {
 
   private static final int UNITS_PER_THREAD = 6;
 
+  /** Tiles that meet several panels while these are in the second-level cache. */
+  private static final int UNIT_TILES = 8;
+
   private final KernelLibrary library;
   private final ComputePool pool;
   private final Arena arena;
@@ -84,19 +87,16 @@ final class NativeMatmul {
     if (rows == 0) {
       return;
     }
-    int step = epilogue == Epilogue.GATE ? 2 : 1;
     int tiles = weight.tiles();
     int panels = library.panels(in.format(), rows);
-    int unitsMin = pool.threads() * UNITS_PER_THREAD;
-    long cheap = Math.min(UNIT_BYTES, UNIT_COST / rows) / Math.max(1, weight.tileBytes());
-    int tilesPerUnit = Math.clamp(cheap, 1, Math.max(1, tiles / unitsMin));
-    tilesPerUnit = (tilesPerUnit + step - 1) / step * step;
+    int tilesPerUnit = tilesPerUnit(weight, rows, panels, tilesTogether(in, epilogue));
     int tileUnits = (tiles + tilesPerUnit - 1) / tilesPerUnit;
     int slicesMax = job.heap == null ? panels : 1; // a unit copies whole columns to the heap
+    int unitsMin = pool.threads() * UNITS_PER_THREAD;
     int slices = Math.clamp((unitsMin + tileUnits - 1) / tileUnits, 1, slicesMax);
     int panelsPerUnit = (panels + slices - 1) / slices;
     slices = (panels + panelsPerUnit - 1) / panelsPerUnit;
-    reserveScratch(in.groups(), rows);
+    reserveScratch(rows, tilesPerUnit);
     job.shape(rows, weight.rows(), tilesPerUnit);
     job.args
         .start()
@@ -118,8 +118,24 @@ final class NativeMatmul {
     pool.run(job, tileUnits * slices);
   }
 
-  private void reserveScratch(int groups, int rows) {
-    long needed = library.matmulScratch(groups, rows);
+  /** Gated tiles come in pairs that give a group of the operand, or of bytes a whole block. */
+  private static int tilesTogether(NativeOperand in, Epilogue epilogue) {
+    if (epilogue != Epilogue.GATE) {
+      return 1;
+    }
+    return in.format() == OperandFormat.INT8 ? 16 : 2;
+  }
+
+  private int tilesPerUnit(NativeMatrix weight, int rows, int panels, int together) {
+    long fit =
+        panels == 1 ? Math.min(UNIT_BYTES, UNIT_COST / rows) / weight.tileBytes() : UNIT_TILES;
+    int even = weight.tiles() / (pool.threads() * UNITS_PER_THREAD);
+    int wanted = Math.clamp(fit, 1, Math.max(1, even));
+    return (wanted + together - 1) / together * together;
+  }
+
+  private void reserveScratch(int rows, int tilesPerUnit) {
+    long needed = library.matmulScratch(rows, tilesPerUnit);
     if (needed > scratchBytes) {
       scratch = NativeMemory.allocate(needed * pool.threads(), arena);
       scratchBytes = needed;

@@ -28,11 +28,7 @@ record NativeMatrix(
   }
 
   int groups() {
-    return groups(columns);
-  }
-
-  static int groups(int columns) {
-    return (columns + WeightFormat.TILE_ROWS - 1) / WeightFormat.TILE_ROWS;
+    return format.operand().groups(columns);
   }
 
   int tiles() {
@@ -52,6 +48,6 @@ record NativeMatrix(
   }
 
   long tileBytes() {
-    return (long) groups() * format.groupBytes();
+    return format.tileBytes(columns);
   }
 }

@@ -16,14 +16,16 @@ final class NativeOperand extends RowWindow implements Operand {
   private final MemorySegment data;
   private final OperandFormat format;
   private final int groups;
+  private final long rowBytes;
   private int writtenFirst = -1;
   private int writtenRows;
 
   NativeOperand(OperandFormat format, int rowsMax, int columns, Arena arena) {
     super(rowsMax, columns);
     this.format = format;
-    groups = (columns + WeightFormat.TILE_ROWS - 1) / WeightFormat.TILE_ROWS;
-    data = NativeMemory.allocate((long) rowsMax * groups * format.groupBytes(), arena);
+    groups = format.groups(columns);
+    rowBytes = format.rowBytes(columns);
+    data = NativeMemory.allocate(rowsMax * rowBytes, arena);
   }
 
   OperandFormat format() {
@@ -36,7 +38,7 @@ final class NativeOperand extends RowWindow implements Operand {
 
   /** Where the selected rows' panels begin. */
   long address() {
-    return data.address() + (long) first() * groups * format.groupBytes();
+    return data.address() + first() * rowBytes;
   }
 
   /** To be called before it is written. */

@@ -6,25 +6,31 @@ package io.verdier.engine.backend.cpu;
  */
 public enum WeightFormat {
   /** bfloat16, 16 bits a weight; multiplied with bfloat16 inputs. */
-  BF16(0, 2048, OperandFormat.BF16),
+  BF16(0, 2048, 0, OperandFormat.BF16),
   /**
-   * Bytes with a scale for each 32 columns of a row, 8.5 bits a weight; inputs are quantized to
-   * bytes as they come.
+   * Bytes with a scale for each 256 columns of a row, 8.06 bits a weight; inputs are quantized to
+   * bytes, by 256 columns too, as they come.
    */
-  INT8(1, 1088, OperandFormat.INT8),
-  /** The same with 4 bits, 4.5 bits a weight. */
-  INT4(2, 576, OperandFormat.INT8);
+  INT8(1, 1024, 64, OperandFormat.INT8),
+  /** 4 bits, a factor for 32 columns and a scale for 256, 4.31 bits a weight; the same inputs. */
+  INT4(2, 512, 320, OperandFormat.INT8);
 
   /** Rows in a tile, and columns in a group. */
   static final int TILE_ROWS = 32;
 
   private final int code;
   private final int groupBytes;
+  private final int blockBytes;
   private final OperandFormat operand;
 
-  WeightFormat(int code, int groupBytes, OperandFormat operand) {
+  /**
+   * @param groupBytes of 32 rows and 32 columns
+   * @param blockBytes that 32 rows and 256 columns, or what there are, take besides
+   */
+  WeightFormat(int code, int groupBytes, int blockBytes, OperandFormat operand) {
     this.code = code;
     this.groupBytes = groupBytes;
+    this.blockBytes = blockBytes;
     this.operand = operand;
   }
 
@@ -41,9 +47,10 @@ public enum WeightFormat {
     return code;
   }
 
-  /** Bytes of a tile's group: 32 rows, 32 columns. */
-  int groupBytes() {
-    return groupBytes;
+  /** Bytes of 32 rows. */
+  long tileBytes(int columns) {
+    int groups = operand.groups(columns);
+    return (long) groups * groupBytes + (long) OperandFormat.blocks(groups) * blockBytes;
   }
 
   OperandFormat operand() {
