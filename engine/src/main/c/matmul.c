@@ -385,7 +385,10 @@ static void put_gated(const task *t, int64_t tile) {
     float *block = t->gated + r * BLOCK;
     vf_store(block + in_block * GROUP, gate(first));
     vf_store(block + in_block * GROUP + 16, gate(second));
-    if (in_block == BLOCK_GROUPS - 1 || group == to->groups - 1) {
+    if (in_block == BLOCK_GROUPS - 1 || tile + 2 == t->a->tiles) {
+      /* The operand may end with a group that no tiles give, since its groups are even. */
+      memset(block + (in_block + 1) * GROUP, 0,
+             (size_t)((BLOCK_GROUPS - 1 - in_block) * GROUP) * sizeof(float));
       operand_put(to, at, group / BLOCK_GROUPS, block);
     }
   }
