@@ -16,6 +16,9 @@
 #ifndef LANES_H
 #define LANES_H
 
+#include <float.h>
+#include <math.h>
+
 #include "verdier.h"
 
 #if defined(__AVX512F__)
@@ -176,16 +179,25 @@ V_INLINE int32_t *block_group_sums(uint8_t *block, int64_t rows) {
   return (int32_t *)(block + rows * (BLOCK + 8));
 }
 
-/* Writes a block of a row of an int8 operand; scale = largest / 127, and 0 for a block of zeros. */
+/*
+ * Writes a block of a row of an int8 operand; scale = largest / 127, and 0 for a block of zeros.
+ * Where a scale has no use, since numbers are too small or one is infinite or none, bytes are zeros:
+ * with it they give zeros or NaN, the same on every level and in every kernel.
+ */
 V_INLINE void operand_quantize(uint8_t *block, operand_row at, const float *x, int64_t groups) {
-  vf most = vf_zero();
-  for (int64_t i = 0; i < groups * GROUP; i += 16) most = vf_max(most, vf_abs(vf_load(x + i)));
-  float largest = max16(most), scale = largest / 127.0f;
-  vf inverse = vf_set(scale > 0.0f ? 127.0f / largest : 0.0f);
+  vi bits = vi_set(0); /* as integers a NaN is more than any number; as floats it may be lost */
+  for (int64_t i = 0; i < groups * GROUP; i += 16) {
+    bits = vi_max(bits, vf_as_i(vf_abs(vf_load(x + i))));
+  }
+  vf most = vi_as_f(bits);
+  float largest = vi_sum16(vf_is_nan(most)) ? NAN : max16(most), scale = largest / 127.0f;
+  float per_scale = 127.0f / largest;
+  vf inverse = vf_set(per_scale);
+  vi useful = vi_set(per_scale > 0.0f && per_scale <= FLT_MAX ? -1 : 0);
   int32_t sum = 0;
   for (int64_t g = 0; g < groups; g++) {
-    vi low = vf_to_i(vf_mul(vf_load(x + g * GROUP), inverse));
-    vi high = vf_to_i(vf_mul(vf_load(x + g * GROUP + 16), inverse));
+    vi low = vi_and(vf_to_i(vf_mul(vf_load(x + g * GROUP), inverse)), useful);
+    vi high = vi_and(vf_to_i(vf_mul(vf_load(x + g * GROUP + 16), inverse)), useful);
     int8_t *to = (int8_t *)(block + (g / 2 * at.rows + at.index) * STEP + g % 2 * GROUP);
     vi_store_s8(to, low);
     vi_store_s8(to + 16, high);
