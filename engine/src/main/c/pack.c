@@ -139,9 +139,10 @@ V_INLINE void read_group(const source_row *rows, int64_t group, int all_bf16, fl
 /* Scale per lane as bfloat16 bits, rounded up, so that no weight leaves the range. */
 V_INLINE vi scale_up(vf scale) { return vi_shr(vi_add(vf_as_i(scale), vi_set(0xffff)), 16); }
 
+/* Zero also for what is so small that its inverse is infinite: weights of such a scale are zeros. */
 V_INLINE vf inverse_or_zero(vf x) {
-  vi positive = vf_greater(vf_abs(x), vf_zero());
-  return vi_as_f(vi_and(positive, vf_as_i(vf_div(vf_set(1.0f), x))));
+  vi large = vf_greater(vf_abs(x), vf_set(0x1p-127f));
+  return vi_as_f(vi_and(large, vf_as_i(vf_div(vf_set(1.0f), x))));
 }
 
 V_INLINE vi rounded(vf x, vf inverse, int32_t low, int32_t high) {
