@@ -9,7 +9,7 @@
 
 #include "../../main/c/verdier.h"
 
-enum { COLUMNS = 100, OUTPUTS = 70, ROWS = 20, TOKENS = 150 };
+enum { OUTPUTS = 70, ROWS = 40, TOKENS = 150 };
 enum { HEADS = 2, QUERY_HEADS = 6, HEAD_DIM = 64, BLOCKS = 12, TABLE = 12 };
 
 static float next(void) {
@@ -35,27 +35,66 @@ static float *random_floats(int64_t count) {
   return x;
 }
 
-static void products(const float *weights, const float *inputs, int64_t format) {
-  static const int64_t group_bytes[] = {BF16_GROUP_BYTES, INT8_GROUP_BYTES, INT4_GROUP_BYTES};
-  int64_t groups = (COLUMNS + GROUP - 1) / GROUP, tiles = (OUTPUTS + TILE - 1) / TILE;
-  uint8_t *packed = zeros(tiles * groups * group_bytes[format]);
-  pack_part part = {(const uint8_t *)weights, 2, OUTPUTS, COLUMNS};
-  pack_args pack = {&part, 1, 0, packed, format, groups};
+static int64_t groups_of(int64_t columns, int64_t format) {
+  return format == W_BF16 ? (columns + GROUP - 1) / GROUP : (columns + STEP - 1) / STEP * 2;
+}
+
+static uint8_t *packed(pack_part *parts, int64_t gated, int64_t columns, int64_t format, int64_t tiles) {
+  static const int64_t group_bytes[] = {BF16_GROUP_BYTES, INT8_STEP_BYTES / 2, INT4_GROUP_BYTES};
+  static const int64_t block_bytes[] = {0, SCALES_BYTES, SCALES_BYTES + FACTORS_BYTES};
+  int64_t groups = groups_of(columns, format), blocks = (groups + BLOCK_GROUPS - 1) / BLOCK_GROUPS;
+  int64_t bytes = tiles * (groups * group_bytes[format] + blocks * block_bytes[format]);
+  uint8_t *to = zeros(bytes);
+  pack_args pack = {parts, 1 + gated, gated, to, format, groups};
   for (int32_t tile = 0; tile < tiles; tile++) v_pack(&pack, tile, 0);
-  printf("format %d packed %016lx\n", (int)format, hash(packed, tiles * groups * group_bytes[format]));
+  printf("format %d columns %d packed %016lx\n", (int)format, (int)columns, hash(to, bytes));
+  return to;
+}
+
+static operand panels(int64_t rows, int64_t columns, int64_t format) {
+  int64_t groups = groups_of(columns, format), blocks = (groups + BLOCK_GROUPS - 1) / BLOCK_GROUPS;
+  int64_t row_bytes = format == W_BF16 ? groups * BF16_ROW_BYTES : blocks * INT8_ROW_BYTES;
+  return (operand){zeros(rows * row_bytes), rows, groups, format == W_BF16 ? O_BF16 : O_INT8};
+}
+
+static void multiply(matmul_args *a, int64_t tiles_per_unit) {
+  int64_t slices = (v_panels(a->in.format, a->in.rows) + 1) / 2;
+  a->tiles_per_unit = tiles_per_unit;
+  a->panels_per_unit = 2;
+  a->scratch = zeros(v_matmul_scratch(a->in.rows, tiles_per_unit));
+  for (int32_t unit = 0; unit < (a->tiles + tiles_per_unit - 1) / tiles_per_unit * slices; unit++) {
+    v_matmul(a, unit, 0);
+  }
+  free(a->scratch);
+}
+
+/* Products, and the gated one followed by a product of its result, which has an odd group. */
+static void products(int64_t columns, int64_t format) {
+  float *weights = random_floats(columns * OUTPUTS), *inputs = random_floats(ROWS * columns);
+  pack_part part = {(const uint8_t *)weights, 2, OUTPUTS, columns};
+  pack_part both[] = {part, {(const uint8_t *)inputs, 2, OUTPUTS / 2, columns}};
+  both[0].source_rows = OUTPUTS / 2;
+  int64_t tiles = (OUTPUTS + TILE - 1) / TILE;
+  uint8_t *matrix = packed(&part, 0, columns, format, tiles);
+  uint8_t *gate_up = packed(both, 1, columns, format, 4);
+  part.columns = OUTPUTS / 2;
+  uint8_t *down = packed(&part, 0, OUTPUTS / 2, format, tiles);
   for (int64_t rows = 1; rows <= ROWS; rows++) {
-    operand in = {zeros(rows * groups * BF16_ROW_BYTES), rows, groups, format == W_BF16 ? O_BF16 : O_INT8};
-    rows_args convert = {in, inputs, COLUMNS, COLUMNS, 0, 0, rows};
+    operand in = panels(rows, columns, format), gated = panels(rows, OUTPUTS / 2, format);
+    rows_args convert = {in, inputs, columns, columns, 0, 0, rows};
     v_rows(&convert, 0, 0);
-    float *out = zeros(4 * rows * OUTPUTS);
-    matmul_args a = {.in = in, .weight = packed, .format = format, .tiles = tiles,
-                     .tiles_per_unit = 2, .panels_per_unit = 2, .out = out,
-                     .out_stride = OUTPUTS, .out_columns = OUTPUTS,
-                     .scratch = zeros(v_matmul_scratch(groups, rows))};
-    int64_t slices = (v_panels(in.format, rows) + 1) / 2;
-    for (int32_t unit = 0; unit < (tiles + 1) / 2 * slices; unit++) v_matmul(&a, unit, 0);
-    printf("format %d rows %2d: all %016lx first %016lx\n", (int)format, (int)rows,
-           hash(out, 4 * rows * OUTPUTS), hash(out, 4 * OUTPUTS));
+    float *out = zeros(4 * rows * OUTPUTS), *last = zeros(4 * rows * OUTPUTS);
+    matmul_args a = {.in = in, .weight = matrix, .format = format, .tiles = tiles, .out = out,
+                     .out_stride = OUTPUTS, .out_columns = OUTPUTS};
+    multiply(&a, 2);
+    matmul_args b = {.in = in, .weight = gate_up, .format = format, .tiles = 4, .epilogue = GATE, .gated = gated};
+    multiply(&b, 16);
+    a.in = gated, a.weight = down, a.out = last;
+    multiply(&a, 2);
+    printf("format %d columns %d rows %2d: all %016lx %016lx first %016lx %016lx\n", (int)format,
+           (int)columns, (int)rows, hash(out, 4 * rows * OUTPUTS), hash(last, 4 * rows * OUTPUTS),
+           hash(out, 4 * OUTPUTS), hash(last, 4 * OUTPUTS));
+    free(in.data), free(gated.data), free(out), free(last);
   }
 }
 
@@ -97,8 +136,10 @@ static void attention(void) {
 
 int main(void) {
   if (v_prepare() != 0) return 1;
-  float *weights = random_floats(COLUMNS * OUTPUTS), *inputs = random_floats(ROWS * COLUMNS);
-  for (int64_t format = W_BF16; format <= W_INT4; format++) products(weights, inputs, format);
+  static const int64_t columns[] = {100, 600, 2400};
+  for (int i = 0; i < 3; i++) {
+    for (int64_t format = W_BF16; format <= W_INT4; format++) products(columns[i], format);
+  }
   attention();
   return 0;
 }
