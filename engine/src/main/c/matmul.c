@@ -342,6 +342,7 @@ static void put(const task *t) {
   for (int64_t r = 0; r < t->rows; r++) {
     float *to = a->out + (t->first_row + r) * a->out_stride + first;
     for (int64_t i = 0; i < columns; i += 16) {
+      prefetch(to + 2 * a->out_stride + i); /* rows are too far apart to be foreseen */
       const float *from = sums_of(t, t->first_tile + i / TILE) + r * TILE + i % TILE;
       if (columns - i >= 16) {
         vf x = vf_load(from);
@@ -385,7 +386,7 @@ static void put_gated(const task *t, int64_t tile) {
     float *block = t->gated + r * BLOCK;
     vf_store(block + in_block * GROUP, gate(first));
     vf_store(block + in_block * GROUP + 16, gate(second));
-    if (in_block == BLOCK_GROUPS - 1 || tile + 2 == t->a->tiles) {
+    if (in_block == BLOCK_GROUPS - 1 || tile + 2 == t->end_tile) {
       /* The operand may end with a group that no tiles give, since its groups are even. */
       memset(block + (in_block + 1) * GROUP, 0,
              (size_t)((BLOCK_GROUPS - 1 - in_block) * GROUP) * sizeof(float));
@@ -404,8 +405,8 @@ static void set_up(task *t, const matmul_args *a, int32_t unit, int32_t worker) 
   int64_t slices = (t->panels + a->panels_per_unit - 1) / a->panels_per_unit;
   t->first_panel = unit % slices * a->panels_per_unit;
   t->end_panel = min64(t->panels, t->first_panel + a->panels_per_unit);
-  t->first_tile = unit / slices * a->tiles_per_unit;
-  t->end_tile = min64(a->tiles, t->first_tile + a->tiles_per_unit);
+  t->first_tile = a->first_tiles[unit / slices];
+  t->end_tile = a->first_tiles[unit / slices + 1];
   t->first_row = panel_first(&a->in, t->panels, t->first_panel);
   t->rows = panel_first(&a->in, t->panels, t->end_panel) - t->first_row;
   t->step = a->epilogue == GATE ? 2 : 1;
@@ -449,8 +450,8 @@ void v_matmul(const matmul_args *a, int32_t unit, int32_t worker) {
   }
 }
 
-int64_t v_matmul_scratch(int64_t rows, int64_t tiles_per_unit) {
-  return 4 * group_offset(W_INT8, BLOCK_GROUPS) + rows * (BLOCK + tiles_per_unit * TILE) * 4 + 64;
+int64_t v_matmul_scratch(int64_t rows, int64_t tiles) {
+  return 4 * group_offset(W_INT8, BLOCK_GROUPS) + rows * (BLOCK + tiles * TILE) * 4 + 64;
 }
 
 int64_t v_panels(int64_t operand_format, int64_t rows) {

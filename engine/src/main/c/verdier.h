@@ -89,9 +89,8 @@ typedef struct {
   const uint8_t *weight;
   const float *start; /* [tiles * 32] bias, or null */
   int64_t format;     /* of the weight */
-  int64_t tiles;
-  int64_t tiles_per_unit;
-  int64_t panels_per_unit;
+  const int32_t *first_tiles; /* [unit / slices], and behind the last tile: what units begin with */
+  int64_t panels_per_unit;    /* slices: panels / this, rounded up */
   int64_t epilogue;
   float *out; /* STORE, ADD: first row */
   int64_t out_stride;
@@ -205,7 +204,7 @@ V_API int32_t v_abi(void);
 V_API int32_t v_layout(void);
 V_API int32_t v_prepare(void); /* 0 if this process may use the level */
 V_API int64_t v_panels(int64_t operand_format, int64_t rows);
-V_API int64_t v_matmul_scratch(int64_t rows, int64_t tiles_per_unit);
+V_API int64_t v_matmul_scratch(int64_t rows, int64_t tiles);
 V_API int64_t v_attend_scratch(int64_t rows, int64_t head_dim);
 V_API void v_matmul(const matmul_args *args, int32_t unit, int32_t worker);
 V_API void v_rows(const rows_args *args, int32_t unit, int32_t worker);

@@ -26,19 +26,7 @@ final class NativeMatmul {
     }
   }
 
-  private static final int FIELDS = 20;
-
-  /**
-   * Weight bytes that a unit reads at most, and times rows, computes with: some 30 µs either way.
-   */
-  private static final long UNIT_BYTES = 512 << 10;
-
-  private static final long UNIT_COST = 4L << 20;
-
-  private static final int UNITS_PER_THREAD = 6;
-
-  /** Tiles that meet several panels while these are in the second-level cache. */
-  private static final int UNIT_TILES = 8;
+  private static final int FIELDS = 19;
 
   private final KernelLibrary library;
   private final ComputePool pool;
@@ -87,25 +75,23 @@ final class NativeMatmul {
     if (rows == 0) {
       return;
     }
-    int tiles = weight.tiles();
     int panels = library.panels(in.format(), rows);
-    int tilesPerUnit = tilesPerUnit(weight, rows, panels, tilesTogether(in, epilogue));
-    int tileUnits = (tiles + tilesPerUnit - 1) / tilesPerUnit;
+    TileUnits units = job.units;
+    units.plan(weight, rows, panels, tilesTogether(in, epilogue), pool.threads());
     int slicesMax = job.heap == null ? panels : 1; // a unit copies whole columns to the heap
-    int unitsMin = pool.threads() * UNITS_PER_THREAD;
-    int slices = Math.clamp((unitsMin + tileUnits - 1) / tileUnits, 1, slicesMax);
+    int slicesMin = (2 * pool.threads() + units.count() - 1) / units.count();
+    int slices = Math.clamp(slicesMin, 1, slicesMax);
     int panelsPerUnit = (panels + slices - 1) / slices;
     slices = (panels + panelsPerUnit - 1) / panelsPerUnit;
-    reserveScratch(rows, tilesPerUnit);
-    job.shape(rows, weight.rows(), tilesPerUnit);
+    reserveScratch(rows, units.tilesMax());
+    job.shape(rows, weight.rows());
     job.args
         .start()
         .put(in.read())
         .put(weight.data().address())
         .put(weight.start().address())
         .put(weight.format().code())
-        .put((long) tiles)
-        .put((long) tilesPerUnit)
+        .put(units.address())
         .put((long) panelsPerUnit)
         .put((long) epilogue.code)
         .put(out)
@@ -115,7 +101,7 @@ final class NativeMatmul {
         .put(scratch.address())
         .put(scratchBytes)
         .end();
-    pool.run(job, tileUnits * slices);
+    pool.run(job, units.count() * slices);
   }
 
   /** Gated tiles come in pairs that give a group of the operand, or of bytes a whole block. */
@@ -126,16 +112,8 @@ final class NativeMatmul {
     return in.format() == OperandFormat.INT8 ? 16 : 2;
   }
 
-  private int tilesPerUnit(NativeMatrix weight, int rows, int panels, int together) {
-    long fit =
-        panels == 1 ? Math.min(UNIT_BYTES, UNIT_COST / rows) / weight.tileBytes() : UNIT_TILES;
-    int even = weight.tiles() / (pool.threads() * UNITS_PER_THREAD);
-    int wanted = Math.clamp(fit, 1, Math.max(1, even));
-    return (wanted + together - 1) / together * together;
-  }
-
-  private void reserveScratch(int rows, int tilesPerUnit) {
-    long needed = library.matmulScratch(rows, tilesPerUnit);
+  private void reserveScratch(int rows, int tiles) {
+    long needed = library.matmulScratch(rows, tiles);
     if (needed > scratchBytes) {
       scratch = NativeMemory.allocate(needed * pool.threads(), arena);
       scratchBytes = needed;
@@ -148,16 +126,16 @@ final class NativeMatmul {
     private @Nullable NativeTensor through;
     private int rows;
     private int columns;
-    private int columnsPerUnit;
+    private final TileUnits units;
 
     Job(MemorySegment function, Arena arena) {
       super(function, FIELDS, arena);
+      units = new TileUnits(arena);
     }
 
-    void shape(int rowCount, int columnCount, int tilesPerUnit) {
+    void shape(int rowCount, int columnCount) {
       rows = rowCount;
       columns = columnCount;
-      columnsPerUnit = tilesPerUnit * WeightFormat.TILE_ROWS;
     }
 
     @Override
@@ -168,10 +146,10 @@ final class NativeMatmul {
       if (to == null || from == null) {
         return;
       }
-      int column = unit * columnsPerUnit;
-      int count = Math.min(columnsPerUnit, columns - column);
+      int column = units.firstTile(unit) * WeightFormat.TILE_ROWS;
+      int end = Math.min(columns, units.firstTile(unit + 1) * WeightFormat.TILE_ROWS);
       for (int row = 0; row < rows; row++) {
-        from.copyOut(row, column, to, row * columns + column, count);
+        from.copyOut(row, column, to, row * columns + column, end - column);
       }
     }
   }

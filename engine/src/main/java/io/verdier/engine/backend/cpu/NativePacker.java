@@ -15,11 +15,14 @@ import org.jspecify.annotations.Nullable;
 final class NativePacker {
   private static final int PART_FIELDS = 4;
   private static final int PACK_FIELDS = 6;
+  private static final long CHUNK_BYTES = 64L << 20;
+  private static final long PAGE_BYTES = 4096;
 
   private final KernelLibrary library;
   private final ComputePool pool;
   private final Arena weights;
   private final PackedWeights kept;
+  private MemorySegment chunk = MemorySegment.NULL; // what is left of it
 
   /**
    * @param weights lifetime of what is packed here
@@ -56,7 +59,7 @@ final class NativePacker {
 
   /** The bytes of a matrix that has none yet. */
   private MemorySegment packed(NativeMatrix matrix, List<StoredTensor> parts) {
-    MemorySegment data = NativeMemory.allocate(matrix.bytes(), weights);
+    MemorySegment data = room(matrix.bytes());
     try (Arena arena = Arena.ofConfined()) {
       NativeArgs rows = new NativeArgs(PART_FIELDS * parts.size(), arena).start();
       for (StoredTensor part : parts) {
@@ -78,6 +81,16 @@ final class NativePacker {
       pool.run(job, matrix.tiles());
     }
     return data;
+  }
+
+  /** The next bytes of a chunk: matrices of a few megabytes alone would get few huge pages. */
+  private MemorySegment room(long bytes) {
+    if (chunk.byteSize() < bytes) {
+      chunk = NativeMemory.allocate(Math.max(bytes, CHUNK_BYTES), weights);
+    }
+    MemorySegment found = chunk.asSlice(0, bytes);
+    chunk = chunk.asSlice(Math.min(chunk.byteSize(), (bytes + PAGE_BYTES - 1) & -PAGE_BYTES));
+    return found;
   }
 
   private static long sourceType(StoredTensor part) {
