@@ -14,7 +14,11 @@
  *
  * A sum's chain of operations is the same for every R, so the rows that share a block cannot be
  * told from the result. With AMX, tiles compute bf16 products for every row count, since their
- * rounding differs from that of vectors.
+ * rounding differs from that of vectors; sums of bytes are exact, so a few rows are left to vectors.
+ *
+ * A single row is read at memory speed only if memory is asked early and into the second-level cache:
+ * 16 KB ahead gave 26 GB/s of int4 where 4 KB ahead into the first level gave 21, of 28 that two cores
+ * read at best (Sapphire Rapids).
  */
 #include <string.h>
 

@@ -25,7 +25,7 @@ static float read_all(const uint8_t *data, int64_t bytes) {
   vi x[4] = {vi_set(0), vi_set(0), vi_set(0), vi_set(0)};
   for (int64_t i = 0; i < bytes; i += 256) {
     for (int j = 0; j < 4; j++) {
-      prefetch(data + i + j * 64 + 4096);
+      prefetch_far(data + i + j * 64 + 16384);
       x[j] = vi_or(x[j], vi_load(data + i + j * 64));
     }
   }

@@ -56,8 +56,12 @@ final class NativeProbe implements Probe {
 
   /** 10^9 operations a second of the instruction that products consist of. */
   double dotGops() {
-    Kind floats = library.level() == KernelLevel.AMX ? Kind.TILE_BF16 : Kind.DOT_BF16;
-    return gops(format.operand() == OperandFormat.INT8 ? Kind.DOT_INT8 : floats);
+    boolean tiles = library.level() == KernelLevel.AMX;
+    return gops(
+        switch (format.operand()) {
+          case BF16 -> tiles ? Kind.TILE_BF16 : Kind.DOT_BF16;
+          case INT8 -> tiles ? Kind.TILE_INT8 : Kind.DOT_INT8;
+        });
   }
 
   /** 10^9 bytes a second that all threads read together. */

@@ -27,7 +27,7 @@ class NativeSpeedTest {
 
   @ParameterizedTest
   @CsvSource({
-    "AMX,BF16,0.05", "AMX,INT8,0.25", "AMX,INT4,0.25",
+    "AMX,BF16,0.05", "AMX,INT8,0.03", "AMX,INT4,0.03",
     "AVX512,BF16,0.3", "AVX512,INT8,0.25", "AVX512,INT4,0.25",
     "AVX2,BF16,0.15", "AVX2,INT8,0.1", "AVX2,INT4,0.1",
     "NEON,BF16,0.15", "NEON,INT8,0.15", "NEON,INT4,0.15",
