@@ -400,7 +400,7 @@ static void put_gated(const task *t, int64_t tile) {
 }
 
 /* Bytes of a unit's inputs that a pass goes over: they stay in the second-level cache. */
-enum { PASS_BYTES = 1 << 20 };
+enum { PASS_BYTES = 512 << 10 };
 
 static void set_up(task *t, const matmul_args *a, int32_t unit, int32_t worker) {
   t->a = a;
