@@ -17,7 +17,6 @@ public final class Sampler {
   private final int vocabSize;
   private final int[] endTokenIds;
   private final float[] row; // [vocab], the logits while stages change them
-  private final LargestLogit largest;
   private final Candidates candidates;
   private final TopTokens topTokens = new TopTokens();
 
@@ -34,7 +33,6 @@ public final class Sampler {
     this.vocabSize = vocabSize;
     this.endTokenIds = Arrays.stream(endTokenIds).filter(id -> id >= 0 && id < vocabSize).toArray();
     this.row = new float[vocabSize];
-    this.largest = new LargestLogit(vocabSize);
     this.candidates = new Candidates(vocabSize);
   }
 
@@ -57,7 +55,7 @@ public final class Sampler {
       sound(logits, offset); // refuses a broken row before a mask could hide it
       System.arraycopy(logits, offset, row, 0, vocabSize);
       LogitStages.apply(row, endTokenIds, history, params);
-      token = choose(row, 0, choosable(largest.of(row, 0)), history, params);
+      token = choose(row, 0, choosable(max(row, 0)), history, params);
     }
     return new Sampled(token, scored ? score(logits, offset, token, params.logprobs()) : null);
   }
@@ -91,10 +89,19 @@ public final class Sampler {
   private int choose(
       float[] logits, int offset, float max, TokenHistory history, SamplingParams params) {
     if (params.isGreedy()) {
-      return largest.firstId(logits, offset, max);
+      return first(logits, offset, max);
     }
     candidates.weigh(logits, offset, max, params);
     return candidates.draw(Philox.bits(params.seed(), history.size()));
+  }
+
+  /** The lowest id that has this logit. */
+  private static int first(float[] logits, int offset, float logit) {
+    int id = 0;
+    while (logits[offset + id] != logit) {
+      id++;
+    }
+    return id;
   }
 
   /** The token's place in {@link Order}, from 1. */
@@ -112,7 +119,7 @@ public final class Sampler {
 
   /** The largest logit of a row of the model, which is finite or an exception. */
   private float sound(float[] logits, int offset) {
-    float max = largest.of(logits, offset);
+    float max = max(logits, offset);
     if (isFinite(max)) {
       return max;
     }
@@ -136,5 +143,14 @@ public final class Sampler {
 
   private static boolean isFinite(float max) {
     return Math.abs(max) <= Float.MAX_VALUE;
+  }
+
+  /** The largest logit of the row; NaN if any is. */
+  private float max(float[] logits, int offset) {
+    float max = Float.NEGATIVE_INFINITY;
+    for (int id = 0; id < vocabSize; id++) {
+      max = Math.max(max, logits[offset + id]);
+    }
+    return max;
   }
 }
