@@ -88,12 +88,18 @@ public interface Backend extends AutoCloseable {
   }
 
   /**
-   * Memory that a KV cache may take where the operator names no size: here a share of the host's.
+   * Host memory that a KV cache may take where the operator names no size and there is no {@link
+   * #memory} of a device's own.
    *
    * @param weightBytes of the weights: they come later, but first
    */
   default long kvBytesMax(long weightBytes) {
     return Math.clamp((HostMemory.freeBytes() - weightBytes) / 4, 0, KV_HOST_BYTES_MAX);
+  }
+
+  /** The memory of a device that has its own; empty: the host's is taken. */
+  default Optional<DeviceMemory> memory() {
+    return Optional.empty();
   }
 
   /** Reserves a KV cache; untouched blocks need not cost memory. */

@@ -2,22 +2,30 @@ package io.verdier.engine.model;
 
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.KvStorage;
+import java.util.Optional;
 
 /**
  * A model ready to run. Handed over whole by the loading thread to the executor thread, which then
  * owns it.
  *
  * @param lengthMax most tokens of a sequence, prompt and answer together
+ * @param memoryPlan empty where the host's memory is used
  */
 public record LoadedModel(
     ModelSpec spec,
     GenerationDefaults generation,
     int lengthMax,
     KvPlan kvPlan,
+    Optional<MemoryPlan> memoryPlan,
     Backend backend,
     Transformer transformer,
     KvStorage cache)
     implements AutoCloseable {
+
+  /** What the device's memory plan has come to by now; empty where there is none. */
+  public Optional<String> memoryTaken() {
+    return memoryPlan.flatMap(plan -> backend.memory().map(plan::takenText));
+  }
 
   /** Frees weights, cache and compute threads. */
   @Override

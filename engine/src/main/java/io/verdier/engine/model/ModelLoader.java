@@ -3,8 +3,10 @@ package io.verdier.engine.model;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.KvShape;
+import io.verdier.engine.backend.DeviceMemory;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.PackedPlace;
+import io.verdier.engine.backend.Rehearsal;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.DummyWeights;
 import io.verdier.engine.weights.WeightMap;
@@ -46,7 +48,10 @@ public final class ModelLoader {
     GenerationDefaults generation =
         GenerationDefaults.read(directory, reader, spec.vocabSize(), config.model());
     return new Description(
-        spec, generation, lengthMax(spec, config.model()), weightType(reader, config.model()));
+        spec,
+        generation,
+        lengthMax(spec, config.model()),
+        weightType(reader, config.model()));
   }
 
   private static DType weightType(ConfigReader reader, ServerConfig.Model asked) {
@@ -75,8 +80,9 @@ public final class ModelLoader {
       Path directory, ServerConfig config, Backend backend, LoadProgress progress) {
     try {
       Description description = describe(directory, config);
-      KvPlan plan = kvPlan(directory, config, backend, description);
-      return load(directory, config, backend, description, plan, progress);
+      try (Weights stored = weights(directory, config, description)) {
+        return load(config, backend, description, stored, progress);
+      }
     } catch (RuntimeException | Error e) {
       backend.close();
       throw e;
@@ -94,40 +100,93 @@ public final class ModelLoader {
     return KvPlan.of(config, description.lengthMax(), tokenBytes, bytesMax);
   }
 
-  private static KvPlan kvPlan(
-      Path directory, ServerConfig config, Backend backend, Description description) {
-    ModelSpec spec = description.spec();
-    long tokenBytes = backend.kvTokenBytes(spec.layers(), spec.kvHeads(), spec.headDim());
-    long bytesMax = backend.kvBytesMax(weightBytes(directory, config, description));
-    return kvPlan(description, config, tokenBytes, bytesMax);
-  }
-
   private static LoadedModel load(
-      Path directory,
       ServerConfig config,
       Backend backend,
       Description description,
-      KvPlan plan,
+      Weights stored,
       LoadProgress progress) {
     ModelSpec spec = description.spec();
-    LOG.info(
-        "Memory plan: weights {} MiB as stored, KV cache {} MiB ({} blocks of {} tokens)",
-        weightBytes(directory, config, description) >> 20,
-        plan.bytes() >> 20,
-        plan.blocks(),
-        plan.blockTokens());
+    Optional<MemoryPlan> memoryPlan =
+        backend.memory().map(device -> memoryPlan(device, backend, config, description, stored));
+    KvPlan plan =
+        memoryPlan
+            .map(MemoryPlan::cache)
+            .orElseGet(() -> hostPlan(config, backend, description, stored));
     KvStorage cache = cache(spec, backend, plan);
-    DecoderWeights weights;
-    try (Weights stored = weights(directory, config, description)) {
-      weights =
-          backend.takeOver(
-              packedPlace(config, stored),
-              () -> DecoderWeights.load(spec, stored, backend, progress));
-    }
+    DecoderWeights weights =
+        backend.takeOver(
+            packedPlace(config, stored),
+            () -> DecoderWeights.load(spec, stored, backend, progress));
     int tokensMax = config.scheduling().batchedTokensMax();
     Transformer transformer = new Transformer(spec, weights, backend, tokensMax);
     return new LoadedModel(
-        spec, description.generation(), description.lengthMax(), plan, backend, transformer, cache);
+        spec,
+        description.generation(),
+        description.lengthMax(),
+        plan,
+        memoryPlan,
+        backend,
+        transformer,
+        cache);
+  }
+
+  /** Shares out the memory of a device that has its own. */
+  private static MemoryPlan memoryPlan(
+      DeviceMemory device,
+      Backend backend,
+      ServerConfig config,
+      Description description,
+      Weights stored) {
+    MemoryPlan plan =
+        new MemoryPlanner(
+                config,
+                device,
+                description.lengthMax(),
+                tokenBytes(backend, description.spec()),
+                (sizes, cache) -> rehearsed(device, description, sizes, stored, cache))
+            .plan();
+    plan.text().lines().forEach(LOG::info);
+    return plan;
+  }
+
+  private static ModelNeeds rehearsed(
+      DeviceMemory device,
+      Description description,
+      ModelNeeds.Sizes sizes,
+      Weights stored,
+      KvPlan cache) {
+    try (Rehearsal stage = device.rehearsals().get()) {
+      return ModelNeeds.rehearsed(description, sizes, stored.shapes(), cache, stage);
+    }
+  }
+
+  /** The host's memory is taken page by page, as it is used: a share of it is planned with. */
+  private static KvPlan hostPlan(
+      ServerConfig config, Backend backend, Description description, Weights stored) {
+    long weightBytes =
+        switch (stored) {
+          case WeightMap checkpoint -> checkpoint.bytes();
+          case DummyWeights made ->
+              description.spec().parameters() * description.weightType().bytes();
+        };
+    KvPlan plan =
+        kvPlan(
+            description,
+            config,
+            tokenBytes(backend, description.spec()),
+            backend.kvBytesMax(weightBytes));
+    LOG.info(
+        "Memory plan: weights {} MiB as stored, KV cache {} MiB ({} blocks of {} tokens)",
+        weightBytes >> 20,
+        plan.bytes() >> 20,
+        plan.blocks(),
+        plan.blockTokens());
+    return plan;
+  }
+
+  private static long tokenBytes(Backend backend, ModelSpec spec) {
+    return backend.kvTokenBytes(spec.layers(), spec.kvHeads(), spec.headDim());
   }
 
   private static Weights weights(Path directory, ServerConfig config, Description description) {
@@ -147,15 +206,8 @@ public final class ModelLoader {
     };
   }
 
-  /** What the weights will take, roughly: they come before the cache. */
-  private static long weightBytes(Path directory, ServerConfig config, Description description) {
-    return switch (config.model().loadFormat()) {
-      case AUTO -> WeightMap.bytes(directory);
-      case DUMMY -> description.spec().parameters() * description.weightType().bytes();
-    };
-  }
-
-  private static KvStorage cache(ModelSpec spec, Backend backend, KvPlan plan) {
+  /** Blocks as planned. */
+  static KvStorage cache(ModelSpec spec, Backend backend, KvPlan plan) {
     try {
       return backend.kvStorage(
           new KvShape(

@@ -8,6 +8,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Weights that nobody trained: whatever tensor is asked for exists. Owned by the thread that loads
@@ -43,18 +44,36 @@ public final class DummyWeights implements Weights {
       ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private final DType type;
+  private final boolean hasNoise;
   private final Arena arena = Arena.ofShared();
   private final Map<String, MemorySegment> vectors = new HashMap<>();
   private MemorySegment noise = MemorySegment.NULL;
+  private @Nullable DummyWeights shapes;
 
   /**
    * @param type of every tensor
    */
   public DummyWeights(DType type) {
+    this(type, true);
+  }
+
+  private DummyWeights(DType type, boolean hasNoise) {
     if (!type.isWeight()) {
       throw new IllegalArgumentException("weights of type " + type);
     }
     this.type = type;
+    this.hasNoise = hasNoise;
+  }
+
+  /** Matrices without bytes, as noise for the largest of them takes gigabytes. */
+  @Override
+  public DummyWeights shapes() {
+    DummyWeights known = shapes;
+    if (known == null) {
+      known = new DummyWeights(type, false);
+      shapes = known;
+    }
+    return known;
   }
 
   @Override
@@ -87,6 +106,9 @@ public final class DummyWeights implements Weights {
 
   @Override
   public void close() {
+    if (shapes != null) {
+      shapes.close();
+    }
     arena.close();
   }
 
@@ -103,6 +125,9 @@ public final class DummyWeights implements Weights {
   }
 
   private MemorySegment noise(String name, long bytes) {
+    if (!hasNoise) {
+      return MemorySegment.NULL;
+    }
     long longest = bytes + (long) STARTS * ALIGNMENT;
     if (noise.byteSize() < longest) {
       noise = repeated(longest);

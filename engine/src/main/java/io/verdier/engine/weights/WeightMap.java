@@ -2,7 +2,6 @@ package io.verdier.engine.weights;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -51,17 +50,15 @@ public final class WeightMap implements Weights {
     return new WeightMap(directory);
   }
 
-  /** Size of all safetensors files in a directory: roughly what the weights will take. */
-  public static long bytes(Path directory) {
-    long sum = 0;
-    try (DirectoryStream<Path> files = Files.newDirectoryStream(directory, "*.safetensors")) {
-      for (Path file : files) {
-        sum += Files.size(file);
-      }
-    } catch (IOException e) {
-      throw new WeightsException("the model's directory cannot be read.", e);
-    }
-    return sum;
+  /** Bytes of all tensors as they are stored. Other files in the directory do not count. */
+  public long bytes() {
+    return tensors.values().stream().mapToLong(tensor -> tensor.data().byteSize()).sum();
+  }
+
+  /** Itself: what is mapped and not read costs nothing. */
+  @Override
+  public WeightMap shapes() {
+    return this;
   }
 
   @Override

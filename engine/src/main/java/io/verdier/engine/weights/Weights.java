@@ -20,6 +20,12 @@ public sealed interface Weights extends AutoCloseable permits WeightMap, DummyWe
    */
   StoredTensor tensor(String name, long... shape);
 
+  /**
+   * The same for a rehearsal, which reads only shapes of matrices: without what costs memory. Valid
+   * while these are open, and not to be closed itself.
+   */
+  Weights shapes();
+
   /** Names that nobody has asked for yet, sorted. */
   Set<String> unused();
 

@@ -199,8 +199,8 @@ class ModelLoaderTest {
         .isInstanceOf(ModelException.class)
         .hasMessage(
             "The model's max seq len (2048) is larger than the maximum number of tokens that can be"
-                + " stored in KV cache (1600). Raise --num-gpu-blocks-override to at least 128, or"
-                + " lower --max-model-len to 1600.");
+                + " stored in KV cache (1600). Set --max-model-len to at most 1600, or raise"
+                + " --num-gpu-blocks-override to at least 128.");
     assertThatThrownBy(() -> plan(demo, OptionalLong.of(1000), OptionalInt.empty()))
         .hasMessageContaining("stored in KV cache (0). Give --kv-cache-memory-bytes at least");
   }

@@ -122,6 +122,7 @@ record EngineParts(
     LoadedModel model = ModelLoader.load(directory, config, backend, progress());
     try {
       model.transformer().prepare(config.scheduling().sequencesMax(), model.cache());
+      model.memoryTaken().ifPresent(LOG::info);
     } catch (RuntimeException | Error e) {
       model.close();
       throw e;
@@ -232,6 +233,11 @@ record EngineParts(
     template
         .problem()
         .ifPresent(problem -> LOG.warn("The model's chat template does not parse: {}", problem));
+    if (!template.exists()) {
+      LOG.warn(
+          "The model has no chat template: chat requests are refused. Start with --chat-template"
+              + " to serve them.");
+    }
     RenderLimits limits =
         new RenderLimits(config.limits().templateSteps(), config.limits().templateCharsMax());
     return new ChatRenderer(template, limits, Clock.system(ZoneId.systemDefault()));

@@ -18,7 +18,7 @@ final class AttentionWork {
   static final int RECORD_INTS = 8;
 
   /** Rows of a tensor core's tile: so many pairs of token and head of a group. */
-  private static final int DECODE_TILE_ROWS = 16;
+  static final int DECODE_TILE_ROWS = 16;
 
   /** In place of a partial result's number: the item folds what it finds itself. */
   private static final int WHOLE = -1;
@@ -29,6 +29,7 @@ final class AttentionWork {
   private final int tokensOfPrefillTile;
   private final int itemsWanted;
   private final int kvHeads;
+  private final int recordsMax;
 
   private final Records tiles = new Records();
   private final Records items = new Records();
@@ -37,10 +38,12 @@ final class AttentionWork {
 
   /**
    * @param prefillTileRows pairs of token and head in a tile of the prefill kernel
+   * @param recordsMax partial results for which there is room; what would need more is not shared
    * @throws IllegalArgumentException if more query heads share a key head than a tile has rows
    */
-  AttentionWork(int heads, int kvHeads, int prefillTileRows, int multiprocessors) {
+  AttentionWork(int heads, int kvHeads, int prefillTileRows, int multiprocessors, int recordsMax) {
     this.kvHeads = kvHeads;
+    this.recordsMax = recordsMax;
     group = heads / kvHeads;
     if (group > DECODE_TILE_ROWS) {
       throw new IllegalArgumentException(
@@ -107,9 +110,10 @@ final class AttentionWork {
   /** One tile: whole, or in about equal runs of chunks. */
   private void decode(int position, int row, int tokens, int table, int perItem) {
     int chunks = chunks(position + tokens - 1);
-    int runs = Math.max(1, (chunks + perItem / 2) / perItem);
-    int length = (chunks + runs - 1) / runs;
     int tileRows = tokens * group;
+    long needed = (long) chunks * kvHeads * tileRows;
+    int runs = needed > recordsMax - records ? 1 : Math.max(1, (chunks + perItem / 2) / perItem);
+    int length = (chunks + runs - 1) / runs;
     int record = records;
     for (int first = 0; first < chunks; first += length) {
       int at = items.add(row, position);

@@ -22,8 +22,10 @@ final class CudaAttention {
   private static final int FOLD_THREADS = 128;
   private static final int FOLD_BLOCKS_MAX = 1024;
 
-  /** Chunks for whose partial results there is room from the start: 128k tokens. */
-  private static final int CHUNKS_FIRST = 2048;
+  /** Partial results may take one part in so many of the device: on 80 GB, of 600k tokens. */
+  private static final int RECORDS_SHARE = 512;
+
+  private static final int STATE_BYTES = 2 * Float.BYTES;
 
   private static final double LOG2_E = 1.4426950408889634;
 
@@ -57,16 +59,28 @@ final class CudaAttention {
     partialStates = new DeviceBuffer(driver);
     int tileRows = paddedDim == 256 ? 64 : 128;
     prefillSharedBytes = (tileRows + 4 * AttentionWork.CHUNK_TOKENS) * paddedDim * Short.BYTES;
+    CudaDriver.Device device = driver.device();
+    int recordsMax = recordsMax(shape, device.memoryBytes());
     AttentionWork work =
         new AttentionWork(
-            shape.queryHeads(), shape.heads(), tileRows, driver.device().multiprocessors());
+            shape.queryHeads(), shape.heads(), tileRows, device.multiprocessors(), recordsMax);
     batches = new CudaBatch(driver, shape, work, onMove);
     rotateStore = driver.kernel("rotate_store", 0);
     decode = driver.kernel("attend_decode_" + paddedDim, 0);
     fold = driver.kernel("attend_fold_" + paddedDim, 0);
     prefill = driver.kernel("attend_prefill_" + paddedDim, prefillSharedBytes);
-    long chunks = (long) shape.blocks() * shape.blockTokens() / AttentionWork.CHUNK_TOKENS;
-    reserveRecords((int) Math.min(chunks, CHUNKS_FIRST) * shape.queryHeads());
+    partialSums.reserve((long) recordsMax * paddedDim * Float.BYTES);
+    partialStates.reserve((long) recordsMax * STATE_BYTES);
+  }
+
+  /**
+   * All that a full cache can need, as long as that is little beside the device: sequences that
+   * share a prefix could need any multiple of it. Never more, so that no step runs out of memory.
+   */
+  private int recordsMax(KvShape shape, long memoryBytes) {
+    long chunks = (long) shape.blocks() * shape.blockTokens() / AttentionWork.CHUNK_TOKENS + 1;
+    long affordable = memoryBytes / RECORDS_SHARE / ((long) paddedDim * Float.BYTES + STATE_BYTES);
+    return (int) Math.min(chunks * shape.heads() * AttentionWork.DECODE_TILE_ROWS, affordable);
   }
 
   CudaBatch batches() {
@@ -117,17 +131,11 @@ final class CudaAttention {
   void prepare(AttentionBatch batch) {
     batches.on(batch);
     reserveQueries(batch.rowsMax());
-    reserveRecords(batches.work().records());
   }
 
   private void reserveQueries(int rows) {
     long rowBytes = (long) storage.shape().queryHeads() * paddedDim * Short.BYTES;
     queries.reserve(rows * rowBytes, onMove);
-  }
-
-  private void reserveRecords(int records) {
-    partialSums.reserve((long) records * paddedDim * Float.BYTES, onMove);
-    partialStates.reserve((long) records * 2 * Float.BYTES, onMove);
   }
 
   /**

@@ -6,9 +6,11 @@ import static io.verdier.engine.backend.Shapes.requireRows;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.DeviceMemory;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cuda.CudaMatmul.Epilogue;
@@ -18,6 +20,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -36,9 +39,6 @@ import org.jspecify.annotations.Nullable;
 public final class CudaBackend implements Backend {
   /** Steps of more rows are launched operation by operation: they take long enough. */
   private static final int GRAPH_ROWS_MAX = 512;
-
-  /** What activations, logits and the driver take beside weights and cache, with room to spare. */
-  private static final long RESERVE_BYTES = 2L << 30;
 
   private final CudaDriver driver;
   private final Options options;
@@ -135,12 +135,16 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
-  public long kvBytesMax(long weightBytes) {
-    long all = driver.device().memoryBytes();
-    long taken = all - driver.freeBytes();
-    long weights = weightBytes * options.weights().bytes() / WeightFormat.BF16.bytes();
-    long room = (long) (all * options.memoryShare()) - taken - weights - RESERVE_BYTES;
-    return Math.max(0, room);
+  public Optional<DeviceMemory> memory() {
+    CudaDriver.Device device = driver.device();
+    return Optional.of(
+        new DeviceMemory(
+            device.name(),
+            device.memoryBytes(),
+            driver.freeBytes(),
+            options.memoryShare(),
+            options.weights().label(),
+            () -> CudaRehearsal.of(device, options)));
   }
 
   private static MatmulPlan.Hardware hardware(CudaDriver.Device device) {
@@ -165,6 +169,13 @@ public final class CudaBackend implements Backend {
   @Override
   public CudaOperand operand(int rowCount, int columns) {
     return new CudaOperand(driver, rowCount, columns);
+  }
+
+  @Override
+  public <T> T takeOver(Optional<PackedPlace> place, Supplier<T> all) {
+    T taken = all.get();
+    weights.release();
+    return taken;
   }
 
   @Override

@@ -47,6 +47,11 @@ interface CudaDriver extends AutoCloseable {
 
   Device device();
 
+  /** Whether anything is computed; if not, weights need not be brought. */
+  default boolean computes() {
+    return true;
+  }
+
   /** Device memory that is free now. */
   long freeBytes();
 

@@ -16,9 +16,9 @@ final class CudaTensor extends RowWindow implements Tensor {
   /** Allocates storage. */
   CudaTensor(CudaDriver driver, int rowsMax, int columns) {
     this(
-        driver.allocate((long) rowsMax * pad(columns) * Float.BYTES),
+        driver.allocate((long) rowsMax * stride(columns) * Float.BYTES),
         rowsMax,
-        pad(columns),
+        stride(columns),
         0,
         columns);
   }
@@ -30,7 +30,8 @@ final class CudaTensor extends RowWindow implements Tensor {
     this.column = column;
   }
 
-  private static int pad(int columns) {
+  /** Columns from one row's beginning to the next one's, in storage of its own. */
+  static int stride(int columns) {
     return (columns + ALIGNED_COLUMNS - 1) / ALIGNED_COLUMNS * ALIGNED_COLUMNS;
   }
 

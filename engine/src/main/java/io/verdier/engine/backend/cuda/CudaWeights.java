@@ -61,6 +61,9 @@ final class CudaWeights {
    * @param part 0: plain; 1 and 2: the first and second of a pair
    */
   private void pack(StoredTensor tensor, long address, long scales, int first, int part) {
+    if (!driver.computes()) {
+      return; // reading a whole checkpoint is what a rehearsal is there to do without
+    }
     long rowBytes = (long) tensor.columns() * tensor.dtype().bytes();
     int stageRows = Math.clamp(STAGE_BYTES / rowBytes, 1, GRID_ROWS_MAX);
     if (rowBytes > STAGE_BYTES) {
@@ -96,11 +99,16 @@ final class CudaWeights {
 
   /** Copies bytes to {@link #stage}, behind what still reads it. */
   private void bring(MemorySegment bytes) {
+    if (stage == 0) {
+      stage = driver.allocate(STAGE_BYTES);
+    }
+    if (!driver.computes()) {
+      return;
+    }
     MemorySegment buffer = host;
     if (buffer == null) {
       buffer = driver.hostBuffer(STAGE_BYTES);
       host = buffer;
-      stage = driver.allocate(STAGE_BYTES);
     }
     driver.synchronize();
     MemorySegment.copy(bytes, 0, buffer, 0, bytes.byteSize());
@@ -140,9 +148,12 @@ final class CudaWeights {
 
   /** Gives the buffers back; they come again when there is more to load. */
   void release() {
-    if (host != null) {
+    if (stage != 0) {
       driver.synchronize();
       driver.free(stage);
+      stage = 0;
+    }
+    if (host != null) {
       driver.freeHost(host);
       host = null;
     }

@@ -6,11 +6,20 @@ package io.verdier.engine.backend.cuda;
  */
 final class DeviceBuffer {
   private final CudaDriver driver;
+  private final long bytesMax;
   private long address;
   private long bytes;
 
   DeviceBuffer(CudaDriver driver) {
+    this(driver, Long.MAX_VALUE);
+  }
+
+  /**
+   * @param bytesMax most that will ever be needed: it does not grow beyond
+   */
+  DeviceBuffer(CudaDriver driver, long bytesMax) {
     this.driver = driver;
+    this.bytesMax = bytesMax;
   }
 
   /**
@@ -23,7 +32,7 @@ final class DeviceBuffer {
     if (needed <= bytes) {
       return;
     }
-    long larger = Math.max(needed, bytes + bytes / 2);
+    long larger = Math.max(needed, Math.min(bytes + bytes / 2, bytesMax));
     onMove.run();
     if (address != 0) {
       long old = address;

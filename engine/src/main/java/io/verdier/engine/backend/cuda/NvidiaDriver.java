@@ -186,15 +186,7 @@ final class NvidiaDriver implements CudaDriver {
     DeviceAddress address = new DeviceAddress();
     int result = JCudaDriver.cuMemAlloc(address, Math.max(bytes, 256));
     if (result == CUresult.CUDA_ERROR_OUT_OF_MEMORY) {
-      throw new CudaException(
-          "CUDA out of memory: "
-              + (bytes >> 20)
-              + " MiB asked for, "
-              + (freeBytes() >> 20)
-              + " MiB free on "
-              + device.name()
-              + ". Lower --gpu-memory-utilization (it leaves less to the KV cache), --max-num-seqs or"
-              + " --max-num-batched-tokens.");
+      throw CudaException.outOfMemory(bytes, freeBytes(), device);
     }
     check(result, "cuMemAlloc");
     allocations.put(address.value(), address);

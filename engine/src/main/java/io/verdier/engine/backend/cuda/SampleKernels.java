@@ -71,7 +71,7 @@ final class SampleKernels {
     extremes = driver.kernel("sample_extremes", 0);
     weigh = driver.kernel("sample_weigh", 0);
     draw = driver.kernel("sample_draw", 0);
-    staged = new DeviceBuffer(driver);
+    staged = new DeviceBuffer(driver, (long) rowsMax * CudaTensor.stride(vocabSize) * Float.BYTES);
     partials = driver.allocate((long) rowsMax * CHUNKS_MAX * PARTIAL_BYTES);
     results = driver.allocate(resultBytes(rowsMax, true));
     hostResults = driver.hostBuffer(resultBytes(rowsMax, true));

@@ -21,11 +21,13 @@ class AttentionWorkTest {
     for (int round = 0; round < 300; round++) {
       int kvHeads = 1 << random.nextInt(4);
       int group = 1 + random.nextInt(16);
-      AttentionWork work = new AttentionWork(kvHeads * group, kvHeads, 128, PROCESSORS);
+      int recordsMax = random.nextBoolean() ? Integer.MAX_VALUE : random.nextInt(100_000);
+      AttentionWork work = new AttentionWork(kvHeads * group, kvHeads, 128, PROCESSORS, recordsMax);
       AttentionBatch batch = batch(random);
       work.plan(batch, new int[batch.slices()]);
       checkTiles(batch, work);
       checkItems(batch, work, kvHeads, group);
+      assertThat(work.records()).isLessThanOrEqualTo(recordsMax);
       assertThat(work.tiles().count())
           .isLessThanOrEqualTo(work.tilesMax(batch.rows(), batch.slices()));
       assertThat(work.items().count()).isLessThanOrEqualTo(work.itemsMax(batch.slices()));
@@ -106,7 +108,7 @@ class AttentionWorkTest {
 
   @Test
   void plan_oneLongContext_keepsAllMultiprocessorsBusy() {
-    AttentionWork work = new AttentionWork(32, 8, 128, PROCESSORS);
+    AttentionWork work = new AttentionWork(32, 8, 128, PROCESSORS, Integer.MAX_VALUE);
     AttentionBatch batch = new AttentionBatch(1, 1);
     batch.add(i -> 0, 65_535, 1, new int[0]);
     work.plan(batch, new int[1]);
@@ -115,7 +117,7 @@ class AttentionWorkTest {
 
   @Test
   void work_groupLargerThanATile_isRefused() {
-    assertThatThrownBy(() -> new AttentionWork(34, 2, 128, PROCESSORS))
+    assertThatThrownBy(() -> new AttentionWork(34, 2, 128, PROCESSORS, 0))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("17 query heads");
   }

@@ -41,6 +41,8 @@ final class EmulatedDriver implements CudaDriver {
   private boolean isRecording;
   private boolean isFull;
   private int launches;
+  private long taken;
+  private long takenMax;
 
   private record Allocation(Arena arena, MemorySegment whole, long bytes) {
     void check() {
@@ -79,6 +81,19 @@ final class EmulatedDriver implements CudaDriver {
     return this;
   }
 
+  /** The same with so much memory. */
+  EmulatedDriver of(long memoryBytes) {
+    device =
+        new Device(
+            device.name(), device.major(), device.minor(), 4, memoryBytes, device.sharedBytesMax());
+    return this;
+  }
+
+  /** Most bytes that were ever allocated at the same time. */
+  long takenMax() {
+    return takenMax;
+  }
+
   /** Launches so far, those of replayed graphs included. */
   int launches() {
     return launches;
@@ -91,7 +106,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public long freeBytes() {
-    return device.memoryBytes();
+    return device.memoryBytes() - taken;
   }
 
   /** Has the next allocation fail as if memory were short. */
@@ -107,6 +122,11 @@ final class EmulatedDriver implements CudaDriver {
       isFull = false;
       throw new CudaException("CUDA out of memory: emulated");
     }
+    if (bytes > freeBytes()) {
+      throw CudaException.outOfMemory(bytes, freeBytes(), device);
+    }
+    taken += bytes;
+    takenMax = Math.max(takenMax, taken);
     Arena own = Arena.ofShared();
     MemorySegment whole = own.allocate(bytes + 2L * GUARD_BYTES + 8, 256);
     for (int at = 0; at < GUARD_BYTES; at += 8) {
@@ -126,6 +146,7 @@ final class EmulatedDriver implements CudaDriver {
     }
     known.check();
     known.arena.close();
+    taken -= known.bytes;
   }
 
   @Override

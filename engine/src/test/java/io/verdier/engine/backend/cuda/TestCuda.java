@@ -1,5 +1,6 @@
 package io.verdier.engine.backend.cuda;
 
+import io.verdier.engine.backend.DeviceMemory;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cuda.CudaBackend.Options;
 import java.lang.foreign.Arena;
@@ -23,6 +24,32 @@ public final class TestCuda {
     return GPU
         ? Cuda.open(0, Path.of("target/cuda-native"), options)
         : new CudaBackend(emulation(), options);
+  }
+
+  /** On the processor, with so much memory that others have not taken. */
+  public static CudaBackend emulated(long memoryBytes, Options options) {
+    return new CudaBackend(emulation().of(memoryBytes), options);
+  }
+
+  /** Most bytes that an {@link #emulated} backend ever had allocated at the same time. */
+  public static long takenMax(CudaBackend backend) {
+    return ((EmulatedDriver) backend.driver()).takenMax();
+  }
+
+  /**
+   * The memory of a device that nobody has: on its stages the CUDA backend's books are kept.
+   *
+   * @param freeBytes that others have not taken
+   */
+  public static DeviceMemory memory(String name, long bytes, long freeBytes, Options options) {
+    CudaDriver.Device device = new CudaDriver.Device(name, 9, 0, 132, bytes, 227 << 10);
+    return new DeviceMemory(
+        name,
+        bytes,
+        freeBytes,
+        options.memoryShare(),
+        options.weights().label(),
+        () -> CudaRehearsal.of(device, options));
   }
 
   static EmulatedDriver emulation() {

@@ -158,6 +158,8 @@ public final class BenchOffline {
         runs.add(engine.run());
       }
       Probe.Rates after = probe.measure();
+      model.memoryPlan().ifPresent(plan -> out.println(plan.text()));
+      model.memoryTaken().ifPresent(out::println);
       Subject subject =
           new Subject(
               model.spec(),
