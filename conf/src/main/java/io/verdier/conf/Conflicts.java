@@ -101,6 +101,11 @@ final class Conflicts {
       findings.notice("--null-step-ms has no effect without --backend null");
     }
     boolean cpu = List.of(BackendKind.AUTO, BackendKind.CPU).contains(kind);
+    for (String flag : List.of("--gpu-memory-utilization", "--enforce-eager")) {
+      if (settings.given(flag) && List.of(BackendKind.CPU, BackendKind.NULL).contains(kind)) {
+        findings.notice(flag + " has no effect without a GPU");
+      }
+    }
     if (settings.given("--threads") && !cpu) {
       findings.notice("--threads has no effect without the CPU backend");
     }

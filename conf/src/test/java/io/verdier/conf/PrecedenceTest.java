@@ -163,6 +163,19 @@ class PrecedenceTest {
   }
 
   @Test
+  void gpuFlags_withoutAGpu_areNoticed() {
+    for (String kind : List.of("cpu", "null")) {
+      assertThat(
+              Loading.loaded("--backend", kind, "--gpu-memory-utilization=0.9", "--enforce-eager")
+                  .notices())
+          .containsExactly(
+              "--gpu-memory-utilization has no effect without a GPU",
+              "--enforce-eager has no effect without a GPU");
+    }
+    assertThat(Loading.loaded("--backend=cuda", "--enforce-eager").notices()).isEmpty();
+  }
+
+  @Test
   void exampleFile_loads() {
     LoadResult.Loaded loaded = Loading.loaded("--config", "examples/verdier.yaml");
     ServerConfig config = loaded.config();

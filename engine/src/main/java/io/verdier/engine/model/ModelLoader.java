@@ -1,6 +1,7 @@
 package io.verdier.engine.model;
 
 import io.verdier.conf.ServerConfig;
+import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.KvShape;
 import io.verdier.engine.backend.DeviceMemory;
@@ -32,13 +33,14 @@ public final class ModelLoader {
   /**
    * What can be known of a model without its weights. Immutable.
    *
-   * @param weightType of weights that are made up; a checkpoint's tensors say their own
+   * @param weightType asked for, or the checkpoint's: how a CPU computes; type of made-up weights
    */
   public record Description(
       ModelSpec spec, GenerationDefaults generation, int lengthMax, DType weightType) {}
 
   /**
-   * Reads the small files only: enough to tokenize, to plan, or to run without a backend.
+   * Reads the small files and, at most, headers of the large ones: enough to tokenize, to plan, or
+   * to run without a backend.
    *
    * @throws ModelException if the model cannot be served, or not with {@code --max-model-len}
    */
@@ -51,22 +53,32 @@ public final class ModelLoader {
         spec,
         generation,
         lengthMax(spec, config.model()),
-        weightType(reader, config.model()));
+        weightType(directory, reader, config.model()));
   }
 
-  private static DType weightType(ConfigReader reader, ServerConfig.Model asked) {
-    String named = reader.text("torch_dtype", reader.text("dtype", "float32")); // of old and new
+  private static DType weightType(Path directory, ConfigReader reader, ServerConfig.Model asked) {
     return switch (asked.dtype()) {
       case BFLOAT16 -> DType.BF16;
       case FLOAT16 -> DType.F16;
       case FLOAT32 -> DType.F32;
       case AUTO ->
-          switch (named) {
+          switch (reader.text("torch_dtype", reader.text("dtype", ""))) { // of old and new
             case "bfloat16" -> DType.BF16;
             case "float16" -> DType.F16;
-            default -> DType.F32; // what Hugging Face takes where nothing is said
+            case "" -> storedType(directory, asked);
+            default -> DType.F32;
           };
     };
+  }
+
+  /** Where the configuration says nothing, the checkpoint does; else it is Hugging Face's rule. */
+  private static DType storedType(Path directory, ServerConfig.Model asked) {
+    if (asked.loadFormat() == LoadFormat.DUMMY || !WeightMap.isIn(directory)) {
+      return DType.F32;
+    }
+    try (WeightMap stored = WeightMap.open(directory)) {
+      return stored.mainType();
+    }
   }
 
   /**

@@ -34,6 +34,16 @@ public enum DType {
     return bytes;
   }
 
+  /** As {@code config.json} and people write it, if a weight may have this type. */
+  public String word() {
+    return switch (this) {
+      case BF16 -> "bfloat16";
+      case F16 -> "float16";
+      case F32 -> "float32";
+      default -> name();
+    };
+  }
+
   /** Whether a model's weights may have this type. */
   public boolean isWeight() {
     return this == BF16 || this == F16 || this == F32;

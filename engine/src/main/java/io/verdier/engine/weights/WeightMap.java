@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -48,6 +49,26 @@ public final class WeightMap implements Weights {
    */
   public static WeightMap open(Path directory) {
     return new WeightMap(directory);
+  }
+
+  /** Whether there is a checkpoint in a directory, usable or not. */
+  public static boolean isIn(Path directory) {
+    return Files.isRegularFile(directory.resolve(SINGLE_FILE))
+        || Files.isRegularFile(directory.resolve(INDEX_FILE));
+  }
+
+  /** The type that most of the weights have, in bytes; float32 if there are no weights. */
+  public DType mainType() {
+    Map<DType, Long> bytes = new EnumMap<>(DType.class);
+    for (StoredTensor tensor : tensors.values()) {
+      if (tensor.dtype().isWeight()) {
+        bytes.merge(tensor.dtype(), tensor.data().byteSize(), Long::sum);
+      }
+    }
+    return bytes.entrySet().stream()
+        .max(Map.Entry.comparingByValue())
+        .map(Map.Entry::getKey)
+        .orElse(DType.F32);
   }
 
   /** Bytes of all tensors as they are stored. Other files in the directory do not count. */

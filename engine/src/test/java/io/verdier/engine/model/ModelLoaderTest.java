@@ -105,6 +105,22 @@ class ModelLoaderTest {
         .hasMessageContaining(reason);
   }
 
+  /** As {@code --dtype auto} says: what the checkpoint has, not what nobody wrote. */
+  @ParameterizedTest
+  @CsvSource({"BF16,1", "BF16,3", "F16,1", "F32,1"})
+  void describe_noTypeInConfig_isTheCheckpoints(DType type, int shards) throws IOException {
+    TinyCheckpoint tiny =
+        new TinyCheckpoint(
+            "{\"architectures\": [\"LlamaForCausalLM\"]}", "model.", type, shards, 1);
+    tiny.tensors(4, false, false, false, false);
+    tiny.write(directory, tiny.config);
+    assertThat(ModelLoader.describe(directory, CONFIG).weightType()).isEqualTo(type);
+    assertThat(ModelLoader.describe(directory, TestConfig.of("--dtype=half")).weightType())
+        .isEqualTo(DType.F16);
+    ServerConfig madeUp = TestConfig.of("--load-format=dummy");
+    assertThat(ModelLoader.describe(directory, madeUp).weightType()).isEqualTo(DType.F32);
+  }
+
   @Test
   void describe_lengthBeyondModel_isRefused() {
     ServerConfig config = TestConfig.of(64, 4, OptionalInt.of(4096), OptionalInt.empty());

@@ -3,6 +3,7 @@ package io.verdier.verticles.launch;
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
+import io.verdier.conf.ServerConfig.DataType;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.DeviceException;
@@ -147,15 +148,42 @@ record EngineParts(
     if (usesGpu(config)) {
       Optional<Backend> gpu = gpu(config);
       if (gpu.isPresent()) {
+        noticeRounding(config, weights);
         return gpu.get();
       }
     }
+    noticeGpuFlags(config);
     try {
       Backend backend = CpuBackends.open(config.backend(), weights, form);
       LOG.info("CPU backend: {} threads, {}", backend.threads(), backend.description());
       return backend;
     } catch (IllegalArgumentException refused) {
       throw new ModelException(String.valueOf(refused.getMessage()), refused);
+    }
+  }
+
+  /** Never silently: more bits were stored, or asked for, than a GPU computes with. */
+  private static void noticeRounding(ServerConfig config, DType weights) {
+    if (weights != DType.BF16) {
+      LOG.warn(
+          "{} {} on a GPU: it computes in bfloat16, with sums in float32. Weights with more bits"
+              + " are rounded at load.",
+          config.model().dtype() == DataType.AUTO ? "The checkpoint's" : "--dtype",
+          weights.word());
+    }
+  }
+
+  /** Where the configuration itself could not know that there is no GPU. */
+  private static void noticeGpuFlags(ServerConfig config) {
+    CudaBackend.Options usual = CudaBackend.Options.defaults();
+    if (config.backend().kind() != BackendKind.AUTO) {
+      return;
+    }
+    if (config.backend().gpu().memoryShare() != usual.memoryShare()) {
+      LOG.info("--gpu-memory-utilization has no effect without a GPU");
+    }
+    if (config.backend().gpu().eager() != usual.eager()) {
+      LOG.info("--enforce-eager has no effect without a GPU");
     }
   }
 
