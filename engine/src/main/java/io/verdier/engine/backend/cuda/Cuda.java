@@ -1,5 +1,6 @@
 package io.verdier.engine.backend.cuda;
 
+import io.verdier.conf.Environment;
 import io.verdier.engine.natives.NativeFiles;
 import java.io.IOException;
 import java.io.InputStream;
@@ -55,7 +56,7 @@ public final class Cuda {
 
   private static CudaBackend backend(NvidiaDriver driver, CudaBackend.Options options) {
     try {
-      return new CudaBackend(driver, options);
+      return new CudaBackend(driver, options, Ranges.of(Environment.ofProcess()));
     } catch (RuntimeException | Error e) {
       driver.close();
       throw e;

@@ -15,6 +15,7 @@ import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cuda.CudaMatmul.Epilogue;
 import io.verdier.engine.backend.cuda.CudaMatrix.RowOrder;
+import io.verdier.engine.backend.cuda.Ranges.Kind;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -42,6 +43,7 @@ public final class CudaBackend implements Backend {
 
   private final CudaDriver driver;
   private final Options options;
+  private final Ranges ranges;
   private final Arena arena = Arena.ofShared();
   private final Launch launch;
   private final CudaWeights weights;
@@ -89,14 +91,27 @@ public final class CudaBackend implements Backend {
   }
 
   CudaBackend(CudaDriver driver, Options options) {
+    this(driver, options, Ranges.NONE);
+  }
+
+  /**
+   * @param ranges of whoever looks
+   */
+  CudaBackend(CudaDriver driver, Options options, Ranges ranges) {
     this.driver = driver;
     this.options = options;
+    this.ranges = ranges;
     launch = new Launch(arena);
     weights = new CudaWeights(driver, launch, options.weights());
     matmul = new CudaMatmul(driver, launch, hardware(driver.device()));
     rows = new CudaRows(driver, launch);
     graphs = new StepGraphs(driver, options.eager() ? 0 : GRAPH_ROWS_MAX);
     logits = new CudaLogits(driver);
+  }
+
+  /** Where the sampler marks what it does. */
+  Ranges ranges() {
+    return ranges;
   }
 
   /** How tests look at what an operation has left. */
@@ -215,8 +230,8 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void step(AttentionBatch batch, KvStorage storage, Runnable operations) {
-    begin(batch, storage);
-    try {
+    try (var _ = ranges.open(Kind.STEP)) {
+      begin(batch, storage);
       if (batch.slices() == batch.rows() && graphs.serves(batch.rows())) {
         driver.replay(graphs.of(batch.rows(), () -> capture(batch.rows(), operations)));
       } else {
@@ -288,7 +303,9 @@ public final class CudaBackend implements Backend {
     CudaMatrix matrix = (CudaMatrix) table;
     tokensMax = matrix.rows();
     requireTokens(batch);
-    rows.embed((CudaTensor) out, matrix, tokens(batch), counts(out.rows()), gridRows(out.rows()));
+    try (var _ = ranges.open(Kind.EMBEDDING)) {
+      rows.embed((CudaTensor) out, matrix, tokens(batch), counts(out.rows()), gridRows(out.rows()));
+    }
   }
 
   private void requireTokens(AttentionBatch batch) {
@@ -308,10 +325,12 @@ public final class CudaBackend implements Backend {
     requireRows(out.rows(), in.rows());
     requireColumns(out.columns(), in.columns());
     requireColumns(in.columns(), gain.size());
-    rows.norm(
-        new CudaRows.Normed((CudaOperand) out, (CudaTensor) in, (CudaGain) gain, epsilon),
-        counts(in.rows()),
-        gridRows(in.rows()));
+    try (var _ = ranges.open(Kind.NORM)) {
+      rows.norm(
+          new CudaRows.Normed((CudaOperand) out, (CudaTensor) in, (CudaGain) gain, epsilon),
+          counts(in.rows()),
+          gridRows(in.rows()));
+    }
   }
 
   @Override
@@ -336,12 +355,14 @@ public final class CudaBackend implements Backend {
     requireColumns(out.columns(), weight.rows());
     requireColumns(in.columns(), weight.columns());
     CudaTensor target = (CudaTensor) out;
-    matmul.run(
-        new CudaMatmul.Target(epilogue, target.address(), target.stride()),
-        (CudaOperand) in,
-        (CudaMatrix) weight,
-        counts(in.rows()),
-        gridRows(in.rows()));
+    product(new CudaMatmul.Target(epilogue, target.address(), target.stride()), in, weight);
+  }
+
+  private void product(CudaMatmul.Target target, Operand in, Matrix weight) {
+    try (var _ = ranges.open(Kind.PRODUCT)) {
+      matmul.run(
+          target, (CudaOperand) in, (CudaMatrix) weight, counts(in.rows()), gridRows(in.rows()));
+    }
   }
 
   @Override
@@ -350,12 +371,8 @@ public final class CudaBackend implements Backend {
     requireColumns(gateUp.rows(), 2 * out.columns());
     requireColumns(in.columns(), gateUp.columns());
     CudaOperand target = (CudaOperand) out;
-    matmul.run(
-        new CudaMatmul.Target(Epilogue.GATE, target.address(), target.paddedRows()),
-        (CudaOperand) in,
-        (CudaMatrix) gateUp,
-        counts(in.rows()),
-        gridRows(in.rows()));
+    product(
+        new CudaMatmul.Target(Epilogue.GATE, target.address(), target.paddedRows()), in, gateUp);
   }
 
   @Override
@@ -371,7 +388,9 @@ public final class CudaBackend implements Backend {
     requireColumns(projection.queries().columns(), shape.queryHeads() * shape.headDim());
     requireColumns(projection.keys().columns(), shape.heads() * shape.headDim());
     requireColumns(rotation.table().headDim(), shape.headDim());
-    attention(storage).rotateAndStore(projection, rotation, layer, batch, gridRows(batch.rows()));
+    try (var _ = ranges.open(Kind.ATTENTION)) {
+      attention(storage).rotateAndStore(projection, rotation, layer, batch, gridRows(batch.rows()));
+    }
   }
 
   @Override
@@ -385,7 +404,9 @@ public final class CudaBackend implements Backend {
     requireRows(out.rows(), batch.count());
     requireRows(batch.count(), batch.rows());
     requireColumns(out.columns(), shape.queryHeads() * shape.headDim());
-    attention(storage).attend((CudaOperand) out, attention, batch, capturedRows);
+    try (var _ = ranges.open(Kind.ATTENTION)) {
+      attention(storage).attend((CudaOperand) out, attention, batch, capturedRows);
+    }
   }
 
   @Override
@@ -411,9 +432,11 @@ public final class CudaBackend implements Backend {
   /** Queues the multiplication that gives logits, which lie on the device until the next one. */
   CudaTensor product(Operand in, Matrix weight) {
     requireColumns(in.columns(), weight.columns());
-    CudaTensor target = logits.on(in.rows(), weight.rows());
-    multiply(target, in, weight, Epilogue.STORE);
-    return target;
+    try (var _ = ranges.open(Kind.LOGITS)) {
+      CudaTensor target = logits.on(in.rows(), weight.rows());
+      multiply(target, in, weight, Epilogue.STORE);
+      return target;
+    }
   }
 
   /** Brings one row of {@link #product} to the host. */

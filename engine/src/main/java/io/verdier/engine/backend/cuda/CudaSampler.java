@@ -257,9 +257,12 @@ final class CudaSampler implements DeviceSampler {
           "%d requests for %d rows, of %d × %d logits"
               .formatted(asked, rows, product.rows(), product.columns()));
     }
-    inputs.upload();
-    tables.count(inputs);
-    kernels.launch(new SampleKernels.Chunk(product, inputs, tables.address(), staged, reportsTops));
+    try (var _ = backend.ranges().open(Ranges.Kind.SAMPLING)) {
+      inputs.upload();
+      tables.count(inputs);
+      kernels.launch(
+          new SampleKernels.Chunk(product, inputs, tables.address(), staged, reportsTops));
+    }
     backend.onSynchronized();
     logits = product;
   }
