@@ -700,8 +700,10 @@ struct Prefill {
 
   // The state of the warp's rows: index [row tile][0: row g, 1: row g + 8].
   float maxima[MT][2];
-  float totals[MT][2];
   float sums[MT][HD / 8][4];
+  float (*totals)[2][PREFILL_THREADS];  // [row tile], this thread's; shared, because registers are full
+
+  DEVICE float& total(int m, int h) const { return totals[m][h][threadIdx.x]; }
 
   DEVICE void scores(float (&s)[MT][TILES][4], const uint4* queries, const uint4* keys, int lane) const {
 #pragma unroll
@@ -768,7 +770,7 @@ struct Prefill {
         }
         l = quad_sum(l);
         fold_factors(maxima[m][h], top == unseen() ? top : shift, a[m][h], b[m][h]);
-        totals[m][h] = fold(totals[m][h], l, a[m][h], b[m][h]);
+        total(m, h) = fold(total(m, h), l, a[m][h], b[m][h]);
       }
     }
   }
@@ -834,13 +836,15 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
   const int g = lane >> 2;
   const int t = lane & 3;
 
+  SHARED float totals[MT][2][PREFILL_THREADS];
   P state;
+  state.totals = totals;
 #pragma unroll
   for (int m = 0; m < MT; m++) {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
       state.maxima[m][h] = unseen();
-      state.totals[m][h] = 0.0f;
+      state.total(m, h) = 0.0f;
     }
 #pragma unroll
     for (int n = 0; n < HD / 8; n++) {
@@ -887,7 +891,7 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
       if (r >= tileRows) continue;
       int token = r / group;
       Result result = result_of(out, rowsPad, row + token, kvHead * group + r - token * group, headDim);
-      float inverseTotal = inverse(state.totals[m][h]);
+      float inverseTotal = inverse(state.total(m, h));
 #pragma unroll
       for (int n = 0; n < HD / 8; n++) {
         result.put(n * 8 + t * 2, finish(state.sums[m][n][2 * h], inverseTotal),

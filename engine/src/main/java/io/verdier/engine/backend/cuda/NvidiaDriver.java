@@ -51,7 +51,10 @@ final class NvidiaDriver implements CudaDriver {
 
   private static final int GRAPH_UPLOAD = 0;
   private static final int PROGRAMMATIC_SERIALIZATION = 6; // CU_LAUNCH_ATTRIBUTE_...
-  private static final int SHARED_BYTES_WITHOUT_ASKING = 48 << 10;
+
+  /** A block has 48 KB without asking, what its kernel declares by itself included. */
+  private static final int SHARED_BYTES_WITHOUT_ASKING = 40 << 10;
+
 
   private final Arena arena = Arena.ofShared();
   private final CUcontext context = new CUcontext();
