@@ -1,5 +1,4 @@
-// Paged causal attention: storing rotated keys and values, attending in two ways that give the same bits, and the fold
-// of partial results.
+// Paged causal attention: storing rotated keys and values, and attending in two ways that give the same bits.
 //
 // THE ORDER. A query row sees the keys begin..position (begin is 0, or position - window + 1). Keys are cut into chunks
 // of 64 by absolute position, and every chunk is worked out by itself, for one row as follows:
@@ -22,8 +21,9 @@
 //
 // WHO. attend_prefill works a tile of 64 or 128 rows chunk by chunk and folds in registers. attend_decode works a tile
 // of 16 rows: one block takes a run of chunks; when that run is all of them it folds in registers as well, otherwise it
-// writes every chunk's (m, l, o) and attend_fold folds. A tile's rows are (token, query head of the group) pairs, token
-// first, so that a group's heads share one reading of keys and values.
+// writes every chunk's (m, l, o), and the tile's block that is the last to have done so folds them all. A tile's rows
+// are (token, query head of the group) pairs, token first, so that a group's heads share one reading of keys and
+// values.
 //
 // LAYOUTS (HD: head dimension rounded up to 32, 64, 96, 128 or 256; padding is zero)
 //   queries  bf16 [rows][heads][HD], each 32 dimensions in fragment order: what a lane holds of an A fragment, 16 bytes
@@ -35,16 +35,16 @@
 // multiplied), their values are cleared before they meet a weight of zero, and groups of 16 tokens that no row of the
 // tile sees are not read at all, so that block tables need no entry for them.
 //
-// WORK LISTS, filled by the host once per step, 8 ints a record, 16-byte aligned; counts[2], [4], [5] say how many are
+// WORK LISTS, filled by the host once per step, 8 ints a record, 16-byte aligned; counts[2] and [4] say how many are
 // valid, grids may be larger, and the lists then as long as the grids. Kernels read counts, lists, tables, positions
 // and slots before pdl_wait: no kernel of the step may write them.
 //   tiles  (prefill) row, position, tokens, table                    tokens <= rows of a tile / group
-//   items  (decode)  row, position, tokens, table, firstChunk, chunks, partial     tokens <= 16 / group, at least 1
-//   folds            row, position, partial, tileRows, firstChunk
-// row: first batch row of the tile (folds: the row); position: of that row; table: index in `tables` of the sequence's
-// first block. An item's `partial` is -1 where the item covers all chunks of its tile, else the index of the record of
-// its firstChunk, kvHead 0, tile row 0. Records of a tile lie [chunk][kvHead][tileRows], tileRows = tokens * group; a
-// fold's `partial` is the record of its row with chunk `firstChunk`, kvHead 0, head 0 of the group.
+//   items  (decode)  row, position, tokens, table, firstChunk, chunks, partial, items     tokens <= 16 / group
+// row: first batch row of the tile; position: of that row; table: index in `tables` of the sequence's first block. An
+// item's `partial` is -1 where the item covers all chunks of its tile, else the index of the record of its firstChunk,
+// kvHead 0, tile row 0; `items` is how many the tile has. Records of a tile lie [chunk][kvHead][tileRows], tileRows =
+// tokens * group, chunk 0 first. `arrivals` counts a tile's items that are done, for each kv head, at the tile's row:
+// int [rows][kvHeads], zero before and after every kernel, which lets a captured graph be repeated.
 #include "verdier.cuh"
 
 namespace attention {
@@ -59,7 +59,6 @@ constexpr unsigned ALL = 0xffffffffu;
 constexpr int COUNT_ROWS = 0;
 constexpr int COUNT_TILES = 2;
 constexpr int COUNT_ITEMS = 4;
-constexpr int COUNT_FOLDS = 5;
 
 DEVICE float unseen() { return __uint_as_float(0xff800000u); }  // -inf
 
@@ -227,6 +226,81 @@ DEVICE Result result_of(void* operand, int rowsPad, int row, int head, int headD
   return {static_cast<char*>(operand) + static_cast<int64_t>(row) * 128, static_cast<int64_t>(rowsPad) * 128, row & 7,
           head * headDim, headDim};
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Fold of a tile's partial results, by a block of HD threads
+// ---------------------------------------------------------------------------------------------------------------------
+
+// Whether this block is the last of `items` to come here; it then sees what all of them had written before the barrier
+// ahead of this. All threads.
+DEVICE bool arrives_last(int* arrivals, int items) {
+  bool last = false;
+  if (threadIdx.x == 0) {
+    last = arrive(arrivals) == items - 1;
+    if (last) *arrivals = 0;
+  }
+  return __syncthreads_or(last) != 0;
+}
+
+// A thread folds four dimensions of a row at a time. What it reads comes through a ring in shared memory that is its
+// own, so that AHEAD chunks are under way and nobody waits for anybody. There is one block per kv head, and its chunks
+// lie in L2: what bounds long contexts is how fast one multiprocessor reads (2 KB a chunk, at 4 rows of 128).
+template <int HD>
+struct Fold {
+  static constexpr int AHEAD = HD == 256 ? 8 : 16;
+  static constexpr int STATES = 8;           // chunks whose (m, l) are read together
+  static constexpr int ROW_PIECES = HD / 4;
+
+  float4 (*ring)[HD];      // [AHEAD][thread], shared
+  const float* sums;       // of the first chunk: the thread's four dimensions
+  const float2* states;    // of the first chunk: the row
+  int64_t step;            // records from one chunk to the next
+  int chunks;
+
+  DEVICE void fetch(int chunk) const {
+    if (chunk < chunks) cp_async16(&ring[chunk % AHEAD][threadIdx.x], sums + static_cast<int64_t>(chunk * step) * HD);
+    cp_async_commit();
+  }
+
+  DEVICE void read_states(float2 (&to)[STATES], int chunk) const {
+#pragma unroll
+    for (int i = 0; i < STATES; i++) to[i] = states[min(chunk + i, chunks - 1) * step];
+  }
+
+  // The finished sums.
+  DEVICE float4 run() const {
+    float rowMax = unseen(), total = 0.0f;
+    float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+#pragma unroll 1
+    for (int chunk = 0; chunk < AHEAD; chunk++) fetch(chunk);
+    float2 next[STATES];
+    read_states(next, 0);
+#pragma unroll 1
+    for (int chunk = 0; chunk < chunks; chunk += STATES) {
+      float2 state[STATES];
+#pragma unroll
+      for (int i = 0; i < STATES; i++) state[i] = next[i];
+      read_states(next, chunk + STATES);
+#pragma unroll
+      for (int i = 0; i < STATES; i++) {
+        if (chunk + i >= chunks) break;
+        float a, b;
+        fold_factors(rowMax, state[i].x, a, b);
+        total = fold(total, state[i].y, a, b);
+        cp_async_wait<AHEAD - 1>();
+        float4 o = ring[(chunk + i) % AHEAD][threadIdx.x];
+        sum.x = fold(sum.x, o.x, a, b);
+        sum.y = fold(sum.y, o.y, a, b);
+        sum.z = fold(sum.z, o.z, a, b);
+        sum.w = fold(sum.w, o.w, a, b);
+        fetch(chunk + i + AHEAD);
+      }
+    }
+    float inverseTotal = inverse(total);
+    return make_float4(finish(sum.x, inverseTotal), finish(sum.y, inverseTotal), finish(sum.z, inverseTotal),
+                       finish(sum.w, inverseTotal));
+  }
+};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Decode: 16 rows, a block of HD threads per item and kv head
@@ -400,26 +474,69 @@ struct Decode {
   }
 };
 
+// The block's record in the list of items.
+struct Item {
+  int row, position, tokens, table;
+  int firstChunk, chunks, partial, items;
+};
+
+DEVICE Item item_of_block(const int* items) {
+  int4 head = reinterpret_cast<const int4*>(items)[blockIdx.y * 2];
+  int4 tail = reinterpret_cast<const int4*>(items)[blockIdx.y * 2 + 1];
+  return {head.x, head.y, head.z, head.w, tail.x, tail.y, tail.z, tail.w};
+}
+
+// If the block is the tile's last one, folds what all of them have written. The item is read again, so that nothing of
+// this takes registers in the loop over chunks. window: NO_WINDOW for all keys.
+template <int HD>
+DEVICE void fold_tile_if_last(float4 (*ring)[HD], const int* items, int* arrivals, const float* partialSums,
+                              const float2* partialStates, void* out, int rowsPad, int heads, int kvHeads, int headDim,
+                              int window) {
+  typedef Fold<HD> F;
+  __syncthreads();
+  const Item item = item_of_block(items);
+  const int kvHead = blockIdx.x;
+  const int group = heads / kvHeads;
+  const int tileRows = item.tokens * group;
+  if (!arrives_last(arrivals + item.row * kvHeads + kvHead, item.items)) return;
+  const int chunksBegin = first_seen(item.position, window) / CHUNK;
+  const int chunksEnd = (item.position + item.tokens + CHUNK - 1) / CHUNK;
+  const int step = kvHeads * tileRows;
+  for (int piece = threadIdx.x; piece < tileRows * F::ROW_PIECES; piece += HD) {
+    int r = piece / F::ROW_PIECES;
+    int d = piece % F::ROW_PIECES * 4;
+    int record = item.partial + (chunksBegin - item.firstChunk) * step + kvHead * tileRows + r;
+    const float* sums = partialSums + static_cast<int64_t>(record) * HD + d;
+    const F work = {ring, sums, partialStates + record, step, chunksEnd - chunksBegin};
+    float4 sum = work.run();
+    int token = r / group;
+    Result result = result_of(out, rowsPad, item.row + token, kvHead * group + r - token * group, headDim);
+    result.put(d, sum.x, sum.y);
+    result.put(d + 2, sum.z, sum.w);
+    if (d < 16) result.pad(heads);  // four threads, a quad
+  }
+}
+
 // Arguments in the order of the entry points, see ATTEND_DECODE below.
 template <int HD>
 DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, const int* items, const int* counts,
-                   float* partialSums, float2* partialStates, void* out, int rowsPad, int heads, int kvHeads,
-                   int headDim, int blockTokens, int window, float scale) {
+                   int* arrivals, float* partialSums, float2* partialStates, void* out, int rowsPad, int heads,
+                   int kvHeads, int headDim, int blockTokens, int window, float scale) {
   typedef Decode<HD> D;
   SHARED uint4 sharedQueries[D::PIECES][2][32];
   SHARED float maxima[D::WARPS][16];
   SHARED uint2 weights[GROUPS][32][2];
   SHARED float2 pairs[TILES][32];
+  SHARED float4 ring[Fold<HD>::AHEAD][HD];
 
   pdl_launch();
-  const int4 head4 = reinterpret_cast<const int4*>(items)[blockIdx.y * 2];
-  const int4 tail4 = reinterpret_cast<const int4*>(items)[blockIdx.y * 2 + 1];
+  const Item item = item_of_block(items);
   if (static_cast<int>(blockIdx.y) >= counts[COUNT_ITEMS]) {
     pdl_wait();
     return;
   }
-  const int row = head4.x, position = head4.y, tokens = head4.z;
-  const int firstChunk = tail4.x, partial = tail4.z;
+  const int row = item.row, position = item.position, tokens = item.tokens;
+  const int firstChunk = item.firstChunk, partial = item.partial;
   const int kvHead = blockIdx.x;
   const int group = heads / kvHeads;
   const int tileRows = tokens * group;
@@ -428,8 +545,8 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
   const int begin = first_seen(position, window);
   const int end = position + tokens;
   const int chunksBegin = max(firstChunk, begin / CHUNK);
-  const int chunksEnd = min(firstChunk + tail4.y, (end + CHUNK - 1) / CHUNK);
-  const Pages pages = {cache, tables + head4.w, kvHead, kvHeads, blockTokens / 16};
+  const int chunksEnd = min(firstChunk + item.chunks, (end + CHUNK - 1) / CHUNK);
+  const Pages pages = {cache, tables + item.table, kvHead, kvHeads, blockTokens / 16};
 
   D work = {sharedQueries, maxima, weights, pairs, static_cast<int>(threadIdx.x >> 5),
             static_cast<int>(threadIdx.x & 31)};
@@ -504,7 +621,11 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
       }
     }
   }
-  if (partial >= 0) return;
+  if (partial >= 0) {
+    fold_tile_if_last<HD>(ring, items, arrivals, partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim,
+                          window);
+    return;
+  }
 
 #pragma unroll
   for (int h = 0; h < 2; h++) {
@@ -519,127 +640,6 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
                  finish(sum[n][2 * h + 1], inverseTotal));
     }
     if (work.warp == 0) result.pad(heads);
-  }
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Fold: one warp's worth of dimensions of one row and head, a block of 128 threads
-// ---------------------------------------------------------------------------------------------------------------------
-
-constexpr int FOLD_THREADS = 128;
-constexpr int FOLD_CHUNKS = 128;  // at a time
-
-// The factors of all chunks at once: the row's maximum before and behind each is a running maximum, which may be
-// computed in any order. The sums then take one multiplication and one fused multiply-add a chunk, in order, by the
-// first warp, while the next chunks' sums are on their way to shared memory.
-struct Fold {
-  float (*sums)[FOLD_CHUNKS][32];   // two buffers, shared
-  float4 (*factors)[FOLD_CHUNKS];   // two buffers of a, b, l; shared
-  float* warpMaxima;                // [4], shared
-
-  const float* partialSums;         // of the row's first chunk, first of the 32 dimensions
-  const float2* partialStates;
-  int64_t chunkRecords;             // records from one chunk to the next
-  int paddedDim;
-
-  DEVICE void load(int chunk, int count, int buffer) const {
-#pragma unroll
-    for (int i = 0; i < FOLD_CHUNKS * 8 / FOLD_THREADS; i++) {
-      int piece = i * FOLD_THREADS + threadIdx.x;
-      int c = piece >> 3;
-      if (c < count) {
-        cp_async16(&sums[buffer][c][(piece & 7) * 4],
-                   partialSums + (chunk + c) * chunkRecords * paddedDim + (piece & 7) * 4);
-      }
-    }
-    cp_async_commit();
-  }
-
-  // Takes `count` chunks' maxima into rowMax; all threads. A barrier.
-  DEVICE void prepare(int chunk, int count, int buffer, float& rowMax) const {
-    int i = threadIdx.x;
-    int lane = i & 31;
-    float2 state = make_float2(unseen(), 0.0f);
-    if (i < count) state = partialStates[(chunk + i) * chunkRecords];
-    float running = state.x;
-#pragma unroll
-    for (int step = 1; step < 32; step *= 2) {
-      float other = __shfl_sync(ALL, running, lane - step);
-      if (lane >= step) running = fmaxf(running, other);
-    }
-    if (lane == 31) warpMaxima[i >> 5] = running;
-    __syncthreads();
-    float before = __shfl_sync(ALL, running, lane - 1);
-    before = lane == 0 ? rowMax : fmaxf(before, rowMax);
-#pragma unroll
-    for (int w = 0; w < FOLD_THREADS / 32; w++) {
-      if (w < i >> 5) before = fmaxf(before, warpMaxima[w]);
-      rowMax = fmaxf(rowMax, warpMaxima[w]);
-    }
-    float a, b;
-    fold_factors(before, state.x, a, b);
-    factors[buffer][i] = make_float4(a, b, state.y, 0.0f);
-  }
-};
-
-template <int HD>
-DEVICE void fold_partials(const float* partialSums, const float2* partialStates, const int* folds, const int* counts,
-                          void* out, int rowsPad, int heads, int kvHeads, int headDim, int window) {
-  SHARED float sums[2][FOLD_CHUNKS][32];
-  SHARED float4 factors[2][FOLD_CHUNKS];
-  SHARED float warpMaxima[FOLD_THREADS / 32];
-
-  pdl_launch();
-  const int slices = HD / 32;
-  const int jobs = counts[COUNT_FOLDS] * heads * slices;
-  const int group = heads / kvHeads;
-  const int lane = threadIdx.x & 31;
-  if (window == 0) window = NO_WINDOW;
-  pdl_wait();
-  for (int job = blockIdx.x; job < jobs; job += gridDim.x) {
-    const int slice = job % slices;
-    const int head = job / slices % heads;
-    const int* record = folds + static_cast<int64_t>(job / (slices * heads)) * RECORD;
-    const int row = record[0], position = record[1], tileRows = record[3], firstChunk = record[4];
-    const int chunksBegin = first_seen(position, window) / CHUNK;
-    const int chunksEnd = position / CHUNK + 1;
-    const int64_t chunkRecords = static_cast<int64_t>(kvHeads) * tileRows;
-    const int64_t first =
-        record[2] + (chunksBegin - firstChunk) * chunkRecords + (head / group) * tileRows + head % group;
-    const Fold work = {sums, factors, warpMaxima, partialSums + first * HD + slice * 32, partialStates + first,
-                       chunkRecords, HD};
-
-    const int chunks = chunksEnd - chunksBegin;
-    float rowMax = unseen(), sum = 0.0f, total = 0.0f;
-    work.load(0, min(FOLD_CHUNKS, chunks), 0);
-    for (int chunk = 0, buffer = 0; chunk < chunks; chunk += FOLD_CHUNKS, buffer ^= 1) {
-      const int count = min(FOLD_CHUNKS, chunks - chunk);
-      const int next = chunk + FOLD_CHUNKS;
-      work.prepare(chunk, count, buffer, rowMax);
-      if (next < chunks) {
-        work.load(next, min(FOLD_CHUNKS, chunks - next), buffer ^ 1);
-        cp_async_wait<1>();
-      } else {
-        cp_async_wait<0>();
-      }
-      __syncthreads();
-      if (threadIdx.x < 32) {
-#pragma unroll 8
-        for (int c = 0; c < count; c++) {
-          float4 f = factors[buffer][c];
-          sum = fold(sum, sums[buffer][c][lane], f.x, f.y);
-          total = fold(total, f.z, f.x, f.y);
-        }
-      }
-      __syncthreads();
-    }
-    if (threadIdx.x < 32) {
-      const Result result = result_of(out, rowsPad, row, head, headDim);
-      float mine = finish(sum, inverse(total));
-      float neighbour = __shfl_xor_sync(ALL, mine, 1);
-      if ((lane & 1) == 0) result.put(slice * 32 + lane, mine, neighbour);
-      if (slice == 0 && lane < 4) result.pad(heads);
-    }
   }
 }
 
@@ -1073,34 +1073,21 @@ KERNEL_BOUNDS(rotate_store, 256, 4, const float* projected, int stride, bf16* qu
 }
 
 // attend_decode_HD: grid (kvHeads, itemsMax), HD threads. Reads 4 * HD bytes a key and kv head; partial results, where
-// an item covers only some chunks, are (HD + 2) * 4 bytes a chunk, row and head. window: 0 for all keys. scale: the
-// softmax scale times log2(e).
+// an item covers only some chunks, are (HD + 2) * 4 bytes a chunk, row and head, written and read once. window: 0 for
+// all keys. scale: the softmax scale times log2(e).
 #define ATTEND_DECODE(HD, BLOCKS)                                                                                     \
   KERNEL_BOUNDS(attend_decode_##HD, HD, BLOCKS, const bf16* queries, const bf16* cache, const int* tables,            \
-                const int* items, const int* counts, float* partialSums, float2* partialStates, void* out,            \
-                int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window, float scale) {         \
-    attention::decode<HD>(queries, cache, tables, items, counts, partialSums, partialStates, out, rowsPad, heads,     \
-                          kvHeads, headDim, blockTokens, window, scale);                                              \
+                const int* items, const int* counts, int* arrivals, float* partialSums, float2* partialStates,        \
+                void* out, int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window,             \
+                float scale) {                                                                                        \
+    attention::decode<HD>(queries, cache, tables, items, counts, arrivals, partialSums, partialStates, out, rowsPad,  \
+                          heads, kvHeads, headDim, blockTokens, window, scale);                                       \
   }
 ATTEND_DECODE(32, 12)
 ATTEND_DECODE(64, 8)
 ATTEND_DECODE(96, 5)
 ATTEND_DECODE(128, 4)
 ATTEND_DECODE(256, 1)
-
-// attend_fold_HD: grid any number of blocks of 128 threads (jobs: folds * heads * HD / 32). Reads what decode wrote.
-#define ATTEND_FOLD(HD)                                                                                               \
-  KERNEL_BOUNDS(attend_fold_##HD, attention::FOLD_THREADS, 4, const float* partialSums, const float2* partialStates,  \
-                const int* folds, const int* counts, void* out, int rowsPad, int heads, int kvHeads, int headDim,     \
-                int window) {                                                                                         \
-    attention::fold_partials<HD>(partialSums, partialStates, folds, counts, out, rowsPad, heads, kvHeads, headDim,    \
-                                 window);                                                                             \
-  }
-ATTEND_FOLD(32)
-ATTEND_FOLD(64)
-ATTEND_FOLD(96)
-ATTEND_FOLD(128)
-ATTEND_FOLD(256)
 
 // attend_prefill_HD: grid (kvHeads, tilesMax), 128 threads, dynamic shared memory Prefill::SHARED_BYTES. Tiles of 128
 // rows (64 where HD is 256), the longest first. Operations: 4 * HD a key, row and head.

@@ -1697,6 +1697,8 @@ inline void bulk_copy(void* shared, const void* global, uint32_t bytes, mbarrier
   }
 }
 
+inline int arrive(int* counter) { return __atomic_fetch_add(counter, 1, __ATOMIC_ACQ_REL); }
+
 inline void prefetch_l2(const void*, uint32_t) {}
 inline void fence_async_proxy() {}
 inline void pdl_wait() {}

@@ -312,6 +312,19 @@ DEVICE void barrier_arrive(int id, int threads) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// Blocks that meet in memory
+// ---------------------------------------------------------------------------------------------------------------------
+
+// Adds 1 to a counter in global memory and returns what it was. What this thread wrote before, and what others had
+// written before a barrier that it has passed, is there for whoever counts this arrival, and for who passes a barrier
+// with that one afterwards.
+DEVICE int arrive(int* counter) {
+  int before;
+  asm volatile("atom.acq_rel.gpu.global.add.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Programmatic dependent launch (sm_90; nothing before): wait before reading what an earlier kernel wrote
 // ---------------------------------------------------------------------------------------------------------------------
 

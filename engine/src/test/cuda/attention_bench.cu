@@ -237,7 +237,6 @@ struct Shape {
   }
 BY_DIM(attend_prefill)
 BY_DIM(attend_decode)
-BY_DIM(attend_fold)
 
 unsigned prefillSharedBytes(int paddedDim) { return (paddedDim == 256 ? 64 + 256 : 128 + 256) * paddedDim * 2; }
 
@@ -245,7 +244,7 @@ unsigned prefillSharedBytes(int paddedDim) { return (paddedDim == 256 ? 64 + 256
 struct Step {
   const Shape shape;
   int rowsPad;
-  Array<int> tiles, items, folds, counts, tables;
+  Array<int> tiles, items, counts, tables, arrivals;
   Array<float> sums;
   Array<float> states;
   Array<uint4> result;
@@ -255,9 +254,9 @@ struct Step {
         rowsPad((rows + 255) / 256 * 256),
         tiles(work.tiles),
         items(work.items),
-        folds(work.folds),
-        counts({rows, 0, work.tileCount(), 0, work.itemCount(), work.foldCount()}),
+        counts({rows, 0, work.tileCount(), 0, work.itemCount(), 0}),
         tables(tables),
+        arrivals(std::vector<int>(size_t(rows) * shape.kvHeads)),
         sums(size_t(work.records) * shape.paddedDim()),
         states(size_t(work.records) * 2),
         result(size_t((shape.columns() + 63) / 64) * rowsPad * 8) {
@@ -276,12 +275,8 @@ struct Step {
     }
     if (items.count) {
       launch(attend_decode_of(HD), dim3(s.kvHeads, unsigned(items.count / 8)), HD, 0, queries, cache, tables.data,
-             items.data, counts.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads, s.kvHeads,
-             s.headDim, s.blockTokens, s.window, s.scale());
-    }
-    if (folds.count) {
-      launch(attend_fold_of(HD), dim3(528), 128, 0, sums.data, states.data, folds.data, counts.data, (void*)result.data,
-             rowsPad, s.heads, s.kvHeads, s.headDim, s.window);
+             items.data, counts.data, arrivals.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads,
+             s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
     }
   }
 
@@ -427,7 +422,7 @@ void checkShape(const Shape& shape, int tokens) {
   printf("check %d/%d heads of %d, window %d, blocks of %d, %d tokens\n", shape.heads, shape.kvHeads, shape.headDim,
          shape.window, shape.blockTokens, tokens);
   Sequence sequence(shape, tokens, 1 + shape.headDim);
-  lists::Lists none{shape.heads, shape.kvHeads, {}, {}, {}, 0};
+  lists::Lists none{shape.heads, shape.kvHeads, {}, {}, 0};
   lists::Lists work = none;
   work.addPrefill({0, 0, tokens, 0}, shape.tileRows());
   std::vector<uint16_t> whole = sequence.attend(work);
@@ -545,7 +540,7 @@ void timeDecode(const Shape& s, const Storage& storage, int batch, int context, 
   std::vector<int> table(size_t(batch) * perSequence);
   std::iota(table.begin(), table.end(), 0);
   std::shuffle(table.begin(), table.end(), std::mt19937(4));
-  lists::Lists work{s.heads, s.kvHeads, {}, {}, {}, 0};
+  lists::Lists work{s.heads, s.kvHeads, {}, {}, 0};
   long chunks = long(batch) * ((context + 63) / 64);
   int most = chunksMax ? chunksMax : lists::chunksPerItem(chunks, s.kvHeads, multiprocessors);
   for (int i = 0; i < batch; i++) work.addDecode({i, context - 1, 1, i * perSequence}, most);
@@ -559,14 +554,14 @@ void timeDecode(const Shape& s, const Storage& storage, int batch, int context, 
   double time = microseconds(calls, [&](int i) { step.run(queries.data, storage.layer(elements, i)); });
   printf("decode %d/%d x %d, batch %3d x %6d: %8.1f us, %5.0f GB/s, %3.0f %% of the probe", s.heads, s.kvHeads,
          s.headDim, batch, context, time, bytes / time / 1e3, bytes / time / 10.0 / bandwidth);
-  printf(" (%d items of at most %d chunks%s)\n", work.itemCount(), most, work.foldCount() ? ", folded" : "");
+  printf(" (%d items of at most %d chunks%s)\n", work.itemCount(), most, work.records ? ", folded" : "");
 }
 
 void timePrefill(const Shape& s, const Storage& storage, int batch, int tokens) {
   int perSequence = (tokens + s.blockTokens - 1) / s.blockTokens;
   std::vector<int> table(size_t(batch) * perSequence);
   std::iota(table.begin(), table.end(), 0);
-  lists::Lists work{s.heads, s.kvHeads, {}, {}, {}, 0};
+  lists::Lists work{s.heads, s.kvHeads, {}, {}, 0};
   for (int i = 0; i < batch; i++) work.addPrefill({i * tokens, 0, tokens, i * perSequence}, s.tileRows());
   work.sort();
   Step step(s, work, table, batch * tokens);

@@ -26,13 +26,12 @@ struct Slice {
 struct Lists {
   int heads;
   int kvHeads;
-  std::vector<int> tiles, items, folds;
+  std::vector<int> tiles, items;
   int records = 0;  // of partial results
 
   int group() const { return heads / kvHeads; }
   int tileCount() const { return int(tiles.size() / 8); }
   int itemCount() const { return int(items.size() / 8); }
-  int foldCount() const { return int(folds.size() / 8); }
 
   void addPrefill(const Slice& s, int tileRows) {
     int most = tileRows / group();
@@ -60,16 +59,13 @@ struct Lists {
     int chunks = (s.position + s.tokens + CHUNK - 1) / CHUNK;
     int parts = (chunks + chunksMax - 1) / chunksMax;
     if (parts == 1) {
-      add(items, {s.row, s.position, s.tokens, s.table, 0, chunks, -1});
+      add(items, {s.row, s.position, s.tokens, s.table, 0, chunks, -1, 1});
       return;
     }
     int rows = s.tokens * group();
     for (int i = 0; i < parts; i++) {
       int from = int(long(chunks) * i / parts), to = int(long(chunks) * (i + 1) / parts);
-      add(items, {s.row, s.position, s.tokens, s.table, from, to - from, records + from * kvHeads * rows});
-    }
-    for (int t = 0; t < s.tokens; t++) {
-      add(folds, {s.row + t, s.position + t, records + t * group(), rows, 0});
+      add(items, {s.row, s.position, s.tokens, s.table, from, to - from, records + from * kvHeads * rows, parts});
     }
     records += chunks * kvHeads * rows;
   }

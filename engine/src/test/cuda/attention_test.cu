@@ -62,7 +62,6 @@ struct Shape {
   }
 BY_DIM(attend_prefill)
 BY_DIM(attend_decode)
-BY_DIM(attend_fold)
 
 unsigned prefillSharedBytes(int paddedDim) {
   return paddedDim == 256 ? attention::Prefill<256, 1>::SHARED_BYTES
@@ -169,7 +168,7 @@ struct Case {
     while (true) {
       // One step: some tokens of some sequences.
       std::vector<int> rowTokens, positions, slots, tables;
-      lists::Lists work{s.heads, s.kvHeads, {}, {}, {}, 0};
+      lists::Lists work{s.heads, s.kvHeads, {}, {}, 0};
       for (size_t q = 0; q < lengths.size(); q++) {
         int left = lengths[q] - done[q];
         if (left == 0 || (plan.way == Way::ANY && random() % 4 == 0)) continue;
@@ -213,7 +212,7 @@ struct Case {
     const Shape& s = shape;
     int HD = s.paddedDim(), rows = int(positions.size()), rowsPad = (rows + 255) / 256 * 256;
     int spare = 2;  // rows of the graph beyond the batch
-    int counts[8] = {rows, 0, work.tileCount(), 0, work.itemCount(), work.foldCount()};
+    int counts[8] = {rows, 0, work.tileCount(), 0, work.itemCount()};
     std::vector<float> projected(size_t(rows) * stride);
     for (int r = 0; r < rows; r++) {
       std::copy_n(&inputs[size_t(rowTokens[r]) * stride], stride, &projected[size_t(r) * stride]);
@@ -238,6 +237,7 @@ struct Case {
     std::vector<float2> partialSums(size_t(work.records) * HD / 2 + 1, make_float2(NAN, NAN));
     std::vector<float2> partialStates(work.records + 1, make_float2(NAN, NAN));
     float* sums = &partialSums[0].x;
+    std::vector<int> arrivals(size_t(rows) * s.kvHeads);
     work.tiles.resize(work.tiles.size() + 16);
     work.items.resize(work.items.size() + 16);
     const bf16* constQueries = packedQueries;
@@ -249,11 +249,10 @@ struct Case {
     }
     if (work.itemCount() > 2) {
       launch(attend_decode(HD), s.kvHeads, work.itemCount(), HD, 0, constQueries, constCache, tables.data(),
-             (const int*)work.items.data(), (const int*)counts, sums, partialStates.data(), out, rowsPad, s.heads,
-             s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
+             (const int*)work.items.data(), (const int*)counts, arrivals.data(), sums, partialStates.data(), out,
+             rowsPad, s.heads, s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
+      CHECK(arrivals == std::vector<int>(arrivals.size()), "%s: arrivals are left", plan.name);
     }
-    launch(attend_fold(HD), 5, 1, 128, 0, (const float*)sums, (const float2*)partialStates.data(),
-           (const int*)work.folds.data(), (const int*)counts, out, rowsPad, s.heads, s.kvHeads, s.headDim, s.window);
 
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < columnsPad; c++) {
@@ -418,7 +417,7 @@ void fold_longContext_equalsDirect() {
   std::vector<uint16_t> bits[4];
   int chunksMax[] = {1 << 20, 1, 128, 129};
   for (int i = 0; i < 4; i++) {
-    lists::Lists work{shape.heads, shape.kvHeads, {}, {}, {}, 0};
+    lists::Lists work{shape.heads, shape.kvHeads, {}, {}, 0};
     work.addDecode(last, chunksMax[i]);
     c.queries.resize(size_t(c.tokens) * shape.heads * 32);
     std::vector<uint16_t> results(size_t(c.tokens) * shape.heads * 32);

@@ -9,9 +9,9 @@ import java.util.Arrays;
  *
  * <p>A slice of few rows is a tile of its own, whose keys may be shared among several blocks when
  * there are too few tiles to keep the device busy: each block then leaves what it found for every
- * chunk of 64 keys, and a fold brings the chunks together in their order. A slice of many rows is
- * cut into tiles that each go through their keys alone. How a slice is divided cannot be seen in
- * the result: it is in either case the same fold over the same chunks.
+ * chunk of 64 keys, and the last of them brings the chunks together in their order. A slice of many
+ * rows is cut into tiles that each go through their keys alone. How a slice is divided cannot be
+ * seen in the result: it is in either case the same fold over the same chunks.
  */
 final class AttentionWork {
   static final int CHUNK_TOKENS = 64;
@@ -25,6 +25,11 @@ final class AttentionWork {
 
   private static final int BLOCKS_PER_MULTIPROCESSOR = 4;
 
+  /**
+   * So many chunks take a block less time than leaving them to another and fetching the results.
+   */
+  private static final int CHUNKS_WHOLE = 3;
+
   private final int group; // query heads that share a key head
   private final int tokensOfPrefillTile;
   private final int itemsWanted;
@@ -33,7 +38,6 @@ final class AttentionWork {
 
   private final Records tiles = new Records();
   private final Records items = new Records();
-  private final Records folds = new Records();
   private int records;
 
   /**
@@ -62,10 +66,6 @@ final class AttentionWork {
     return rows / tokensOfPrefillTile + slices;
   }
 
-  int foldsMax(int slices) {
-    return slices * tokensOfDecodeTile();
-  }
-
   /** Rows up to which a slice is a tile of the decode kernel. */
   int tokensOfDecodeTile() {
     return DECODE_TILE_ROWS / group;
@@ -79,7 +79,6 @@ final class AttentionWork {
   void plan(AttentionBatch batch, int[] tables) {
     tiles.count = 0;
     items.count = 0;
-    folds.count = 0;
     records = 0;
     int perItem = Math.max(1, (decodeChunks(batch) + itemsWanted - 1) / itemsWanted);
     for (int s = 0; s < batch.slices(); s++) {
@@ -112,8 +111,10 @@ final class AttentionWork {
     int chunks = chunks(position + tokens - 1);
     int tileRows = tokens * group;
     long needed = (long) chunks * kvHeads * tileRows;
-    int runs = needed > recordsMax - records ? 1 : Math.max(1, (chunks + perItem / 2) / perItem);
+    boolean isWhole = chunks <= CHUNKS_WHOLE || needed > recordsMax - records;
+    int runs = isWhole ? 1 : Math.max(1, (chunks + perItem / 2) / perItem);
     int length = (chunks + runs - 1) / runs;
+    int count = (chunks + length - 1) / length;
     int record = records;
     for (int first = 0; first < chunks; first += length) {
       int at = items.add(row, position);
@@ -121,17 +122,11 @@ final class AttentionWork {
       items.ints[at + 3] = table;
       items.ints[at + 4] = first;
       items.ints[at + 5] = Math.min(length, chunks - first);
-      items.ints[at + 6] = runs == 1 ? WHOLE : record + first * kvHeads * tileRows;
+      items.ints[at + 6] = count == 1 ? WHOLE : record + first * kvHeads * tileRows;
+      items.ints[at + 7] = count;
     }
-    if (runs == 1) {
-      return;
-    }
-    records += chunks * kvHeads * tileRows;
-    for (int i = 0; i < tokens; i++) {
-      int at = folds.add(row + i, position + i);
-      folds.ints[at + 2] = record + i * group;
-      folds.ints[at + 3] = tileRows;
-      folds.ints[at + 4] = 0;
+    if (count > 1) {
+      records += chunks * kvHeads * tileRows;
     }
   }
 
@@ -151,10 +146,6 @@ final class AttentionWork {
 
   Records items() {
     return items;
-  }
-
-  Records folds() {
-    return folds;
   }
 
   /** Partial results that the items leave, one per chunk, key head and row of a tile. */

@@ -12,15 +12,13 @@ import org.jspecify.annotations.Nullable;
  * Rotation, cache and attention of one KV storage: what {@code attention.cu} is launched with.
  * Owned by the executor thread.
  *
- * <p>Rows with few tokens of their sequence go to the decode kernel, and to the fold where their
- * keys were shared out; rows of long slices to the prefill kernel. All three give the same bits.
+ * <p>Rows with few tokens of their sequence go to the decode kernel, rows of long slices to the
+ * prefill kernel. Both give the same bits.
  */
 final class CudaAttention {
   private static final int HEAD_THREADS = 256; // a warp works on a head
   private static final int HEADS_PER_BLOCK = HEAD_THREADS / 32;
   private static final int PREFILL_THREADS = 128;
-  private static final int FOLD_THREADS = 128;
-  private static final int FOLD_BLOCKS_MAX = 1024;
 
   /** Partial results may take one part in so many of the device: on 80 GB, of 600k tokens. */
   private static final int RECORDS_SHARE = 512;
@@ -38,11 +36,11 @@ final class CudaAttention {
   private final int prefillSharedBytes;
   private final CudaDriver.Kernel rotateStore;
   private final CudaDriver.Kernel decode;
-  private final CudaDriver.Kernel fold;
   private final CudaDriver.Kernel prefill;
   private final DeviceBuffer queries; // bf16 [rows][heads][paddedDim]
   private final DeviceBuffer partialSums; // f32 [records][paddedDim]
   private final DeviceBuffer partialStates; // f32 pairs [records]
+  private final DeviceBuffer arrivals; // int [rows][heads], zero between kernels
 
   /**
    * @param onMove called when a buffer is about to have another address
@@ -57,6 +55,7 @@ final class CudaAttention {
     queries = new DeviceBuffer(driver);
     partialSums = new DeviceBuffer(driver);
     partialStates = new DeviceBuffer(driver);
+    arrivals = new DeviceBuffer(driver);
     int tileRows = paddedDim == 256 ? 64 : 128;
     prefillSharedBytes = (tileRows + 4 * AttentionWork.CHUNK_TOKENS) * paddedDim * Short.BYTES;
     CudaDriver.Device device = driver.device();
@@ -67,7 +66,6 @@ final class CudaAttention {
     batches = new CudaBatch(driver, shape, work, onMove);
     rotateStore = driver.kernel("rotate_store", 0);
     decode = driver.kernel("attend_decode_" + paddedDim, 0);
-    fold = driver.kernel("attend_fold_" + paddedDim, 0);
     prefill = driver.kernel("attend_prefill_" + paddedDim, prefillSharedBytes);
     partialSums.reserve((long) recordsMax * paddedDim * Float.BYTES);
     partialStates.reserve((long) recordsMax * STATE_BYTES);
@@ -130,12 +128,13 @@ final class CudaAttention {
    */
   void prepare(AttentionBatch batch) {
     batches.on(batch);
-    reserveQueries(batch.rowsMax());
+    reserveRows(batch.rowsMax());
   }
 
-  private void reserveQueries(int rows) {
+  private void reserveRows(int rows) {
     long rowBytes = (long) storage.shape().queryHeads() * paddedDim * Short.BYTES;
     queries.reserve(rows * rowBytes, onMove);
+    arrivals.reserve((long) rows * storage.shape().heads() * Integer.BYTES, onMove);
   }
 
   /**
@@ -151,7 +150,6 @@ final class CudaAttention {
     boolean isCaptured = capturedRows > 0;
     int tiles = isCaptured ? 0 : work.tiles().count();
     int items = isCaptured ? work.itemsMax(capturedRows) : work.items().count();
-    int folds = isCaptured ? capturedRows : work.folds().count();
     if (tiles > 0) {
       begin(tiles, PREFILL_THREADS, attention, inputs.tables());
       launch.shared(prefillSharedBytes).pointer(inputs.tiles()).pointer(inputs.counts());
@@ -161,17 +159,10 @@ final class CudaAttention {
     if (items > 0) {
       begin(items, paddedDim, attention, inputs.tables());
       launch.pointer(inputs.items()).pointer(inputs.counts());
+      launch.pointer(arrivals.address());
       launch.pointer(partialSums.address()).pointer(partialStates.address());
       target(out).integer(shape.blockTokens()).integer(attention.window()).number(scale);
       driver.launch(decode, launch);
-    }
-    if (folds > 0) {
-      long jobs = (long) folds * shape.queryHeads() * paddedDim / 32;
-      launch.grid((int) Math.min(jobs, FOLD_BLOCKS_MAX), FOLD_THREADS);
-      launch.pointer(partialSums.address()).pointer(partialStates.address());
-      launch.pointer(inputs.folds()).pointer(inputs.counts());
-      target(out).integer(attention.window());
-      driver.launch(fold, launch);
     }
   }
 

@@ -31,7 +31,6 @@ class AttentionWorkTest {
       assertThat(work.tiles().count())
           .isLessThanOrEqualTo(work.tilesMax(batch.rows(), batch.slices()));
       assertThat(work.items().count()).isLessThanOrEqualTo(work.itemsMax(batch.slices()));
-      assertThat(work.folds().count()).isLessThanOrEqualTo(work.foldsMax(batch.slices()));
     }
   }
 
@@ -70,11 +69,7 @@ class AttentionWorkTest {
   private static void checkItems(AttentionBatch batch, AttentionWork work, int kvHeads, int group) {
     BitSet[] chunks = new BitSet[batch.rows()];
     BitSet records = new BitSet();
-    BitSet folded = new BitSet();
-    int[] folds = work.folds().ints();
-    for (int at = 0; at < work.folds().count() * 8; at += 8) {
-      folded.set(folds[at]);
-    }
+    int[] blocks = new int[batch.rows()]; // of a tile, by its first row
     int[] ints = work.items().ints();
     for (int at = 0; at < work.items().count() * 8; at += 8) {
       int row = ints[at];
@@ -83,7 +78,8 @@ class AttentionWorkTest {
         chunks[row] = new BitSet();
       }
       boolean isWhole = ints[at + 6] < 0;
-      assertThat(folded.get(row)).isEqualTo(!isWhole);
+      assertThat(isWhole).isEqualTo(ints[at + 7] == 1);
+      blocks[row]++;
       for (int chunk = ints[at + 4]; chunk < ints[at + 4] + ints[at + 5]; chunk++) {
         assertThat(chunks[row].get(chunk)).isFalse();
         chunks[row].set(chunk);
@@ -96,6 +92,9 @@ class AttentionWorkTest {
       }
     }
     assertThat(records.length()).isEqualTo(work.records());
+    for (int at = 0; at < work.items().count() * 8; at += 8) {
+      assertThat(ints[at + 7]).isEqualTo(blocks[ints[at]]); // or the last one would not know
+    }
     for (int s = 0; s < batch.slices(); s++) {
       int row = batch.sliceStart(s);
       if (length(batch, row) <= work.tokensOfDecodeTile()) {
@@ -113,6 +112,16 @@ class AttentionWorkTest {
     batch.add(i -> 0, 65_535, 1, new int[0]);
     work.plan(batch, new int[1]);
     assertThat(work.items().count() * 8).isGreaterThan(PROCESSORS * 3);
+  }
+
+  @Test
+  void plan_shortContext_leavesNothingToFold() {
+    AttentionWork work = new AttentionWork(32, 8, 128, PROCESSORS);
+    AttentionBatch batch = new AttentionBatch(1, 1);
+    batch.add(i -> 0, 3 * CHUNK - 1, 1, new int[0]);
+    work.plan(batch, new int[1]);
+    assertThat(work.items().count()).isEqualTo(1);
+    assertThat(work.records()).isZero();
   }
 
   @Test
