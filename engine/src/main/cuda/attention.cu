@@ -91,7 +91,11 @@ struct Pages {
   // Number of a chunk's group lane%4, or -1 where no token of it is in [begin, end).
   DEVICE int group(int chunk, int begin, int end) const {
     int index = chunk * GROUPS + (threadIdx.x & 3);
-    if (index * 16 >= end || index * 16 + 16 <= begin) return -1;
+    return index * 16 >= end || index * 16 + 16 <= begin ? -1 : number(index);
+  }
+
+  // index: of a group among the sequence's
+  DEVICE int number(int index) const {
     int inTable = index / groups;
     return (table[inTable] * heads + head) * 2 * groups + (index - inTable * groups);
   }
@@ -225,6 +229,132 @@ struct Result {
 DEVICE Result result_of(void* operand, int rowsPad, int row, int head, int headDim) {
   return {static_cast<char*>(operand) + static_cast<int64_t>(row) * 128, static_cast<int64_t>(rowsPad) * 128, row & 7,
           head * headDim, headDim};
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Rotation, head norm, storing: one warp per head of a row
+// ---------------------------------------------------------------------------------------------------------------------
+
+// Pair j of a lane is dimensions i = lane + 32 j and i + half of a head; PAIRS = 4 has room for 256 dimensions.
+template <int PAIRS>
+struct Angles {
+  float2 of[PAIRS];  // (cos, sin)
+
+  // position: its row in the table
+  DEVICE void load(const float2* position, int half) {
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      int i = (threadIdx.x & 31) + 32 * j;
+      of[j] = i < half ? position[i] : make_float2(1.0f, 0.0f);
+    }
+  }
+};
+
+// Places of dimensions in fragment order, 32-dimension pieces `step` elements apart: 32 for a query, 256 for a token's
+// row of an 8-token key tile.
+struct InPieces {
+  int step;
+
+  DEVICE int operator()(int d) const { return (d >> 5) * step + fragment_place(d & 31); }
+};
+
+// Places of a row's dimensions among the A fragments of a tile of 16 rows.
+struct InTile {
+  int row;
+
+  DEVICE int operator()(int d) const {
+    int place = fragment_place(d & 31);
+    int pair = (place & 7) >> 1;  // of a lane's four, two for each k16 step; rows r and r + 8 lie side by side
+    return ((d >> 5) * 2 + (pair >> 1)) * 256 + ((row & 7) * 4 + (place >> 3)) * 8 + ((pair & 1) * 2 + (row >> 3)) * 2 +
+           (place & 1);
+  }
+};
+
+// A head in registers.
+template <int PAIRS>
+struct Head {
+  float low[PAIRS];
+  float high[PAIRS];
+  int lane;
+  int half;
+
+  DEVICE explicit Head(int headDim) : lane(threadIdx.x & 31), half(headDim / 2) {}
+
+  DEVICE void load(const float* from) {
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      int i = lane + 32 * j;
+      low[j] = i < half ? from[i] : 0.0f;
+      high[j] = i < half ? from[i + half] : 0.0f;
+    }
+  }
+
+  // x / sqrt(mean(x^2) + epsilon) * gain; squares sum by pairs of a lane, then lanes by halves. No gain, no norm.
+  DEVICE void norm(const float* gain, float epsilon) {
+    if (gain == nullptr) return;
+    float squares = 0.0f;
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      squares = __fmaf_rn(low[j], low[j], squares);
+      squares = __fmaf_rn(high[j], high[j], squares);
+    }
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) squares = __fadd_rn(squares, __shfl_xor_sync(ALL, squares, step));
+    float mean = __fdiv_rn(squares, static_cast<float>(2 * half));
+    float factor = __fdiv_rn(1.0f, __fsqrt_rn(__fadd_rn(mean, epsilon)));
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      int i = lane + 32 * j;
+      if (i < half) {
+        low[j] = __fmul_rn(__fmul_rn(low[j], factor), gain[i]);
+        high[j] = __fmul_rn(__fmul_rn(high[j], factor), gain[i + half]);
+      }
+    }
+  }
+
+  // (x, y) becomes (x cos - y sin, y cos + x sin).
+  DEVICE void rotate(const Angles<PAIRS>& angles) {
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      float2 angle = angles.of[j];
+      float x = low[j], y = high[j];
+      low[j] = __fmaf_rn(x, angle.x, -__fmul_rn(y, angle.y));
+      high[j] = __fmaf_rn(y, angle.x, __fmul_rn(x, angle.y));
+    }
+  }
+
+  // As bf16, zero where a head ends before paddedDim.
+  template <class Place>
+  DEVICE void store(bf16* to, int paddedDim, Place place) const {
+#pragma unroll
+    for (int j = 0; j < PAIRS; j++) {
+      int i = lane + 32 * j;
+      if (i < half) {
+        to[place(i)] = from_float_rn(low[j]);
+        to[place(i + half)] = from_float_rn(high[j]);
+      }
+    }
+    for (int d = 2 * half + lane; d < paddedDim; d += 32) to[place(d)] = from_float_rn(0.0f);
+  }
+};
+
+// A token's number of 16-token group, as Pages counts them. slot: block * blockTokens + place in the block.
+DEVICE int64_t group_of_slot(int slot, int kvHead, int kvHeads, int blockTokens) {
+  int64_t block = slot / blockTokens;
+  return (block * kvHeads + kvHead) * 2 * (blockTokens / 16) + slot % blockTokens / 16;
+}
+
+DEVICE bf16* key_slot(bf16* cache, int64_t group, int token, int paddedDim) {
+  return cache + group * 16 * paddedDim + key_place(token & 15, 0, paddedDim);
+}
+
+// Of the group's first token and dimension.
+DEVICE bf16* value_slots(bf16* cache, int64_t group, int blockTokens, int paddedDim) {
+  return cache + (group + blockTokens / 16) * 16 * paddedDim;
+}
+
+DEVICE void store_value(bf16* slots, int token, int d, int paddedDim, bf16 value) {
+  slots[value_place(token & 15, d, paddedDim)] = value;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -472,7 +602,117 @@ struct Decode {
       clear_unseen(v[j][1], first, begin, end);
     }
   }
+
+  // Puts a token's key (fragment order, shared) in its place among the chunk's keys. A choice for every register, here
+  // and below: an index that is not known when this is compiled would put them all in memory.
+  DEVICE void put_key(const bf16* key, int token) {
+#pragma unroll
+    for (int d = 0; d < PIECES; d++) {
+      uint4 piece = reinterpret_cast<const uint4*>(key)[d * 4 + (lane & 3)];
+#pragma unroll
+      for (int i = 0; i < OWN; i++) {
+        bool here = (warp * OWN + i) * 8 + (lane >> 2) == token;
+        k[i][d].x = here ? piece.x : k[i][d].x;
+        k[i][d].y = here ? piece.y : k[i][d].y;
+        k[i][d].z = here ? piece.z : k[i][d].z;
+        k[i][d].w = here ? piece.w : k[i][d].w;
+      }
+    }
+  }
+
+  // The same for its value (by dimension, shared).
+  DEVICE void put_value(const bf16* value, int token) {
+    const uint32_t kept = token & 1 ? 0xffffu : 0xffff0000u;
+    const int shift = token & 1 ? 16 : 0;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      const bf16* from = value + warp * 32 + h * 16 + (lane >> 2);
+      uint32_t first = static_cast<uint32_t>(bf16_bits(from[0])) << shift;
+      uint32_t second = static_cast<uint32_t>(bf16_bits(from[8])) << shift;
+#pragma unroll
+      for (int j = 0; j < GROUPS; j++) {
+        bool low = j * 16 + (lane & 3) * 2 == (token & ~1);
+        bool high = j * 16 + (lane & 3) * 2 + 8 == (token & ~1);
+        v[j][h].x = low ? (v[j][h].x & kept) | first : v[j][h].x;
+        v[j][h].y = high ? (v[j][h].y & kept) | first : v[j][h].y;
+        v[j][h].z = low ? (v[j][h].z & kept) | second : v[j][h].z;
+        v[j][h].w = high ? (v[j][h].w & kept) | second : v[j][h].w;
+      }
+    }
+  }
 };
+
+// Queries that rotate_store has left.
+struct Stored {
+  static constexpr bool ROTATES = false;
+  const bf16* queries;  // [rows][heads][HD]
+};
+
+// What the QKV product has left: f32, heads queries | kvHeads keys | kvHeads values side by side.
+struct Projected {
+  static constexpr bool ROTATES = true;
+  const float* rows;
+  int stride;
+  const float2* table;     // of angles
+  const float* queryGain;  // null: no norm
+  const float* keyGain;
+  float epsilon;
+  bf16* cache;
+};
+
+// A token's queries, key and value of a kv head, made ready by the blocks that use them.
+template <int HD>
+struct NewToken {
+  static constexpr int WARPS = HD / 32;
+  static constexpr int PAIRS = (HD + 63) / 64;
+
+  bf16* queries;  // A fragments of a tile, shared
+  bf16* key;      // [HD], fragment order, shared
+  bf16* value;    // [HD], shared
+  int group;      // queries of the kv head
+  bool stores;    // whether this block is the one that has the key and the value
+
+  // Whole block, a warp a vector, two of them under way. query, keyOf, valueOf: of the row's product.
+  DEVICE void prepare(const Projected& from, const Angles<PAIRS>& angles, const float* query, const float* keyOf,
+                      const float* valueOf, int headDim, bf16* keySlot, bf16* valueSlots, int token) const {
+    const int vectors = stores ? group + 1 : group;
+    const int d = threadIdx.x;
+    const float x = stores && d < headDim ? valueOf[d] : 0.0f;
+    for (int first = d >> 5; first < vectors; first += 2 * WARPS) {
+      Head<PAIRS> heads[2] = {Head<PAIRS>(headDim), Head<PAIRS>(headDim)};
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        int vector = first + i * WARPS;
+        if (vector < vectors) heads[i].load(vector < group ? query + vector * headDim : keyOf);
+      }
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        int vector = first + i * WARPS;
+        if (vector >= vectors) continue;
+        heads[i].norm(vector < group ? from.queryGain : from.keyGain, from.epsilon);
+        heads[i].rotate(angles);
+        if (vector < group) {
+          heads[i].store(queries, HD, InTile{vector});
+        } else {
+          heads[i].store(key, HD, InPieces{32});
+          heads[i].store(keySlot, HD, InPieces{256});
+        }
+      }
+    }
+    if (stores) {
+      value[d] = from_float_rn(x);
+      store_value(valueSlots, token, d, HD, from_float_rn(x));
+    }
+  }
+};
+
+// Asks for a chunk's keys and values; units: Pages::group.
+template <int HD>
+DEVICE void prefetch(const Pages& pages, int units) {
+  if (threadIdx.x >= GROUPS || units < 0) return;
+  prefetch_l2(pages.keys<HD>(units), 32 * HD);
+  prefetch_l2(pages.values<HD>(units), 32 * HD);
+}
 
 // The block's record in the list of items.
 struct Item {
@@ -517,9 +757,9 @@ DEVICE void fold_tile_if_last(float4 (*ring)[HD], const int* items, int* arrival
   }
 }
 
-// Arguments in the order of the entry points, see ATTEND_DECODE below.
-template <int HD>
-DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, const int* items, const int* counts,
+// Arguments in the order of the entry points, see ATTEND_DECODE and ROTATE_ATTEND below.
+template <int HD, class Source>
+DEVICE void decode(const Source& source, const bf16* cache, const int* tables, const int* items, const int* counts,
                    int* arrivals, float* partialSums, float2* partialStates, void* out, int rowsPad, int heads,
                    int kvHeads, int headDim, int blockTokens, int window, float scale) {
   typedef Decode<HD> D;
@@ -528,11 +768,15 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
   SHARED uint2 weights[GROUPS][32][2];
   SHARED float2 pairs[TILES][32];
   SHARED float4 ring[Fold<HD>::AHEAD][HD];
+  SHARED bf16 newKey[HD];
+  SHARED bf16 newValue[HD];
 
   pdl_launch();
   const Item item = item_of_block(items);
   if (static_cast<int>(blockIdx.y) >= counts[COUNT_ITEMS]) {
-    pdl_wait();
+    // The others wait for the kernel before this one, so that who waits for this one has waited for both. Blocks in vain
+    // must not: they would hold the place in which the next kernel begins to read its weights.
+    if (blockIdx.y == 0) pdl_wait();
     return;
   }
   const int row = item.row, position = item.position, tokens = item.tokens;
@@ -555,15 +799,37 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
 
   int units = chunksBegin < chunksEnd ? pages.group(chunksBegin, begin, end) : -1;
   int unitsNext = pages.group(chunksBegin + 1, begin, end);
-  if (threadIdx.x < GROUPS && units >= 0) {  // most of the first chunk was written long ago
-    prefetch_l2(pages.keys<HD>(units), 32 * HD);
-    prefetch_l2(pages.values<HD>(units), 32 * HD);
+  if constexpr (Source::ROTATES) {
+    // What steps before this one stored is there. Place `position` is not: it is put in when its chunk's turn comes.
+    // The values come into registers later, which the rotation needs.
+    typedef NewToken<HD> N;
+    DEVICE_ASSERT(tokens == 1);
+    work.load_keys(pages, units);
+    prefetch<HD>(pages, units);
+    if (chunksBegin + 1 < chunksEnd) prefetch<HD>(pages, unitsNext);
+    Angles<N::PAIRS> angles;
+    angles.load(source.table + static_cast<int64_t>(position) * (headDim / 2), headDim / 2);
+    uint4* rows = &sharedQueries[0][0][0];
+    rows[threadIdx.x] = rows[threadIdx.x + HD] = make_uint4(0, 0, 0, 0);
+    const int group16 = pages.number(position / 16);
+    const bool stores = position / CHUNK >= chunksBegin && position / CHUNK < chunksEnd;
+    __syncthreads();
+    pdl_wait();
+    const float* projected = source.rows + static_cast<int64_t>(row) * source.stride;
+    const N token = {reinterpret_cast<bf16*>(rows), newKey, newValue, group, stores};
+    token.prepare(source, angles, projected + kvHead * group * headDim, projected + (heads + kvHead) * headDim,
+                  projected + (heads + kvHeads + kvHead) * headDim, headDim,
+                  key_slot(source.cache, group16, position, HD),
+                  value_slots(source.cache, group16, blockTokens, HD), position);
+    work.load_values(pages, units);
+  } else {
+    prefetch<HD>(pages, units);  // most of the first chunk was written long ago
+    pdl_wait();
+    work.load_keys(pages, units);
+    const Queries from = {source.queries, row, kvHead, heads, group, tileRows};
+    from.template fragments<HD>(&sharedQueries[work.warp][0][0], 0, work.warp);
+    work.load_values(pages, units);
   }
-  pdl_wait();
-  work.load_keys(pages, units);
-  const Queries from = {queries, row, kvHead, heads, group, tileRows};
-  from.fragments<HD>(&sharedQueries[work.warp][0][0], 0, work.warp);
-  work.load_values(pages, units);
   __syncthreads();
 
   float max0 = unseen(), max1 = unseen(), total0 = 0.0f, total1 = 0.0f;
@@ -572,21 +838,22 @@ DEVICE void decode(const bf16* queries, const bf16* cache, const int* tables, co
     bool more = chunk + 1 < chunksEnd;
     // Whether some row of the tile does not see some key of the chunk.
     bool edge = chunk * CHUNK + CHUNK - 1 > position || chunk * CHUNK < first_seen(end - 1, window);
+    const bool isNewest = Source::ROTATES && chunk == position / CHUNK;
     float s[D::OWN][4];
+    if (isNewest) work.put_key(newKey, position % CHUNK);
     work.scores(s);
     units = unitsNext;
     if (more) {
       work.load_keys(pages, units);
       unitsNext = pages.group(chunk + 2, begin, end);
     }
-    if (edge) {
-      work.hide(s, chunk, tileRows, group, position, window);
-      work.clear_unseen_values(chunk, begin, end);
-    }
+    if (edge) work.hide(s, chunk, tileRows, group, position, window);
     float top0, top1;
     work.tops(s, top0, top1);
     float shift0 = shift_of(top0, scale), shift1 = shift_of(top1, scale);
     work.share_weights(s, scale, shift0, shift1);
+    if (isNewest) work.put_value(newValue, position % CHUNK);
+    if (chunk * CHUNK + CHUNK > end || chunk * CHUNK < begin) work.clear_unseen_values(chunk, begin, end);
     float o[4][4];
     work.weighted_values(o);
     if (more) work.load_values(pages, units);
@@ -902,118 +1169,6 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
   }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------
-// Rotation, head norm, storing: one warp per head of a row
-// ---------------------------------------------------------------------------------------------------------------------
-
-constexpr int PAIRS = 4;  // of dimensions i, i + headDim/2 in a lane: head dimensions up to 256
-
-// A head in registers: pair j of a lane is dimensions i = lane + 32 j and i + half.
-struct Head {
-  float low[PAIRS];
-  float high[PAIRS];
-  int lane;
-  int half;
-
-  DEVICE void load(const float* from) {
-#pragma unroll
-    for (int j = 0; j < PAIRS; j++) {
-      int i = lane + 32 * j;
-      low[j] = i < half ? from[i] : 0.0f;
-      high[j] = i < half ? from[i + half] : 0.0f;
-    }
-  }
-
-  // x / sqrt(mean(x^2) + epsilon) * gain; squares sum by pairs of a lane, then lanes by halves.
-  DEVICE void norm(const float* gain, float epsilon) {
-    float squares = 0.0f;
-#pragma unroll
-    for (int j = 0; j < PAIRS; j++) {
-      squares = __fmaf_rn(low[j], low[j], squares);
-      squares = __fmaf_rn(high[j], high[j], squares);
-    }
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) squares = __fadd_rn(squares, __shfl_xor_sync(ALL, squares, step));
-    float mean = __fdiv_rn(squares, static_cast<float>(2 * half));
-    float factor = __fdiv_rn(1.0f, __fsqrt_rn(__fadd_rn(mean, epsilon)));
-#pragma unroll
-    for (int j = 0; j < PAIRS; j++) {
-      int i = lane + 32 * j;
-      if (i < half) {
-        low[j] = __fmul_rn(__fmul_rn(low[j], factor), gain[i]);
-        high[j] = __fmul_rn(__fmul_rn(high[j], factor), gain[i + half]);
-      }
-    }
-  }
-
-  // (x, y) becomes (x cos - y sin, y cos + x sin); angles: (cos, sin) of the position.
-  DEVICE void rotate(const float2* angles) {
-#pragma unroll
-    for (int j = 0; j < PAIRS; j++) {
-      int i = lane + 32 * j;
-      if (i < half) {
-        float2 angle = angles[i];
-        float x = low[j], y = high[j];
-        low[j] = __fmaf_rn(x, angle.x, -__fmul_rn(y, angle.y));
-        high[j] = __fmaf_rn(y, angle.x, __fmul_rn(x, angle.y));
-      }
-    }
-  }
-
-  // As bf16 in fragment order: a query, or a token's row of 8-token key tiles that lie `step` elements apart (a query's
-  // 32-dimension pieces lie 32 apart).
-  DEVICE void store_fragments(bf16* to, int step, int paddedDim) const {
-#pragma unroll
-    for (int j = 0; j < PAIRS; j++) {
-      int i = lane + 32 * j;
-      if (i < half) {
-        to[(i >> 5) * step + fragment_place(i & 31)] = from_float_rn(low[j]);
-        int k = i + half;
-        to[(k >> 5) * step + fragment_place(k & 31)] = from_float_rn(high[j]);
-      }
-    }
-    for (int d = 2 * half + lane; d < paddedDim; d += 32) {
-      to[(d >> 5) * step + fragment_place(d & 31)] = from_float_rn(0.0f);
-    }
-  }
-};
-
-DEVICE void store_query(const Head& head, bf16* queries, int64_t vector, int paddedDim) {
-  head.store_fragments(queries + vector * paddedDim, 32, paddedDim);
-}
-
-// slot: block * blockTokens + place in the block.
-DEVICE bf16* slot_base(bf16* cache, int slot, int kvHead, int kvHeads, int blockTokens, int paddedDim) {
-  int64_t block = slot / blockTokens;
-  return cache + (block * kvHeads + kvHead) * (2 * blockTokens * paddedDim);
-}
-
-DEVICE void store_key(const Head& head, bf16* cache, int slot, int kvHead, int kvHeads, int blockTokens,
-                      int paddedDim) {
-  int token = slot % blockTokens;
-  bf16* to = slot_base(cache, slot, kvHead, kvHeads, blockTokens, paddedDim) + key_place(token, 0, paddedDim);
-  head.store_fragments(to, 256, paddedDim);
-}
-
-DEVICE void store_value(const float* from, bf16* cache, int slot, int kvHead, int kvHeads, int headDim,
-                        int blockTokens, int paddedDim) {
-  int token = slot % blockTokens;
-  bf16* to = slot_base(cache, slot, kvHead, kvHeads, blockTokens, paddedDim) + blockTokens * paddedDim;
-  for (int d = threadIdx.x & 31; d < paddedDim; d += 32) {
-    to[value_place(token, d, paddedDim)] = from_float_rn(d < headDim ? from[d] : 0.0f);
-  }
-}
-
-DEVICE Head head_of_lane(int headDim) {
-  Head head;
-  head.lane = threadIdx.x & 31;
-  head.half = headDim / 2;
-  return head;
-}
-
-// Which head of the row this warp works on.
-DEVICE int warp_vector() { return blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5); }
-
 }  // namespace attention
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -1035,40 +1190,47 @@ KERNEL(rope_table, float2* table, const double* frequencies, int half, int first
   }
 }
 
-// After the QKV product of every layer: norms (where the gains are not null) and rotates queries and keys, writes
-// queries for attention, keys and values into their slots. projected: f32 [rows][stride], heads queries | kvHeads keys
+// After the QKV product of a layer, where some slice has several tokens (rotate_attend does it for all others): norms
+// (where the gains are not null) and rotates queries and keys, writes queries for attention, keys and values into their
+// slots. projected: f32 [rows][stride], heads queries | kvHeads keys
 // | kvHeads values side by side. slots[row] = block * blockTokens + place in the block. vectors = heads + 2 kvHeads.
 // Grid (rowsMax, ceil(vectors / 8)), 256 threads. Bytes a row: 4 (in) + 2 (out) times (heads + 2 kvHeads) headDim.
 KERNEL_BOUNDS(rotate_store, 256, 4, const float* projected, int stride, bf16* queries, bf16* cache,
-              const float2* angles, const float* queryGain, const float* keyGain, float epsilon, const int* counts,
+              const float2* table, const float* queryGain, const float* keyGain, float epsilon, const int* counts,
               const int* positions, const int* slots, int heads, int kvHeads, int headDim, int paddedDim,
               int blockTokens) {
   using namespace attention;
   pdl_launch();
-  int row = blockIdx.x;
-  int vector = warp_vector();
+  const int row = blockIdx.x;
+  const int vector = blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5);
   if (row >= counts[COUNT_ROWS] || vector >= heads + 2 * kvHeads) {
     pdl_wait();
     return;
   }
-  int position = positions[row];
-  int slot = slots[row];
+  const int slot = slots[row];
+  const int token = slot % blockTokens;
+  Angles<4> angles;
+  angles.load(table + static_cast<int64_t>(positions[row]) * (headDim / 2), headDim / 2);
   pdl_wait();
   const float* from = projected + static_cast<int64_t>(row) * stride + vector * headDim;
   if (vector >= heads + kvHeads) {
-    store_value(from, cache, slot, vector - heads - kvHeads, kvHeads, headDim, blockTokens, paddedDim);
+    int64_t group = group_of_slot(slot, vector - heads - kvHeads, kvHeads, blockTokens);
+    bf16* to = value_slots(cache, group, blockTokens, paddedDim);
+    for (int d = threadIdx.x & 31; d < paddedDim; d += 32) {
+      store_value(to, token, d, paddedDim, from_float_rn(d < headDim ? from[d] : 0.0f));
+    }
     return;
   }
-  Head head = head_of_lane(headDim);
+  Head<4> head(headDim);
   head.load(from);
   bool isQuery = vector < heads;
-  const float* gain = isQuery ? queryGain : keyGain;
-  if (gain != nullptr) head.norm(gain, epsilon);
-  head.rotate(angles + static_cast<int64_t>(position) * head.half);
+  head.norm(isQuery ? queryGain : keyGain, epsilon);
+  head.rotate(angles);
   if (isQuery) {
-    store_query(head, queries, static_cast<int64_t>(row) * heads + vector, paddedDim);
+    head.store(queries + (static_cast<int64_t>(row) * heads + vector) * paddedDim, paddedDim, InPieces{32});
   } else {
-    store_key(head, cache, slot, vector - heads, kvHeads, blockTokens, paddedDim);
+    int64_t group = group_of_slot(slot, vector - heads, kvHeads, blockTokens);
+    head.store(key_slot(cache, group, token, paddedDim), paddedDim, InPieces{256});
   }
 }
 
@@ -1080,14 +1242,35 @@ KERNEL_BOUNDS(rotate_store, 256, 4, const float* projected, int stride, bf16* qu
                 const int* items, const int* counts, int* arrivals, float* partialSums, float2* partialStates,        \
                 void* out, int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window,             \
                 float scale) {                                                                                        \
-    attention::decode<HD>(queries, cache, tables, items, counts, arrivals, partialSums, partialStates, out, rowsPad,  \
-                          heads, kvHeads, headDim, blockTokens, window, scale);                                       \
+    attention::decode<HD>(attention::Stored{queries}, cache, tables, items, counts, arrivals, partialSums,            \
+                          partialStates, out, rowsPad, heads, kvHeads, headDim, blockTokens, window, scale);          \
   }
 ATTEND_DECODE(32, 12)
 ATTEND_DECODE(64, 8)
 ATTEND_DECODE(96, 5)
 ATTEND_DECODE(128, 4)
 ATTEND_DECODE(256, 1)
+
+// rotate_attend_HD: rotate_store and attend_decode_HD at once, for steps in which every slice is one token: an item's
+// block makes the queries ready that it uses, and the one that has the token's own chunk its key and value too, stores
+// them, and takes them from where it has them. Nobody else of the step reads them, so that all other keys and values
+// are asked for before pdl_wait: an earlier step has written them, and a copy or a graph's end lies between steps.
+#define ROTATE_ATTEND(HD, BLOCKS)                                                                                     \
+  KERNEL_BOUNDS(rotate_attend_##HD, HD, BLOCKS, const float* projected, int stride, const float2* angles,             \
+                const float* queryGain, const float* keyGain, float epsilon, bf16* cache, const int* tables,          \
+                const int* items, const int* counts, int* arrivals, float* partialSums, float2* partialStates,        \
+                void* out, int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window,             \
+                float scale) {                                                                                        \
+    attention::decode<HD>(                                                                                            \
+        attention::Projected{projected, stride, angles, queryGain, keyGain, epsilon, cache}, cache, tables, items,    \
+        counts, arrivals, partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim, blockTokens, window,     \
+        scale);                                                                                                       \
+  }
+ROTATE_ATTEND(32, 12)
+ROTATE_ATTEND(64, 8)
+ROTATE_ATTEND(96, 4)
+ROTATE_ATTEND(128, 4)
+ROTATE_ATTEND(256, 1)
 
 // attend_prefill_HD: grid (kvHeads, tilesMax), 128 threads, dynamic shared memory Prefill::SHARED_BYTES. Tiles of 128
 // rows (64 where HD is 256), the longest first. Operations: 4 * HD a key, row and head.

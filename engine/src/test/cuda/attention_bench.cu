@@ -2,9 +2,10 @@
 //
 //   nvcc -std=c++17 -O3 -arch=sm_90a attention_bench.cu -o attention-bench && ./attention-bench
 //
-// Checks: a row's bits from prefill, from prefill cut elsewhere, from decode and from decode split by chunk; closeness
-// to a plain kernel; rotation and storing against float64. Times: a layer of Llama-3.1-8B and -1B, decode beside a
-// bandwidth probe, prefill in TFLOP/s, both with programmatic launches inside a graph, as a step runs them.
+// Checks: a row's bits from prefill, from prefill cut elsewhere, from decode, from decode split by chunk and from decode
+// that rotates and stores by itself; closeness to a plain kernel; rotation and storing against float64. Times: a layer
+// of Llama-3.1-8B and -1B, decode beside a bandwidth probe, prefill in TFLOP/s, both with programmatic launches inside a
+// graph, as a step runs them.
 //
 // Compiled as the tests are (-DVERDIER_EMULATED) it does the checks alone, on small shapes: so the checks are checked
 // too.
@@ -237,6 +238,7 @@ struct Shape {
   }
 BY_DIM(attend_prefill)
 BY_DIM(attend_decode)
+BY_DIM(rotate_attend)
 
 unsigned prefillSharedBytes(int paddedDim) { return (paddedDim == 256 ? 64 + 256 : 128 + 256) * paddedDim * 2; }
 
@@ -278,6 +280,16 @@ struct Step {
              items.data, counts.data, arrivals.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads,
              s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
     }
+  }
+
+  // Rotation, storing and attention at once. projected: [rows][vectors * headDim].
+  void runAtOnce(const float* projected, const float2* angles, const float* gain, bf16* cache) const {
+    const Shape& s = shape;
+    int HD = s.paddedDim();
+    launch(rotate_attend_of(HD), dim3(s.kvHeads, unsigned(items.count / 8)), HD, 0, projected,
+           s.vectors() * s.headDim, angles, gain, gain, 1e-5f, cache, tables.data, items.data, counts.data,
+           arrivals.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim,
+           s.blockTokens, s.window, s.scale());
   }
 
   std::vector<uint16_t> bits(int rows) const {
@@ -396,6 +408,26 @@ struct Sequence {
     return step.bits(tokens);
   }
 
+  // The first tokens one by one, each rotated and stored by the kernel that attends.
+  std::vector<uint16_t> attendAtOnce(int count, int chunksMax) const {
+    Array<bf16> fresh(cache.count);
+    fresh.fill(0xff);
+    Array<float> projected(inputs), gain(std::vector<float>(shape.headDim, 1.25f));
+    Array<double> deviceFrequencies(frequencies);
+    Array<float2> angles(size_t(tokens) * (shape.headDim / 2));
+    launch(ENTRY(rope_table), dim3(64), 256, 0, angles.data, deviceFrequencies.data, shape.headDim / 2, 0, tokens);
+    std::vector<uint16_t> all;
+    for (int p = 0; p < count; p++) {
+      lists::Lists work{shape.heads, shape.kvHeads, {}, {}, 0};
+      work.addDecode({0, p, 1, 0}, chunksMax);
+      Step step(shape, work, table, 1);
+      step.runAtOnce(projected.data + size_t(p) * stride, angles.data, gain.data, fresh.data);
+      std::vector<uint16_t> row = step.bits(1);
+      all.insert(all.end(), row.begin(), row.end());
+    }
+    return all;
+  }
+
   void checkReference(const std::vector<uint16_t>& bits) const {
     std::vector<int> rows;
     for (int p = 0; p < tokens; p += 29) rows.push_back(p);
@@ -428,8 +460,7 @@ void checkShape(const Shape& shape, int tokens) {
   std::vector<uint16_t> whole = sequence.attend(work);
   sequence.checkReference(whole);
 
-  auto expectSame = [&](const lists::Lists& other, const char* name) {
-    std::vector<uint16_t> bits = sequence.attend(other);
+  auto expectBits = [&](const std::vector<uint16_t>& bits, const char* name) {
     size_t different = 0, first = 0;
     for (size_t i = 0; i < bits.size(); i++) {
       if (bits[i] != whole[i] && different++ == 0) first = i;
@@ -438,6 +469,7 @@ void checkShape(const Shape& shape, int tokens) {
     CHECK(different == 0, "head dim %d: %s differs in %zu of %zu, first row %zu column %zu: %04x, prefill gave %04x",
           shape.headDim, name, different, bits.size(), first / columns, first % columns, bits[first], whole[first]);
   };
+  auto expectSame = [&](const lists::Lists& other, const char* name) { expectBits(sequence.attend(other), name); };
   std::mt19937 random(3);
   work = none;
   for (int p = 0; p < tokens;) {
@@ -462,6 +494,9 @@ void checkShape(const Shape& shape, int tokens) {
     p += count;
   }
   expectSame(work, "a mixture");
+  int some = std::min(tokens, 260);
+  expectBits(sequence.attendAtOnce(some, 1 << 20), "rotating decode");
+  expectBits(sequence.attendAtOnce(some, 1), "rotating decode by chunk");
 }
 
 #ifndef VERDIER_EMULATED
@@ -515,9 +550,9 @@ struct Storage {
 
   Storage() { fillRandom(data.data, BYTES, 1); }
 
-  const bf16* layer(size_t elements, int index) const {
+  bf16* layer(size_t elements, int index) const {
     size_t count = BYTES / 2 / elements;
-    return reinterpret_cast<const bf16*>(data.data) + elements * (size_t(index) % count);
+    return reinterpret_cast<bf16*>(data.data) + elements * (size_t(index) % count);
   }
 };
 
@@ -534,6 +569,7 @@ void probe(const Storage& storage) {
   printf("read probe: %.0f GB/s\n", bandwidth);
 }
 
+// A layer's attention in a step of one token a sequence, from the QKV product on: in two launches, and in one.
 // chunksMax: 0 for the balanced choice.
 void timeDecode(const Shape& s, const Storage& storage, int batch, int context, int chunksMax) {
   int perSequence = (context + s.blockTokens - 1) / s.blockTokens;
@@ -541,19 +577,38 @@ void timeDecode(const Shape& s, const Storage& storage, int batch, int context, 
   std::iota(table.begin(), table.end(), 0);
   std::shuffle(table.begin(), table.end(), std::mt19937(4));
   lists::Lists work{s.heads, s.kvHeads, {}, {}, 0};
-  long chunks = long(batch) * ((context + 63) / 64);
-  int most = chunksMax ? chunksMax : lists::chunksPerItem(chunks, s.kvHeads, multiprocessors);
-  for (int i = 0; i < batch; i++) work.addDecode({i, context - 1, 1, i * perSequence}, most);
+  int chunks = (context + 63) / 64;
+  int most = chunksMax ? chunksMax : lists::chunksPerItem(batch, chunks, s.kvHeads, multiprocessors);
+  std::vector<int> positions(batch, context - 1), slots(batch);
+  for (int i = 0; i < batch; i++) {
+    work.addDecode({i, context - 1, 1, i * perSequence}, most);
+    slots[i] = table[size_t(i + 1) * perSequence - 1] * s.blockTokens + (context - 1) % s.blockTokens;
+  }
   work.sort();
   Step step(s, work, table, batch);
   Array<bf16> queries(size_t(batch) * s.heads * s.paddedDim());
-  fillRandom(queries.data, queries.count * 2, 2);
+  int stride = s.vectors() * s.headDim;
+  Array<float> projected(size_t(batch) * stride);
+  Array<float2> angles(size_t(context) * s.headDim / 2);
+  Array<int> devicePositions(positions), deviceSlots(slots);
+  projected.fill(0);
+  angles.fill(0);
+  const float* noGain = nullptr;
   size_t elements = table.size() * s.blockElements();
   double bytes = double(batch) * context * s.keyBytes();
   int calls = std::max(4, std::min(64, int(2e10 / bytes)));
-  double time = microseconds(calls, [&](int i) { step.run(queries.data, storage.layer(elements, i)); });
-  printf("decode %d/%d x %d, batch %3d x %6d: %8.1f us, %5.0f GB/s, %3.0f %% of the probe", s.heads, s.kvHeads,
-         s.headDim, batch, context, time, bytes / time / 1e3, bytes / time / 10.0 / bandwidth);
+  double two = microseconds(calls, [&](int i) {
+    launch(ENTRY(rotate_store), dim3(batch, (s.vectors() + 7) / 8), 256, 0, projected.data, stride, queries.data,
+           storage.layer(elements, i), angles.data, noGain, noGain, 1e-5f, step.counts.data, devicePositions.data,
+           deviceSlots.data, s.heads, s.kvHeads, s.headDim, s.paddedDim(), s.blockTokens);
+    step.run(queries.data, storage.layer(elements, i));
+  });
+  double one = microseconds(calls, [&](int i) {
+    step.runAtOnce(projected.data, angles.data, noGain, storage.layer(elements, i));
+  });
+  printf("decode %d/%d x %d, batch %3d x %6d: %8.1f us (rotate_store, attend_decode), %8.1f us (rotate_attend):"
+         " %5.0f GB/s, %3.0f %% of the probe", s.heads, s.kvHeads, s.headDim, batch, context, two, one, bytes / one / 1e3,
+         bytes / one / 10.0 / bandwidth);
   printf(" (%d items of at most %d chunks%s)\n", work.itemCount(), most, work.records ? ", folded" : "");
 }
 
@@ -607,6 +662,7 @@ void times() {
   probe(storage);
   const Shape shapes[] = {{32, 8, 128, 0, 16}, {32, 8, 64, 0, 16}};
   for (const Shape& s : shapes) {
+    timeDecode(s, storage, 1, 128, 0);
     timeDecode(s, storage, 1, 1024, 0);
     timeDecode(s, storage, 1, 8192, 0);
     timeDecode(s, storage, 1, 65536, 0);
@@ -618,7 +674,11 @@ void times() {
     timePrefill(s, storage, 1, 4096);
   }
   printf("other cuts\n");
-  timeDecode(shapes[0], storage, 1, 8192, 2);
+  for (int context : {128, 192, 256, 384}) {
+    for (int chunksMax : {1, 2, 1 << 20}) timeDecode(shapes[0], storage, 1, context, chunksMax);
+  }
+  timeDecode(shapes[0], storage, 1, 8192, 1);
+  timeDecode(shapes[0], storage, 1, 8192, 4);
   timeDecode(shapes[0], storage, 1, 8192, 8);
   timeDecode(shapes[0], storage, 1, 65536, 16);
   timeDecode(shapes[0], storage, 1, 65536, 64);

@@ -8,11 +8,11 @@ namespace lists {
 
 constexpr int CHUNK = 64;
 
-// Most chunks of a decode item so that every multiprocessor has two blocks: more blocks would only write more partial
-// results. chunks: of all decode tiles of the step together.
-inline int chunksPerItem(long chunks, int kvHeads, int multiprocessors) {
-  long blocks = 2L * multiprocessors;
-  return int(std::max(1L, (chunks * kvHeads + blocks - 1) / blocks));
+// Most chunks of a decode item so that every multiprocessor has four blocks, as AttentionWork has it: of `tiles` tiles
+// of so many chunks.
+inline int chunksPerItem(long tiles, int chunks, int kvHeads, int multiprocessors) {
+  long items = std::max(1, 4 * multiprocessors / kvHeads);
+  return chunks <= 3 ? chunks : int(std::max(1L, (tiles * chunks + items - 1) / items));
 }
 
 // A run of consecutive tokens of one sequence.

@@ -62,6 +62,7 @@ struct Shape {
   }
 BY_DIM(attend_prefill)
 BY_DIM(attend_decode)
+BY_DIM(rotate_attend)
 
 unsigned prefillSharedBytes(int paddedDim) {
   return paddedDim == 256 ? attention::Prefill<256, 1>::SHARED_BYTES
@@ -107,6 +108,7 @@ struct Plan {
   int chunksMax;  // of a decode item; 0: random
   int seed;       // of blocks and choices
   bool poison;    // fills the cache with NaN first
+  bool rotates;   // in attention itself, where every slice of a step is one token
 };
 
 // Sequences with random inputs, and what became of them.
@@ -163,11 +165,12 @@ struct Case {
 
     int columns = s.heads * s.headDim;
     std::vector<uint16_t> results(size_t(tokens) * columns, 0xdead);
-    queries.assign(size_t(tokens) * s.heads * HD, bf16_from_bits(0));
+    if (!plan.rotates) queries.assign(size_t(tokens) * s.heads * HD, bf16_from_bits(0));
     std::vector<int> done(lengths.size());
     while (true) {
       // One step: some tokens of some sequences.
       std::vector<int> rowTokens, positions, slots, tables;
+      bool areTokens = true;
       lists::Lists work{s.heads, s.kvHeads, {}, {}, 0};
       for (size_t q = 0; q < lengths.size(); q++) {
         int left = lengths[q] - done[q];
@@ -193,6 +196,7 @@ struct Case {
         } else {
           work.addDecode(slice, plan.chunksMax ? plan.chunksMax : 1 + int(random() % 4));
         }
+        areTokens = areTokens && slice.tokens == 1;
         done[q] += slice.tokens;
       }
       if (positions.empty()) {
@@ -200,14 +204,15 @@ struct Case {
         continue;
       }
       work.sort();
-      step(plan, work, rowTokens, positions, slots, tables, aligned, results);
+      step(plan, work, areTokens, rowTokens, positions, slots, tables, aligned, results);
     }
     readBack(aligned, blocks, perSequence);
     return results;
   }
 
-  void step(const Plan& plan, lists::Lists& work, const std::vector<int>& rowTokens, const std::vector<int>& positions,
-            const std::vector<int>& slots, const std::vector<int>& tables, bf16* cache,
+  // areTokens: whether every slice is one.
+  void step(const Plan& plan, lists::Lists& work, bool areTokens, const std::vector<int>& rowTokens,
+            const std::vector<int>& positions, const std::vector<int>& slots, const std::vector<int>& tables, bf16* cache,
             std::vector<uint16_t>& results) {
     const Shape& s = shape;
     int HD = s.paddedDim(), rows = int(positions.size()), rowsPad = (rows + 255) / 256 * 256;
@@ -220,14 +225,17 @@ struct Case {
     std::vector<uint4> packed(size_t(rows) * s.heads * HD / 8 + 1);
     bf16* packedQueries = reinterpret_cast<bf16*>(packed.data());
     memset(packed.data(), 0xff, packed.size() * 16);
-    unsigned vectorBlocks = (s.vectors() + 7) / 8;
-    launch(verdier_launch_rotate_store, rows + spare, vectorBlocks, 256, 0, (const float*)projected.data(), stride,
-           packedQueries, cache, (const float2*)angles.data(), (const float*)queryGain.data(),
-           (const float*)keyGain.data(), EPSILON, (const int*)counts, positions.data(), slots.data(), s.heads,
-           s.kvHeads, s.headDim, HD, s.blockTokens);
-    for (int r = 0; r < rows; r++) {
-      int width = s.heads * HD;
-      std::copy_n(packedQueries + size_t(r) * width, width, &queries[size_t(rowTokens[r]) * width]);
+    bool rotates = plan.rotates && areTokens && work.tileCount() == 0;
+    if (!rotates) {
+      unsigned vectorBlocks = (s.vectors() + 7) / 8;
+      launch(verdier_launch_rotate_store, rows + spare, vectorBlocks, 256, 0, (const float*)projected.data(), stride,
+             packedQueries, cache, (const float2*)angles.data(), (const float*)queryGain.data(),
+             (const float*)keyGain.data(), EPSILON, (const int*)counts, positions.data(), slots.data(), s.heads,
+             s.kvHeads, s.headDim, HD, s.blockTokens);
+      for (int r = 0; r < rows && !plan.rotates; r++) {
+        int width = s.heads * HD;
+        std::copy_n(packedQueries + size_t(r) * width, width, &queries[size_t(rowTokens[r]) * width]);
+      }
     }
 
     int columns = s.heads * s.headDim, columnsPad = (columns + 63) / 64 * 64;
@@ -247,12 +255,17 @@ struct Case {
              tables.data(), (const int*)work.tiles.data(), (const int*)counts, out, rowsPad, s.heads, s.kvHeads,
              s.headDim, s.blockTokens, s.window, s.scale());
     }
-    if (work.itemCount() > 2) {
+    if (rotates) {
+      launch(rotate_attend(HD), s.kvHeads, work.itemCount(), HD, 0, (const float*)projected.data(), stride,
+             (const float2*)angles.data(), (const float*)queryGain.data(), (const float*)keyGain.data(), EPSILON, cache,
+             tables.data(), (const int*)work.items.data(), (const int*)counts, arrivals.data(), sums,
+             partialStates.data(), out, rowsPad, s.heads, s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
+    } else if (work.itemCount() > 2) {
       launch(attend_decode(HD), s.kvHeads, work.itemCount(), HD, 0, constQueries, constCache, tables.data(),
              (const int*)work.items.data(), (const int*)counts, arrivals.data(), sums, partialStates.data(), out,
              rowsPad, s.heads, s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
-      CHECK(arrivals == std::vector<int>(arrivals.size()), "%s: arrivals are left", plan.name);
     }
+    CHECK(arrivals == std::vector<int>(arrivals.size()), "%s: arrivals are left", plan.name);
 
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < columnsPad; c++) {
@@ -388,6 +401,10 @@ void attention_anyShape_matchesOracleAndItself(const Shape& shape, const std::ve
       {"steps of 5, split by two", 5, Way::SPLIT, 2, 7, true},
       {"mixed", 0, Way::ANY, 0, 8, true},
       {"mixed again", 0, Way::ANY, 0, 9, true},
+      {"rotating, token by token", 1, Way::DECODE, 1 << 20, 10, true, true},
+      {"rotating, split by chunk", 1, Way::SPLIT, 1, 11, true, true},
+      {"rotating, some sequences at a time", 1, Way::ANY, 0, 12, true, true},
+      {"rotating where it may", 0, Way::ANY, 0, 13, true, true},
   };
   for (const Plan& plan : plans) {
     std::vector<uint16_t> other = c.run(plan);
@@ -396,6 +413,7 @@ void attention_anyShape_matchesOracleAndItself(const Shape& shape, const std::ve
       if (whole[i] != other[i] && different++ == 0) at = i;
     }
     int columns = shape.heads * shape.headDim;
+    if (plan.rotates) c.checkStored();
     CHECK(different == 0, "%s: %zu of %zu bits patterns differ, first token %zu column %zu: %04x, was %04x", plan.name,
           different, whole.size(), at / columns, at % columns, other[at], whole[at]);
   }
@@ -421,8 +439,8 @@ void fold_longContext_equalsDirect() {
     work.addDecode(last, chunksMax[i]);
     c.queries.resize(size_t(c.tokens) * shape.heads * 32);
     std::vector<uint16_t> results(size_t(c.tokens) * shape.heads * 32);
-    c.step({"long", 0, Way::SPLIT, 0, 0, false}, work, rows, rows, rows, blocks, reinterpret_cast<bf16*>(cache.data()),
-           results);
+    c.step({"long", 0, Way::SPLIT, 0, 0, false}, work, false, rows, rows, rows, blocks,
+           reinterpret_cast<bf16*>(cache.data()), results);
     bits[i].assign(results.end() - shape.heads * 32, results.end());
   }
   for (int i = 1; i < 4; i++) CHECK(bits[i] == bits[0], "items of %d chunks", chunksMax[i]);

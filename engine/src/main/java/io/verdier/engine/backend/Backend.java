@@ -168,6 +168,21 @@ public interface Backend extends AutoCloseable {
       Attention attention,
       AttentionBatch batch);
 
+  /**
+   * {@link #rotateAndStore}, then {@link #attend}, for batches whose selected rows are all of their
+   * rows. A device may do both at once; what it leaves in the projection is then its own affair.
+   */
+  default void rotateStoreAttend(
+      Operand out,
+      Projection projection,
+      Rotation rotation,
+      KvStorage storage,
+      Attention attention,
+      AttentionBatch batch) {
+    rotateAndStore(projection, rotation, storage, attention.layer(), batch);
+    attend(out, projection, storage, attention, batch);
+  }
+
   /** Copies rows of {@code in}, by their index from its first row whatever is selected. */
   void gather(Tensor out, Tensor in, int[] rows, int from);
 

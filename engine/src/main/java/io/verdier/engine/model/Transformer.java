@@ -121,17 +121,25 @@ public final class Transformer {
       select(batch, row);
       backend.embed(residual, weights.embedding(), batch);
     }
+    boolean isOneChunk = batch.rows() <= chunkRows;
     for (int i = 0; i < spec.layers(); i++) {
       DecoderWeights.Layer layer = weights.layers().get(i);
       for (int row = 0; row < batch.rows(); row += chunkRows) {
         select(batch, row);
         backend.rmsNorm(normed, residual, layer.attentionNorm(), spec.normEpsilon());
         backend.matmul(projection.all(), normed, layer.queryKeyValue());
-        backend.rotateAndStore(projection, rotations[i], cache, i, batch);
+        if (!isOneChunk) {
+          backend.rotateAndStore(projection, rotations[i], cache, i, batch);
+        }
       }
       for (int row = 0; row < batch.rows(); row += chunkRows) {
         select(batch, row);
-        backend.attend(attended, projection, cache, attentions[i], batch);
+        if (isOneChunk) {
+          backend.rotateStoreAttend(
+              attended, projection, rotations[i], cache, attentions[i], batch);
+        } else {
+          backend.attend(attended, projection, cache, attentions[i], batch);
+        }
         backend.matmulAdd(residual, attended, layer.output());
         backend.rmsNorm(normed, residual, layer.feedForwardNorm(), spec.normEpsilon());
         backend.matmulGate(gated, normed, layer.gateUp());

@@ -291,6 +291,22 @@ public abstract class BackendContract extends BackendFixture {
     assertThat(c.run(3, 2)).isEqualTo(whole);
   }
 
+  /** Positions at the first and the last place of a chunk, contexts that are shared out. */
+  @Test
+  void rotateStoreAttend_tokenByToken_equalsTheTwoCalls() {
+    AttentionCase far = new AttentionCase(4, 2, 16, 0, 16, new int[] {261, 5});
+    AttentionCase windowed = new AttentionCase(6, 2, 40, 70, 32, new int[] {140, 64});
+    AttentionCase normed = new AttentionCase(8, 1, 128, 0, 16, new int[] {67});
+    normed.normed = true;
+    for (AttentionCase c : List.of(far, windowed, normed)) {
+      float[][] whole = c.run(70, 1);
+      c.poison = true;
+      c.atOnce = true;
+      assertThat(c.run(1, 2)).isEqualTo(whole);
+      assertThat(c.run(70, 3)).isEqualTo(whole);
+    }
+  }
+
   /** Random queries, keys and values of some sequences, and their attention in float64. */
   private final class AttentionCase {
     private final int heads;
@@ -309,6 +325,7 @@ public abstract class BackendContract extends BackendFixture {
     private final float[] keyGain;
     private boolean poison;
     private boolean normed;
+    private boolean atOnce; // rotation, storing, attention
     private int shift; // position of each sequence's first token
 
     AttentionCase(int heads, int kvHeads, int headDim, int window, int blockTokens, int[] lengths) {
@@ -401,8 +418,13 @@ public abstract class BackendContract extends BackendFixture {
       Projection projection = projection(pick(q, rows), pick(k, rows), pick(v, rows));
       Operand result = backend.operand(rows.size(), heads * headDim);
       float scale = (float) (1 / Math.sqrt(headDim));
-      backend.rotateAndStore(projection, rotation(), storage, 1, batch);
-      backend.attend(result, projection, storage, new Attention(1, scale, window), batch);
+      Attention attention = new Attention(1, scale, window);
+      if (atOnce) {
+        backend.rotateStoreAttend(result, projection, rotation(), storage, attention, batch);
+      } else {
+        backend.rotateAndStore(projection, rotation(), storage, 1, batch);
+        backend.attend(result, projection, storage, attention, batch);
+      }
       float[][] values = read(result);
       for (int i = 0; i < values.length; i++) {
         out[rows.get(i)] = values[i];

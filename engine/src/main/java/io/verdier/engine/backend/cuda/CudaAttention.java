@@ -13,7 +13,8 @@ import org.jspecify.annotations.Nullable;
  * Owned by the executor thread.
  *
  * <p>Rows with few tokens of their sequence go to the decode kernel, rows of long slices to the
- * prefill kernel. Both give the same bits.
+ * prefill kernel, and steps of one token a sequence to a decode kernel that rotates and stores as
+ * well. All three give the same bits.
  */
 final class CudaAttention {
   private static final int HEAD_THREADS = 256; // a warp works on a head
@@ -36,6 +37,7 @@ final class CudaAttention {
   private final int prefillSharedBytes;
   private final CudaDriver.Kernel rotateStore;
   private final CudaDriver.Kernel decode;
+  private final CudaDriver.Kernel rotateAttend;
   private final CudaDriver.Kernel prefill;
   private final DeviceBuffer queries; // bf16 [rows][heads][paddedDim]
   private final DeviceBuffer partialSums; // f32 [records][paddedDim]
@@ -66,6 +68,7 @@ final class CudaAttention {
     batches = new CudaBatch(driver, shape, work, onMove);
     rotateStore = driver.kernel("rotate_store", 0);
     decode = driver.kernel("attend_decode_" + paddedDim, 0);
+    rotateAttend = driver.kernel("rotate_attend_" + paddedDim, 0);
     prefill = driver.kernel("attend_prefill_" + paddedDim, prefillSharedBytes);
     partialSums.reserve((long) recordsMax * paddedDim * Float.BYTES);
     partialStates.reserve((long) recordsMax * STATE_BYTES);
@@ -94,19 +97,15 @@ final class CudaAttention {
     StepInputs inputs = batches.on(batch);
     KvShape shape = storage.shape();
     CudaTensor all = (CudaTensor) projection.all();
-    CudaRopeTable table = (CudaRopeTable) rotation.table();
-    table.require(batch);
+    ((CudaRopeTable) rotation.table()).require(batch); // which launches a kernel of its own
     int vectors = shape.queryHeads() + 2 * shape.heads();
     launch
         .grid(gridRows, (vectors + HEADS_PER_BLOCK - 1) / HEADS_PER_BLOCK, 1, HEAD_THREADS)
         .pointer(all.address())
         .integer(all.stride())
         .pointer(queries.address())
-        .pointer(storage.layer(layer))
-        .pointer(table.address())
-        .pointer(address(rotation.queryNorm()))
-        .pointer(address(rotation.keyNorm()))
-        .number(rotation.epsilon())
+        .pointer(storage.layer(layer));
+    rotation(rotation)
         .pointer(inputs.counts())
         .pointer(inputs.positions())
         .pointer(inputs.slots())
@@ -116,6 +115,14 @@ final class CudaAttention {
         .integer(paddedDim)
         .integer(shape.blockTokens());
     driver.launch(rotateStore, launch);
+  }
+
+  private Launch rotation(Rotation rotation) {
+    return launch
+        .pointer(((CudaRopeTable) rotation.table()).address())
+        .pointer(address(rotation.queryNorm()))
+        .pointer(address(rotation.keyNorm()))
+        .number(rotation.epsilon());
   }
 
   private static long address(@Nullable Gain gain) {
@@ -137,50 +144,79 @@ final class CudaAttention {
     arrivals.reserve((long) rows * storage.shape().heads() * Integer.BYTES, onMove);
   }
 
-  /**
-   * Attends to what {@link #rotateAndStore} has left.
-   *
-   * @param capturedRows 0, or the rows of the decode steps that a graph is captured for
-   */
-  void attend(CudaOperand out, Attention attention, AttentionBatch batch, int capturedRows) {
+  /** Attends to what {@link #rotateAndStore} has left. */
+  void attend(CudaOperand out, Attention attention, AttentionBatch batch) {
     StepInputs inputs = batches.on(batch);
     AttentionWork work = batches.work();
-    KvShape shape = storage.shape();
-    float scale = (float) (attention.scale() * LOG2_E);
-    boolean isCaptured = capturedRows > 0;
-    int tiles = isCaptured ? 0 : work.tiles().count();
-    int items = isCaptured ? work.itemsMax(capturedRows) : work.items().count();
+    int tiles = work.tiles().count();
+    int items = work.items().count();
     if (tiles > 0) {
-      begin(tiles, PREFILL_THREADS, attention, inputs.tables());
-      launch.shared(prefillSharedBytes).pointer(inputs.tiles()).pointer(inputs.counts());
-      target(out).integer(shape.blockTokens()).integer(attention.window()).number(scale);
+      begin(tiles, PREFILL_THREADS).shared(prefillSharedBytes);
+      launch.pointer(queries.address()).pointer(storage.layer(attention.layer()));
+      launch.pointer(inputs.tables()).pointer(inputs.tiles()).pointer(inputs.counts());
+      finish(out, attention);
       driver.launch(prefill, launch);
     }
     if (items > 0) {
-      begin(items, paddedDim, attention, inputs.tables());
-      launch.pointer(inputs.items()).pointer(inputs.counts());
-      launch.pointer(arrivals.address());
-      launch.pointer(partialSums.address()).pointer(partialStates.address());
-      target(out).integer(shape.blockTokens()).integer(attention.window()).number(scale);
-      driver.launch(decode, launch);
+      begin(items, paddedDim).pointer(queries.address());
+      launchItems(decode, inputs, out, attention);
     }
   }
 
-  private void begin(int work, int threads, Attention attention, long tables) {
-    launch
-        .grid(storage.shape().heads(), work, 1, threads)
-        .pointer(queries.address())
-        .pointer(storage.layer(attention.layer()))
-        .pointer(tables);
+  /**
+   * Rotates, stores and attends at once.
+   *
+   * @param batch whose slices are all of one row
+   * @param capturedRows 0, or the rows of the decode steps that a graph is captured for
+   */
+  void rotateStoreAttend(
+      CudaOperand out,
+      Projection projection,
+      Rotation rotation,
+      Attention attention,
+      AttentionBatch batch,
+      int capturedRows) {
+    prepare(batch);
+    StepInputs inputs = batches.on(batch);
+    AttentionWork work = batches.work();
+    CudaTensor all = (CudaTensor) projection.all();
+    ((CudaRopeTable) rotation.table()).require(batch); // which launches a kernel of its own
+    begin(capturedRows > 0 ? work.itemsMax(capturedRows) : work.items().count(), paddedDim)
+        .pointer(all.address())
+        .integer(all.stride());
+    rotation(rotation);
+    launchItems(rotateAttend, inputs, out, attention);
   }
 
-  private Launch target(CudaOperand out) {
+  private Launch begin(int work, int threads) {
+    return launch.grid(storage.shape().heads(), work, 1, threads);
+  }
+
+  private void launchItems(
+      CudaDriver.Kernel kernel, StepInputs inputs, CudaOperand out, Attention attention) {
+    launch
+        .pointer(storage.layer(attention.layer()))
+        .pointer(inputs.tables())
+        .pointer(inputs.items())
+        .pointer(inputs.counts())
+        .pointer(arrivals.address())
+        .pointer(partialSums.address())
+        .pointer(partialStates.address());
+    finish(out, attention);
+    driver.launch(kernel, launch);
+  }
+
+  /** The arguments with which all attention kernels end. */
+  private void finish(CudaOperand out, Attention attention) {
     KvShape shape = storage.shape();
-    return launch
+    launch
         .pointer(out.address())
         .integer(out.paddedRows())
         .integer(shape.queryHeads())
         .integer(shape.heads())
-        .integer(shape.headDim());
+        .integer(shape.headDim())
+        .integer(shape.blockTokens())
+        .integer(attention.window())
+        .number((float) (attention.scale() * LOG2_E));
   }
 }

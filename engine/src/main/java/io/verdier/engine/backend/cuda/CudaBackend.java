@@ -382,15 +382,19 @@ public final class CudaBackend implements Backend {
       KvStorage storage,
       int layer,
       AttentionBatch batch) {
-    KvShape shape = storage.shape();
+    requireProjection(projection, rotation, storage.shape(), batch);
+    try (var _ = ranges.open(Kind.ATTENTION)) {
+      attention(storage).rotateAndStore(projection, rotation, layer, batch, gridRows(batch.rows()));
+    }
+  }
+
+  private static void requireProjection(
+      Projection projection, Rotation rotation, KvShape shape, AttentionBatch batch) {
     requireRows(projection.all().rows(), batch.count());
     requireRows(batch.count(), batch.rows());
     requireColumns(projection.queries().columns(), shape.queryHeads() * shape.headDim());
     requireColumns(projection.keys().columns(), shape.heads() * shape.headDim());
     requireColumns(rotation.table().headDim(), shape.headDim());
-    try (var _ = ranges.open(Kind.ATTENTION)) {
-      attention(storage).rotateAndStore(projection, rotation, layer, batch, gridRows(batch.rows()));
-    }
   }
 
   @Override
@@ -405,7 +409,31 @@ public final class CudaBackend implements Backend {
     requireRows(batch.count(), batch.rows());
     requireColumns(out.columns(), shape.queryHeads() * shape.headDim());
     try (var _ = ranges.open(Kind.ATTENTION)) {
-      attention(storage).attend((CudaOperand) out, attention, batch, capturedRows);
+      attention(storage).attend((CudaOperand) out, attention, batch);
+    }
+  }
+
+  /** One launch where every slice is one row, as in every step that is captured. */
+  @Override
+  public void rotateStoreAttend(
+      Operand out,
+      Projection projection,
+      Rotation rotation,
+      KvStorage storage,
+      Attention attention,
+      AttentionBatch batch) {
+    if (batch.slices() < batch.rows()) {
+      Backend.super.rotateStoreAttend(out, projection, rotation, storage, attention, batch);
+      return;
+    }
+    KvShape shape = storage.shape();
+    requireProjection(projection, rotation, shape, batch);
+    requireRows(out.rows(), batch.count());
+    requireColumns(out.columns(), shape.queryHeads() * shape.headDim());
+    try (var _ = ranges.open(Kind.ATTENTION)) {
+      attention(storage)
+          .rotateStoreAttend(
+              (CudaOperand) out, projection, rotation, attention, batch, capturedRows);
     }
   }
 
