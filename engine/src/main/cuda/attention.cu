@@ -373,18 +373,20 @@ DEVICE bool arrives_last(int* arrivals, int items) {
 }
 
 // A thread folds four dimensions of a row at a time. What it reads comes through a ring in shared memory that is its
-// own, so that AHEAD chunks are under way and nobody waits for anybody. There is one block per kv head, and its chunks
-// lie in L2: what bounds long contexts is how fast one multiprocessor reads (2 KB a chunk, at 4 rows of 128).
+// own, so that AHEAD chunks are under way and nobody waits for anybody; the (m, l) of eight chunks at a time come to the
+// eight neighbours who share them, the row being theirs. There is one block per kv head: what bounds long contexts is
+// how fast one multiprocessor reads (2 KB a chunk, at 4 rows of 128), if L2 has what it reads.
 template <int HD>
 struct Fold {
   static constexpr int AHEAD = HD == 256 ? 8 : 16;
-  static constexpr int STATES = 8;           // chunks whose (m, l) are read together
+  static constexpr int SHARED_BY = 8;  // neighbours of one row; a row has a multiple of them
+  static constexpr int ROUNDS = 4;     // of SHARED_BY chunks whose (m, l) are under way
   static constexpr int ROW_PIECES = HD / 4;
 
-  float4 (*ring)[HD];      // [AHEAD][thread], shared
-  const float* sums;       // of the first chunk: the thread's four dimensions
-  const float2* states;    // of the first chunk: the row
-  int64_t step;            // records from one chunk to the next
+  float4 (*ring)[HD];    // [AHEAD][thread], shared
+  const float* sums;     // of the first chunk: the thread's four dimensions
+  const float2* states;  // of the first chunk: the row
+  int step;              // records from one chunk to the next
   int chunks;
 
   DEVICE void fetch(int chunk) const {
@@ -392,9 +394,9 @@ struct Fold {
     cp_async_commit();
   }
 
-  DEVICE void read_states(float2 (&to)[STATES], int chunk) const {
-#pragma unroll
-    for (int i = 0; i < STATES; i++) to[i] = states[min(chunk + i, chunks - 1) * step];
+  // (m, l) of the thread's own one among the SHARED_BY chunks from this one on.
+  DEVICE float2 state(int chunk) const {
+    return states[min(chunk + static_cast<int>(threadIdx.x) % SHARED_BY, chunks - 1) * step];
   }
 
   // The finished sums.
@@ -403,20 +405,24 @@ struct Fold {
     float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 #pragma unroll 1
     for (int chunk = 0; chunk < AHEAD; chunk++) fetch(chunk);
-    float2 next[STATES];
-    read_states(next, 0);
+    const int lane = threadIdx.x & 31;
+    const unsigned neighbours = 0xffu << (lane & ~(SHARED_BY - 1));
+    float2 coming[ROUNDS];
+#pragma unroll
+    for (int i = 0; i < ROUNDS; i++) coming[i] = state(i * SHARED_BY);
 #pragma unroll 1
-    for (int chunk = 0; chunk < chunks; chunk += STATES) {
-      float2 state[STATES];
+    for (int chunk = 0; chunk < chunks; chunk += SHARED_BY) {
+      const float2 now = coming[0];
 #pragma unroll
-      for (int i = 0; i < STATES; i++) state[i] = next[i];
-      read_states(next, chunk + STATES);
+      for (int i = 1; i < ROUNDS; i++) coming[i - 1] = coming[i];
+      coming[ROUNDS - 1] = state(chunk + ROUNDS * SHARED_BY);
 #pragma unroll
-      for (int i = 0; i < STATES; i++) {
+      for (int i = 0; i < SHARED_BY; i++) {
         if (chunk + i >= chunks) break;
+        const int from = (lane & ~(SHARED_BY - 1)) + i;
         float a, b;
-        fold_factors(rowMax, state[i].x, a, b);
-        total = fold(total, state[i].y, a, b);
+        fold_factors(rowMax, __shfl_sync(neighbours, now.x, from), a, b);
+        total = fold(total, __shfl_sync(neighbours, now.y, from), a, b);
         cp_async_wait<AHEAD - 1>();
         float4 o = ring[(chunk + i) % AHEAD][threadIdx.x];
         sum.x = fold(sum.x, o.x, a, b);
@@ -741,13 +747,17 @@ DEVICE void fold_tile_if_last(float4 (*ring)[HD], const int* items, int* arrival
   if (!arrives_last(arrivals + item.row * kvHeads + kvHead, item.items)) return;
   const int chunksBegin = first_seen(item.position, window) / CHUNK;
   const int chunksEnd = (item.position + item.tokens + CHUNK - 1) / CHUNK;
+  const int chunks = chunksEnd - chunksBegin;
   const int step = kvHeads * tileRows;
+  const int first = item.partial + (chunksBegin - item.firstChunk) * step + kvHead * tileRows;
+  for (int chunk = threadIdx.x; chunk < chunks; chunk += HD) {  // of a long context much has left L2
+    prefetch_l2(partialSums + static_cast<int64_t>(first + chunk * step) * HD, tileRows * HD * 4);
+  }
   for (int piece = threadIdx.x; piece < tileRows * F::ROW_PIECES; piece += HD) {
     int r = piece / F::ROW_PIECES;
     int d = piece % F::ROW_PIECES * 4;
-    int record = item.partial + (chunksBegin - item.firstChunk) * step + kvHead * tileRows + r;
-    const float* sums = partialSums + static_cast<int64_t>(record) * HD + d;
-    const F work = {ring, sums, partialStates + record, step, chunksEnd - chunksBegin};
+    const float* sums = partialSums + static_cast<int64_t>(first + r) * HD + d;
+    const F work = {ring, sums, partialStates + first + r, step, chunks};
     float4 sum = work.run();
     int token = r / group;
     Result result = result_of(out, rowsPad, item.row + token, kvHead * group + r - token * group, headDim);
@@ -780,10 +790,12 @@ DEVICE void decode(const Source& source, const bf16* cache, const int* tables, c
     return;
   }
   const int row = item.row, position = item.position, tokens = item.tokens;
-  const int firstChunk = item.firstChunk, partial = item.partial;
+  const int firstChunk = item.firstChunk;
+  const bool isShared = item.items > 1;
   const int kvHead = blockIdx.x;
   const int group = heads / kvHeads;
   const int tileRows = tokens * group;
+  const int records = item.partial + (kvHead - firstChunk * kvHeads) * tileRows;  // of chunk 0
   DEVICE_ASSERT(tileRows >= 1 && tileRows <= 16 && headDim <= HD && blockTokens % 16 == 0 && blockDim.x == HD);
   if (window == 0) window = NO_WINDOW;
   const int begin = first_seen(position, window);
@@ -861,8 +873,8 @@ DEVICE void decode(const Source& source, const bf16* cache, const int* tables, c
     work.totals(l0, l1);
     float m0 = top0 == unseen() ? top0 : shift0, m1 = top1 == unseen() ? top1 : shift1;
 
-    if (partial >= 0) {
-      int record = partial + ((chunk - firstChunk) * kvHeads + kvHead) * tileRows;
+    if (isShared) {
+      int record = records + chunk * kvHeads * tileRows;
       if (work.warp == 0 && t == 0) {
         if (g < tileRows) partialStates[record + g] = make_float2(m0, l0);
         if (g + 8 < tileRows) partialStates[record + g + 8] = make_float2(m1, l1);
@@ -888,7 +900,7 @@ DEVICE void decode(const Source& source, const bf16* cache, const int* tables, c
       }
     }
   }
-  if (partial >= 0) {
+  if (isShared) {
     fold_tile_if_last<HD>(ring, items, arrivals, partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim,
                           window);
     return;
