@@ -373,14 +373,16 @@ DEVICE bool arrives_last(int* arrivals, int items) {
 }
 
 // A thread folds four dimensions of a row at a time. What it reads comes through a ring in shared memory that is its
-// own, so that AHEAD chunks are under way and nobody waits for anybody; the (m, l) of eight chunks at a time come to the
-// eight neighbours who share them, the row being theirs. There is one block per kv head: what bounds long contexts is
-// how fast one multiprocessor reads (2 KB a chunk, at 4 rows of 128), if L2 has what it reads.
+// own, so that two groups of chunks are under way and nobody waits for anybody. The lanes of a group have one row; each
+// works out the factors of one of its chunks: the row's maximum before and behind a chunk is a running maximum, which
+// may be computed in any order. Only the sums are one chain, of a multiplication and a fused multiply-add a chunk.
+// There is one block per kv head, and its chunks lie in L2: what is left to bound long contexts is how fast one
+// multiprocessor reads (2 KB a chunk, at 4 rows of 128).
 template <int HD>
 struct Fold {
   static constexpr int AHEAD = HD == 256 ? 8 : 16;
-  static constexpr int SHARED_BY = 8;  // neighbours of one row; a row has a multiple of them
-  static constexpr int ROUNDS = 4;     // of SHARED_BY chunks whose (m, l) are under way
+  static constexpr int GROUP = AHEAD / 2;  // chunks, and lanes that share their factors; a row has a multiple of them
+  static constexpr int ROUNDS = 4;         // groups whose (m, l) are under way
   static constexpr int ROW_PIECES = HD / 4;
 
   float4 (*ring)[HD];    // [AHEAD][thread], shared
@@ -389,48 +391,72 @@ struct Fold {
   int step;              // records from one chunk to the next
   int chunks;
 
-  DEVICE void fetch(int chunk) const {
-    if (chunk < chunks) cp_async16(&ring[chunk % AHEAD][threadIdx.x], sums + static_cast<int64_t>(chunk * step) * HD);
+  DEVICE static int place() { return static_cast<int>(threadIdx.x) % GROUP; }
+
+  // From this lane, so far below or above; the lanes of a group alone.
+  DEVICE static float of_lane(float x, int lane) {
+    const int first = static_cast<int>(threadIdx.x & 31) & ~(GROUP - 1);
+    return __shfl_sync(((1u << GROUP) - 1) << first, x, first + lane);
+  }
+
+  DEVICE void fetch(int group) const {
+#pragma unroll
+    for (int i = 0; i < GROUP; i++) {
+      int chunk = group + i;
+      if (chunk < chunks) cp_async16(&ring[chunk % AHEAD][threadIdx.x], sums + static_cast<int64_t>(chunk * step) * HD);
+    }
     cp_async_commit();
   }
 
-  // (m, l) of the thread's own one among the SHARED_BY chunks from this one on.
-  DEVICE float2 state(int chunk) const {
-    return states[min(chunk + static_cast<int>(threadIdx.x) % SHARED_BY, chunks - 1) * step];
+  // (m, l) of this lane's chunk.
+  DEVICE float2 state(int group) const {
+    return group + place() < chunks ? states[(group + place()) * step] : make_float2(unseen(), 0.0f);
+  }
+
+  // The factors of this lane's chunk; takes the maxima of the group's chunks into the row's.
+  DEVICE static void factors(float& rowMax, float chunkMax, float& a, float& b) {
+    float running = chunkMax;
+#pragma unroll
+    for (int distance = 1; distance < GROUP; distance *= 2) {
+      float other = of_lane(running, max(place() - distance, 0));
+      if (place() >= distance) running = fmaxf(running, other);
+    }
+    float ahead = of_lane(running, max(place() - 1, 0));
+    float before = place() == 0 ? rowMax : fmaxf(rowMax, ahead);
+    rowMax = fmaxf(rowMax, of_lane(running, GROUP - 1));
+    fold_factors(before, chunkMax, a, b);
   }
 
   // The finished sums.
   DEVICE float4 run() const {
     float rowMax = unseen(), total = 0.0f;
     float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-#pragma unroll 1
-    for (int chunk = 0; chunk < AHEAD; chunk++) fetch(chunk);
-    const int lane = threadIdx.x & 31;
-    const unsigned neighbours = 0xffu << (lane & ~(SHARED_BY - 1));
+    fetch(0);
+    fetch(GROUP);
     float2 coming[ROUNDS];
 #pragma unroll
-    for (int i = 0; i < ROUNDS; i++) coming[i] = state(i * SHARED_BY);
+    for (int i = 0; i < ROUNDS; i++) coming[i] = state(i * GROUP);
 #pragma unroll 1
-    for (int chunk = 0; chunk < chunks; chunk += SHARED_BY) {
+    for (int group = 0; group < chunks; group += GROUP) {
       const float2 now = coming[0];
 #pragma unroll
       for (int i = 1; i < ROUNDS; i++) coming[i - 1] = coming[i];
-      coming[ROUNDS - 1] = state(chunk + ROUNDS * SHARED_BY);
+      coming[ROUNDS - 1] = state(group + ROUNDS * GROUP);
+      float a, b;
+      factors(rowMax, now.x, a, b);
+      cp_async_wait<1>();
 #pragma unroll
-      for (int i = 0; i < SHARED_BY; i++) {
-        if (chunk + i >= chunks) break;
-        const int from = (lane & ~(SHARED_BY - 1)) + i;
-        float a, b;
-        fold_factors(rowMax, __shfl_sync(neighbours, now.x, from), a, b);
-        total = fold(total, __shfl_sync(neighbours, now.y, from), a, b);
-        cp_async_wait<AHEAD - 1>();
-        float4 o = ring[(chunk + i) % AHEAD][threadIdx.x];
-        sum.x = fold(sum.x, o.x, a, b);
-        sum.y = fold(sum.y, o.y, a, b);
-        sum.z = fold(sum.z, o.z, a, b);
-        sum.w = fold(sum.w, o.w, a, b);
-        fetch(chunk + i + AHEAD);
+      for (int i = 0; i < GROUP; i++) {
+        float4 o = ring[(group + i) % AHEAD][threadIdx.x];
+        if (group + i >= chunks) o = make_float4(0.0f, 0.0f, 0.0f, 0.0f);  // changes nothing: see THE ORDER
+        const float aOf = of_lane(a, i), bOf = of_lane(b, i);
+        total = fold(total, of_lane(now.y, i), aOf, bOf);
+        sum.x = fold(sum.x, o.x, aOf, bOf);
+        sum.y = fold(sum.y, o.y, aOf, bOf);
+        sum.z = fold(sum.z, o.z, aOf, bOf);
+        sum.w = fold(sum.w, o.w, aOf, bOf);
       }
+      fetch(group + AHEAD);
     }
     float inverseTotal = inverse(total);
     return make_float4(finish(sum.x, inverseTotal), finish(sum.y, inverseTotal), finish(sum.z, inverseTotal),
