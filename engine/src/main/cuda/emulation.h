@@ -1337,12 +1337,11 @@ inline bf16 from_float_rn(float x) {
 
 inline uint32_t pack2(float lo, float hi) { return from_float_rn(lo).bits | uint32_t(from_float_rn(hi).bits) << 16; }
 
-inline uint32_t bf16x2_subtract(uint32_t a, uint32_t b) {
-  return pack2(__uint_as_float(a << 16) - __uint_as_float(b << 16), __uint_as_float(a & 0xffff0000u) - __uint_as_float(b & 0xffff0000u));
-}
-
-inline uint32_t bf16x2_times_2_to_120(uint32_t x) {
-  return pack2(__uint_as_float(x << 16) * 0x1p120f, __uint_as_float(x & 0xffff0000u) * 0x1p120f);
+/// Sums of the kinds that kernels form are exact in float64, and short enough for the second rounding to be none.
+inline uint32_t bf16x2_fma(uint32_t a, uint32_t b, uint32_t c) {
+  double low = double(__uint_as_float(a << 16)) * __uint_as_float(b << 16) + __uint_as_float(c << 16);
+  double high = double(__uint_as_float(a & 0xffff0000u)) * __uint_as_float(b & 0xffff0000u) + __uint_as_float(c & 0xffff0000u);
+  return pack2(static_cast<float>(low), static_cast<float>(high));
 }
 
 inline float exp2_fast(float x) {
@@ -1671,7 +1670,16 @@ inline void mbar_init(mbarrier* bar, uint32_t arrivals) {
 }
 
 inline void mbar_arrive(mbarrier* bar) { verdier_emulated::arrive(bar, 0); }
+inline void mbar_arrive_if(mbarrier* bar, bool wanted) {
+  if (wanted) mbar_arrive(bar);
+}
 inline void mbar_expect_tx(mbarrier* bar, uint32_t bytes) { verdier_emulated::arrive(bar, bytes); }
+
+inline void mbar_expect_more(mbarrier* bar, uint32_t bytes) {
+  verdier_emulated::Phase phase = verdier_emulated::phase_of(bar);
+  phase.due += int32_t(bytes);
+  memcpy(bar, &phase, sizeof phase);
+}
 
 inline void mbar_wait(mbarrier* bar, uint32_t parity) {
   verdier_emulated::Worker& worker = verdier_emulated::worker();
@@ -1681,6 +1689,9 @@ inline void mbar_wait(mbarrier* bar, uint32_t parity) {
   worker.mbar_waiting.add(worker.current);
   worker.leave("mbar_wait");
 }
+
+/// mbar_wait without waiting.
+inline bool mbar_test(mbarrier* bar, uint32_t parity) { return verdier_emulated::phase_of(bar).parity != parity; }
 
 inline void bulk_copy(void* shared, const void* global, uint32_t bytes, mbarrier* bar) {
   verdier_emulated::Worker& worker = verdier_emulated::worker();

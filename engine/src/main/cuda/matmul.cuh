@@ -36,28 +36,28 @@ struct Bf16Weights {
   }
 };
 
-/// fp8 e4m3: two steps are 512 bytes, lane after lane 16 bytes: 8 of the first step, 8 of the second. A word holds two registers, the first
-/// in its bytes 1 and 3, the second in 0 and 2.
+/// fp8 e4m3: two steps are 512 bytes, lane after lane 16 bytes: 8 of the first step, 8 of the second. A word holds two registers of one row,
+/// k 0-7 and k 8-15 of the step (e4m3x4_pack).
 struct Fp8Weights {
   static const int GROUP_BYTES = 1024;
   static const int GROUP_LOADS = 2;
 
   DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
     const uint4& both = raw[step / 2];
-    e4m3x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[1]);
-    e4m3x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[2], a[3]);
+    e4m3x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[2]);
+    e4m3x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[1], a[3]);
   }
 };
 
-/// int8: bytes lie as in fp8.
+/// int8: words lie as in fp8, with bytes_pack, and their values are 64ths of the integers.
 struct Int8Weights {
   static const int GROUP_BYTES = 1024;
   static const int GROUP_LOADS = 2;
 
   DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
     const uint4& both = raw[step / 2];
-    int8x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[1]);
-    int8x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[2], a[3]);
+    excess128x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[2]);
+    excess128x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[1], a[3]);
   }
 };
 
@@ -298,9 +298,12 @@ struct Ring {
 
   DEVICE int groupsOf(const Matmul& m, int chunk) const { return min(stageGroups, m.groups() - chunk * stageGroups); }
 
-  DEVICE void expect(const Matmul& m, const Work& work, int chunk, int stage) const {
-    mbar_expect_tx(full + stage, groupsOf(m, chunk) * (TOKEN_BYTES + work.tileCount * Format::GROUP_BYTES));
+  DEVICE int weightBytes(const Matmul& m, const Work& work, int chunk) const {
+    return groupsOf(m, chunk) * work.tileCount * Format::GROUP_BYTES;
   }
+
+  /// Of a group, of the tokens that are real: what else a stage holds makes outputs that nobody reads. At least one, for work begun early.
+  DEVICE static int tokenBytes(const Work& work, int rows) { return max(1, min(TOKENS, rows - work.token0)) * 128; }
 
   DEVICE void copyWeights(const Matmul& m, const Work& work, int chunk, int stage) const {
     int bytes = groupsOf(m, chunk) * Format::GROUP_BYTES;
@@ -311,11 +314,11 @@ struct Ring {
     }
   }
 
-  DEVICE void copyTokens(const Matmul& m, const Work& work, int chunk, int stage) const {
+  DEVICE void copyTokens(const Matmul& m, const Work& work, int bytes, int chunk, int stage) const {
 #pragma unroll 1
     for (int i = 0; i < groupsOf(m, chunk); i++) {
       long row = static_cast<long>(chunk * stageGroups + i) * m.operandRows + work.token0;
-      bulk_copy(memory + stage * stageBytes() + i * TOKEN_BYTES, m.operand + row * 128, TOKEN_BYTES, full + stage);
+      bulk_copy(memory + stage * stageBytes() + i * TOKEN_BYTES, m.operand + row * 128, bytes, full + stage);
     }
   }
 
@@ -327,20 +330,26 @@ struct Ring {
     int begun = schedule.early() ? min(stages, chunks) : 0;
     Work work = schedule.earlyWork();
     for (int chunk = 0; chunk < begun; chunk++) {
-      expect(m, work, chunk, chunk);
+      mbar_expect_more(full + chunk, weightBytes(m, work, chunk));
       copyWeights(m, work, chunk, chunk);
     }
     pdl_wait();
-    for (int chunk = 0; chunk < begun; chunk++) copyTokens(m, work, chunk, chunk);
+    int rows = *m.counts;
+    int bytes = tokenBytes(work, rows);
+    for (int chunk = 0; chunk < begun; chunk++) {
+      mbar_expect_tx(full + chunk, groupsOf(m, chunk) * bytes);
+      copyTokens(m, work, bytes, chunk, chunk);
+    }
     RingPlace place;
     for (int chunk = 0; chunk < begun; chunk++) place.advance(stages);
-    schedule.start(*m.counts);
+    schedule.start(rows);
     for (; schedule.next(work); begun = 0) {
+      bytes = tokenBytes(work, rows);
       for (int chunk = begun; chunk < chunks; chunk++) {
         mbar_wait(empty + place.stage, place.parity ^ 1);
-        expect(m, work, chunk, place.stage);
+        mbar_expect_tx(full + place.stage, groupsOf(m, chunk) * bytes + weightBytes(m, work, chunk));
         copyWeights(m, work, chunk, place.stage);
-        copyTokens(m, work, chunk, place.stage);
+        copyTokens(m, work, bytes, chunk, place.stage);
         place.advance(stages);
       }
     }

@@ -51,7 +51,7 @@ constexpr int matmul_max(int a, int b) { return a > b ? a : b; }
 /// One block an SM, as many warps as share its tiles evenly in rounds of at most eight, with 64 tokens seven. Four stages, so that three are
 /// under way while one is read; pieces of 8 KB where an SM has few tiles, because what a stage costs the few warps then counts most. A block
 /// takes more than a third of an SM's shared memory: beside one that still runs there is room for one of the next kernel, which starts
-/// reading its weights, and not for two, which would be slower than one for all.
+/// reading its weights, and not for two, which would be slower than one for all. The kernel takes groups by twos: an even number a stage.
 constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, const MatmulDevice& device, int stages = 4, int pieceBytes = 0,
                                        int blockTiles = 0) {
   MatmulPlan plan{MatmulKernel::SMALL, tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -64,8 +64,8 @@ constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, const 
   int groupBytesAll = plan.tokens * 128 + plan.warps * groupBytes;
   int ringBytes = device.sharedBytesMax - 1024;
   if (pieceBytes == 0) pieceBytes = plan.warps <= 3 ? 8192 : 4096;
-  plan.stageGroups = pieceBytes / groupBytes;
-  while (plan.stageGroups > 1 && stages * plan.stageGroups * groupBytesAll > ringBytes) plan.stageGroups /= 2;
+  plan.stageGroups = matmul_ceil(pieceBytes, groupBytes);
+  while (plan.stageGroups > 2 && stages * plan.stageGroups * groupBytesAll > ringBytes) plan.stageGroups /= 2;
   plan.stages = matmul_min(stages, ringBytes / (plan.stageGroups * groupBytesAll));
   plan.sharedBytes = matmul_max(plan.stages * plan.stageGroups * groupBytesAll, MATMUL_SHARED_MIN);
   return plan;

@@ -5,7 +5,8 @@
 // take 18 GB/s. What lets it:
 //   - the ring: the copying thread keeps stages of kilobytes in flight, and starts on the weights while the kernel before this one runs;
 //   - the chain of dependent instructions (mma on the one accumulator, 33 cycles a step of 512 bytes, so 15 bytes a cycle and warp of bf16)
-//     is never interrupted: the next group's registers are loaded after the group's first mma was issued, in the shadow of its latency.
+//     is not interrupted: two groups, eight steps, are one run of instructions without a branch, in which the compiler finds for loads,
+//     conversions and pointers the cycles in which a step waits for the one before it.
 // With 64 tokens there are eight such chains a tile, and what binds is L2: every block reads all tokens in every round of its tiles,
 // tokens * K * 2 bytes. Seven warps a block and not eight leave each the registers for two groups.
 // A block's tiles lie gridDim.x apart, so that one block an SM has the same number of tiles everywhere, give or take one.
@@ -49,55 +50,64 @@ template <class Format, int TOKENS>
 struct SmallGroup {
   uint4 weights[Format::GROUP_LOADS];
   uint32_t tokens[TOKENS / 8][GROUP_STEPS][2];
-
-  DEVICE void step(int step, float (&sums)[TOKENS / 8][4]) const {
-    uint32_t a[4];
-    Format::fragment(weights, step, a);
-#pragma unroll
-    for (int j = 0; j < TOKENS / 8; j++) mma16816(sums[j], a, tokens[j][step][0], tokens[j][step][1]);
-  }
 };
 
-/// Where a multiplying warp reads next: open, weights, tokens, close for each group, in turn.
+/// A multiplying warp's way through the ring, two groups at a time: stages have an even number of groups. Of a last pair that is not one, the
+/// second group is read and not used.
 template <class Format, int TOKENS>
 struct SmallReader {
+  typedef SmallGroup<Format, TOKENS> Group;
+
+  /// Where a pair lies, in bytes from the ring's beginning.
+  struct Pair {
+    int weights;  // this lane's
+    int tokens;
+    int stage;
+    bool ends;  // the stage
+  };
+
   const Ring<Format, TOKENS>& ring;
-  int tile;  // of a stage's, this warp's
   int lane;
   int tokenOffset;
-  RingPlace place;
-  int groupsLeft = 0;   // of the tile, behind this stage
-  int stageLeft = 0;    // of this stage
-  const unsigned char* weights = nullptr;  // of the next group, this lane's
-  const unsigned char* tokens = nullptr;   // of the next group
+  int weightsStart;   // this lane's weights in a stage
+  RingPlace place;    // of the pair that `take` gives next
+  int stageLeft = 0;  // groups of that stage, from that pair on
+  int weights = 0;    // of that pair
+  int tokens = 0;
 
   DEVICE SmallReader(const Ring<Format, TOKENS>& ring, int tile)
-      : ring(ring), tile(tile), lane(threadIdx.x % 32), tokenOffset(token_offset(lane)) {}
+      : ring(ring),
+        lane(threadIdx.x % 32),
+        tokenOffset(token_offset(lane)),
+        weightsStart(ring.stageGroups * (ring.TOKEN_BYTES + tile * Format::GROUP_BYTES) + lane * 16) {}
 
-  DEVICE void open() {
-    if (stageLeft > 0) return;
-    ring.await(place);
-    stageLeft = groupsLeft < ring.stageGroups ? groupsLeft : ring.stageGroups;
-    groupsLeft -= stageLeft;
-    weights = ring.weights(place.stage, tile, 0) + lane * 16;
-    tokens = ring.tokens(place.stage, 0);
-  }
+  DEVICE void loadWeights(Group& group, int at) { load_group<Format>(ring.memory + at, group.weights); }
 
-  DEVICE void loadWeights(SmallGroup<Format, TOKENS>& group) {
-    load_group<Format>(weights, group.weights);
-    weights += Format::GROUP_BYTES;
-  }
-
-  DEVICE void loadTokens(SmallGroup<Format, TOKENS>& group) {
+  DEVICE void loadTokens(Group& group, int at) {
 #pragma unroll
-    for (int j = 0; j < TOKENS / 8; j++) load_tokens(tokens + j * 1024, tokenOffset, group.tokens[j]);
-    tokens += ring.TOKEN_BYTES;
+    for (int j = 0; j < TOKENS / 8; j++) load_tokens(ring.memory + at + j * 1024, tokenOffset, group.tokens[j]);
   }
 
-  DEVICE void close() {
-    if (--stageLeft > 0) return;
-    ring.release(place.stage);
-    place.advance(ring.stages);
+  /// To the beginning of the next stage, for a tile that begins.
+  DEVICE void open() {
+    stageLeft = ring.stageGroups;
+    tokens = place.stage * ring.stageBytes();
+    weights = tokens + weightsStart;
+  }
+
+  /// The next pair, and on to the one behind it: by selections, not branches.
+  DEVICE Pair take() {
+    bool ends = stageLeft == 2;
+    Pair pair{weights, tokens, place.stage, ends};
+    int stage = place.stage + 1 == ring.stages ? 0 : place.stage + 1;
+    uint32_t parity = place.parity ^ (stage == 0 ? 1 : 0);
+    place.stage = ends ? stage : place.stage;
+    place.parity = ends ? parity : place.parity;
+    int start = place.stage * ring.stageBytes();
+    weights = ends ? start + weightsStart : weights + 2 * Format::GROUP_BYTES;
+    tokens = ends ? start : tokens + 2 * ring.TOKEN_BYTES;
+    stageLeft = ends ? ring.stageGroups : stageLeft - 2;
+    return pair;
   }
 
   /// A warp that has no tile in this round passes the stages by.
@@ -108,44 +118,63 @@ struct SmallReader {
       place.advance(ring.stages);
     }
   }
-};
 
-/// Multiplies one group and fills the next one's registers meanwhile: each step leaves the warp some twenty cycles until the accumulator
-/// is there, in which the parts of the load are issued.
-template <class Format, int TOKENS>
-DEVICE void small_turn(SmallReader<Format, TOKENS>& reader, const SmallGroup<Format, TOKENS>& now, SmallGroup<Format, TOKENS>& next,
-                       float (&sums)[TOKENS / 8][4]) {
-  now.step(0, sums);
-  reader.open();
-  now.step(1, sums);
-  reader.loadWeights(next);
-  now.step(2, sums);
-  reader.loadTokens(next);
-  now.step(3, sums);
-  reader.close();
-}
-
-/// All K of one tile. Two sets of registers take turns.
-template <class Format, int TOKENS>
-DEVICE void small_tile(SmallReader<Format, TOKENS>& reader, int groups, float (&sums)[TOKENS / 8][4]) {
-  SmallGroup<Format, TOKENS> even, odd;
-  reader.groupsLeft = groups;
-  reader.open();
-  reader.loadWeights(even);
-  reader.loadTokens(even);
-  reader.close();
-  int group = 0;
-  for (; group + 2 < groups; group += 2) {
-    small_turn(reader, even, odd, sums);
-    small_turn(reader, odd, even, sums);
-  }
-  if (group + 1 < groups) {
-    small_turn(reader, even, odd, sums);
-    even = odd;
-  }
+  /// The four steps of `now`, whose first one's weights are in `a` already; those of `next` are there afterwards. Each step's are converted
+  /// while the step before it is multiplied.
+  DEVICE void steps(const Group& now, const Group& next, uint32_t (&a)[4], float (&sums)[TOKENS / 8][4]) {
 #pragma unroll
-  for (int step = 0; step < GROUP_STEPS; step++) even.step(step, sums);
-}
+    for (int step = 0; step < GROUP_STEPS; step++) {
+#pragma unroll
+      for (int j = 0; j < TOKENS / 8; j++) mma16816(sums[j], a, now.tokens[j][step][0], now.tokens[j][step][1]);
+      if (step + 1 < GROUP_STEPS) {
+        Format::fragment(now.weights, step + 1, a);
+      } else {
+        Format::fragment(next.weights, 0, a);
+      }
+    }
+  }
+
+  /// All K of one tile. While a pair is multiplied, the next one's registers are loaded, and it is asked whether the stage of the one after
+  /// that is there: only where it is not yet does the loop stop to wait.
+  DEVICE void multiply(int groups, float (&sums)[TOKENS / 8][4]) {
+    DEVICE_ASSERT(ring.stageGroups % 2 == 0);
+    Group even, odd;
+    uint32_t a[4];
+    ring.await(place);
+    open();
+    Pair now = take();
+    loadWeights(even, now.weights);
+    loadWeights(odd, now.weights + Format::GROUP_BYTES);
+    loadTokens(even, now.tokens);
+    Format::fragment(even.weights, 0, a);
+    int group = 2;
+    while (group < groups) {
+      ring.await(place);
+      bool ready;
+      do {
+        loadTokens(odd, now.tokens + ring.TOKEN_BYTES);
+        steps(even, odd, a, sums);
+        Pair next = take();
+        ready = mbar_test(ring.full + place.stage, place.parity);
+        __syncwarp();
+        mbar_arrive_if(ring.empty + now.stage, now.ends && lane == 0);
+        loadWeights(even, next.weights);
+        loadTokens(even, next.tokens);
+        steps(odd, even, a, sums);
+        loadWeights(odd, next.weights + Format::GROUP_BYTES);
+        now = next;
+        group += 2;
+      } while (ready && group < groups);
+    }
+
+    bool both = groups % 2 == 0;
+    if (both) loadTokens(odd, now.tokens + ring.TOKEN_BYTES);
+    ring.release(now.stage);
+    if (!now.ends) place.advance(ring.stages);
+    steps(even, odd, a, sums);
+    if (both) steps(odd, odd, a, sums);
+  }
+};
 
 /// The epilogue of one tile, 32 tokens at a time.
 template <int EIGHTS>
@@ -161,7 +190,7 @@ DEVICE void small_finish(const Matmul& m, int tile, int token0, int rows, const 
   }
 }
 
-template <class Format, int TOKENS>
+template <class Format, int TOKENS, class Reader>
 DEVICE void matmul_small(const Matmul& m) {
   DYNAMIC_SHARED(memory);
   SHARED mbarrier full[STAGES_MAX];
@@ -179,7 +208,7 @@ DEVICE void matmul_small(const Matmul& m) {
   }
   pdl_wait();
   int rows = *m.counts;
-  SmallReader<Format, TOKENS> reader(ring, warp);
+  Reader reader(ring, warp);
   Work work;
   while (schedule.next(work)) {
     if (warp >= work.tileCount) {
@@ -193,18 +222,20 @@ DEVICE void matmul_small(const Matmul& m) {
       float old[TOKENS / 8][4];
 #pragma unroll
       for (int j = 0; j < TOKENS / 8; j++) Finish(tile, work.token0 + j * 8).readOld(m, rows, old[j]);
-      small_tile(reader, m.groups(), sums);
+      reader.multiply(m.groups(), sums);
 #pragma unroll
       for (int j = 0; j < TOKENS / 8; j++) Finish(tile, work.token0 + j * 8).write(m, rows, sums[j], old[j]);
       continue;
     }
-    small_tile(reader, m.groups(), sums);
+    reader.multiply(m.groups(), sums);
     small_finish<TOKENS / 8>(m, tile, work.token0, rows, sums);
   }
 }
 
-#define MATMUL_SMALL(name, Format, TOKENS) \
-  KERNEL_BOUNDS(name, TOKENS == 64 ? 256 : 288, 1, MATMUL_PARAMETERS) { matmul_small<Format, TOKENS>(MATMUL_ARGUMENTS); }
+#define MATMUL_SMALL(name, Format, TOKENS)                                       \
+  KERNEL_BOUNDS(name, TOKENS == 64 ? 256 : 288, 1, MATMUL_PARAMETERS) {          \
+    matmul_small<Format, TOKENS, SmallReader<Format, TOKENS>>(MATMUL_ARGUMENTS); \
+  }
 #else
 #define MATMUL_SMALL(name, Format, TOKENS) \
   KERNEL(name, MATMUL_PARAMETERS) { unsupported(); }

@@ -17,12 +17,11 @@ DEVICE long fragment_index16(int row, int k, int groups) {
   return ((static_cast<long>(row / 16) * groups * 4 + k / 16) * 32 + lane) * 8 + element;
 }
 
-/// The element's byte in fragment order for 8-bit weights: 16 x 32 tiles, of each lane eight bytes of the first k16 and eight of the second.
-/// Of four, the upper row's two are bytes 1 and 3, the lower row's 0 and 2: conversion to bf16 is then cheapest.
-DEVICE long fragment_index8(int row, int k, int groups) {
+/// The number of the word in fragment order for 8-bit weights that holds columns k, k + 1, k + 8 and k + 9 of a row: 16 x 32 tiles, of each
+/// lane two words of the first k16 and two of the second, the upper row's first. Others of the word's columns give the same number.
+DEVICE long fragment_word8(int row, int k, int groups) {
   int lane = row % 8 * 4 + k % 8 / 2;
-  int element = k % 16 / 8 * 4 + k % 2 * 2 + 1 - row % 16 / 8;
-  return ((static_cast<long>(row / 16) * groups * 2 + k / 32) * 32 + lane) * 16 + k % 32 / 16 * 8 + element;
+  return ((static_cast<long>(row / 16) * groups * 2 + k / 32) * 32 + lane) * 4 + k % 32 / 16 * 2 + row % 16 / 8;
 }
 
 /// The matrix row that row `row` of a part becomes. A part is 0: the whole matrix; 1: gate, 2: up, which alternate by eights.
@@ -63,12 +62,16 @@ DEVICE uint8_t e4m3_from_float(float x) {
 
 struct ToFp8 {
   static constexpr float LARGEST = 448.0f;
+  static constexpr float UNIT = 1.0f;  // of the values that the kernels make of the codes
   DEVICE static uint8_t of(float x) { return e4m3_from_float(x); }
+  DEVICE static uint32_t word(const uint8_t (&codes)[4]) { return e4m3x4_pack(codes[0], codes[1], codes[2], codes[3]); }
 };
 
 struct ToInt8 {
   static constexpr float LARGEST = 127.0f;
-  DEVICE static uint8_t of(float x) { return static_cast<uint8_t>(static_cast<int>(rintf(fminf(fmaxf(x, -127.0f), 127.0f)))); }
+  static constexpr float UNIT = 64.0f;
+  DEVICE static uint8_t of(float x) { return static_cast<uint8_t>(128 + static_cast<int>(rintf(fminf(fmaxf(x, -127.0f), 127.0f)))); }
+  DEVICE static uint32_t word(const uint8_t (&codes)[4]) { return bytes_pack(codes[0], codes[1], codes[2], codes[3]); }
 };
 
 // ---------------------------------------------------------------------------------------------------------------- packing
@@ -109,22 +112,26 @@ DEVICE float row_absmax(const void* source, long long first, int columns) {
   return largest[0];
 }
 
-/// A row at a time, by a block of 256 threads: scale = absmax / largest code, code = nearest(x / scale).
+/// A row at a time, by a block of 256 threads: scale = absmax / largest code, code = nearest(x / scale). A thread writes a word.
 template <class Source, class To>
-DEVICE void pack_quantised(const void* source, long long stride, int rows, int rowsPadded, int columns, uint8_t* weights, float* scales,
+DEVICE void pack_quantised(const void* source, long long stride, int rows, int rowsPadded, int columns, uint32_t* weights, float* scales,
                            int firstRow, int part) {
   int groups = (columns + GROUP_K - 1) / GROUP_K;
   for (int row = blockIdx.y; row < rowsPadded; row += gridDim.y) {
     int to = packed_row(firstRow + row, part);
     float absmax = row_absmax<Source>(source, row * stride, row < rows ? columns : 0);
     float scale = absmax > 0.0f ? __fdiv_rn(absmax, To::LARGEST) : 1.0f;
-    if (threadIdx.x == 0 && blockIdx.x == 0) scales[to] = scale;
-    for (int k = (blockIdx.x * blockDim.x + threadIdx.x) * 2; k < groups * GROUP_K; k += gridDim.x * blockDim.x * 2) {
-      float even = row < rows && k < columns ? Source::at(source, row * stride + k) : 0.0f;
-      float odd = row < rows && k + 1 < columns ? Source::at(source, row * stride + k + 1) : 0.0f;
-      uint8_t* pair = weights + fragment_index8(to, k, groups);
-      pair[0] = To::of(__fdiv_rn(even, scale));
-      pair[2] = To::of(__fdiv_rn(odd, scale));
+    if (threadIdx.x == 0 && blockIdx.x == 0) scales[to] = __fmul_rn(scale, To::UNIT);
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < groups * (GROUP_K / 4); i += gridDim.x * blockDim.x) {
+      int first = i / 4 * 16 + i % 4 * 2;
+      uint8_t codes[4];
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        int k = first + j % 2 + j / 2 * 8;
+        float x = row < rows && k < columns ? Source::at(source, row * stride + k) : 0.0f;
+        codes[j] = To::of(__fdiv_rn(x, scale));
+      }
+      weights[fragment_word8(to, first, groups)] = To::word(codes);
     }
   }
 }
@@ -135,10 +142,10 @@ DEVICE void pack_quantised(const void* source, long long stride, int rows, int r
     pack_bf16<Source>(source, stride, rows, rowsPadded, columns, static_cast<bf16*>(weights), firstRow, part);              \
   }                                                                                                                          \
   KERNEL_BOUNDS(pack_weights_fp8_##source_name, 256, 1, PACK_PARAMETERS) {                                                   \
-    pack_quantised<Source, ToFp8>(source, stride, rows, rowsPadded, columns, static_cast<uint8_t*>(weights), scales, firstRow, part); \
+    pack_quantised<Source, ToFp8>(source, stride, rows, rowsPadded, columns, static_cast<uint32_t*>(weights), scales, firstRow, part); \
   }                                                                                                                          \
   KERNEL_BOUNDS(pack_weights_int8_##source_name, 256, 1, PACK_PARAMETERS) {                                                  \
-    pack_quantised<Source, ToInt8>(source, stride, rows, rowsPadded, columns, static_cast<uint8_t*>(weights), scales, firstRow, part); \
+    pack_quantised<Source, ToInt8>(source, stride, rows, rowsPadded, columns, static_cast<uint32_t*>(weights), scales, firstRow, part); \
   }
 
 PACK_SOURCE(bf16, SourceBf16)
@@ -193,18 +200,28 @@ DEVICE float element<Bf16Weights>(const void* weights, int row, int k, int group
   return to_float(static_cast<const bf16*>(weights)[fragment_index16(row, k, groups)]);
 }
 
+/// Column k's of a word's four values.
+DEVICE float element_of(uint32_t first, uint32_t second, int k) {
+  uint32_t pair = k % 16 < 8 ? first : second;
+  return k % 2 == 0 ? low_to_float(pair) : high_to_float(pair);
+}
+
 template <>
 DEVICE float element<Fp8Weights>(const void* weights, int row, int k, int groups) {
-  return e4m3_to_float(static_cast<const uint8_t*>(weights)[fragment_index8(row, k, groups)]);
+  uint32_t first, second;
+  e4m3x4_to_bf16(static_cast<const uint32_t*>(weights)[fragment_word8(row, k, groups)], first, second);
+  return element_of(first, second, k);
 }
 
 template <>
 DEVICE float element<Int8Weights>(const void* weights, int row, int k, int groups) {
-  return static_cast<float>(static_cast<const signed char*>(weights)[fragment_index8(row, k, groups)]);
+  uint32_t first, second;
+  excess128x4_to_bf16(static_cast<const uint32_t*>(weights)[fragment_word8(row, k, groups)], first, second);
+  return element_of(first, second, k);
 }
 
 /// out[row] = embedding[tokens[row]] * factor, f32 [rows][outStride]. The embedding may be the output matrix too (tied weights), so it is
-/// in fragment order: a token's row is 8 bytes of every 64. grid (rows), block 256.
+/// in fragment order: of bf16, a token's row is 8 bytes of every 64. grid (rows), block 256.
 template <class Format>
 DEVICE void embed(const void* weights, const float* scales, int columns, const int* tokens, float* out, int outStride, const int* counts,
                   float factor) {

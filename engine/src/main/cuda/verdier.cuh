@@ -70,45 +70,45 @@ DEVICE uint32_t pack2(float lo, float hi) {
   return packed;
 }
 
-// a - b in both halves, rounded to nearest.
-DEVICE uint32_t bf16x2_subtract(uint32_t a, uint32_t b) {
-  uint32_t difference;
-  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(difference) : "r"(b), "r"(0xbf80bf80u), "r"(a));
-  return difference;
-}
-
-// Both halves times 2^120, exactly where the results are normal, signs of zeros kept.
-DEVICE uint32_t bf16x2_times_2_to_120(uint32_t x) {
-  uint32_t product;
-  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(product) : "r"(x), "r"(0x7b807b80u), "r"(0x80008000u));
-  return product;
+// a * b + c in both halves, rounded once, to nearest even. Subnormal numbers count.
+DEVICE uint32_t bf16x2_fma(uint32_t a, uint32_t b, uint32_t c) {
+  uint32_t sum;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+  return sum;
 }
 #endif
 
 DEVICE float low_to_float(uint32_t packed) { return __uint_as_float(packed << 16); }
 DEVICE float high_to_float(uint32_t packed) { return __uint_as_float(packed & 0xffff0000u); }
 
-// Four e4m3 bytes to four bf16: `odd` holds bytes 1 and 3, `even` bytes 0 and 2 (0 is the lowest). Exact, subnormals
-// included: the seven bits below the sign, put where bf16 has its low exponent and high mantissa bits, are the value
-// times 2^-120 (the biases are 7 and 127). The two NaN codes (0x7f, 0xff) become 480 and -480: loaders refuse them.
-// Bytes that go together lie two apart, so that none has to be moved: three instructions a pair, four for the even one.
-DEVICE void e4m3x4_to_bf16(uint32_t bytes, uint32_t& odd, uint32_t& even) {
-  odd = bf16x2_times_2_to_120((bytes & 0x80008000u) | ((bytes & 0x7f007f00u) >> 4));
-  even = bf16x2_times_2_to_120(((bytes & 0x00800080u) << 8) | ((bytes & 0x007f007fu) << 4));
+// Four e4m3 codes in a word, to be unpacked with few instructions. In each half: the sign of the first in bit 15 and its
+// other seven bits in 10-4; the second's sign in bit 11, its upper three bits of exponent in 14-12 and the rest in 3-0.
+// The first pair's lower-numbered code is in the lower half, and so is the second's.
+DEVICE uint32_t e4m3x4_pack(uint8_t first0, uint8_t first1, uint8_t second0, uint8_t second1) {
+  uint32_t first = first0 | static_cast<uint32_t>(first1) << 16;
+  uint32_t second = second0 | static_cast<uint32_t>(second1) << 16;
+  return (first & 0x00800080u) << 8 | (first & 0x007f007fu) << 4 | (second & 0x00800080u) << 4 | (second & 0x00700070u) << 8 |
+         (second & 0x000f000fu);
 }
 
-// Four int8 to four bf16 in the same places, exactly. 0x4300 is 128 with a last place of 1, 0x4380 is 256: a value is
-// (128 + its low seven bits) - (128, or 256 where its sign bit is set).
-DEVICE void int8x4_to_bf16(uint32_t bytes, uint32_t& odd, uint32_t& even) {
-  uint32_t high = bytes >> 8;
-  odd = bf16x2_subtract(0x43004300u | (high & 0x007f007fu), 0x43004300u | (high & 0x00800080u));
-  even = bf16x2_subtract(0x43004300u | (bytes & 0x007f007fu), 0x43004300u | (bytes & 0x00800080u));
+// Such a word to four bf16. Exact, subnormals included: the seven bits below the sign, put where bf16 has its low exponent
+// and high mantissa bits, are the value times 2^-120 (the biases are 7 and 127); adding -0 keeps the signs of zeros. The
+// two NaN codes (0x7f, 0xff) become 480 and -480: loaders refuse them. One and a half instructions a value.
+DEVICE void e4m3x4_to_bf16(uint32_t word, uint32_t& first, uint32_t& second) {
+  first = bf16x2_fma(word & 0x87f087f0u, 0x7b807b80u, 0x80008000u);
+  second = bf16x2_fma((word << 4 & 0x80f080f0u) | (word >> 4 & 0x07000700u), 0x7b807b80u, 0x80008000u);
 }
 
-DEVICE float e4m3_to_float(uint8_t byte) {
-  uint32_t odd, even;
-  e4m3x4_to_bf16(byte, odd, even);
-  return low_to_float(even);
+// Four bytes u in a word: the first pair are bytes 0 and 2, the second 1 and 3.
+DEVICE uint32_t bytes_pack(uint8_t first0, uint8_t first1, uint8_t second0, uint8_t second1) {
+  return first0 | static_cast<uint32_t>(second0) << 8 | static_cast<uint32_t>(first1) << 16 | static_cast<uint32_t>(second1) << 24;
+}
+
+// Such a word to four bf16 (u - 128) / 64, exactly: as the bits of a bf16, u is u * 2^-133, whether that is a subnormal
+// number or not. Times 2^127, minus 2: one instruction a value.
+DEVICE void excess128x4_to_bf16(uint32_t word, uint32_t& first, uint32_t& second) {
+  first = bf16x2_fma(word & 0x00ff00ffu, 0x7f007f00u, 0xc000c000u);
+  second = bf16x2_fma(__byte_perm(word, 0, 0x4341), 0x7f007f00u, 0xc000c000u);
 }
 
 #ifndef VERDIER_EMULATED
@@ -246,11 +246,55 @@ DEVICE void mbar_arrive(mbarrier* bar) {
 #endif
 }
 
+// The same where `wanted`, without a branch.
+DEVICE void mbar_arrive_if(mbarrier* bar, bool wanted) {
+#if VERDIER_HAS_BULK
+  asm volatile(
+      "{\n"
+      ".reg .pred wanted;\n"
+      "setp.ne.u32 wanted, %1, 0;\n"
+      "@wanted mbarrier.arrive.shared::cta.b64 _, [%0];\n"
+      "}\n" ::"r"(shared_address(bar)),
+      "r"(wanted ? 1u : 0u)
+      : "memory");
+#else
+  unsupported();
+#endif
+}
+
+// Whether the phase of this parity is complete: mbar_wait without waiting.
+DEVICE bool mbar_test(mbarrier* bar, uint32_t parity) {
+  uint32_t done = 0;
+#if VERDIER_HAS_BULK
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "mbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+      "selp.u32 %0, 1, 0, done;\n"
+      "}\n"
+      : "=r"(done)
+      : "r"(shared_address(bar)), "r"(parity)
+      : "memory");
+#else
+  unsupported();
+#endif
+  return done != 0;
+}
+
 // Arrives, and makes the current phase wait for `bytes` more bytes of bulk copies. Before the copies are issued.
 DEVICE void mbar_expect_tx(mbarrier* bar, uint32_t bytes) {
 #if VERDIER_HAS_BULK
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(bar)), "r"(bytes)
                : "memory");
+#else
+  unsupported();
+#endif
+}
+
+// Makes the current phase wait for `bytes` more bytes, without arriving: arrivals are still to come.
+DEVICE void mbar_expect_more(mbarrier* bar, uint32_t bytes) {
+#if VERDIER_HAS_BULK
+  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(shared_address(bar)), "r"(bytes) : "memory");
 #else
   unsupported();
 #endif

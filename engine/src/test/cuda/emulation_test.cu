@@ -284,14 +284,24 @@ void bf16_conversions_roundToNearestEven() {
 void e4m3_allCodes_areExact() {
   for (unsigned code = 0; code < 256; code++) {
     unsigned exponent = code >> 3 & 15, mantissa = code & 7;
-    double value = exponent ? ldexp(8 + mantissa, int(exponent) - 10) : ldexp(mantissa, -9);
+    float value = float(exponent ? ldexp(8 + mantissa, int(exponent) - 10) : ldexp(mantissa, -9));
     if (code & 128) value = -value;
-    EXPECT(same(e4m3_to_float(uint8_t(code)), float(value)));
-    uint32_t odd, even;
-    e4m3x4_to_bf16(code << 16 | 0x38, odd, even);
-    EXPECT(same(high_to_float(even), float(value)) && low_to_float(even) == 1 && odd == 0);
-    e4m3x4_to_bf16(code << 8 | code << 24, odd, even);
-    EXPECT(same(low_to_float(odd), float(value)) && same(high_to_float(odd), float(value)) && even == 0);
+    uint32_t first, second;
+    e4m3x4_to_bf16(e4m3x4_pack(uint8_t(code), 0x38, 0x80, uint8_t(code)), first, second);
+    EXPECT(same(low_to_float(first), value) && high_to_float(first) == 1 && second == (0x8000u | (first & 0xffffu) << 16));
+    e4m3x4_to_bf16(e4m3x4_pack(0x40, uint8_t(code), uint8_t(code), 0), first, second);
+    EXPECT(low_to_float(first) == 2 && same(high_to_float(first), value) && second == first >> 16);
+  }
+}
+
+void excess128_allBytes_areExact() {
+  for (unsigned u = 0; u < 256; u++) {
+    float value = (float(u) - 128) / 64;
+    uint32_t first, second;
+    excess128x4_to_bf16(bytes_pack(uint8_t(u), 192, 0, uint8_t(u)), first, second);
+    EXPECT(low_to_float(first) == value && high_to_float(first) == 1 && low_to_float(second) == -2 && high_to_float(second) == value);
+    excess128x4_to_bf16(bytes_pack(64, uint8_t(u), uint8_t(u), 255), first, second);
+    EXPECT(low_to_float(first) == -1 && high_to_float(first) == value && low_to_float(second) == value && high_to_float(second) == 127 / 64.0f);
   }
 }
 
@@ -817,6 +827,7 @@ const struct {
     ROW(shuffle_fromReturnedLane_isGarbage),
     ROW(bf16_conversions_roundToNearestEven),
     ROW(e4m3_allCodes_areExact),
+    ROW(excess128_allBytes_areExact),
     ROW(operand_layout_isTheNotes),
     ROW(mma_randomMatrices_equalLoops),
     ROW(ldmatrix_swizzledTile_givesRows),

@@ -292,8 +292,10 @@ void quantised_everyCode_isExact() {
   for (Format format : {FP8, INT8}) {
     Case c(format, 256, 64, 9);
     for (int row = 0; row < 256; row++) {
-      c.weights.data[fragment_index8(row, 0, 1)] = static_cast<unsigned char>(row);
-      c.scales[row] = 1;
+      uint8_t code = static_cast<uint8_t>(row);
+      uint32_t word = format == FP8 ? e4m3x4_pack(code, 0, 0, 0) : bytes_pack(code ^ 128, 128, 128, 128);
+      reinterpret_cast<uint32_t*>(c.weights.data)[fragment_word8(row, 0, 1)] = word;
+      c.scales[row] = format == FP8 ? ToFp8::UNIT : ToInt8::UNIT;
       c.bias[row] = 0;
     }
     for (int i = 0; i < 9; i++)
@@ -391,14 +393,14 @@ void pack_quantised_roundsToTheNearestCode() {
     Bytes bytes(64 * 256, 0xee);
     std::vector<float> scales(64, -1);
     run(PACK[format][2], dim3(1, 2), 256, 0, (const void*)w.data(), (long long)columns, 3, 64, columns, (void*)bytes.data, scales.data(), 0, 0);
-    EXPECT(scales[1] == 1 && scales[2] == 448 / (format == FP8 ? 448.0f : 127.0f));
+    float unit = format == FP8 ? ToFp8::UNIT : ToInt8::UNIT;
+    EXPECT(scales[1] == unit && scales[2] == 448 / (format == FP8 ? 448.0f : 127.0f) * unit);
     bool nearest = true;
     for (int r = 0; r < 64; r++)
       for (int c = 0; c < 256; c++) {
-        double value = r < 3 && c < columns ? double(w[r * columns + c] / scales[r]) : 0;
-        unsigned char byte = bytes.data[fragment_index8(r, c, 4)];
+        double value = r < 3 && c < columns ? double(w[r * columns + c] / (scales[r] / unit)) : 0;
         if (format == INT8) {
-          nearest &= static_cast<signed char>(byte) == nearbyint(value);
+          nearest &= element<Int8Weights>(bytes.data, r, c, 4) * unit == nearbyint(value);
           continue;
         }
         double best = 1e9;
@@ -407,7 +409,7 @@ void pack_quantised_roundsToTheNearestCode() {
           double distance = fabs(codes[i] - fabs(value));
           if (distance < best || (distance == best && i % 2 == 0)) best = distance, code = i;
         }
-        nearest &= (byte & 127) == code && (code == 0 || (byte >> 7) == (value < 0));
+        nearest &= element<Fp8Weights>(bytes.data, r, c, 4) == (value < 0 ? -codes[code] : codes[code]);
       }
     EXPECT(nearest);
   }

@@ -85,8 +85,8 @@ record MatmulPlan(
   /**
    * A block a multiprocessor, with as many warps as share its tiles evenly: at most eight, or seven
    * with 64 tokens, which want registers. Three stages are under way while one is read; where a
-   * block has few tiles, long ones, because the cost of a stage then counts most. Beside a block
-   * that still runs there is room for one of the next kernel.
+   * block has few tiles, long ones, because the cost of a stage then counts most. The kernel takes
+   * groups by twos. Beside a block that still runs there is room for one of the next kernel.
    */
   private static MatmulPlan small(int tokens, int rows, WeightFormat format, Hardware device) {
     int tile = tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64;
@@ -96,8 +96,8 @@ record MatmulPlan(
     int warps = ceil(perBlock, ceil(perBlock, tile < 64 ? 8 : 7));
     int bytes = tile * TOKEN_BYTES + warps * groupBytes(format); // of 64 columns
     int ringBytes = device.sharedBytesMax - STATIC_BYTES;
-    int stageGroups = (warps <= 3 ? 8192 : 4096) / groupBytes(format);
-    while (stageGroups > 1 && SMALL_STAGES * stageGroups * bytes > ringBytes) {
+    int stageGroups = ceil(warps <= 3 ? 8192 : 4096, groupBytes(format));
+    while (stageGroups > 2 && SMALL_STAGES * stageGroups * bytes > ringBytes) {
       stageGroups /= 2;
     }
     int stages = Math.min(SMALL_STAGES, ringBytes / (stageGroups * bytes));
