@@ -3,12 +3,14 @@
 //   nvcc -std=c++17 -O3 -arch=sm_90a -I engine/src/main/cuda engine/src/test/cuda/matmul_bench.cu -o matmul_bench
 //   ./matmul_bench              everything, below 30 s: bits and values, layers, each product with a sweep of its launches, layers again
 //   ./matmul_bench check        only bits and values
+//   ./matmul_bench quant        decode in every format, below 30 s: matmul_small as it is, as it was, with other rings
 //   ./matmul_bench tiny         one small product by every kernel, for compute-sanitizer
 //
 // Weights rotate through a pool of several times the L2 cache, so that every launch reads them from memory. A time is the median of several
 // replays of a graph of launches; GB/s counts the weights once, TFLOP/s 2 * tokens * N * K. Shares are of what two probes of the
 // same run reach: reading the pool, and wgmma on registers and shared memory alone. Exit status 1: some kernel is wrong.
 #include "matmul_small.cu"
+#include "small_by_group.cuh"
 #include "matmul_tile.cu"
 #include "matmul_wgmma.cu"
 #include "pack.cu"
@@ -42,11 +44,14 @@ KERNEL(fill_operand, void* operand, int operandRows, int k, long long seed) {
   }
 }
 
-/// Groups of normal numbers, and a scale for all rows.
-KERNEL(fill_fp8, unsigned char* weights, int groups, float* scales, int rows, long long seed) {
+/// Words of normal numbers as fp8, and a scale for all rows. As int8 they are numbers too, if not normal ones.
+KERNEL(fill_fp8, uint32_t* weights, int groups, float* scales, int rows, long long seed) {
   for (int i = threadIdx.x; blockIdx.x == 0 && i < rows; i += blockDim.x) scales[i] = 0.02f / 128;
-  for (int group = blockIdx.x; group < groups; group += gridDim.x)
-    for (int i = threadIdx.x; i < 1024; i += blockDim.x) weights[static_cast<long long>(group) * 1024 + i] = e4m3_from_float(128 * random_normal(seed, group, i));
+  for (int group = blockIdx.x; group < groups; group += gridDim.x) {
+    uint8_t codes[4];
+    for (int i = 0; i < 4; i++) codes[i] = e4m3_from_float(128 * random_normal(seed, group, static_cast<int>(threadIdx.x) * 4 + i));
+    weights[static_cast<long long>(group) * 256 + threadIdx.x] = e4m3x4_pack(codes[0], codes[1], codes[2], codes[3]);
+  }
 }
 
 KERNEL(fill_f32, float* out, long long count) {
@@ -95,6 +100,10 @@ KERNEL(reference_bf16, const void* weights, const float* scales, const void* ope
        const float* out, int outStride, unsigned long long* wrong, float* worst) {
   reference<Bf16Weights>(weights, scales, operand, operandRows, n, k, rowStep, out, outStride, wrong, worst);
 }
+KERNEL(reference_int8, const void* weights, const float* scales, const void* operand, int operandRows, int n, int k, int rowStep,
+       const float* out, int outStride, unsigned long long* wrong, float* worst) {
+  reference<Int8Weights>(weights, scales, operand, operandRows, n, k, rowStep, out, outStride, wrong, worst);
+}
 KERNEL(reference_fp8, const void* weights, const float* scales, const void* operand, int operandRows, int n, int k, int rowStep,
        const float* out, int outStride, unsigned long long* wrong, float* worst) {
   reference<Fp8Weights>(weights, scales, operand, operandRows, n, k, rowStep, out, outStride, wrong, worst);
@@ -113,9 +122,10 @@ namespace {
     }                                                                                               \
   } while (false)
 
-enum Format { BF16, FP8 };
-const char* const FORMAT_NAMES[] = {"bf16", "fp8"};
-const int GROUP_BYTES[] = {2048, 1024};
+enum Format { BF16, FP8, INT8 };
+const int FORMATS = 3;
+const char* const FORMAT_NAMES[] = {"bf16", "fp8", "int8"};
+const int GROUP_BYTES[] = {2048, 1024, 1024};
 
 /// Kernels are tried in this order, what is least likely to hang first.
 enum class Stage { MMA, WGMMA };
@@ -139,7 +149,13 @@ struct Kernel {
   SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64)                                               \
   WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
 
-const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8)};
+const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8) ALL(int8, INT8)};
+
+/// What matmul_small is compared with.
+#define BY_GROUP(format, F, t) {"by_group_" #t, (const void*)small_by_group_##format##_##t, MatmulKernel::SMALL, F, t, 0},
+#define BY_GROUP_ALL(format, F) BY_GROUP(format, F, 8) BY_GROUP(format, F, 16) BY_GROUP(format, F, 32) BY_GROUP(format, F, 64)
+
+const Kernel OTHERS[] = {BY_GROUP_ALL(bf16, BF16) BY_GROUP_ALL(fp8, FP8) BY_GROUP_ALL(int8, INT8)};
 
 const struct Shape {
   const char* name;
@@ -161,8 +177,8 @@ const long long POOL = 768ll << 20;
 
 MatmulDevice device;
 cudaStream_t stream;
-unsigned char* pool[2];       // weights of each format, any run of groups of which is a matrix
-float* scales;                // of fp8, the same for all rows
+unsigned char* pool[FORMATS];  // weights of each format, any run of groups of which is a matrix; fp8 and int8 share one
+float* scales;                // of fp8 and int8, the same for all rows
 unsigned char* operand;       // [14336 / 64][4096][64]
 float *out, *expected;        // [4096][28672]
 int* counts;
@@ -307,7 +323,7 @@ void check(Format format, const Shape& shape, Stage stage) {
   launch(*tile, plan_of(*tile, shape, all), shape, 0, expected, count_index(all), EPILOGUE_STORE, false);
   CUDA(cudaMemsetAsync(different, 0, 8, stream));
   CUDA(cudaMemsetAsync(worst, 0, 4, stream));
-  auto* ref = format == BF16 ? reference_bf16 : reference_fp8;
+  auto* ref = format == BF16 ? reference_bf16 : format == FP8 ? reference_fp8 : reference_int8;
   ref<<<dim3(shape.n / 61, all), 32, 0, stream>>>(pool[format], format == BF16 ? nullptr : scales, operand, TOKENS_MAX, shape.n, shape.k, 61,
                                                   expected, shape.n, different, worst);
   unsigned long long wrong = 0;
@@ -388,7 +404,7 @@ std::vector<MatmulPlan> plans_of(const Kernel& kernel, const Shape& shape, int t
     for (int stages : {3, 4, 6, 8})
       for (int piece : {4096, 8192, 16384}) {
         MatmulPlan plan = small_plan(kernel, shape, tokens, stages, piece);
-        if (plan.stages != stages || plan.stageGroups * GROUP_BYTES[kernel.format] != piece) continue;
+        if (plan.stages != stages || plan.stageGroups != matmul_ceil(piece, GROUP_BYTES[kernel.format])) continue;
         if (plan.stages != plans[0].stages || plan.stageGroups != plans[0].stageGroups) plans.push_back(plan);
       }
     if (tokens > 8) {
@@ -410,7 +426,7 @@ struct Best {
   const Kernel* kernel;
   MatmulPlan plan;
   double time;
-} bests[2][4][TOKEN_COUNTS];
+} bests[FORMATS][4][TOKEN_COUNTS];
 
 std::string text_of(const Kernel& kernel, const MatmulPlan& plan, const MatmulPlan& usual) {
   char text[96];
@@ -456,14 +472,15 @@ const Kernel& kernel_of(Format format, const MatmulPlan& plan) {
   abort();
 }
 
-/// Seconds of the four products of a layer after each other, eight layers: what decode sees of the gaps between kernels.
-double time_layer(Format format, int tokens, const MatmulPlan (&plans)[4], bool pdl) {
+/// Seconds of the four products of a layer after each other, eight layers: what decode sees of the gaps between kernels. By `only`, or by
+/// the kernels of the plans.
+double time_layer(Format format, int tokens, const MatmulPlan (&plans)[4], bool pdl, const Kernel* only = nullptr) {
   return seconds(8, 5, [&] {
     long long where = 0;
     for (int i = 0; i < 32; i++) {
       const Shape& shape = SHAPES[i % 4];
       if (where + weight_bytes(shape, format) > POOL) where = 0;
-      launch(kernel_of(format, plans[i % 4]), plans[i % 4], shape, where, shape.epilogue == EPILOGUE_GATE ? (void*)expected : (void*)out,
+      launch(only ? *only : kernel_of(format, plans[i % 4]), plans[i % 4], shape, where, shape.epilogue == EPILOGUE_GATE ? (void*)expected : (void*)out,
              count_index(tokens), shape.epilogue, pdl && i > 0);
       where += weight_bytes(shape, format);
     }
@@ -520,6 +537,7 @@ void set_up() {
   CUDA(cudaStreamCreate(&stream));
   CUDA(cudaMalloc(&pool[0], POOL));
   CUDA(cudaMalloc(&pool[1], POOL));
+  pool[2] = pool[1];
   CUDA(cudaMalloc(&scales, 28672 * 4 * 16));
   CUDA(cudaMalloc(&operand, 14336ll * TOKENS_MAX * 2));
   CUDA(cudaMalloc(&out, 4ll * TOKENS_MAX * 28672));
@@ -532,10 +550,12 @@ void set_up() {
   CUDA(cudaMemcpy(counts, numbers.data(), 4 * (TOKENS_MAX + 1), cudaMemcpyHostToDevice));
   int rows = static_cast<int>(POOL / 2 / 4096);
   fill_random_bf16<<<4096, 256, 0, stream>>>(pool[0], rows, 4096, 1, 0.02f);
-  fill_fp8<<<4096, 256, 0, stream>>>(pool[1], static_cast<int>(POOL / 1024), scales, 28672 * 16, 2);
+  fill_fp8<<<4096, 256, 0, stream>>>(reinterpret_cast<uint32_t*>(pool[1]), static_cast<int>(POOL / 1024), scales, 28672 * 16, 2);
   fill_operand<<<4096, 256, 0, stream>>>(operand, TOKENS_MAX, 14336, 3);
   for (const Kernel& kernel : KERNELS)
     CUDA(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel.kind == MatmulKernel::TILE ? 160 * 1024 : device.sharedBytesMax - 1024));
+  for (const Kernel& kernel : OTHERS)
+    CUDA(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize, device.sharedBytesMax - 1024));
   CUDA(cudaFuncSetAttribute(probe_wgmma, cudaFuncAttributeMaxDynamicSharedMemorySize, 65536));
   CUDA(cudaStreamSynchronize(stream));
 }
@@ -543,7 +563,7 @@ void set_up() {
 }  // namespace
 
 void check_all(Stage stage) {
-  for (Format format : {BF16, FP8})
+  for (Format format : {BF16, FP8, INT8})
     for (const Shape& shape : SHAPES) check(format, shape, stage);
 }
 
@@ -551,6 +571,66 @@ void check_all(Stage stage) {
 void layers() {
   for (Format format : {BF16, FP8})
     for (int i = 0; TOKENS[i] <= 128; i++) bench_layer(format, i);
+}
+
+/// Whether the kernel has the bits of matmul_tile.
+bool has_bits_of_tile(const Kernel& kernel, const Shape& shape, int tokens) {
+  const Kernel* tile = nullptr;
+  for (const Kernel& other : KERNELS)
+    if (other.format == kernel.format && other.kind == MatmulKernel::TILE && other.tokens == 64) tile = &other;
+  CUDA(cudaMemsetAsync(out, 0x7f, 4ll * tokens * shape.n, stream));
+  launch(*tile, plan_of(*tile, shape, tokens), shape, 0, expected, count_index(tokens), EPILOGUE_STORE, false);
+  launch(kernel, plan_of(kernel, shape, tokens), shape, 0, out, count_index(tokens), EPILOGUE_STORE, false);
+  unsigned long long count = compare(out, expected, 4ll * tokens * shape.n);
+  if (count) report_failure("bits", kernel, shape, tokens, count);
+  return count == 0;
+}
+
+/// Decode of one format: each product by matmul_small as it is and as it was, then layers of them, and these with other rings.
+void bench_quant(Format format, int tokens) {
+  const Kernel* kernels[2] = {};
+  for (const Kernel& kernel : KERNELS)
+    if (kernel.format == format && kernel.kind == MatmulKernel::SMALL && kernel.tokens == (tokens < 8 ? 8 : tokens)) kernels[0] = &kernel;
+  for (const Kernel& kernel : OTHERS)
+    if (kernel.format == format && kernel.tokens == kernels[0]->tokens) kernels[1] = &kernel;
+  double layerBytes = 0;
+  MatmulPlan rule[4];
+  printf("quant    %-4s %5d", FORMAT_NAMES[format], tokens);
+  for (int i = 0; i < 4; i++) {
+    const Shape& shape = SHAPES[i];
+    rule[i] = small_plan(*kernels[0], shape, tokens);
+    double bytes = weight_bytes(shape, format);
+    layerBytes += bytes;
+    printf("; %s", shape.name);
+    for (const Kernel* kernel : kernels) {
+      bool good = has_bits_of_tile(*kernel, shape, tokens);
+      double t = time_kernel(*kernel, rule[i], shape, tokens);
+      printf(" %s %.1f us %.0f%%%s", kernel == kernels[0] ? "now" : "before", t * 1e6, 100 * bytes / t / read_rate, good ? "" : " WRONG");
+    }
+  }
+  printf("; layer");
+  for (const Kernel* kernel : kernels) {
+    double t = time_layer(format, tokens, rule, true, kernel);
+    printf(" %s %.1f us %.0f%%", kernel == kernels[0] ? "now" : "before", t * 1e6, 100 * layerBytes / t / read_rate);
+  }
+  if (tokens > 32) {
+    for (int i = 0; i < 4; i++) rule[i] = matmul_plan(tokens, SHAPES[i].n, GROUP_BYTES[format], device);
+    double t = time_layer(format, tokens, rule, true);
+    printf(" rule %.1f us %.0f%%", t * 1e6, 100 * layerBytes / t / read_rate);
+  }
+  printf("; other rings:");
+  for (int stages : {3, 4, 6, 8})
+    for (int piece : {4096, 8192, 16384}) {
+      MatmulPlan changed[4];
+      bool possible = true;
+      for (int i = 0; i < 4; i++) {
+        changed[i] = small_plan(*kernels[0], SHAPES[i], tokens, stages, piece);
+        possible &= changed[i].stages == stages && changed[i].stageGroups == matmul_ceil(piece, GROUP_BYTES[format]);
+      }
+      if (possible) printf(" %dx%d %.1f", stages, changed[0].stageGroups, time_layer(format, tokens, changed, true, kernels[0]) * 1e6);
+    }
+  printf("\n");
+  fflush(stdout);
 }
 
 /// A kernel that waits for ever would hold the GPU for ever.
@@ -568,12 +648,18 @@ int main(int argc, char** argv) {
   if (mode == "tiny") {
     set_up();
     for (Stage stage : {Stage::MMA, Stage::WGMMA})
-      for (Format format : {BF16, FP8}) check(format, TINY, stage);
+      for (Format format : {BF16, FP8, INT8}) check(format, TINY, stage);
     return failed;
   }
   watch(100);
   set_up();
   probe();
+  if (mode == "quant" || mode == "--quant") {
+    for (Format format : {FP8, INT8, BF16})
+      for (int tokens : {1, 8, 16, 32, 64}) bench_quant(format, tokens);
+    printf(failed ? "FAILED: some kernel is wrong, see MISMATCH above\n" : "all kernels agree\n");
+    return failed;
+  }
   check_all(Stage::MMA);
   check_all(Stage::WGMMA);
   if (mode == "all") {
