@@ -20,19 +20,30 @@ static const int GROUP_STEPS = 4;
 
 // ---------------------------------------------------------------------------------------------------------------- weight formats
 //
-// A format says how many bytes a group (16 rows x 64 k) has in fragment order, which registers a lane reads for it and how a step's four
-// A registers come out of them. The values are exact in bf16; a scale of the row follows in the epilogue.
+// A format says how many bytes a group (16 rows x 64 k) has in fragment order, what a lane reads of it and how a step's four A registers
+// come out of that. A scale of the row follows in the epilogue.
+
+/// What a lane reads of a group: 16 bytes in every 512.
+template <int COUNT>
+struct LaneWords {
+  uint4 words[COUNT];
+
+  DEVICE void load(const unsigned char* group, int lane) {
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) words[i] = *reinterpret_cast<const uint4*>(group + lane * 16 + i * 512);
+  }
+};
 
 /// bf16: a step is 512 bytes, lane after lane 16 bytes, which are the four registers.
 struct Bf16Weights {
   static const int GROUP_BYTES = 2048;
-  static const int GROUP_LOADS = 4;
+  typedef LaneWords<4> Lane;
 
-  DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
-    a[0] = raw[step].x;
-    a[1] = raw[step].y;
-    a[2] = raw[step].z;
-    a[3] = raw[step].w;
+  DEVICE static void fragment(const Lane& lane, int step, uint32_t (&a)[4]) {
+    a[0] = lane.words[step].x;
+    a[1] = lane.words[step].y;
+    a[2] = lane.words[step].z;
+    a[3] = lane.words[step].w;
   }
 };
 
@@ -40,10 +51,10 @@ struct Bf16Weights {
 /// k 0-7 and k 8-15 of the step (e4m3x4_pack).
 struct Fp8Weights {
   static const int GROUP_BYTES = 1024;
-  static const int GROUP_LOADS = 2;
+  typedef LaneWords<2> Lane;
 
-  DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
-    const uint4& both = raw[step / 2];
+  DEVICE static void fragment(const Lane& lane, int step, uint32_t (&a)[4]) {
+    const uint4& both = lane.words[step / 2];
     e4m3x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[2]);
     e4m3x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[1], a[3]);
   }
@@ -52,21 +63,38 @@ struct Fp8Weights {
 /// int8: words lie as in fp8, with bytes_pack, and their values are 64ths of the integers.
 struct Int8Weights {
   static const int GROUP_BYTES = 1024;
-  static const int GROUP_LOADS = 2;
+  typedef LaneWords<2> Lane;
 
-  DEVICE static void fragment(const uint4* raw, int step, uint32_t (&a)[4]) {
-    const uint4& both = raw[step / 2];
+  DEVICE static void fragment(const Lane& lane, int step, uint32_t (&a)[4]) {
+    const uint4& both = lane.words[step / 2];
     excess128x4_to_bf16(step % 2 == 0 ? both.x : both.z, a[0], a[2]);
     excess128x4_to_bf16(step % 2 == 0 ? both.y : both.w, a[1], a[3]);
   }
 };
 
-/// A lane's registers of one group of a tile. `lane` is the group's address plus lane * 16: each load is 512 bytes of a warp.
-template <class Format>
-DEVICE void load_group(const unsigned char* lane, uint4 (&raw)[Format::GROUP_LOADS]) {
-#pragma unroll
-  for (int i = 0; i < Format::GROUP_LOADS; i++) raw[i] = *reinterpret_cast<const uint4*>(lane + i * 512);
-}
+/// int4: 512 bytes of codes, then the bf16 scales of the 16 rows, 0, 8, 1, 9, ... A lane has a word for two steps and one row: of the first
+/// two and the upper row, the lower row, of the last two the same. A word's bits 0-3 of each half are k 0-7 of the first step, 4-7 are k 8-15,
+/// 8-11 and 12-15 those of the second. Values are (code - 8) * scale / 64, rounded to bf16.
+struct Int4Weights {
+  static const int GROUP_BYTES = 544;
+
+  struct Lane {
+    uint4 codes;
+    uint32_t scales;
+
+    DEVICE void load(const unsigned char* group, int lane) {
+      codes = *reinterpret_cast<const uint4*>(group + lane * 16);
+      scales = *reinterpret_cast<const uint32_t*>(group + 512 + lane / 4 * 4);
+    }
+  };
+
+  DEVICE static void fragment(const Lane& lane, int step, uint32_t (&a)[4]) {
+    uint32_t upper = step < 2 ? lane.codes.x : lane.codes.z;
+    uint32_t lower = step < 2 ? lane.codes.y : lane.codes.w;
+    int4x4_to_bf16(step % 2 == 0 ? upper : upper >> 8, Int4Scale(__byte_perm(lane.scales, 0, 0x1010)), a[0], a[2]);
+    int4x4_to_bf16(step % 2 == 0 ? lower : lower >> 8, Int4Scale(__byte_perm(lane.scales, 0, 0x3232)), a[1], a[3]);
+  }
+};
 
 /// Where in the swizzled rows [8][64] bf16 of 8 tokens a lane points ldmatrix for the group's first two steps: row lane%8, piece lane/8.
 /// The first token's number must be a multiple of 8. For the last two steps, pieces 4-7, bit 6 is turned over.
@@ -246,9 +274,9 @@ struct TileSchedule {
 // ---------------------------------------------------------------------------------------------------------------- the ring
 //
 // sm_90: one thread copies ahead of the warps that multiply. A stage holds `stageGroups` groups of 64 k: first the tokens' pieces,
-// [stageGroups][TOKENS][64] bf16, then the weight tiles' pieces, [tiles][stageGroups] groups. full[s] completes when the stage's bytes have
-// arrived, empty[s] when every consuming warp has read them. Bulk copies cost one instruction for kilobytes, so that one thread keeps the
-// tens of kilobytes in flight an SM needs at 1 us of latency.
+// [stageGroups][TOKENS][64] bf16, then the weight tiles' pieces, [tiles][stageGroups] groups, filled up to whole kilobytes. full[s] completes
+// when the stage's bytes have arrived, empty[s] when every consuming warp has read them. Bulk copies cost one instruction for kilobytes, so
+// that one thread keeps the tens of kilobytes in flight an SM needs at 1 us of latency.
 
 static const int STAGES_MAX = 16;
 
@@ -276,7 +304,8 @@ struct Ring {
   int stageGroups;
   int tiles;  // of a full stage
 
-  DEVICE int stageBytes() const { return stageGroups * (TOKEN_BYTES + tiles * Format::GROUP_BYTES); }
+  /// Whole kilobytes, so that every stage's tokens lie as the swizzle of wgmma wants them.
+  DEVICE int stageBytes() const { return (stageGroups * (TOKEN_BYTES + tiles * Format::GROUP_BYTES) + 1023) / 1024 * 1024; }
 
   DEVICE const unsigned char* tokens(int stage, int group) const { return memory + stage * stageBytes() + group * TOKEN_BYTES; }
 

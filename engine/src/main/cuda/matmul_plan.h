@@ -2,15 +2,16 @@
 // encodes the same. No choice changes a result; all are for speed.
 //
 //   entry point                        block                    grid                         dynamic shared memory
-//   matmul_small_FORMAT_T              32 * (warps + 1)         (blocks, tokens / T)         stages * stageGroups * (T*128 + tiles*G)
+//   matmul_small_FORMAT_T              32 * (warps + 1)         (blocks, tokens / T)         stages * KB(stageGroups * (T*128 + tiles*G))
 //     T = 8, 16, 32, 64                warps 1..8, T = 64: 7                                 tiles = warps
-//   matmul_wgmma_FORMAT_TxW            128 * (W + 1)            min(SMs, output tiles)       stages * stageGroups * (T*128 + 4*W*G) + W*8704
+//   matmul_wgmma_FORMAT_TxW            128 * (W + 1)            min(SMs, output tiles)       stages * KB(stageGroups * (T*128 + 4*W*G)) + W*8704
 //     TxW = 32x1 64x1 128x1 128x2 256x2                         tile = 64*W rows x T tokens
 //   matmul_tile_FORMAT_T               32 * warps, T = 128: 256 output tiles                 stages * (T*128 + tiles*G)
 //     T = 8, 16, 32, 64, 128           warps 1..8               tile = 16*warps rows x T,    stages 8, 6, 5, 4, 3 (fixed)
 //                                                               T = 128: 128 rows            tiles = warps, T = 128: 8
 //
-//   FORMAT bf16 fp8 int8; G = bytes of 16 rows x 64 k: 2048, 1024, 1024. Pass `stages` and `stageGroups` as given here.
+//   FORMAT bf16 fp8 int8 int4; G = bytes of 16 rows x 64 k: 2048, 1024, 1024, 544; KB is whole kilobytes. Pass `stages` and `stageGroups` as
+//   given here.
 //   Shared memory above 48 KB must be allowed for the function first (cuFuncSetAttribute MAX_DYNAMIC_SHARED_SIZE_BYTES); matmul_small and
 //   matmul_wgmma have 1024 bytes of static shared memory beside it.
 //   Every kernel may be launched with programmatic stream serialization: it waits for its predecessor before it reads activations.
@@ -47,6 +48,7 @@ constexpr int MATMUL_PASS_BYTES = 32 * 68 * 4;  // a warpgroup's in the epilogue
 constexpr int matmul_ceil(int a, int b) { return (a + b - 1) / b; }
 constexpr int matmul_min(int a, int b) { return a < b ? a : b; }
 constexpr int matmul_max(int a, int b) { return a > b ? a : b; }
+constexpr int matmul_kilobytes(int bytes) { return matmul_ceil(bytes, 1024) * 1024; }
 
 /// One block an SM, as many warps as share its tiles evenly in rounds of at most eight, with 64 tokens seven. Four stages, so that three are
 /// under way while one is read; pieces of 8 KB where an SM has few tiles, because what a stage costs the few warps then counts most. A block
@@ -65,9 +67,10 @@ constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, const 
   int ringBytes = device.sharedBytesMax - 1024;
   if (pieceBytes == 0) pieceBytes = plan.warps <= 3 ? 8192 : 4096;
   plan.stageGroups = matmul_ceil(pieceBytes, groupBytes);
-  while (plan.stageGroups > 2 && stages * plan.stageGroups * groupBytesAll > ringBytes) plan.stageGroups /= 2;
-  plan.stages = matmul_min(stages, ringBytes / (plan.stageGroups * groupBytesAll));
-  plan.sharedBytes = matmul_max(plan.stages * plan.stageGroups * groupBytesAll, MATMUL_SHARED_MIN);
+  while (plan.stageGroups > 2 && stages * matmul_kilobytes(plan.stageGroups * groupBytesAll) > ringBytes) plan.stageGroups /= 2;
+  int stageBytes = matmul_kilobytes(plan.stageGroups * groupBytesAll);
+  plan.stages = matmul_min(stages, ringBytes / stageBytes);
+  plan.sharedBytes = matmul_max(plan.stages * stageBytes, MATMUL_SHARED_MIN);
   return plan;
 }
 
@@ -80,7 +83,7 @@ constexpr MatmulPlan matmul_wgmma_plan(int tileTokens, int warpgroups, int token
   plan.gridX = matmul_min(device.multiprocessors, outputTiles);
   if (stageGroups == 0) stageGroups = tileTokens > 128 ? 1 : tileTokens > 64 ? 2 : 4;
   plan.stageGroups = stageGroups;
-  int stageBytes = plan.stageGroups * (tileTokens * 128 + 4 * warpgroups * groupBytes);
+  int stageBytes = matmul_kilobytes(plan.stageGroups * (tileTokens * 128 + 4 * warpgroups * groupBytes));
   int passBytes = warpgroups * MATMUL_PASS_BYTES;
   plan.stages = matmul_min(MATMUL_STAGES_MAX, (device.sharedBytesMax - 1024 - passBytes) / stageBytes);
   plan.sharedBytes = plan.stages * stageBytes + passBytes;

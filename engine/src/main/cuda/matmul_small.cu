@@ -48,7 +48,7 @@ struct SmallSchedule {
 /// The registers of one group: a tile's weights as they lie in memory and the tokens' fragments.
 template <class Format, int TOKENS>
 struct SmallGroup {
-  uint4 weights[Format::GROUP_LOADS];
+  typename Format::Lane weights;
   uint32_t tokens[TOKENS / 8][GROUP_STEPS][2];
 };
 
@@ -60,7 +60,7 @@ struct SmallReader {
 
   /// Where a pair lies, in bytes from the ring's beginning.
   struct Pair {
-    int weights;  // this lane's
+    int weights;
     int tokens;
     int stage;
     bool ends;  // the stage
@@ -69,7 +69,7 @@ struct SmallReader {
   const Ring<Format, TOKENS>& ring;
   int lane;
   int tokenOffset;
-  int weightsStart;   // this lane's weights in a stage
+  int weightsStart;   // in a stage, this warp's
   RingPlace place;    // of the pair that `take` gives next
   int stageLeft = 0;  // groups of that stage, from that pair on
   int weights = 0;    // of that pair
@@ -79,9 +79,9 @@ struct SmallReader {
       : ring(ring),
         lane(threadIdx.x % 32),
         tokenOffset(token_offset(lane)),
-        weightsStart(ring.stageGroups * (ring.TOKEN_BYTES + tile * Format::GROUP_BYTES) + lane * 16) {}
+        weightsStart(ring.stageGroups * (ring.TOKEN_BYTES + tile * Format::GROUP_BYTES)) {}
 
-  DEVICE void loadWeights(Group& group, int at) { load_group<Format>(ring.memory + at, group.weights); }
+  DEVICE void loadWeights(Group& group, int at) { group.weights.load(ring.memory + at, lane); }
 
   DEVICE void loadTokens(Group& group, int at) {
 #pragma unroll
@@ -250,3 +250,4 @@ DEVICE void matmul_small(const Matmul& m) {
 MATMUL_SMALL_FORMAT(bf16, Bf16Weights)
 MATMUL_SMALL_FORMAT(fp8, Fp8Weights)
 MATMUL_SMALL_FORMAT(int8, Int8Weights)
+MATMUL_SMALL_FORMAT(int4, Int4Weights)

@@ -35,8 +35,9 @@ DEVICE void tile_copy_weights(const Matmul& m, const Work& work, int group, unsi
     const unsigned char* global = m.weights + (from * m.groups() + group) * Shape::Format::GROUP_BYTES + lane * 16;
     unsigned char* shared = stage + Shape::TOKEN_BYTES + tile * Shape::Format::GROUP_BYTES + lane * 16;
 #pragma unroll
-    for (int j = 0; j < Shape::Format::GROUP_LOADS; j++) {
-      if (j % Shape::WARPS_ACROSS == warp % Shape::WARPS_ACROSS) cp_async16(shared + j * 512, global + j * 512);
+    for (int j = 0; j < (Shape::Format::GROUP_BYTES + 511) / 512; j++) {
+      bool inGroup = (j + 1) * 512 <= Shape::Format::GROUP_BYTES || j * 512 + lane * 16 < Shape::Format::GROUP_BYTES;
+      if (inGroup && j % Shape::WARPS_ACROSS == warp % Shape::WARPS_ACROSS) cp_async16(shared + j * 512, global + j * 512);
     }
   }
 }
@@ -53,12 +54,12 @@ DEVICE void tile_multiply(const unsigned char* stage, float (&sums)[Shape::TILES
   typedef typename Shape::Format Format;
   int warp = threadIdx.x / 32;
   int lane = threadIdx.x % 32;
-  const unsigned char* weights = stage + Shape::TOKEN_BYTES + warp / Shape::WARPS_ACROSS * Shape::TILES * Format::GROUP_BYTES + lane * 16;
+  const unsigned char* weights = stage + Shape::TOKEN_BYTES + warp / Shape::WARPS_ACROSS * Shape::TILES * Format::GROUP_BYTES;
   const unsigned char* tokens = stage + warp % Shape::WARPS_ACROSS * Shape::EIGHTS * 1024;
   int offset = token_offset(lane);
-  uint4 raw[Shape::TILES][Format::GROUP_LOADS];
+  typename Format::Lane raw[Shape::TILES];
 #pragma unroll
-  for (int i = 0; i < Shape::TILES; i++) load_group<Format>(weights + i * Format::GROUP_BYTES, raw[i]);
+  for (int i = 0; i < Shape::TILES; i++) raw[i].load(weights + i * Format::GROUP_BYTES, lane);
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     uint32_t b[Shape::EIGHTS][4];  // two steps: b0, b1 of the first, of the second
@@ -153,3 +154,4 @@ DEVICE void matmul_tile(const Matmul& m) {
 MATMUL_TILE_FORMAT(bf16, Bf16Weights)
 MATMUL_TILE_FORMAT(fp8, Fp8Weights)
 MATMUL_TILE_FORMAT(int8, Int8Weights)
+MATMUL_TILE_FORMAT(int4, Int4Weights)

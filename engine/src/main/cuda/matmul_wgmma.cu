@@ -2,7 +2,7 @@
 //
 // A block is one copying warp (its warpgroup is whole only because setmaxnreg wants that) and WARPGROUPS multiplying warpgroups, which share
 // the tokens of a stage. Weights come from shared memory through registers (wgmma's A operand): their fragment order is what a lane reads
-// with one 16-byte load a step, and 8-bit weights become bf16 on the way. Tokens are wgmma's B operand, straight from the stage.
+// with one 16-byte load a step, and weights of fewer bits become bf16 on the way. Tokens are wgmma's B operand, straight from the stage.
 // One group of four wgmma is always under way: the next group's registers are loaded while it runs, and a stage goes back to the ring when
 // the group behind it has begun.
 //
@@ -41,11 +41,11 @@ struct WgmmaReader {
       ring.await(place);
       stageLeft = groupsLeft < ring.stageGroups ? groupsLeft : ring.stageGroups;
       groupsLeft -= stageLeft;
-      weights = ring.weights(place.stage, tile, 0) + lane * 16;
+      weights = ring.weights(place.stage, tile, 0);
       tokens = ring.tokens(place.stage, 0);
     }
-    uint4 raw[Format::GROUP_LOADS];
-    load_group<Format>(weights, raw);
+    typename Format::Lane raw;
+    raw.load(weights, lane);
 #pragma unroll
     for (int step = 0; step < GROUP_STEPS; step++) Format::fragment(raw, step, a[step]);
     groupTokens = tokens;
@@ -266,3 +266,4 @@ DEVICE void matmul_wgmma(const Matmul& m) {
 MATMUL_WGMMA_FORMAT(bf16, Bf16Weights)
 MATMUL_WGMMA_FORMAT(fp8, Fp8Weights)
 MATMUL_WGMMA_FORMAT(int8, Int8Weights)
+MATMUL_WGMMA_FORMAT(int4, Int4Weights)

@@ -1,6 +1,6 @@
 // Into and out of the layouts of matmul: weights into fragment order at load time, rows of the embedding out of it, f32 rows into operands.
 //
-//   pack_weights_FORMAT_SOURCE   rows of a checkpoint (bf16, f16, f32) to bf16, or quantised a row at a time to fp8 or int8
+//   pack_weights_FORMAT_SOURCE   rows of a checkpoint (bf16, f16, f32) to bf16, or quantised a row at a time to fp8, int8 or int4
 //   fill_random_bf16             dummy weights, the same for the same seed on any machine
 //   embed_FORMAT                 one row a token, f32
 //   operand_from_tensor          f32 rows to a swizzled bf16 operand
@@ -23,6 +23,22 @@ DEVICE long fragment_word8(int row, int k, int groups) {
   int lane = row % 8 * 4 + k % 8 / 2;
   return ((static_cast<long>(row / 16) * groups * 2 + k / 32) * 32 + lane) * 4 + k % 32 / 16 * 2 + row % 16 / 8;
 }
+
+/// Where a group of int4 lies: 16 rows x 64 k.
+DEVICE unsigned char* group4(void* weights, int row, int k, int groups) {
+  return static_cast<unsigned char*>(weights) + (static_cast<long>(row / 16) * groups + k / GROUP_K) * Int4Weights::GROUP_BYTES;
+}
+
+/// The word of codes in such a group that holds columns k, k + 1, k + 8, k + 9 of two steps of a row, and the row's scale.
+DEVICE uint32_t* codes4(unsigned char* group, int row, int k) {
+  int lane = row % 8 * 4 + k % 8 / 2;
+  return reinterpret_cast<uint32_t*>(group) + lane * 4 + k % GROUP_K / 32 * 2 + row % 16 / 8;
+}
+
+DEVICE bf16* scale4(unsigned char* group, int row) { return reinterpret_cast<bf16*>(group + 512) + row % 8 * 2 + row % 16 / 8; }
+
+/// Which of a word's bits a column's code has.
+DEVICE int shift4(int k) { return k % 2 * 16 + k % 32 / 16 * 8 + k % 16 / 8 * 4; }
 
 /// The matrix row that row `row` of a part becomes. A part is 0: the whole matrix; 1: gate, 2: up, which alternate by eights.
 DEVICE int packed_row(int row, int part) { return part == 0 ? row : row / 8 * 16 + (part - 1) * 8 + row % 8; }
@@ -136,6 +152,101 @@ DEVICE void pack_quantised(const void* source, long long stride, int rows, int r
   }
 }
 
+/// Eight threads have a group of a row, each the columns of one word of codes.
+struct Int4Group {
+  float x[8];
+
+  /// Every order of the eight threads' exchange makes the same sums: they are formed in pairs, and a + b is b + a.
+  DEVICE static float sum(float mine) {
+    for (int lane = 1; lane < 8; lane *= 2) mine = __fadd_rn(mine, __shfl_xor_sync(0xffffffffu, mine, lane));
+    return mine;
+  }
+
+  /// The group's number that is largest in magnitude; of x and -x, x.
+  DEVICE float extreme() const {
+    float largest = 0.0f, smallest = 0.0f;
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+      largest = fmaxf(largest, x[j]);
+      smallest = fminf(smallest, x[j]);
+    }
+    for (int lane = 1; lane < 8; lane *= 2) {
+      largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, lane));
+      smallest = fminf(smallest, __shfl_xor_sync(0xffffffffu, smallest, lane));
+    }
+    return -smallest > largest ? smallest : largest;
+  }
+
+  /// The nearest of -8 .. 7.
+  DEVICE static float nearest(float x) { return fminf(fmaxf(rintf(x), -8.0f), 7.0f); }
+
+  /// The scale of the least squared error, of those that come of the codes that 16 divisors of the extreme give. The extreme's code is
+  /// -8 or near it, so that all codes are used, and the scale has the sign for that. For given codes q the best scale is sum(xq) / sum(qq),
+  /// and the error then sum(xx) - sum(xq)^2 / sum(qq).
+  DEVICE float scale() const {
+    float end = extreme();
+    float best = 0.0f, bestGain = 0.0f;
+    if (end != 0.0f) best = __fdiv_rn(end, -8.0f);
+    for (int i = 0; i < 16; i++) {
+      float inverse = end == 0.0f ? 0.0f : __fdiv_rn(-6.6f - 0.15f * static_cast<float>(i), end);
+      float xq = 0.0f, qq = 0.0f;
+#pragma unroll
+      for (int j = 0; j < 8; j++) {
+        float q = nearest(__fmul_rn(x[j], inverse));
+        xq = __fmaf_rn(x[j], q, xq);
+        qq = __fmaf_rn(q, q, qq);
+      }
+      xq = sum(xq);
+      qq = sum(qq);
+      float fit = qq > 0.0f ? __fdiv_rn(xq, qq) : 0.0f;
+      float gain = __fmul_rn(xq, fit);
+      if (gain > bestGain) {
+        bestGain = gain;
+        best = fit;
+      }
+    }
+    return best;
+  }
+};
+
+/// A row at a time, by a block of 256 threads: row scale = a power of two, so that a group's scale is below 2 in magnitude, times 64.
+template <class Source>
+DEVICE void pack_int4(const void* source, long long stride, int rows, int rowsPadded, int columns, void* weights, float* scales, int firstRow,
+                      int part) {
+  int groups = (columns + GROUP_K - 1) / GROUP_K;
+  for (int row = blockIdx.y; row < rowsPadded; row += gridDim.y) {
+    int to = packed_row(firstRow + row, part);
+    // Groups' scales are below a quarter of the largest magnitude.
+    float quarter = __fmul_rn(row_absmax<Source>(source, row * stride, row < rows ? columns : 0), 0.25f);
+    float unit = __uint_as_float((__float_as_uint(fmaxf(quarter, 1e-30f)) & 0x7f800000u));
+    if (threadIdx.x == 0 && blockIdx.x == 0) scales[to] = __fmul_rn(unit, 64.0f);
+    int words = groups * (GROUP_K / 8);
+    for (int first = blockIdx.x * blockDim.x; first < words; first += gridDim.x * blockDim.x) {
+      int word = first + static_cast<int>(threadIdx.x);  // whole warps exchange numbers, beyond the last group too
+      int k0 = word / 8 * GROUP_K + word % 8 / 4 * 32 + word % 4 * 2;
+      Int4Group group;
+#pragma unroll
+      for (int j = 0; j < 8; j++) {
+        int k = k0 + j / 4 * 16 + j % 4 / 2 * 8 + j % 2;
+        group.x[j] = word < words && row < rows && k < columns ? Source::at(source, row * stride + k) : 0.0f;
+      }
+      bf16 scale = from_float_rn(__fdiv_rn(group.scale(), unit));
+      if (fabsf(to_float(scale)) < 1e-20f) scale = from_float_rn(1.0f);
+      float step = __fmul_rn(to_float(scale), unit);
+      uint32_t codes = 0;
+#pragma unroll
+      for (int j = 0; j < 8; j++) {
+        int k = k0 + j / 4 * 16 + j % 4 / 2 * 8 + j % 2;
+        codes |= static_cast<uint32_t>(8 + static_cast<int>(Int4Group::nearest(__fdiv_rn(group.x[j], step)))) << shift4(k);
+      }
+      if (word >= words) continue;
+      unsigned char* at = group4(weights, to, k0, groups);
+      *codes4(at, to, k0) = codes;
+      if (word % 8 == 0) *scale4(at, to) = scale;
+    }
+  }
+}
+
 #define PACK_SOURCE(source_name, Source)                                                                                     \
   KERNEL_BOUNDS(pack_weights_bf16_##source_name, 256, 1, PACK_PARAMETERS) {                                                  \
     (void)scales;                                                                                                            \
@@ -146,6 +257,9 @@ DEVICE void pack_quantised(const void* source, long long stride, int rows, int r
   }                                                                                                                          \
   KERNEL_BOUNDS(pack_weights_int8_##source_name, 256, 1, PACK_PARAMETERS) {                                                  \
     pack_quantised<Source, ToInt8>(source, stride, rows, rowsPadded, columns, static_cast<uint32_t*>(weights), scales, firstRow, part); \
+  }                                                                                                                          \
+  KERNEL_BOUNDS(pack_weights_int4_##source_name, 256, 1, PACK_PARAMETERS) {                                                  \
+    pack_int4<Source>(source, stride, rows, rowsPadded, columns, weights, scales, firstRow, part);                           \
   }
 
 PACK_SOURCE(bf16, SourceBf16)
@@ -220,6 +334,15 @@ DEVICE float element<Int8Weights>(const void* weights, int row, int k, int group
   return element_of(first, second, k);
 }
 
+template <>
+DEVICE float element<Int4Weights>(const void* weights, int row, int k, int groups) {
+  unsigned char* group = group4(const_cast<void*>(weights), row, k, groups);
+  uint32_t word = *codes4(group, row, k) >> k % 32 / 16 * 8;
+  uint32_t first, second;
+  int4x4_to_bf16(word, Int4Scale(bf16_bits(*scale4(group, row)) * 0x10001u), first, second);
+  return element_of(first, second, k);
+}
+
 /// out[row] = embedding[tokens[row]] * factor, f32 [rows][outStride]. The embedding may be the output matrix too (tied weights), so it is
 /// in fragment order: of bf16, a token's row is 8 bytes of every 64. grid (rows), block 256.
 template <class Format>
@@ -246,6 +369,7 @@ DEVICE void embed(const void* weights, const float* scales, int columns, const i
 EMBED(embed_bf16, Bf16Weights)
 EMBED(embed_fp8, Fp8Weights)
 EMBED(embed_int8, Int8Weights)
+EMBED(embed_int4, Int4Weights)
 
 /// f32 rows to an operand, padding columns included. A thread writes 16 bytes. grid (rows), block 256.
 KERNEL_BOUNDS(operand_from_tensor, 256, 1, const float* in, int inStride, int columns, void* operand, int operandRows, const int* counts,

@@ -111,6 +111,25 @@ DEVICE void excess128x4_to_bf16(uint32_t word, uint32_t& first, uint32_t& second
   second = bf16x2_fma(__byte_perm(word, 0, 0x4341), 0x7f007f00u, 0xc000c000u);
 }
 
+// The multiplier and the addend by which two codes u of four bits become (u - 8) * scale / 64, rounded once: in bits 0-3 of
+// each half `low`, in bits 4-7 `high`. As the bits of a bf16 these are u * 2^-133 and u * 2^-129; the scale is below 2 in
+// magnitude, so that scale * 2^127 is a bf16.
+struct Int4Scale {
+  uint32_t low;
+  uint32_t high;
+  uint32_t addend;
+
+  // The same scale, a bf16, in both halves.
+  DEVICE explicit Int4Scale(uint32_t scale)
+      : low(scale + 0x3f803f80u), high(scale + 0x3d803d80u), addend((scale - 0x01800180u) ^ 0x80008000u) {}
+};
+
+// The codes in bits 0-3 and 4-7 of each half.
+DEVICE void int4x4_to_bf16(uint32_t word, const Int4Scale& scale, uint32_t& first, uint32_t& second) {
+  first = bf16x2_fma(word & 0x000f000fu, scale.low, scale.addend);
+  second = bf16x2_fma(word & 0x00f000f0u, scale.high, scale.addend);
+}
+
 #ifndef VERDIER_EMULATED
 // 2^x, within 2 ulp; results below 2^-126 become 0; exp2_fast(-inf) is 0.
 DEVICE float exp2_fast(float x) {

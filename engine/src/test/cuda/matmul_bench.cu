@@ -54,6 +54,17 @@ KERNEL(fill_fp8, uint32_t* weights, int groups, float* scales, int rows, long lo
   }
 }
 
+/// Groups of any codes and of scales from 1 to 2.
+KERNEL(fill_int4, unsigned char* weights, int groups, long long seed) {
+  for (int group = blockIdx.x; group < groups; group += gridDim.x) {
+    uint32_t* words = reinterpret_cast<uint32_t*>(weights + static_cast<long long>(group) * Int4Weights::GROUP_BYTES);
+    for (int i = threadIdx.x; i < Int4Weights::GROUP_BYTES / 4; i += blockDim.x) {
+      uint32_t any = __float_as_uint(random_normal(seed, group, i)) * 0x9e3779b1u;
+      words[i] = i < 128 ? any ^ any >> 15 : 0x3f803f80u | (any & 0x007f007fu);
+    }
+  }
+}
+
 KERNEL(fill_f32, float* out, long long count) {
   for (long long i = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += static_cast<long long>(gridDim.x) * blockDim.x)
     out[i] = 0.25f * static_cast<float>(i % 37 - 18);
@@ -104,6 +115,10 @@ KERNEL(reference_int8, const void* weights, const float* scales, const void* ope
        const float* out, int outStride, unsigned long long* wrong, float* worst) {
   reference<Int8Weights>(weights, scales, operand, operandRows, n, k, rowStep, out, outStride, wrong, worst);
 }
+KERNEL(reference_int4, const void* weights, const float* scales, const void* operand, int operandRows, int n, int k, int rowStep,
+       const float* out, int outStride, unsigned long long* wrong, float* worst) {
+  reference<Int4Weights>(weights, scales, operand, operandRows, n, k, rowStep, out, outStride, wrong, worst);
+}
 KERNEL(reference_fp8, const void* weights, const float* scales, const void* operand, int operandRows, int n, int k, int rowStep,
        const float* out, int outStride, unsigned long long* wrong, float* worst) {
   reference<Fp8Weights>(weights, scales, operand, operandRows, n, k, rowStep, out, outStride, wrong, worst);
@@ -122,10 +137,10 @@ namespace {
     }                                                                                               \
   } while (false)
 
-enum Format { BF16, FP8, INT8 };
-const int FORMATS = 3;
-const char* const FORMAT_NAMES[] = {"bf16", "fp8", "int8"};
-const int GROUP_BYTES[] = {2048, 1024, 1024};
+enum Format { BF16, FP8, INT8, INT4 };
+const int FORMATS = 4;
+const char* const FORMAT_NAMES[] = {"bf16", "fp8", "int8", "int4"};
+const int GROUP_BYTES[] = {2048, 1024, 1024, 544};
 
 /// Kernels are tried in this order, what is least likely to hang first.
 enum class Stage { MMA, WGMMA };
@@ -149,13 +164,13 @@ struct Kernel {
   SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64)                                               \
   WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
 
-const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8) ALL(int8, INT8)};
+const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8) ALL(int8, INT8) ALL(int4, INT4)};
 
 /// What matmul_small is compared with.
 #define BY_GROUP(format, F, t) {"by_group_" #t, (const void*)small_by_group_##format##_##t, MatmulKernel::SMALL, F, t, 0},
 #define BY_GROUP_ALL(format, F) BY_GROUP(format, F, 8) BY_GROUP(format, F, 16) BY_GROUP(format, F, 32) BY_GROUP(format, F, 64)
 
-const Kernel OTHERS[] = {BY_GROUP_ALL(bf16, BF16) BY_GROUP_ALL(fp8, FP8) BY_GROUP_ALL(int8, INT8)};
+const Kernel OTHERS[] = {BY_GROUP_ALL(bf16, BF16) BY_GROUP_ALL(fp8, FP8) BY_GROUP_ALL(int8, INT8) ALL(int4, INT4)};
 
 const struct Shape {
   const char* name;
@@ -178,7 +193,7 @@ const long long POOL = 768ll << 20;
 MatmulDevice device;
 cudaStream_t stream;
 unsigned char* pool[FORMATS];  // weights of each format, any run of groups of which is a matrix; fp8 and int8 share one
-float* scales;                // of fp8 and int8, the same for all rows
+float* scales;                // of all but bf16, the same for all rows
 unsigned char* operand;       // [14336 / 64][4096][64]
 float *out, *expected;        // [4096][28672]
 int* counts;
@@ -323,7 +338,7 @@ void check(Format format, const Shape& shape, Stage stage) {
   launch(*tile, plan_of(*tile, shape, all), shape, 0, expected, count_index(all), EPILOGUE_STORE, false);
   CUDA(cudaMemsetAsync(different, 0, 8, stream));
   CUDA(cudaMemsetAsync(worst, 0, 4, stream));
-  auto* ref = format == BF16 ? reference_bf16 : format == FP8 ? reference_fp8 : reference_int8;
+  auto* ref = format == BF16 ? reference_bf16 : format == FP8 ? reference_fp8 : format == INT8 ? reference_int8 : reference_int4;
   ref<<<dim3(shape.n / 61, all), 32, 0, stream>>>(pool[format], format == BF16 ? nullptr : scales, operand, TOKENS_MAX, shape.n, shape.k, 61,
                                                   expected, shape.n, different, worst);
   unsigned long long wrong = 0;
@@ -538,6 +553,7 @@ void set_up() {
   CUDA(cudaMalloc(&pool[0], POOL));
   CUDA(cudaMalloc(&pool[1], POOL));
   pool[2] = pool[1];
+  CUDA(cudaMalloc(&pool[3], POOL));
   CUDA(cudaMalloc(&scales, 28672 * 4 * 16));
   CUDA(cudaMalloc(&operand, 14336ll * TOKENS_MAX * 2));
   CUDA(cudaMalloc(&out, 4ll * TOKENS_MAX * 28672));
@@ -551,6 +567,7 @@ void set_up() {
   int rows = static_cast<int>(POOL / 2 / 4096);
   fill_random_bf16<<<4096, 256, 0, stream>>>(pool[0], rows, 4096, 1, 0.02f);
   fill_fp8<<<4096, 256, 0, stream>>>(reinterpret_cast<uint32_t*>(pool[1]), static_cast<int>(POOL / 1024), scales, 28672 * 16, 2);
+  fill_int4<<<4096, 256, 0, stream>>>(pool[3], static_cast<int>(POOL / Int4Weights::GROUP_BYTES), 4);
   fill_operand<<<4096, 256, 0, stream>>>(operand, TOKENS_MAX, 14336, 3);
   for (const Kernel& kernel : KERNELS)
     CUDA(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel.kind == MatmulKernel::TILE ? 160 * 1024 : device.sharedBytesMax - 1024));
@@ -563,7 +580,7 @@ void set_up() {
 }  // namespace
 
 void check_all(Stage stage) {
-  for (Format format : {BF16, FP8, INT8})
+  for (Format format : {BF16, FP8, INT8, INT4})
     for (const Shape& shape : SHAPES) check(format, shape, stage);
 }
 
@@ -648,14 +665,14 @@ int main(int argc, char** argv) {
   if (mode == "tiny") {
     set_up();
     for (Stage stage : {Stage::MMA, Stage::WGMMA})
-      for (Format format : {BF16, FP8, INT8}) check(format, TINY, stage);
+      for (Format format : {BF16, FP8, INT8, INT4}) check(format, TINY, stage);
     return failed;
   }
   watch(100);
   set_up();
   probe();
   if (mode == "quant" || mode == "--quant") {
-    for (Format format : {FP8, INT8, BF16})
+    for (Format format : {FP8, INT8, INT4, BF16})
       for (int tokens : {1, 8, 16, 32, 64}) bench_quant(format, tokens);
     printf(failed ? "FAILED: some kernel is wrong, see MISMATCH above\n" : "all kernels agree\n");
     return failed;

@@ -40,9 +40,9 @@ void run(Entry entry, dim3 grid, dim3 block, unsigned shared_bytes, A... argumen
 
 // ---------------------------------------------------------------------------------------------------------------- kernels under test
 
-enum Format { BF16, FP8, INT8 };
-const char* const FORMAT_NAMES[] = {"bf16", "fp8", "int8"};
-const int GROUP_BYTES[] = {2048, 1024, 1024};
+enum Format { BF16, FP8, INT8, INT4 };
+const int FORMATS = 4;
+const int GROUP_BYTES[] = {2048, 1024, 1024, 544};
 
 struct Kernel {
   const char* name;
@@ -62,15 +62,16 @@ struct Kernel {
   SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64)                                               \
   WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
 
-const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8) ALL(int8, INT8)};
+const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8) ALL(int8, INT8) ALL(int4, INT4)};
 
 /// With which the others of a format are compared.
-const Kernel& first_of(Format format) { return KERNELS[sizeof KERNELS / sizeof *KERNELS / 3 * format]; }
+const Kernel& first_of(Format format) { return KERNELS[sizeof KERNELS / sizeof *KERNELS / FORMATS * format]; }
 
-const Entry PACK[3][3] = {
+const Entry PACK[FORMATS][3] = {
     {verdier_launch_pack_weights_bf16_bf16, verdier_launch_pack_weights_bf16_f16, verdier_launch_pack_weights_bf16_f32},
     {verdier_launch_pack_weights_fp8_bf16, verdier_launch_pack_weights_fp8_f16, verdier_launch_pack_weights_fp8_f32},
-    {verdier_launch_pack_weights_int8_bf16, verdier_launch_pack_weights_int8_f16, verdier_launch_pack_weights_int8_f32}};
+    {verdier_launch_pack_weights_int8_bf16, verdier_launch_pack_weights_int8_f16, verdier_launch_pack_weights_int8_f32},
+    {verdier_launch_pack_weights_int4_bf16, verdier_launch_pack_weights_int4_f16, verdier_launch_pack_weights_int4_f32}};
 
 // ---------------------------------------------------------------------------------------------------------------- cases
 
@@ -118,8 +119,12 @@ struct Case {
 
   float weight(int row, int column) const {
     int groups = up(k, 64) / 64;
-    if (format == BF16) return element<Bf16Weights>(weights.data, row, column, groups);
-    return format == FP8 ? element<Fp8Weights>(weights.data, row, column, groups) : element<Int8Weights>(weights.data, row, column, groups);
+    switch (format) {
+      case BF16: return element<Bf16Weights>(weights.data, row, column, groups);
+      case FP8: return element<Fp8Weights>(weights.data, row, column, groups);
+      case INT8: return element<Int8Weights>(weights.data, row, column, groups);
+      default: return element<Int4Weights>(weights.data, row, column, groups);
+    }
   }
 
   /// Token i becomes row (i + shift) % tokens of the operand.
@@ -143,7 +148,7 @@ struct Case {
     if (few && kernel.kind != MatmulKernel::SMALL) plan.gridX = matmul_min(plan.gridX, few == 1 ? 1 : 3);
     if (few && kernel.kind != MatmulKernel::TILE) {
       if (kernel.kind == MatmulKernel::WGMMA)
-        plan.sharedBytes -= (plan.stages - 2) * (plan.sharedBytes - kernel.warpgroups * MATMUL_PASS_BYTES) / plan.stages;
+        plan.sharedBytes -= (plan.stages - 2) * ((plan.sharedBytes - kernel.warpgroups * MATMUL_PASS_BYTES) / plan.stages);
       plan.stages = 2;
     }
     int counts[4] = {-1, rows, -1, -1};
@@ -212,7 +217,7 @@ void check_shape(const Case& c) {
 }
 
 void kernels_raggedShapes_equalEachOther() {
-  for (int format = 0; format < 3; format++)
+  for (int format = 0; format < FORMATS; format++)
     for (const auto& shape : SHAPES) check_shape(Case(Format(format), shape.n, shape.k, shape.tokens));
 }
 
@@ -238,7 +243,7 @@ void rows_anotherPlace_keepTheirBits() {
 /// Gate and up, packed with their interleave, against a float64 loop and against the first kernel's bits.
 void gate_columnsNotOfEight_writesAnOperand() {
   const int columns = 45, k = 100, tokens = 75, rowsPad = 256;
-  for (Format format : {BF16, FP8, INT8}) {
+  for (Format format : {BF16, FP8, INT8, INT4}) {
     Case c(format, 2 * columns, k, tokens);
     std::vector<float> gate(columns * k), upward(columns * k);
     for (float& v : gate) v = random_float();
@@ -415,6 +420,52 @@ void pack_quantised_roundsToTheNearestCode() {
   }
 }
 
+/// The error is near that of the best scale for each group, found by trying thousands, and codes are the nearest.
+void pack_int4_choosesGoodScales() {
+  setting = "pack int4";
+  const int rows = 23, columns = 200, groups = 4;
+  std::vector<float> w(rows * columns);
+  for (int i = 0; i < rows * columns; i++) w[i] = random_float() * (i / columns % 3 == 0 ? 1e-3f : 50) * (i % 97 == 0 ? 4 : 1);
+  for (int i = 0; i < columns; i++) w[4 * columns + i] = 0;
+  for (int i = 64; i < 128; i++) w[5 * columns + i] = 0;  // a group of zeros
+  for (int i = 0; i < columns; i++) w[6 * columns + i] = float(i % 16 - 8) * 0.25f;  // what four bits can say
+  Bytes bytes(size_t(64) / 16 * groups * GROUP_BYTES[INT4], 0xee);
+  std::vector<float> scales(64, -1);
+  run(PACK[INT4][2], dim3(1, 2), 256, 0, (const void*)w.data(), (long long)columns, rows, 64, columns, (void*)bytes.data, scales.data(), 0, 0);
+  bool exact = true, near = true, zeros = true;
+  double error = 0, best = 0;
+  for (int r = 0; r < 64; r++)
+    for (int g = 0; g < groups; g++) {
+      double mine = 0, least = 1e300, extreme = 0, squares = 0;
+      for (int c = g * 64; c < g * 64 + 64; c++) {
+        double x = r < rows && c < columns ? w[r * columns + c] : 0;
+        double value = double(element<Int4Weights>(bytes.data, r, c, groups)) * scales[r];
+        mine += (value - x) * (value - x);
+        squares += x * x;
+        extreme = fmax(extreme, fabs(x));
+        if (x == 0) zeros &= value == 0;
+        if (r == 6) exact &= value == x;
+      }
+      for (int i = -4000; i <= 4000 && extreme > 0; i++) {
+        if (abs(i) < 1600) continue;
+        double scale = extreme / 8 * i / 3000, sum = 0;
+        for (int c = g * 64; c < g * 64 + 64; c++) {
+          double x = r < rows && c < columns ? w[r * columns + c] : 0;
+          double q = fmin(fmax(nearbyint(x / scale), -8), 7);
+          sum += (q * scale - x) * (q * scale - x);
+        }
+        least = fmin(least, sum);
+      }
+      if (extreme == 0) continue;
+      bool full = (g + 1) * 64 <= columns;  // of few numbers another scale may fit them all better
+      near &= mine <= (full ? 1.25 : 2.0) * least + 1e-5 * squares;
+      error += mine / squares, best += least / squares;
+    }
+  EXPECT(exact && zeros);
+  EXPECT(near);
+  EXPECT(error <= 1.05 * best);
+}
+
 void fillRandom_bf16_isNormalAndPadded() {
   setting = "fill_random";
   const int rows = 70, columns = 1000, kPad = 1024;
@@ -446,9 +497,9 @@ void embedAndOperand_rows_keepTheirValues() {
   for (int i = 0; i < 5; i++)
     for (int k = 0; k < 104; k++) equal &= out[i * 104 + k] == (i < 4 && k < 100 ? c.weight(tokens[i], k) * 2 : -1);
   EXPECT(equal);
-  for (Format format : {FP8, INT8}) {
+  for (Format format : {FP8, INT8, INT4}) {
     Case q(format, 50, 100, 4);
-    run(format == FP8 ? verdier_launch_embed_fp8 : verdier_launch_embed_int8, 5, 256, 0, (const void*)q.weights.data,
+    run(format == FP8 ? verdier_launch_embed_fp8 : format == INT8 ? verdier_launch_embed_int8 : verdier_launch_embed_int4, 5, 256, 0, (const void*)q.weights.data,
         (const float*)q.scales.data(), 100, (const int*)tokens, out.data(), 104, (const int*)counts, 2, 1.0f);
     for (int i = 0; i < 4; i++)
       for (int k = 0; k < 100; k++) equal &= out[i * 104 + k] == q.weight(tokens[i], k) * q.scales[tokens[i]];
@@ -483,12 +534,16 @@ void plan_llama_isAsWrittenDown() {
   EXPECT(narrow.tokens == 32 && narrow.warpgroups == 1 && narrow.gridX == 128 && narrow.stages == 4 && narrow.stageGroups == 4);
   EXPECT(narrow128.tokens == 64 && narrow128.warpgroups == 1 && narrow128.gridX == 128 && matmul_plan(129, 4096, 2048, h200).tokens == 128);
   EXPECT(matmul_plan(32, 28672, 2048, h200).kernel == MatmulKernel::SMALL && matmul_plan(1, 4096, 1024, h200).sharedBytes == 96 * 1024);
+  MatmulPlan four = matmul_plan(1, 4096, 544, h200), four32 = matmul_plan(32, 28672, 544, h200), four128 = matmul_plan(128, 4096, 544, h200);
+  EXPECT(four.sharedBytes == 135168 && four.stages == 4 && four.stageGroups == 16);
+  EXPECT(four32.sharedBytes == 126976 && four32.stages == 4 && four32.stageGroups == 4);
+  EXPECT(four128.sharedBytes == 218624 && four128.stages == 5 && four128.stageGroups == 4);
   MatmulPlan prefill = matmul_plan(4096, 4096, 2048, h200);
   EXPECT(prefill.tokens == 256 && prefill.warpgroups == 2 && prefill.gridX == 132 && prefill.stages == 4 &&
          prefill.sharedBytes == 4 * 48 * 1024 + 2 * 8704);
   for (int tokens = 1; tokens <= 8192; tokens = tokens * 3 / 2 + 1)
     for (int n : {1, 48, 1024, 4096, 6144, 28672, 128256})
-      for (int group : {2048, 1024}) {
+      for (int group : GROUP_BYTES) {
         MatmulPlan plans[3] = {matmul_plan(tokens, n, group, h200), matmul_plan(tokens, n, group, a100), matmul_plan(tokens, n, group, ada)};
         EXPECT(plans[0].sharedBytes + 1024 <= h200.sharedBytesMax && plans[0].stages >= 2);
         EXPECT(plans[1].sharedBytes <= a100.sharedBytesMax && plans[2].sharedBytes <= ada.sharedBytesMax);
@@ -504,6 +559,7 @@ const struct {
     ROW(plan_llama_isAsWrittenDown),
     ROW(pack_allSources_placeAndRound),
     ROW(pack_quantised_roundsToTheNearestCode),
+    ROW(pack_int4_choosesGoodScales),
     ROW(fillRandom_bf16_isNormalAndPadded),
     ROW(embedAndOperand_rows_keepTheirValues),
     ROW(quantised_everyCode_isExact),

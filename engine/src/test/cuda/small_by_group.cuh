@@ -9,7 +9,7 @@
 /// The registers of one group: a tile's weights as they lie in memory and the tokens' fragments.
 template <class Format, int TOKENS>
 struct ByGroup {
-  uint4 weights[Format::GROUP_LOADS];
+  typename Format::Lane weights;
   uint32_t tokens[TOKENS / 8][GROUP_STEPS][2];
 
   DEVICE void step(int step, float (&sums)[TOKENS / 8][4]) const {
@@ -30,7 +30,7 @@ struct SmallByGroup {
   RingPlace place;
   int groupsLeft = 0;   // of the tile, behind this stage
   int stageLeft = 0;    // of this stage
-  const unsigned char* weights = nullptr;  // of the next group, this lane's
+  const unsigned char* weights = nullptr;  // of the next group
   const unsigned char* tokens = nullptr;   // of the next group
 
   DEVICE SmallByGroup(const Ring<Format, TOKENS>& ring, int tile)
@@ -41,12 +41,12 @@ struct SmallByGroup {
     ring.await(place);
     stageLeft = groupsLeft < ring.stageGroups ? groupsLeft : ring.stageGroups;
     groupsLeft -= stageLeft;
-    weights = ring.weights(place.stage, tile, 0) + lane * 16;
+    weights = ring.weights(place.stage, tile, 0);
     tokens = ring.tokens(place.stage, 0);
   }
 
   DEVICE void loadWeights(ByGroup<Format, TOKENS>& group) {
-    load_group<Format>(weights, group.weights);
+    group.weights.load(weights, lane);
     weights += Format::GROUP_BYTES;
   }
 
@@ -125,3 +125,4 @@ struct SmallByGroup {
 SMALL_BY_GROUP_FORMAT(bf16, Bf16Weights)
 SMALL_BY_GROUP_FORMAT(fp8, Fp8Weights)
 SMALL_BY_GROUP_FORMAT(int8, Int8Weights)
+SMALL_BY_GROUP_FORMAT(int4, Int4Weights)

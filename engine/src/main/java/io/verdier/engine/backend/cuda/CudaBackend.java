@@ -71,20 +71,14 @@ public final class CudaBackend implements Backend {
       return new Options(false, WeightFormat.BF16, 0.92);
     }
 
-    /**
-     * What the configuration asks for.
-     *
-     * @throws CudaException if it asks for weights that no kernel multiplies
-     */
+    /** What the configuration asks for. */
     public static Options of(ServerConfig.Backend config) {
       WeightFormat format =
           switch (config.quantization()) {
             case NONE -> WeightFormat.BF16;
             case FP8 -> WeightFormat.FP8;
             case INT8 -> WeightFormat.INT8;
-            case INT4 ->
-                throw new CudaException(
-                    "--quantization int4 is not there on GPUs yet. Take fp8 or int8.");
+            case INT4 -> WeightFormat.INT4;
           };
       return new Options(config.gpu().eager(), format, config.gpu().memoryShare());
     }

@@ -36,7 +36,10 @@ record CudaMatrix(
 
   /** Bytes of the tiles. */
   static long bytes(int rows, int columns, WeightFormat format) {
-    return (long) paddedRows(rows) * paddedColumns(columns) * format.bytes();
+    long groups =
+        (long) (paddedRows(rows) / WeightFormat.GROUP_ROWS)
+            * (paddedColumns(columns) / WeightFormat.GROUP_COLUMNS);
+    return groups * format.groupBytes();
   }
 
   @Override

@@ -72,11 +72,6 @@ record MatmulPlan(
     return tiles(tile, tokens, rows, format, processors);
   }
 
-  /** Bytes of 16 rows by 64 columns. */
-  private static int groupBytes(WeightFormat format) {
-    return 16 * 64 * format.bytes();
-  }
-
   /** Whether so many output tiles keep seven of ten multiprocessors busy. */
   private static boolean fills(int rows, int tileRows, int tokens, int tileTokens, int processors) {
     return ceil(rows, tileRows) * ceil(tokens, tileTokens) * 10 >= processors * 7;
@@ -94,19 +89,20 @@ record MatmulPlan(
     int gridX = Math.min(device.multiprocessors, rowTiles);
     int perBlock = ceil(rowTiles, gridX);
     int warps = ceil(perBlock, ceil(perBlock, tile < 64 ? 8 : 7));
-    int bytes = tile * TOKEN_BYTES + warps * groupBytes(format); // of 64 columns
+    int bytes = tile * TOKEN_BYTES + warps * format.groupBytes(); // of 64 columns
     int ringBytes = device.sharedBytesMax - STATIC_BYTES;
-    int stageGroups = ceil(warps <= 3 ? 8192 : 4096, groupBytes(format));
-    while (stageGroups > 2 && SMALL_STAGES * stageGroups * bytes > ringBytes) {
+    int stageGroups = ceil(warps <= 3 ? 8192 : 4096, format.groupBytes());
+    while (stageGroups > 2 && SMALL_STAGES * kilobytes(stageGroups * bytes) > ringBytes) {
       stageGroups /= 2;
     }
-    int stages = Math.min(SMALL_STAGES, ringBytes / (stageGroups * bytes));
+    int stageBytes = kilobytes(stageGroups * bytes);
+    int stages = Math.min(SMALL_STAGES, ringBytes / stageBytes);
     return new MatmulPlan(
         "matmul_small_" + format.label() + "_" + tile,
         gridX,
         ceil(tokens, tile),
         32 * (warps + 1),
-        Math.max(stages * stageGroups * bytes, SMALL_SHARED_MIN),
+        Math.max(stages * stageBytes, SMALL_SHARED_MIN),
         stages,
         stageGroups);
   }
@@ -119,7 +115,8 @@ record MatmulPlan(
       int tile, int groups, int tokens, int rows, WeightFormat format, Hardware device) {
     int outputTiles = ceil(rows, 64 * groups) * ceil(tokens, tile);
     int stageGroups = tile > 128 ? 1 : tile > 64 ? 2 : 4;
-    int stageBytes = stageGroups * (tile * TOKEN_BYTES + 4 * groups * groupBytes(format));
+    int stageBytes =
+        kilobytes(stageGroups * (tile * TOKEN_BYTES + 4 * groups * format.groupBytes()));
     int passBytes = groups * PASS_BYTES;
     int stages =
         Math.min(STAGES_MAX, (device.sharedBytesMax - STATIC_BYTES - passBytes) / stageBytes);
@@ -150,9 +147,13 @@ record MatmulPlan(
         ceil(rowTiles, warps) * ceil(tokens, tile),
         1,
         32 * warps,
-        stages * (tile * TOKEN_BYTES + warps * groupBytes(format)),
+        stages * (tile * TOKEN_BYTES + warps * format.groupBytes()),
         stages,
         0);
+  }
+
+  private static int kilobytes(int bytes) {
+    return ceil(bytes, 1024) * 1024;
   }
 
   private static int ceil(int a, int b) {

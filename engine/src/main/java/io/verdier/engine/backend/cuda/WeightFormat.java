@@ -2,18 +2,25 @@ package io.verdier.engine.backend.cuda;
 
 /** How a weight is kept on the device. */
 public enum WeightFormat {
-  BF16("bf16", 2),
+  BF16("bf16", 2048),
   /** Eight bits (e4m3) and a scale by row. */
-  FP8("fp8", 1),
+  FP8("fp8", 1024),
   /** Integers of eight bits and a scale by row. */
-  INT8("int8", 1);
+  INT8("int8", 1024),
+  /** Integers of four bits and a bfloat16 scale for 64 columns of a row. */
+  INT4("int4", 544);
+
+  /** Rows and columns of what {@link #groupBytes} are the bytes of. */
+  static final int GROUP_ROWS = 16;
+
+  static final int GROUP_COLUMNS = 64;
 
   private final String label;
-  private final int bytes;
+  private final int groupBytes;
 
-  WeightFormat(String label, int bytes) {
+  WeightFormat(String label, int groupBytes) {
     this.label = label;
-    this.bytes = bytes;
+    this.groupBytes = groupBytes;
   }
 
   /** As it stands in the kernels' names. */
@@ -21,7 +28,8 @@ public enum WeightFormat {
     return label;
   }
 
-  int bytes() {
-    return bytes;
+  /** Bytes of 16 rows by 64 columns. */
+  int groupBytes() {
+    return groupBytes;
   }
 }

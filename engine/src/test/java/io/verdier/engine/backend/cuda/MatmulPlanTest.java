@@ -18,6 +18,8 @@ class MatmulPlanTest {
              1,   4096, BF16, matmul_small_bf16_8,    132,  96,  81920, 4, 4
              1,   6144, BF16, matmul_small_bf16_8,    132, 128, 114688, 4, 4
              1,  28672, FP8,  matmul_small_fp8_8,     132, 256, 131072, 4, 4
+             1,   4096, INT4, matmul_small_int4_8,    132,  96, 135168, 4, 16
+            32,  28672, INT4, matmul_small_int4_32,   132, 256, 126976, 4, 4
             32,  28672, BF16, matmul_small_bf16_32,   132, 256, 147456, 4, 2
             48,   4096, INT8, matmul_wgmma_int8_32x1, 128, 256, 205312, 6, 4
             64,   4096, BF16, matmul_wgmma_bf16_32x1, 128, 256, 205312, 4, 4
@@ -25,6 +27,7 @@ class MatmulPlanTest {
             64,  28672, BF16, matmul_small_bf16_64,   132, 256, 180224, 4, 2
             64, 128256, BF16, matmul_small_bf16_64,   132, 256, 180224, 4, 2
            128,   4096, BF16, matmul_wgmma_bf16_64x1, 128, 256, 205312, 3, 4
+           128,   4096, INT4, matmul_wgmma_int4_64x1, 128, 256, 218624, 5, 4
            128,   6144, BF16, matmul_wgmma_bf16_128x1, 96, 256, 205312, 4, 2
            128,  28672, BF16, matmul_wgmma_bf16_128x2, 132, 384, 214016, 3, 2
            256,   4096, BF16, matmul_wgmma_bf16_128x1, 128, 256, 205312, 4, 2
