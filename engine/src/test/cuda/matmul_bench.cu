@@ -106,6 +106,22 @@ DEVICE void reference(const void* weights, const float* scales, const void* oper
   if (error > 1e-4) atomicAdd(wrong, 1ull);  // K / 16 steps, each truncated to 2^-23 or so of the partial sum
 }
 
+/// A thread a code of fp8, of int8, and one of int4 with one of many scales, against plain arithmetic: do subnormal bf16 count here?
+KERNEL(check_codes, unsigned long long* wrong) {
+  uint8_t code = static_cast<uint8_t>(threadIdx.x);
+  uint32_t first, second;
+  e4m3x4_to_bf16(e4m3x4_pack(code, 0, 0, code), first, second);
+  float magnitude = code % 128 < 8 ? static_cast<float>(code % 8) / 512 : static_cast<float>(8 + code % 8) * exp2f(static_cast<float>(code % 128 / 8 - 10));
+  bool good = low_to_float(first) == (code < 128 ? magnitude : -magnitude) && high_to_float(second) == low_to_float(first);
+  excess128x4_to_bf16(bytes_pack(code, 0, 0, code), first, second);
+  good &= low_to_float(first) == static_cast<float>(code - 128) / 64 && high_to_float(second) == low_to_float(first);
+  uint32_t scale = static_cast<uint32_t>(0x3000 + blockIdx.x * 16 + threadIdx.x / 16 + threadIdx.x % 2 * 0x8000);  // 2^-31 to below 2
+  float product = static_cast<float>(static_cast<int>(threadIdx.x % 16) - 8) * low_to_float(scale);
+  int4x4_to_bf16(threadIdx.x % 16 * 0x00010010u, Int4Scale(scale * 0x10001u), first, second);
+  good &= high_to_float(first) * 64 == to_float(from_float_rn(product)) && low_to_float(second) == high_to_float(first);
+  if (!good) atomicAdd(wrong, 1ull);
+}
+
 /// Every rowStep-th weight row against a float64 sum. block 32. error is relative to the root of the sum of squared products.
 KERNEL(reference_bf16, const void* weights, const float* scales, const void* operand, int operandRows, int n, int k, int rowStep,
        const float* out, int outStride, unsigned long long* wrong, float* worst) {
@@ -381,6 +397,16 @@ void check(Format format, const Shape& shape, Stage stage) {
   printf("check %-8s %-4s %2d of %2d kernels have the tile kernel's bits, which are within %.1e of float64\n", shape.name, FORMAT_NAMES[format], equal,
          kernels, error);
   fflush(stdout);
+}
+
+void check_conversions() {
+  CUDA(cudaMemsetAsync(different, 0, 8, stream));
+  check_codes<<<256, 256, 0, stream>>>(different);
+  unsigned long long wrong = 0;
+  CUDA(cudaMemcpyAsync(&wrong, different, 8, cudaMemcpyDeviceToHost, stream));
+  CUDA(cudaStreamSynchronize(stream));
+  if (wrong) failed = true;
+  printf("check codes of fp8, int8, int4: %llu wrong\n", wrong);
 }
 
 double read_rate, copy_rate, wgmma_rate;
@@ -670,6 +696,7 @@ int main(int argc, char** argv) {
   }
   watch(100);
   set_up();
+  check_conversions();
   probe();
   if (mode == "quant" || mode == "--quant") {
     for (Format format : {FP8, INT8, INT4, BF16})
