@@ -457,8 +457,7 @@ void pack_int4_choosesGoodScales() {
         least = fmin(least, sum);
       }
       if (extreme == 0) continue;
-      bool full = (g + 1) * 64 <= columns;  // of few numbers another scale may fit them all better
-      near &= mine <= (full ? 1.25 : 2.0) * least + 1e-5 * squares;
+      near &= (g + 1) * 64 > columns || mine <= 1.5 * least + 1e-5 * squares;  // few numbers may have a scale that fits them all
       error += mine / squares, best += least / squares;
     }
   EXPECT(exact && zeros);
