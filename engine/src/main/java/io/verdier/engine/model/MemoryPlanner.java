@@ -101,9 +101,13 @@ final class MemoryPlanner {
   private ModelException weightsTooLarge(ModelNeeds needs) {
     List<String> remedies = new ArrayList<>();
     raisedShare(needs.all() + sequenceBytes()).ifPresent(remedies::add);
-    if (config.backend().quantization() == Quantization.NONE
-        && needs.all() - needs.weights() / 2 + sequenceBytes() <= budget()) {
-      remedies.add("halve them with --quantization fp8");
+    if (config.backend().quantization() == Quantization.NONE) {
+      long others = needs.all() - needs.weights() + sequenceBytes();
+      if (others + needs.weights() / 2 <= budget()) {
+        remedies.add("halve them with --quantization fp8");
+      } else if (others + needs.weights() * 17 / 64 <= budget()) { // 4.25 bits of 16
+        remedies.add("quarter them with --quantization int4");
+      }
     }
     int gpus = 2;
     while (gpus < GPUS_MAX && !fits(needs, gpus)) {

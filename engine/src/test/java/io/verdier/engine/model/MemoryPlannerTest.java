@@ -169,6 +169,10 @@ class MemoryPlannerTest {
     assertThat(plan(MODEL_70B, H200, "--max-model-len=8192", "--quantization=fp8").concurrency())
         .isGreaterThan(20);
     assertThat(refusal(MODEL_70B, H100)).contains("--tensor-parallel-size 4");
+    assertThat(refusal(MODEL_70B, H100, "--max-model-len=8192"))
+        .contains("Quarter them with --quantization int4");
+    assertThat(plan(MODEL_70B, H100, "--max-model-len=8192", "--quantization=int4").concurrency())
+        .isGreaterThan(1);
     assertThat(refusal(MODEL_70B, L4))
         .endsWith("at --gpu-memory-utilization 0.92. Take a larger GPU.");
   }

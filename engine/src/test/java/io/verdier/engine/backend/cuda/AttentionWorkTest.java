@@ -116,7 +116,7 @@ class AttentionWorkTest {
 
   @Test
   void plan_shortContext_leavesNothingToFold() {
-    AttentionWork work = new AttentionWork(32, 8, 128, PROCESSORS);
+    AttentionWork work = new AttentionWork(32, 8, 128, PROCESSORS, Integer.MAX_VALUE);
     AttentionBatch batch = new AttentionBatch(1, 1);
     batch.add(i -> 0, 3 * CHUNK - 1, 1, new int[0]);
     work.plan(batch, new int[1]);
