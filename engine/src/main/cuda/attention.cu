@@ -27,9 +27,14 @@
 //
 // LAYOUTS (HD: head dimension rounded up to 32, 64, 96, 128 or 256; padding is zero)
 //   queries  bf16 [rows][heads][HD], each 32 dimensions in fragment order: what a lane holds of an A fragment, 16 bytes
-//   cache    bf16, per layer [block][kvHead][keys: blockTokens * HD | values: blockTokens * HD]. 16 tokens are the unit
-//            of addressing: keys [token/8][dim/32][lane][8], values [token/16][dim/16][lane][8], 16 * HD elements each
+//   cache    bf16 or e4m3, per layer [block][kvHead][keys: blockTokens * HD | values: blockTokens * HD]. 16 tokens are
+//            the unit of addressing: keys [token/8][dim/32][lane][8], values [token/16][dim/16][lane][8], 16 * HD each
 //   result   the matmul operand (verdier.cuh), column = head * headDim + d
+//
+// E4M3. Keys and values are rounded to nearest when they are stored, with a scale of 1 (448 is the largest), and are
+// exactly bf16 again before they meet a tensor core: the order above and all that follows are the same. An element has
+// the place that it has in bf16, but for two bits: of a lane's eight bytes, 0 2 | 1 3 | 4 6 | 5 7 are its four registers,
+// as e4m3_bytes_to_bf16 leaves them.
 //
 // GARBAGE. Cache slots that a tile may not see can hold anything, NaN included: their scores are replaced (not
 // multiplied), their values are cleared before they meet a weight of zero, and groups of 16 tokens that no row of the
@@ -80,9 +85,95 @@ DEVICE int value_place(int token, int d, int paddedDim) {
   return (token >> 4) * 16 * paddedDim + (d >> 4) * 256 + lane * 8 + reg * 2 + (token & 1);
 }
 
+// What the cache holds: eight elements are what a lane has of a fragment, a Piece.
+struct Bf16 {
+  typedef bf16 Element;
+  typedef uint4 Piece;
+
+  // Of an element, from its place in bf16.
+  DEVICE static int place(int place) { return place; }
+
+  DEVICE static bf16 of(float x) { return from_float_rn(x); }
+
+  DEVICE static Piece load(const bf16* from) { return load_stream(reinterpret_cast<const uint4*>(from)); }
+
+  // As registers of a fragment.
+  DEVICE static uint4 wide(Piece piece) { return piece; }
+
+  DEVICE static Piece chosen(bool first, Piece a, Piece b) {
+    return make_uint4(first ? a.x : b.x, first ? a.y : b.y, first ? a.z : b.z, first ? a.w : b.w);
+  }
+
+  // Puts a token's value into a piece of its lane: first is dimension n, second n + 8.
+  DEVICE static void put(Piece& piece, bool here, int token, bf16 first, bf16 second) {
+    const uint32_t kept = token & 1 ? 0xffffu : 0xffff0000u;
+    const int shift = token & 1 ? 16 : 0;
+    const bool low = here && !(token & 8), high = here && (token & 8);
+    uint32_t x = static_cast<uint32_t>(bf16_bits(first)) << shift;
+    uint32_t z = static_cast<uint32_t>(bf16_bits(second)) << shift;
+    piece.x = low ? (piece.x & kept) | x : piece.x;
+    piece.y = high ? (piece.y & kept) | x : piece.y;
+    piece.z = low ? (piece.z & kept) | z : piece.z;
+    piece.w = high ? (piece.w & kept) | z : piece.w;
+  }
+
+  // Clears those of a value piece's tokens that lie outside [begin, end); first: token 2t of the group.
+  DEVICE static void clear_unseen(Piece& v, int first, int begin, int end) {
+    uint32_t low = (first >= begin && first < end ? 0xffffu : 0) |
+                   (first + 1 >= begin && first + 1 < end ? 0xffff0000u : 0);
+    uint32_t high = (first + 8 >= begin && first + 8 < end ? 0xffffu : 0) |
+                    (first + 9 >= begin && first + 9 < end ? 0xffff0000u : 0);
+    v.x &= low;
+    v.y &= high;
+    v.z &= low;
+    v.w &= high;
+  }
+};
+
+struct E4m3 {
+  typedef uint8_t Element;
+  typedef uint2 Piece;
+
+  DEVICE static int place(int place) { return (place & ~3) | (place & 1) << 1 | (place & 2) >> 1; }
+
+  DEVICE static uint8_t of(float x) { return e4m3_from_float(x); }
+
+  DEVICE static Piece load(const uint8_t* from) { return load_stream(reinterpret_cast<const uint2*>(from)); }
+
+  DEVICE static uint4 wide(Piece piece) {
+    uint4 v;
+    e4m3_bytes_to_bf16(piece.x, v.y, v.x);
+    e4m3_bytes_to_bf16(piece.y, v.w, v.z);
+    return v;
+  }
+
+  DEVICE static Piece chosen(bool first, Piece a, Piece b) {
+    return make_uint2(first ? a.x : b.x, first ? a.y : b.y);
+  }
+
+  DEVICE static void put(Piece& piece, bool here, int token, uint8_t first, uint8_t second) {
+    const int shift = (token & 1) * 16 + (token & 8);
+    const uint32_t kept = ~(0xffu << shift);
+    piece.x = here ? (piece.x & kept) | static_cast<uint32_t>(first) << shift : piece.x;
+    piece.y = here ? (piece.y & kept) | static_cast<uint32_t>(second) << shift : piece.y;
+  }
+
+  DEVICE static void clear_unseen(Piece& v, int first, int begin, int end) {
+    uint32_t kept = (first >= begin && first < end ? 0xffu : 0) |
+                    (first + 1 >= begin && first + 1 < end ? 0xff0000u : 0) |
+                    (first + 8 >= begin && first + 8 < end ? 0xff00u : 0) |
+                    (first + 9 >= begin && first + 9 < end ? 0xff000000u : 0);
+    v.x &= kept;
+    v.y &= kept;
+  }
+};
+
 // Where a sequence's keys and values lie for one kv head: 16-token groups by number, a block's keys before its values.
+template <class Cache>
 struct Pages {
-  const bf16* cache;
+  typedef typename Cache::Element Element;
+
+  const Element* cache;
   const int* table;   // block ids
   int head;
   int heads;
@@ -101,12 +192,12 @@ struct Pages {
   }
 
   template <int HD>
-  DEVICE const bf16* keys(int group) const {
+  DEVICE const Element* keys(int group) const {
     return cache + static_cast<int64_t>(group) * (16 * HD);
   }
 
   template <int HD>
-  DEVICE const bf16* values(int group) const {
+  DEVICE const Element* values(int group) const {
     return cache + static_cast<int64_t>(group + groups) * (16 * HD);
   }
 };
@@ -152,18 +243,6 @@ DEVICE bool sees(int last, int key, int window) {
 
 // First key that a position sees.
 DEVICE int first_seen(int position, int window) { return position >= window ? position - window + 1 : 0; }
-
-// Clears those of a value fragment's tokens that lie outside [begin, end); first: token 2t of the group.
-DEVICE void clear_unseen(uint4& v, int first, int begin, int end) {
-  uint32_t low = (first >= begin && first < end ? 0xffffu : 0) |
-                 (first + 1 >= begin && first + 1 < end ? 0xffff0000u : 0);
-  uint32_t high = (first + 8 >= begin && first + 8 < end ? 0xffffu : 0) |
-                  (first + 9 >= begin && first + 9 < end ? 0xffff0000u : 0);
-  v.x &= low;
-  v.y &= high;
-  v.z &= low;
-  v.w &= high;
-}
 
 // Queries as attention reads them; present: whether the row exists, absent ones are zero.
 struct Queries {
@@ -252,10 +331,11 @@ struct Angles {
 
 // Places of dimensions in fragment order, 32-dimension pieces `step` elements apart: 32 for a query, 256 for a token's
 // row of an 8-token key tile.
+template <class Cache>
 struct InPieces {
   int step;
 
-  DEVICE int operator()(int d) const { return (d >> 5) * step + fragment_place(d & 31); }
+  DEVICE int operator()(int d) const { return Cache::place((d >> 5) * step + fragment_place(d & 31)); }
 };
 
 // Places of a row's dimensions among the A fragments of a tile of 16 rows.
@@ -323,18 +403,18 @@ struct Head {
     }
   }
 
-  // As bf16, zero where a head ends before paddedDim.
-  template <class Place>
-  DEVICE void store(bf16* to, int paddedDim, Place place) const {
+  // As Bf16 or E4m3, zero where a head ends before paddedDim.
+  template <class Format, class Place>
+  DEVICE void store(typename Format::Element* to, int paddedDim, Place place) const {
 #pragma unroll
     for (int j = 0; j < PAIRS; j++) {
       int i = lane + 32 * j;
       if (i < half) {
-        to[place(i)] = from_float_rn(low[j]);
-        to[place(i + half)] = from_float_rn(high[j]);
+        to[place(i)] = Format::of(low[j]);
+        to[place(i + half)] = Format::of(high[j]);
       }
     }
-    for (int d = 2 * half + lane; d < paddedDim; d += 32) to[place(d)] = from_float_rn(0.0f);
+    for (int d = 2 * half + lane; d < paddedDim; d += 32) to[place(d)] = Format::of(0.0f);
   }
 };
 
@@ -344,17 +424,62 @@ DEVICE int64_t group_of_slot(int slot, int kvHead, int kvHeads, int blockTokens)
   return (block * kvHeads + kvHead) * 2 * (blockTokens / 16) + slot % blockTokens / 16;
 }
 
-DEVICE bf16* key_slot(bf16* cache, int64_t group, int token, int paddedDim) {
+template <class Element>
+DEVICE Element* key_slot(Element* cache, int64_t group, int token, int paddedDim) {
   return cache + group * 16 * paddedDim + key_place(token & 15, 0, paddedDim);
 }
 
 // Of the group's first token and dimension.
-DEVICE bf16* value_slots(bf16* cache, int64_t group, int blockTokens, int paddedDim) {
+template <class Element>
+DEVICE Element* value_slots(Element* cache, int64_t group, int blockTokens, int paddedDim) {
   return cache + (group + blockTokens / 16) * 16 * paddedDim;
 }
 
-DEVICE void store_value(bf16* slots, int token, int d, int paddedDim, bf16 value) {
-  slots[value_place(token & 15, d, paddedDim)] = value;
+template <class Cache>
+DEVICE void store_value(typename Cache::Element* slots, int token, int d, int paddedDim, float value) {
+  slots[Cache::place(value_place(token & 15, d, paddedDim))] = Cache::of(value);
+}
+
+// Arguments of the entry points.
+template <class Cache>
+DEVICE void rotate_store(const float* projected, int stride, bf16* queries, typename Cache::Element* cache,
+                         const float2* table, const float* queryGain, const float* keyGain, float epsilon,
+                         const int* counts, const int* positions, const int* slots, int heads, int kvHeads,
+                         int headDim, int paddedDim, int blockTokens) {
+  typedef typename Cache::Element Element;
+  pdl_launch();
+  const int row = blockIdx.x;
+  const int vector = blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5);
+  if (row >= counts[COUNT_ROWS] || vector >= heads + 2 * kvHeads) {
+    pdl_wait();
+    return;
+  }
+  const int slot = slots[row];
+  const int token = slot % blockTokens;
+  Angles<4> angles;
+  angles.load(table + static_cast<int64_t>(positions[row]) * (headDim / 2), headDim / 2);
+  pdl_wait();
+  const float* from = projected + static_cast<int64_t>(row) * stride + vector * headDim;
+  if (vector >= heads + kvHeads) {
+    int64_t group = group_of_slot(slot, vector - heads - kvHeads, kvHeads, blockTokens);
+    Element* to = value_slots(cache, group, blockTokens, paddedDim);
+    for (int d = threadIdx.x & 31; d < paddedDim; d += 32) {
+      store_value<Cache>(to, token, d, paddedDim, d < headDim ? from[d] : 0.0f);
+    }
+    return;
+  }
+  Head<4> head(headDim);
+  head.load(from);
+  bool isQuery = vector < heads;
+  head.norm(isQuery ? queryGain : keyGain, epsilon);
+  head.rotate(angles);
+  if (isQuery) {
+    head.template store<Bf16>(queries + (static_cast<int64_t>(row) * heads + vector) * paddedDim, paddedDim,
+                              InPieces<Bf16>{32});
+  } else {
+    int64_t group = group_of_slot(slot, vector - heads, kvHeads, blockTokens);
+    head.template store<Cache>(key_slot(cache, group, token, paddedDim), paddedDim, InPieces<Cache>{256});
+  }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -473,8 +598,11 @@ struct Fold {
 // 16 bytes a lane of keys, 8 of values), no byte is read twice, and nothing waits for the weights but the last
 // products. The next chunk's keys are asked for as soon as this one's are used up, and so are the values: with four
 // blocks on a multiprocessor there are 64 to 128 KB under way.
-template <int HD>
+template <int HD, class Cache>
 struct Decode {
+  typedef typename Cache::Element Element;
+  typedef typename Cache::Piece Piece;
+
   static constexpr int WARPS = HD / 32;
   static constexpr int OWN = (TILES + WARPS - 1) / WARPS;  // key tiles of a warp
   static constexpr int PIECES = HD / 32;                   // 16-byte pieces of a key row a lane
@@ -486,33 +614,33 @@ struct Decode {
 
   int warp;
   int lane;
-  uint4 k[OWN][PIECES];
-  uint4 v[GROUPS][2];
+  Piece k[OWN][PIECES];
+  Piece v[GROUPS][2];
 
-  DEVICE void load_keys(const Pages& pages, int units) {
+  DEVICE void load_keys(const Pages<Cache>& pages, int units) {
 #pragma unroll
     for (int i = 0; i < OWN; i++) {
       int tile = warp * OWN + i;
       int unit = __shfl_sync(ALL, units, (tile >> 1) & 3);
       bool present = tile < TILES && unit >= 0;
-      const bf16* from = pages.keys<HD>(unit) + (tile & 1) * (8 * HD) + lane * 8;
+      const Element* from = pages.template keys<HD>(unit) + (tile & 1) * (8 * HD) + lane * 8;
 #pragma unroll
       for (int d = 0; d < PIECES; d++) {
-        k[i][d] = make_uint4(0, 0, 0, 0);
-        if (present) k[i][d] = load_stream(reinterpret_cast<const uint4*>(from + d * 256));
+        k[i][d] = Piece{};
+        if (present) k[i][d] = Cache::load(from + d * 256);
       }
     }
   }
 
-  DEVICE void load_values(const Pages& pages, int units) {
+  DEVICE void load_values(const Pages<Cache>& pages, int units) {
 #pragma unroll
     for (int j = 0; j < GROUPS; j++) {
       int unit = __shfl_sync(ALL, units, j);
-      const bf16* from = pages.values<HD>(unit) + warp * 512 + lane * 8;
+      const Element* from = pages.template values<HD>(unit) + warp * 512 + lane * 8;
 #pragma unroll
       for (int h = 0; h < 2; h++) {
-        v[j][h] = make_uint4(0, 0, 0, 0);
-        if (unit >= 0) v[j][h] = load_stream(reinterpret_cast<const uint4*>(from + h * 256));
+        v[j][h] = Piece{};
+        if (unit >= 0) v[j][h] = Cache::load(from + h * 256);
       }
     }
   }
@@ -524,16 +652,18 @@ struct Decode {
       uint32_t first[4], second[4];
       load_fragment(first, &queries[d][0][lane]);
       load_fragment(second, &queries[d][1][lane]);
+      uint4 key[OWN];
 #pragma unroll
       for (int i = 0; i < OWN; i++) {
+        key[i] = Cache::wide(k[i][d]);
         if (d == 0) {
-          mma16816_first(s[i], first, k[i][d].x, k[i][d].y);
+          mma16816_first(s[i], first, key[i].x, key[i].y);
         } else {
-          mma16816(s[i], first, k[i][d].x, k[i][d].y);
+          mma16816(s[i], first, key[i].x, key[i].y);
         }
       }
 #pragma unroll
-      for (int i = 0; i < OWN; i++) mma16816(s[i], second, k[i][d].z, k[i][d].w);
+      for (int i = 0; i < OWN; i++) mma16816(s[i], second, key[i].z, key[i].w);
     }
   }
 
@@ -615,12 +745,13 @@ struct Decode {
       load_fragment(a, reinterpret_cast<const uint4*>(&weights[j][lane][0]));
 #pragma unroll
       for (int h = 0; h < 2; h++) {
+        uint4 value = Cache::wide(v[j][h]);
         if (j == 0) {
-          mma16816_first(o[2 * h], a, v[j][h].x, v[j][h].y);
-          mma16816_first(o[2 * h + 1], a, v[j][h].z, v[j][h].w);
+          mma16816_first(o[2 * h], a, value.x, value.y);
+          mma16816_first(o[2 * h + 1], a, value.z, value.w);
         } else {
-          mma16816(o[2 * h], a, v[j][h].x, v[j][h].y);
-          mma16816(o[2 * h + 1], a, v[j][h].z, v[j][h].w);
+          mma16816(o[2 * h], a, value.x, value.y);
+          mma16816(o[2 * h + 1], a, value.z, value.w);
         }
       }
     }
@@ -630,46 +761,32 @@ struct Decode {
 #pragma unroll
     for (int j = 0; j < GROUPS; j++) {
       int first = chunk * CHUNK + j * 16 + (lane & 3) * 2;
-      clear_unseen(v[j][0], first, begin, end);
-      clear_unseen(v[j][1], first, begin, end);
+      Cache::clear_unseen(v[j][0], first, begin, end);
+      Cache::clear_unseen(v[j][1], first, begin, end);
     }
   }
 
   // Puts a token's key (fragment order, shared) in its place among the chunk's keys. A choice for every register, here
   // and below: an index that is not known when this is compiled would put them all in memory.
-  DEVICE void put_key(const bf16* key, int token) {
+  DEVICE void put_key(const Element* key, int token) {
 #pragma unroll
     for (int d = 0; d < PIECES; d++) {
-      uint4 piece = reinterpret_cast<const uint4*>(key)[d * 4 + (lane & 3)];
+      Piece piece = reinterpret_cast<const Piece*>(key)[d * 4 + (lane & 3)];
 #pragma unroll
       for (int i = 0; i < OWN; i++) {
-        bool here = (warp * OWN + i) * 8 + (lane >> 2) == token;
-        k[i][d].x = here ? piece.x : k[i][d].x;
-        k[i][d].y = here ? piece.y : k[i][d].y;
-        k[i][d].z = here ? piece.z : k[i][d].z;
-        k[i][d].w = here ? piece.w : k[i][d].w;
+        k[i][d] = Cache::chosen((warp * OWN + i) * 8 + (lane >> 2) == token, piece, k[i][d]);
       }
     }
   }
 
   // The same for its value (by dimension, shared).
-  DEVICE void put_value(const bf16* value, int token) {
-    const uint32_t kept = token & 1 ? 0xffffu : 0xffff0000u;
-    const int shift = token & 1 ? 16 : 0;
+  DEVICE void put_value(const Element* value, int token) {
+    const bool isLane = (lane & 3) == (token & 7) >> 1;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      const bf16* from = value + warp * 32 + h * 16 + (lane >> 2);
-      uint32_t first = static_cast<uint32_t>(bf16_bits(from[0])) << shift;
-      uint32_t second = static_cast<uint32_t>(bf16_bits(from[8])) << shift;
+      const Element* from = value + warp * 32 + h * 16 + (lane >> 2);
 #pragma unroll
-      for (int j = 0; j < GROUPS; j++) {
-        bool low = j * 16 + (lane & 3) * 2 == (token & ~1);
-        bool high = j * 16 + (lane & 3) * 2 + 8 == (token & ~1);
-        v[j][h].x = low ? (v[j][h].x & kept) | first : v[j][h].x;
-        v[j][h].y = high ? (v[j][h].y & kept) | first : v[j][h].y;
-        v[j][h].z = low ? (v[j][h].z & kept) | second : v[j][h].z;
-        v[j][h].w = high ? (v[j][h].w & kept) | second : v[j][h].w;
-      }
+      for (int j = 0; j < GROUPS; j++) Cache::put(v[j][h], isLane && j == token >> 4, token, from[0], from[8]);
     }
   }
 };
@@ -681,6 +798,7 @@ struct Stored {
 };
 
 // What the QKV product has left: f32, heads queries | kvHeads keys | kvHeads values side by side.
+template <class Cache>
 struct Projected {
   static constexpr bool ROTATES = true;
   const float* rows;
@@ -689,24 +807,26 @@ struct Projected {
   const float* queryGain;  // null: no norm
   const float* keyGain;
   float epsilon;
-  bf16* cache;
+  typename Cache::Element* cache;
 };
 
 // A token's queries, key and value of a kv head, made ready by the blocks that use them.
-template <int HD>
+template <int HD, class Cache>
 struct NewToken {
+  typedef typename Cache::Element Element;
   static constexpr int WARPS = HD / 32;
   static constexpr int PAIRS = (HD + 63) / 64;
 
   bf16* queries;  // A fragments of a tile, shared
-  bf16* key;      // [HD], fragment order, shared
-  bf16* value;    // [HD], shared
+  Element* key;   // [HD], fragment order, shared
+  Element* value; // [HD], shared
   int group;      // queries of the kv head
   bool stores;    // whether this block is the one that has the key and the value
 
   // Whole block, a warp a vector, two of them under way. query, keyOf, valueOf: of the row's product.
-  DEVICE void prepare(const Projected& from, const Angles<PAIRS>& angles, const float* query, const float* keyOf,
-                      const float* valueOf, int headDim, bf16* keySlot, bf16* valueSlots, int token) const {
+  DEVICE void prepare(const Projected<Cache>& from, const Angles<PAIRS>& angles, const float* query,
+                      const float* keyOf, const float* valueOf, int headDim, Element* keySlot, Element* valueSlots,
+                      int token) const {
     const int vectors = stores ? group + 1 : group;
     const int d = threadIdx.x;
     const float x = stores && d < headDim ? valueOf[d] : 0.0f;
@@ -724,26 +844,27 @@ struct NewToken {
         heads[i].norm(vector < group ? from.queryGain : from.keyGain, from.epsilon);
         heads[i].rotate(angles);
         if (vector < group) {
-          heads[i].store(queries, HD, InTile{vector});
+          heads[i].template store<Bf16>(queries, HD, InTile{vector});
         } else {
-          heads[i].store(key, HD, InPieces{32});
-          heads[i].store(keySlot, HD, InPieces{256});
+          heads[i].template store<Cache>(key, HD, InPieces<Cache>{32});
+          heads[i].template store<Cache>(keySlot, HD, InPieces<Cache>{256});
         }
       }
     }
     if (stores) {
-      value[d] = from_float_rn(x);
-      store_value(valueSlots, token, d, HD, from_float_rn(x));
+      value[d] = Cache::of(x);
+      store_value<Cache>(valueSlots, token, d, HD, x);
     }
   }
 };
 
 // Asks for a chunk's keys and values; units: Pages::group.
-template <int HD>
-DEVICE void prefetch(const Pages& pages, int units) {
+template <int HD, class Cache>
+DEVICE void prefetch(const Pages<Cache>& pages, int units) {
+  constexpr int BYTES = 16 * HD * sizeof(typename Cache::Element);
   if (threadIdx.x >= GROUPS || units < 0) return;
-  prefetch_l2(pages.keys<HD>(units), 32 * HD);
-  prefetch_l2(pages.values<HD>(units), 32 * HD);
+  prefetch_l2(pages.template keys<HD>(units), BYTES);
+  prefetch_l2(pages.template values<HD>(units), BYTES);
 }
 
 // The block's record in the list of items.
@@ -794,18 +915,19 @@ DEVICE void fold_tile_if_last(float4 (*ring)[HD], const int* items, int* arrival
 }
 
 // Arguments in the order of the entry points, see ATTEND_DECODE and ROTATE_ATTEND below.
-template <int HD, class Source>
-DEVICE void decode(const Source& source, const bf16* cache, const int* tables, const int* items, const int* counts,
+template <int HD, class Cache, class Source>
+DEVICE void decode(const Source& source, const void* cache, const int* tables, const int* items, const int* counts,
                    int* arrivals, float* partialSums, float2* partialStates, void* out, int rowsPad, int heads,
                    int kvHeads, int headDim, int blockTokens, int window, float scale) {
-  typedef Decode<HD> D;
+  typedef Decode<HD, Cache> D;
+  typedef typename Cache::Element Element;
   SHARED uint4 sharedQueries[D::PIECES][2][32];
   SHARED float maxima[D::WARPS][16];
   SHARED uint2 weights[GROUPS][32][2];
   SHARED float2 pairs[TILES][32];
   SHARED float4 ring[Fold<HD>::AHEAD][HD];
-  SHARED bf16 newKey[HD];
-  SHARED bf16 newValue[HD];
+  SHARED Element newKey[HD];
+  SHARED Element newValue[HD];
 
   pdl_launch();
   const Item item = item_of_block(items);
@@ -828,7 +950,8 @@ DEVICE void decode(const Source& source, const bf16* cache, const int* tables, c
   const int end = position + tokens;
   const int chunksBegin = max(firstChunk, begin / CHUNK);
   const int chunksEnd = min(firstChunk + item.chunks, (end + CHUNK - 1) / CHUNK);
-  const Pages pages = {cache, tables + item.table, kvHead, kvHeads, blockTokens / 16};
+  const Pages<Cache> pages = {static_cast<const Element*>(cache), tables + item.table, kvHead, kvHeads,
+                              blockTokens / 16};
 
   D work = {sharedQueries, maxima, weights, pairs, static_cast<int>(threadIdx.x >> 5),
             static_cast<int>(threadIdx.x & 31)};
@@ -840,11 +963,11 @@ DEVICE void decode(const Source& source, const bf16* cache, const int* tables, c
   if constexpr (Source::ROTATES) {
     // What steps before this one stored is there. Place `position` is not: it is put in when its chunk's turn comes.
     // The values come into registers later, which the rotation needs.
-    typedef NewToken<HD> N;
+    typedef NewToken<HD, Cache> N;
     DEVICE_ASSERT(tokens == 1);
     work.load_keys(pages, units);
-    prefetch<HD>(pages, units);
-    if (chunksBegin + 1 < chunksEnd) prefetch<HD>(pages, unitsNext);
+    prefetch<HD, Cache>(pages, units);
+    if (chunksBegin + 1 < chunksEnd) prefetch<HD, Cache>(pages, unitsNext);
     Angles<N::PAIRS> angles;
     angles.load(source.table + static_cast<int64_t>(position) * (headDim / 2), headDim / 2);
     uint4* rows = &sharedQueries[0][0][0];
@@ -861,7 +984,7 @@ DEVICE void decode(const Source& source, const bf16* cache, const int* tables, c
                   value_slots(source.cache, group16, blockTokens, HD), position);
     work.load_values(pages, units);
   } else {
-    prefetch<HD>(pages, units);  // most of the first chunk was written long ago
+    prefetch<HD, Cache>(pages, units);  // most of the first chunk was written long ago
     pdl_wait();
     work.load_keys(pages, units);
     const Queries from = {source.queries, row, kvHead, heads, group, tileRows};
@@ -962,8 +1085,14 @@ constexpr int PREFILL_THREADS = 128;
 // Registers decide (128 sums, 64 scores, 32 weights at HD 128): the loop over dimensions stays a loop, what only edges
 // need is worked out there, the branches of Pages::group stand between scores and values as a bound for the compiler's
 // reordering, and no warp skips what only others see. Each of these avoids spills, as ptxas -v shows.
-template <int HD, int MT>
+//
+// A chunk of e4m3 is widened when it has come, once for all warps, from one of two half as large stages into the one that
+// fragments are read from: as much shared memory, and one barrier more.
+template <int HD, int MT, class Cache>
 struct Prefill {
+  typedef typename Cache::Element Element;
+
+  static constexpr bool WIDENS = sizeof(Element) == 1;
   static constexpr int ROWS = 64 * MT;
   static constexpr int PIECES = HD / 32;
   static constexpr int STAGE = 2 * CHUNK * HD;  // elements: keys, values
@@ -978,28 +1107,39 @@ struct Prefill {
   }
 
   // Groups that nobody sees are left as they are: their scores are replaced, their values cleared.
-  DEVICE static void load_chunk(bf16* stage, const Pages& pages, int units) {
+  DEVICE static void load_chunk(Element* stage, const Pages<Cache>& pages, int units) {
+    constexpr int EACH = 16 / sizeof(Element);  // elements of 16 bytes
+    constexpr int KEYS = 16 * HD / EACH;        // pieces of 16 bytes in a group's keys
     const int64_t toValues = static_cast<int64_t>(pages.groups - 1) * (16 * HD);  // from the end of the keys' group
-    bf16* to = stage + threadIdx.x * 8;
+    Element* to = stage + threadIdx.x * EACH;
 #pragma unroll
     for (int j = 0; j < GROUPS; j++) {
       int unit = __shfl_sync(ALL, units, j);
       if (unit < 0) continue;
-      const bf16* keys = pages.template keys<HD>(unit) + threadIdx.x * 8;
-      const bf16* values = keys + toValues;
+      const Element* keys = pages.template keys<HD>(unit) + threadIdx.x * EACH;
+      const Element* values = keys + toValues;
 #pragma unroll
-      for (int i = 0; i < 4 * HD; i += PREFILL_THREADS) {  // pieces of 16 bytes: keys, then values
-        bool isKey = 2 * HD % PREFILL_THREADS == 0 ? i < 2 * HD : i + static_cast<int>(threadIdx.x) < 2 * HD;
-        cp_async16(to + i * 8 + (isKey ? j * (16 * HD) : CHUNK * HD + (j - 1) * (16 * HD)),
-                   (isKey ? keys : values) + i * 8);
+      for (int i = 0; i < 2 * KEYS; i += PREFILL_THREADS) {  // keys, then values
+        const int piece = i + static_cast<int>(threadIdx.x);
+        if (2 * KEYS % PREFILL_THREADS != 0 && piece >= 2 * KEYS) continue;
+        bool isKey = KEYS % PREFILL_THREADS == 0 ? i < KEYS : piece < KEYS;
+        cp_async16(to + i * EACH + (isKey ? j * (16 * HD) : CHUNK * HD + (j - 1) * (16 * HD)),
+                   (isKey ? keys : values) + i * EACH);
       }
+    }
+  }
+
+  DEVICE static void widen(bf16* to, const Element* from) {
+#pragma unroll HD == 96 ? 1 : 4
+    for (int i = threadIdx.x; i < STAGE / 8; i += PREFILL_THREADS) {
+      reinterpret_cast<uint4*>(to)[i] = Cache::wide(reinterpret_cast<const typename Cache::Piece*>(from)[i]);
     }
   }
 
   DEVICE static void clear_unseen_values(bf16* stage, int chunk, int begin, int end) {
     uint4* values = reinterpret_cast<uint4*>(stage + CHUNK * HD);
     for (int piece = threadIdx.x; piece < CHUNK * HD / 8; piece += PREFILL_THREADS) {
-      clear_unseen(values[piece], chunk * CHUNK + piece / (2 * HD) * 16 + (piece & 3) * 2, begin, end);
+      Bf16::clear_unseen(values[piece], chunk * CHUNK + piece / (2 * HD) * 16 + (piece & 3) * 2, begin, end);
     }
   }
 
@@ -1111,14 +1251,15 @@ struct Prefill {
   }
 };
 
-template <int HD, int MT>
-DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, const int* tiles, const int* counts,
+template <int HD, int MT, class Cache>
+DEVICE void prefill(const bf16* queries, const void* cache, const int* tables, const int* tiles, const int* counts,
                     void* out, int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window,
                     float scale) {
-  typedef Prefill<HD, MT> P;
+  typedef Prefill<HD, MT, Cache> P;
+  typedef typename Cache::Element Element;
   DYNAMIC_SHARED(shared);
   uint4* sharedQueries = reinterpret_cast<uint4*>(shared);
-  bf16* stages = reinterpret_cast<bf16*>(shared) + P::ROWS * HD;
+  Element* stages = reinterpret_cast<Element*>(reinterpret_cast<bf16*>(shared) + P::ROWS * HD);
 
   pdl_launch();
   const int4 tile = reinterpret_cast<const int4*>(tiles)[blockIdx.y * 2];
@@ -1135,7 +1276,7 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
   const int begin = first_seen(position, window);
   const int end = position + tokens;
   const int chunksEnd = (end + CHUNK - 1) / CHUNK;
-  const Pages pages = {cache, tables + tile.w, kvHead, kvHeads, blockTokens / 16};
+  const Pages<Cache> pages = {static_cast<const Element*>(cache), tables + tile.w, kvHead, kvHeads, blockTokens / 16};
   const int warp = threadIdx.x >> 5;
   const int lane = threadIdx.x & 31;
   const int g = lane >> 2;
@@ -1160,17 +1301,22 @@ DEVICE void prefill(const bf16* queries, const bf16* cache, const int* tables, c
   int units = pages.group(chunk, begin, end);
   int unitsNext = pages.group(chunk + 1, begin, end);
   pdl_wait();
-  P::load_chunk(stages, pages, units);
+  P::load_chunk(stages + (chunk & 1) * P::STAGE, pages, units);
   cp_async_commit();
   P::load_queries(sharedQueries, {queries, row, kvHead, heads, group, tileRows});
-  for (int stage = 0; chunk < chunksEnd; chunk++, stage ^= 1) {
-    bf16* here = stages + stage * P::STAGE;
+  for (; chunk < chunksEnd; chunk++) {
+    Element* raw = stages + (chunk & 1) * P::STAGE;
+    bf16* here = reinterpret_cast<bf16*>(P::WIDENS ? stages + 2 * P::STAGE : raw);
     const int first = chunk * CHUNK;
     cp_async_wait<0>();
     __syncthreads();
     if (chunk + 1 < chunksEnd) {
-      P::load_chunk(stages + (stage ^ 1) * P::STAGE, pages, unitsNext);
+      P::load_chunk(stages + (~chunk & 1) * P::STAGE, pages, unitsNext);
       cp_async_commit();
+    }
+    if (P::WIDENS) {
+      P::widen(here, raw);
+      __syncthreads();
     }
     if (first < begin || first + CHUNK > end) {
       P::clear_unseen_values(here, chunk, begin, end);
@@ -1233,94 +1379,83 @@ KERNEL(rope_table, float2* table, const double* frequencies, int half, int first
 // slots. projected: f32 [rows][stride], heads queries | kvHeads keys
 // | kvHeads values side by side. slots[row] = block * blockTokens + place in the block. vectors = heads + 2 kvHeads.
 // Grid (rowsMax, ceil(vectors / 8)), 256 threads. Bytes a row: 4 (in) + 2 (out) times (heads + 2 kvHeads) headDim.
-KERNEL_BOUNDS(rotate_store, 256, 4, const float* projected, int stride, bf16* queries, bf16* cache,
-              const float2* table, const float* queryGain, const float* keyGain, float epsilon, const int* counts,
-              const int* positions, const int* slots, int heads, int kvHeads, int headDim, int paddedDim,
-              int blockTokens) {
-  using namespace attention;
-  pdl_launch();
-  const int row = blockIdx.x;
-  const int vector = blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5);
-  if (row >= counts[COUNT_ROWS] || vector >= heads + 2 * kvHeads) {
-    pdl_wait();
-    return;
+#define ROTATE_STORE(name, Cache)                                                                                      \
+  KERNEL_BOUNDS(name, 256, 4, const float* projected, int stride, bf16* queries, attention::Cache::Element* cache,    \
+                const float2* angles, const float* queryGain, const float* keyGain, float epsilon, const int* counts, \
+                const int* positions, const int* slots, int heads, int kvHeads, int headDim, int paddedDim,           \
+                int blockTokens) {                                                                                    \
+    attention::rotate_store<attention::Cache>(projected, stride, queries, cache, angles, queryGain, keyGain, epsilon, \
+                                              counts, positions, slots, heads, kvHeads, headDim, paddedDim,           \
+                                              blockTokens);                                                           \
   }
-  const int slot = slots[row];
-  const int token = slot % blockTokens;
-  Angles<4> angles;
-  angles.load(table + static_cast<int64_t>(positions[row]) * (headDim / 2), headDim / 2);
-  pdl_wait();
-  const float* from = projected + static_cast<int64_t>(row) * stride + vector * headDim;
-  if (vector >= heads + kvHeads) {
-    int64_t group = group_of_slot(slot, vector - heads - kvHeads, kvHeads, blockTokens);
-    bf16* to = value_slots(cache, group, blockTokens, paddedDim);
-    for (int d = threadIdx.x & 31; d < paddedDim; d += 32) {
-      store_value(to, token, d, paddedDim, from_float_rn(d < headDim ? from[d] : 0.0f));
-    }
-    return;
-  }
-  Head<4> head(headDim);
-  head.load(from);
-  bool isQuery = vector < heads;
-  head.norm(isQuery ? queryGain : keyGain, epsilon);
-  head.rotate(angles);
-  if (isQuery) {
-    head.store(queries + (static_cast<int64_t>(row) * heads + vector) * paddedDim, paddedDim, InPieces{32});
-  } else {
-    int64_t group = group_of_slot(slot, vector - heads, kvHeads, blockTokens);
-    head.store(key_slot(cache, group, token, paddedDim), paddedDim, InPieces{256});
-  }
-}
+ROTATE_STORE(rotate_store, Bf16)
+ROTATE_STORE(rotate_store_fp8, E4m3)
 
 // attend_decode_HD: grid (kvHeads, itemsMax), HD threads. Reads 4 * HD bytes a key and kv head; partial results, where
 // an item covers only some chunks, are (HD + 2) * 4 bytes a chunk, row and head, written and read once. window: 0 for
 // all keys. scale: the softmax scale times log2(e).
-#define ATTEND_DECODE(HD, BLOCKS)                                                                                     \
-  KERNEL_BOUNDS(attend_decode_##HD, HD, BLOCKS, const bf16* queries, const bf16* cache, const int* tables,            \
+#define ATTEND_DECODE(name, HD, BLOCKS, Cache)                                                                        \
+  KERNEL_BOUNDS(name, HD, BLOCKS, const bf16* queries, const void* cache, const int* tables,                          \
                 const int* items, const int* counts, int* arrivals, float* partialSums, float2* partialStates,        \
                 void* out, int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window,             \
                 float scale) {                                                                                        \
-    attention::decode<HD>(attention::Stored{queries}, cache, tables, items, counts, arrivals, partialSums,            \
-                          partialStates, out, rowsPad, heads, kvHeads, headDim, blockTokens, window, scale);          \
+    attention::decode<HD, attention::Cache>(attention::Stored{queries}, cache, tables, items, counts, arrivals,       \
+                                            partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim,        \
+                                            blockTokens, window, scale);                                              \
   }
-ATTEND_DECODE(32, 12)
-ATTEND_DECODE(64, 8)
-ATTEND_DECODE(96, 5)
-ATTEND_DECODE(128, 4)
-ATTEND_DECODE(256, 1)
+ATTEND_DECODE(attend_decode_32, 32, 12, Bf16)
+ATTEND_DECODE(attend_decode_64, 64, 8, Bf16)
+ATTEND_DECODE(attend_decode_96, 96, 5, Bf16)
+ATTEND_DECODE(attend_decode_128, 128, 4, Bf16)
+ATTEND_DECODE(attend_decode_256, 256, 1, Bf16)
+ATTEND_DECODE(attend_decode_fp8_32, 32, 12, E4m3)
+ATTEND_DECODE(attend_decode_fp8_64, 64, 8, E4m3)
+ATTEND_DECODE(attend_decode_fp8_96, 96, 5, E4m3)
+ATTEND_DECODE(attend_decode_fp8_128, 128, 4, E4m3)
+ATTEND_DECODE(attend_decode_fp8_256, 256, 1, E4m3)
 
 // rotate_attend_HD: rotate_store and attend_decode_HD at once, for steps in which every slice is one token: an item's
 // block makes the queries ready that it uses, and the one that has the token's own chunk its key and value too, stores
 // them, and takes them from where it has them. Nobody else of the step reads them, so that all other keys and values
 // are asked for before pdl_wait: an earlier step has written them, and a copy or a graph's end lies between steps.
-#define ROTATE_ATTEND(HD, BLOCKS)                                                                                     \
-  KERNEL_BOUNDS(rotate_attend_##HD, HD, BLOCKS, const float* projected, int stride, const float2* angles,             \
-                const float* queryGain, const float* keyGain, float epsilon, bf16* cache, const int* tables,          \
+#define ROTATE_ATTEND(name, HD, BLOCKS, Cache)                                                                        \
+  KERNEL_BOUNDS(name, HD, BLOCKS, const float* projected, int stride, const float2* angles, const float* queryGain,   \
+                const float* keyGain, float epsilon, attention::Cache::Element* cache, const int* tables,             \
                 const int* items, const int* counts, int* arrivals, float* partialSums, float2* partialStates,        \
                 void* out, int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window,             \
                 float scale) {                                                                                        \
-    attention::decode<HD>(                                                                                            \
-        attention::Projected{projected, stride, angles, queryGain, keyGain, epsilon, cache}, cache, tables, items,    \
-        counts, arrivals, partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim, blockTokens, window,     \
-        scale);                                                                                                       \
+    typedef attention::Projected<attention::Cache> Source;                                                            \
+    attention::decode<HD, attention::Cache>(                                                                          \
+        Source{projected, stride, angles, queryGain, keyGain, epsilon, cache}, cache, tables, items, counts,          \
+        arrivals, partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim, blockTokens, window, scale);     \
   }
-ROTATE_ATTEND(32, 12)
-ROTATE_ATTEND(64, 8)
-ROTATE_ATTEND(96, 4)
-ROTATE_ATTEND(128, 4)
-ROTATE_ATTEND(256, 1)
+ROTATE_ATTEND(rotate_attend_32, 32, 12, Bf16)
+ROTATE_ATTEND(rotate_attend_64, 64, 8, Bf16)
+ROTATE_ATTEND(rotate_attend_96, 96, 4, Bf16)
+ROTATE_ATTEND(rotate_attend_128, 128, 4, Bf16)
+ROTATE_ATTEND(rotate_attend_256, 256, 1, Bf16)
+ROTATE_ATTEND(rotate_attend_fp8_32, 32, 12, E4m3)
+ROTATE_ATTEND(rotate_attend_fp8_64, 64, 8, E4m3)
+ROTATE_ATTEND(rotate_attend_fp8_96, 96, 4, E4m3)
+ROTATE_ATTEND(rotate_attend_fp8_128, 128, 4, E4m3)
+ROTATE_ATTEND(rotate_attend_fp8_256, 256, 1, E4m3)
 
 // attend_prefill_HD: grid (kvHeads, tilesMax), 128 threads, dynamic shared memory Prefill::SHARED_BYTES. Tiles of 128
 // rows (64 where HD is 256), the longest first. Operations: 4 * HD a key, row and head.
-#define ATTEND_PREFILL(HD, ROW_TILES, BLOCKS)                                                                         \
-  KERNEL_BOUNDS(attend_prefill_##HD, attention::PREFILL_THREADS, BLOCKS, const bf16* queries, const bf16* cache,      \
+#define ATTEND_PREFILL(name, HD, ROW_TILES, BLOCKS, Cache)                                                            \
+  KERNEL_BOUNDS(name, attention::PREFILL_THREADS, BLOCKS, const bf16* queries, const void* cache,                     \
                 const int* tables, const int* tiles, const int* counts, void* out, int rowsPad, int heads,            \
                 int kvHeads, int headDim, int blockTokens, int window, float scale) {                                 \
-    attention::prefill<HD, ROW_TILES>(queries, cache, tables, tiles, counts, out, rowsPad, heads, kvHeads, headDim,   \
-                                      blockTokens, window, scale);                                                    \
+    attention::prefill<HD, ROW_TILES, attention::Cache>(queries, cache, tables, tiles, counts, out, rowsPad, heads,   \
+                                                        kvHeads, headDim, blockTokens, window, scale);                \
   }
-ATTEND_PREFILL(32, 2, 3)
-ATTEND_PREFILL(64, 2, 2)
-ATTEND_PREFILL(96, 2, 2)
-ATTEND_PREFILL(128, 2, 2)
-ATTEND_PREFILL(256, 1, 1)
+ATTEND_PREFILL(attend_prefill_32, 32, 2, 3, Bf16)
+ATTEND_PREFILL(attend_prefill_64, 64, 2, 2, Bf16)
+ATTEND_PREFILL(attend_prefill_96, 96, 2, 2, Bf16)
+ATTEND_PREFILL(attend_prefill_128, 128, 2, 2, Bf16)
+ATTEND_PREFILL(attend_prefill_256, 256, 1, 1, Bf16)
+ATTEND_PREFILL(attend_prefill_fp8_32, 32, 2, 3, E4m3)
+ATTEND_PREFILL(attend_prefill_fp8_64, 64, 2, 2, E4m3)
+ATTEND_PREFILL(attend_prefill_fp8_96, 96, 2, 2, E4m3)
+ATTEND_PREFILL(attend_prefill_fp8_128, 128, 2, 2, E4m3)
+ATTEND_PREFILL(attend_prefill_fp8_256, 256, 1, 1, E4m3)

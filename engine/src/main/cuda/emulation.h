@@ -1590,6 +1590,11 @@ inline uint4 ldg_stream(const uint4* p) {
 
 inline uint4 load_stream(const uint4* p) { return ldg_stream(p); }
 
+inline uint2 load_stream(const uint2* p) {
+  if (reinterpret_cast<uintptr_t>(p) % 8) verdier_emulated::worker().fail("load_stream not aligned to 8 bytes");
+  return *p;
+}
+
 inline void cp_async16_or_zero(void* shared, const void* global, bool valid) {
   verdier_emulated::Worker& worker = verdier_emulated::worker();
   worker.expect_spaces("cp_async16", shared, global, 16);

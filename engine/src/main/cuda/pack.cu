@@ -65,17 +65,6 @@ struct SourceF32 {
   DEVICE static float at(const void* source, long i) { return static_cast<const float*>(source)[i]; }
 };
 
-/// To e4m3: nearest, ties to even, larger magnitudes become 448. By integer operations, because sm_80 has no such conversion and every
-/// machine must make the same weights.
-DEVICE uint8_t e4m3_from_float(float x) {
-  uint8_t sign = static_cast<uint8_t>(__float_as_uint(x) >> 24 & 0x80);
-  float magnitude = fminf(fabsf(x), 448.0f);
-  if (magnitude < 0.015625f) return sign | static_cast<uint8_t>(rintf(__fmul_rn(magnitude, 512.0f)));  // steps of 2^-9
-  uint32_t bits = __float_as_uint(magnitude);
-  bits += 0x7ffff + (bits >> 20 & 1);
-  return sign | static_cast<uint8_t>((bits >> 20) - (120 << 3));
-}
-
 struct ToFp8 {
   static constexpr float LARGEST = 448.0f;
   static constexpr float UNIT = 1.0f;  // of the values that the kernels make of the codes

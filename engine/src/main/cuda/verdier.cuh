@@ -130,6 +130,30 @@ DEVICE void int4x4_to_bf16(uint32_t word, const Int4Scale& scale, uint32_t& firs
   second = bf16x2_fma(word & 0x00f000f0u, scale.high, scale.addend);
 }
 
+// Four e4m3 bytes that were written one by one to four bf16, as exactly as e4m3x4_to_bf16 but in more instructions: `odd`
+// holds bytes 1 and 3, `even` bytes 0 and 2 (0 is the lowest).
+DEVICE void e4m3_bytes_to_bf16(uint32_t bytes, uint32_t& odd, uint32_t& even) {
+  odd = bf16x2_fma((bytes & 0x80008000u) | (bytes & 0x7f007f00u) >> 4, 0x7b807b80u, 0x80008000u);
+  even = bf16x2_fma((bytes & 0x00800080u) << 8 | (bytes & 0x007f007fu) << 4, 0x7b807b80u, 0x80008000u);
+}
+
+// To e4m3: nearest, ties to even, larger magnitudes become 448. By integer operations, because sm_80 has no such
+// conversion and every machine must make the same weights and keys.
+DEVICE uint8_t e4m3_from_float(float x) {
+  uint8_t sign = static_cast<uint8_t>(__float_as_uint(x) >> 24 & 0x80);
+  float magnitude = fminf(fabsf(x), 448.0f);
+  if (magnitude < 0.015625f) return sign | static_cast<uint8_t>(rintf(__fmul_rn(magnitude, 512.0f)));  // steps of 2^-9
+  uint32_t bits = __float_as_uint(magnitude);
+  bits += 0x7ffff + (bits >> 20 & 1);
+  return sign | static_cast<uint8_t>((bits >> 20) - (120 << 3));
+}
+
+DEVICE float e4m3_to_float(uint8_t byte) {
+  uint32_t odd, even;
+  e4m3_bytes_to_bf16(byte, odd, even);
+  return low_to_float(even);
+}
+
 #ifndef VERDIER_EMULATED
 // 2^x, within 2 ulp; results below 2^-126 become 0; exp2_fast(-inf) is 0.
 DEVICE float exp2_fast(float x) {
@@ -209,13 +233,19 @@ DEVICE uint4 ldg_stream(const uint4* p) {
   return v;
 }
 
-// 16 bytes that are read once but that a kernel before this one may still be writing when this one starts (see pdl_wait).
+// 16 or 8 bytes that are read once but that a kernel before this one may still be writing when this one starts (see pdl_wait).
 DEVICE uint4 load_stream(const uint4* p) {
   uint4 v;
   asm volatile("ld.global.L1::no_allocate.L2::256B.v4.u32 {%0,%1,%2,%3}, [%4];"
                : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
                : "l"(p)
                : "memory");
+  return v;
+}
+
+DEVICE uint2 load_stream(const uint2* p) {
+  uint2 v;
+  asm volatile("ld.global.L1::no_allocate.L2::256B.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p) : "memory");
   return v;
 }
 

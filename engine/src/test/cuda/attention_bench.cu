@@ -5,7 +5,7 @@
 // Checks: a row's bits from prefill, from prefill cut elsewhere, from decode, from decode split by chunk and from decode
 // that rotates and stores by itself; closeness to a plain kernel; rotation and storing against float64. Times: a layer
 // of Llama-3.1-8B and -1B, decode beside a bandwidth probe, prefill in TFLOP/s, both with programmatic launches inside a
-// graph, as a step runs them.
+// graph, as a step runs them; decode with a cache of e4m3 too.
 //
 // Compiled as the tests are (-DVERDIER_EMULATED) it does the checks alone, on small shapes: so the checks are checked
 // too.
@@ -216,29 +216,33 @@ struct Array {
 
 struct Shape {
   int heads, kvHeads, headDim, window, blockTokens;
+  bool fp8;  // keys and values are e4m3
 
   int paddedDim() const { return headDim > 128 ? 256 : (headDim + 31) / 32 * 32; }
   int tileRows() const { return paddedDim() == 256 ? 64 : 128; }
   int vectors() const { return heads + 2 * kvHeads; }
   int columns() const { return heads * headDim; }
   float scale() const { return float(1.4426950408889634 / sqrt(headDim)); }
-  size_t blockElements() const { return size_t(2) * kvHeads * blockTokens * paddedDim(); }
-  double keyBytes() const { return 4.0 * kvHeads * headDim; }  // keys and values of one token
+  int bytes() const { return fp8 ? 1 : 2; }                    // of an element of the cache
+  size_t blockBytes() const { return size_t(2) * kvHeads * blockTokens * paddedDim() * bytes(); }
+  double keyBytes() const { return 2.0 * kvHeads * headDim * bytes(); }  // keys and values of one token
 };
 
-#define BY_DIM(name)                      \
-  Kernel name##_of(int paddedDim) {       \
-    switch (paddedDim) {                  \
-      case 32: return ENTRY(name##_32);   \
-      case 64: return ENTRY(name##_64);   \
-      case 96: return ENTRY(name##_96);   \
-      case 128: return ENTRY(name##_128); \
-      default: return ENTRY(name##_256);  \
-    }                                     \
+#define BY_DIM(name)                                                        \
+  Kernel name##_of(const Shape& s) {                                        \
+    switch (s.paddedDim()) {                                                \
+      case 32: return s.fp8 ? ENTRY(name##_fp8_32) : ENTRY(name##_32);      \
+      case 64: return s.fp8 ? ENTRY(name##_fp8_64) : ENTRY(name##_64);      \
+      case 96: return s.fp8 ? ENTRY(name##_fp8_96) : ENTRY(name##_96);      \
+      case 128: return s.fp8 ? ENTRY(name##_fp8_128) : ENTRY(name##_128);   \
+      default: return s.fp8 ? ENTRY(name##_fp8_256) : ENTRY(name##_256);    \
+    }                                                                       \
   }
 BY_DIM(attend_prefill)
 BY_DIM(attend_decode)
 BY_DIM(rotate_attend)
+
+Kernel rotate_store_of(const Shape& s) { return s.fp8 ? ENTRY(rotate_store_fp8) : ENTRY(rotate_store); }
 
 unsigned prefillSharedBytes(int paddedDim) { return (paddedDim == 256 ? 64 + 256 : 128 + 256) * paddedDim * 2; }
 
@@ -267,26 +271,26 @@ struct Step {
     result.fill(0xff);
   }
 
-  void run(const bf16* queries, const bf16* cache) const {
+  void run(const bf16* queries, const void* cache) const {
     const Shape& s = shape;
     int HD = s.paddedDim();
     if (tiles.count) {
-      launch(attend_prefill_of(HD), dim3(s.kvHeads, unsigned(tiles.count / 8)), 128, prefillSharedBytes(HD), queries,
+      launch(attend_prefill_of(s), dim3(s.kvHeads, unsigned(tiles.count / 8)), 128, prefillSharedBytes(HD), queries,
              cache, tables.data, tiles.data, counts.data, (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim,
              s.blockTokens, s.window, s.scale());
     }
     if (items.count) {
-      launch(attend_decode_of(HD), dim3(s.kvHeads, unsigned(items.count / 8)), HD, 0, queries, cache, tables.data,
+      launch(attend_decode_of(s), dim3(s.kvHeads, unsigned(items.count / 8)), HD, 0, queries, cache, tables.data,
              items.data, counts.data, arrivals.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads,
              s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
     }
   }
 
   // Rotation, storing and attention at once. projected: [rows][vectors * headDim].
-  void runAtOnce(const float* projected, const float2* angles, const float* gain, bf16* cache) const {
+  void runAtOnce(const float* projected, const float2* angles, const float* gain, void* cache) const {
     const Shape& s = shape;
     int HD = s.paddedDim();
-    launch(rotate_attend_of(HD), dim3(s.kvHeads, unsigned(items.count / 8)), HD, 0, projected,
+    launch(rotate_attend_of(s), dim3(s.kvHeads, unsigned(items.count / 8)), HD, 0, projected,
            s.vectors() * s.headDim, angles, gain, gain, 1e-5f, cache, tables.data, items.data, counts.data,
            arrivals.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim,
            s.blockTokens, s.window, s.scale());
@@ -325,7 +329,7 @@ struct Sequence {
   std::vector<int> table;
   std::vector<float> inputs;
   std::vector<double> frequencies;
-  Array<bf16> cache;
+  Array<uint16_t> cache;
   Array<bf16> queries;
 
   Sequence(const Shape& shape, int tokens, unsigned seed)
@@ -333,7 +337,7 @@ struct Sequence {
         tokens(tokens),
         stride(shape.vectors() * shape.headDim),
         table((tokens + shape.blockTokens - 1) / shape.blockTokens),
-        cache((table.size() + 2) * shape.blockElements()),
+        cache((table.size() + 2) * shape.blockBytes() / 2),
         queries(size_t(tokens) * shape.heads * shape.paddedDim()) {
     std::mt19937 random(seed);
     std::iota(table.begin(), table.end(), 1);
@@ -356,15 +360,16 @@ struct Sequence {
     Array<float2> angles(size_t(tokens) * half);
     Array<int> devicePositions(positions), deviceSlots(slots), counts({tokens, 1, 0, 0, 0, 0});
     launch(ENTRY(rope_table), dim3(64), 256, 0, angles.data, deviceFrequencies.data, half, 0, tokens);
-    launch(ENTRY(rotate_store), dim3(tokens, (shape.vectors() + 7) / 8), 256, 0, projected.data, stride, queries.data,
-           cache.data, angles.data, gain.data, gain.data, 1e-5f, counts.data, devicePositions.data, deviceSlots.data,
+    launch(rotate_store_of(shape), dim3(tokens, (shape.vectors() + 7) / 8), 256, 0, projected.data, stride,
+           queries.data, (void*)cache.data, angles.data, gain.data, gain.data, 1e-5f, counts.data, devicePositions.data, deviceSlots.data,
            shape.heads, shape.kvHeads, shape.headDim, shape.paddedDim(), shape.blockTokens);
-    checkStored();
+    if (!shape.fp8) checkStored();
   }
 
   // Some vectors of some tokens against float64.
   void checkStored() const {
-    std::vector<bf16> stored = cache.read(), rotated = queries.read();
+    std::vector<uint16_t> stored = cache.read();
+    std::vector<bf16> rotated = queries.read();
     int HD = shape.paddedDim(), half = shape.headDim / 2;
     for (int p = 0; p < tokens; p += 13) {
       for (int vector = 0; vector < shape.vectors(); vector++) {
@@ -391,8 +396,8 @@ struct Sequence {
           size_t value = block + size_t(shape.blockTokens) * HD + size_t(token / 16 * (HD / 16) + d / 16) * 256 +
                          (d % 8 * 4 + token % 8 / 2) * 8 + reg * 2 + token % 2;
           size_t query = (size_t(p) * shape.heads + vector) * HD + d / 32 * 32 + piece;
-          uint16_t bits;
-          memcpy(&bits, isQuery ? &rotated[query] : isValue ? &stored[value] : &stored[key], 2);
+          uint16_t bits = stored[isQuery ? 0 : isValue ? value : key];
+          if (isQuery) memcpy(&bits, &rotated[query], 2);
           CHECK(fabs(widened(bits) - expected) <= fabs(expected) / 256 + 1e-5,
                 "head dim %d: stored vector %d of token %d, dimension %d: %g, expected %g", shape.headDim, vector, p, d,
                 widened(bits), expected);
@@ -410,7 +415,7 @@ struct Sequence {
 
   // The first tokens one by one, each rotated and stored by the kernel that attends.
   std::vector<uint16_t> attendAtOnce(int count, int chunksMax) const {
-    Array<bf16> fresh(cache.count);
+    Array<uint16_t> fresh(cache.count);
     fresh.fill(0xff);
     Array<float> projected(inputs), gain(std::vector<float>(shape.headDim, 1.25f));
     Array<double> deviceFrequencies(frequencies);
@@ -421,7 +426,7 @@ struct Sequence {
       lists::Lists work{shape.heads, shape.kvHeads, {}, {}, 0};
       work.addDecode({0, p, 1, 0}, chunksMax);
       Step step(shape, work, table, 1);
-      step.runAtOnce(projected.data + size_t(p) * stride, angles.data, gain.data, fresh.data);
+      step.runAtOnce(projected.data + size_t(p) * stride, angles.data, gain.data, (void*)fresh.data);
       std::vector<uint16_t> row = step.bits(1);
       all.insert(all.end(), row.begin(), row.end());
     }
@@ -434,7 +439,8 @@ struct Sequence {
     rows.push_back(tokens - 1);
     Array<int> deviceRows(rows), deviceTable(table);
     Array<float> out(rows.size() * shape.columns());
-    launch(ENTRY(reference_attention), dim3(unsigned(rows.size()), shape.heads), 128, 0, queries.data, cache.data,
+    launch(ENTRY(reference_attention), dim3(unsigned(rows.size()), shape.heads), 128, 0, queries.data,
+           reinterpret_cast<const bf16*>(cache.data),
            deviceTable.data, deviceRows.data, deviceRows.data, out.data, shape.heads, shape.kvHeads, shape.headDim,
            shape.paddedDim(), shape.blockTokens, shape.window, shape.scale());
     std::vector<float> expected = out.read();
@@ -451,14 +457,14 @@ struct Sequence {
 };
 
 void checkShape(const Shape& shape, int tokens) {
-  printf("check %d/%d heads of %d, window %d, blocks of %d, %d tokens\n", shape.heads, shape.kvHeads, shape.headDim,
-         shape.window, shape.blockTokens, tokens);
+  printf("check %d/%d heads of %d, window %d, blocks of %d%s, %d tokens\n", shape.heads, shape.kvHeads, shape.headDim,
+         shape.window, shape.blockTokens, shape.fp8 ? ", e4m3" : "", tokens);
   Sequence sequence(shape, tokens, 1 + shape.headDim);
   lists::Lists none{shape.heads, shape.kvHeads, {}, {}, 0};
   lists::Lists work = none;
   work.addPrefill({0, 0, tokens, 0}, shape.tileRows());
   std::vector<uint16_t> whole = sequence.attend(work);
-  sequence.checkReference(whole);
+  if (!shape.fp8) sequence.checkReference(whole);
 
   auto expectBits = [&](const std::vector<uint16_t>& bits, const char* name) {
     size_t different = 0, first = 0;
@@ -550,9 +556,9 @@ struct Storage {
 
   Storage() { fillRandom(data.data, BYTES, 1); }
 
-  bf16* layer(size_t elements, int index) const {
-    size_t count = BYTES / 2 / elements;
-    return reinterpret_cast<bf16*>(data.data) + elements * (size_t(index) % count);
+  void* layer(size_t bytes, int index) const {
+    size_t count = BYTES / bytes;
+    return reinterpret_cast<char*>(data.data) + bytes * (size_t(index) % count);
   }
 };
 
@@ -594,20 +600,20 @@ void timeDecode(const Shape& s, const Storage& storage, int batch, int context, 
   projected.fill(0);
   angles.fill(0);
   const float* noGain = nullptr;
-  size_t elements = table.size() * s.blockElements();
+  size_t layerBytes = table.size() * s.blockBytes();
   double bytes = double(batch) * context * s.keyBytes();
   int calls = std::max(4, std::min(64, int(2e10 / bytes)));
   double two = microseconds(calls, [&](int i) {
-    launch(ENTRY(rotate_store), dim3(batch, (s.vectors() + 7) / 8), 256, 0, projected.data, stride, queries.data,
-           storage.layer(elements, i), angles.data, noGain, noGain, 1e-5f, step.counts.data, devicePositions.data,
+    launch(rotate_store_of(s), dim3(batch, (s.vectors() + 7) / 8), 256, 0, projected.data, stride, queries.data,
+           storage.layer(layerBytes, i), angles.data, noGain, noGain, 1e-5f, step.counts.data, devicePositions.data,
            deviceSlots.data, s.heads, s.kvHeads, s.headDim, s.paddedDim(), s.blockTokens);
-    step.run(queries.data, storage.layer(elements, i));
+    step.run(queries.data, storage.layer(layerBytes, i));
   });
   double one = microseconds(calls, [&](int i) {
-    step.runAtOnce(projected.data, angles.data, noGain, storage.layer(elements, i));
+    step.runAtOnce(projected.data, angles.data, noGain, storage.layer(layerBytes, i));
   });
-  printf("decode %d/%d x %d, batch %3d x %6d: %8.1f us (rotate_store, attend_decode), %8.1f us (rotate_attend):"
-         " %5.0f GB/s, %3.0f %% of the probe", s.heads, s.kvHeads, s.headDim, batch, context, two, one, bytes / one / 1e3,
+  printf("decode %d/%d x %d%s, batch %3d x %6d: %8.1f us (rotate_store, attend_decode), %8.1f us (rotate_attend):"
+         " %5.0f GB/s, %3.0f %% of the probe", s.heads, s.kvHeads, s.headDim, s.fp8 ? " e4m3" : "", batch, context, two, one, bytes / one / 1e3,
          bytes / one / 10.0 / bandwidth);
   printf(" (%d items of at most %d chunks%s)\n", work.itemCount(), most, work.records ? ", folded" : "");
 }
@@ -623,9 +629,10 @@ void timePrefill(const Shape& s, const Storage& storage, int batch, int tokens) 
   Array<bf16> queries(size_t(batch) * tokens * s.heads * s.paddedDim());
   fillRandom(queries.data, queries.count * 2, 2);
   double operations = 4.0 * s.headDim * s.heads * batch * (tokens * (tokens + 1.0) / 2);
-  size_t elements = table.size() * s.blockElements();
-  double time = microseconds(10, [&](int i) { step.run(queries.data, storage.layer(elements, i)); });
-  printf("prefill %d/%d x %d, batch %d x %d: %8.1f us, %4.0f TFLOP/s\n", s.heads, s.kvHeads, s.headDim, batch, tokens,
+  size_t layerBytes = table.size() * s.blockBytes();
+  double time = microseconds(10, [&](int i) { step.run(queries.data, storage.layer(layerBytes, i)); });
+  printf("prefill %d/%d x %d%s, batch %d x %d: %8.1f us, %4.0f TFLOP/s\n", s.heads, s.kvHeads, s.headDim,
+         s.fp8 ? " e4m3" : "", batch, tokens,
          time, operations / time / 1e6);
 }
 
@@ -639,7 +646,7 @@ void timeRows(int rows) {
   std::vector<int> identity(rows);
   std::iota(identity.begin(), identity.end(), 0);
   Array<int> positions(identity), counts({rows, rows, 0, rows, 0, 0});
-  Array<bf16> queries(size_t(rows) * s.heads * 128), cache((rows / 16 + 1) * s.blockElements());
+  Array<bf16> queries(size_t(rows) * s.heads * 128), cache((rows / 16 + 1) * s.blockBytes() / 2);
   projected.fill(0);
   residual.fill(0);
   angles.fill(0);
@@ -660,7 +667,7 @@ void timeRows(int rows) {
 void times() {
   Storage storage;
   probe(storage);
-  const Shape shapes[] = {{32, 8, 128, 0, 16}, {32, 8, 64, 0, 16}};
+  const Shape shapes[] = {{32, 8, 128, 0, 16}, {32, 8, 128, 0, 16, true}, {32, 8, 64, 0, 16}};
   for (const Shape& s : shapes) {
     timeDecode(s, storage, 1, 128, 0);
     timeDecode(s, storage, 1, 1024, 0);
@@ -696,6 +703,7 @@ int main() {
 #ifdef VERDIER_EMULATED
   checkShape({8, 2, 128, 0, 16}, 150);
   checkShape({7, 1, 64, 40, 32}, 200);
+  checkShape({8, 2, 128, 0, 16, true}, 150);
 #else
   cudaDeviceProp properties;
   CUDA(cudaGetDeviceProperties(&properties, 0));
@@ -708,7 +716,7 @@ int main() {
   } cases[] = {
       {{32, 8, 128, 0, 16}, 1500}, {{32, 8, 64, 0, 16}, 1500},  {{8, 1, 128, 200, 32}, 700}, {{6, 2, 96, 0, 64}, 500},
       {{4, 4, 32, 0, 16}, 400},    {{8, 4, 256, 0, 16}, 500},   {{16, 1, 128, 0, 16}, 500},  {{28, 4, 128, 0, 16}, 700},
-      {{5, 5, 80, 64, 48}, 300},
+      {{5, 5, 80, 64, 48}, 300},    {{32, 8, 128, 0, 16, true}, 700}, {{8, 2, 64, 100, 32, true}, 400},
   };
   for (const auto& c : cases) checkShape(c.shape, c.tokens);
   fflush(stdout);

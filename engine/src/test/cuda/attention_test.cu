@@ -5,7 +5,7 @@
 //   ./attention-test
 //
 // Tolerances. Rotated values are compared with float64 within one rounding to bf16 (2^-8 of the value, two roundings
-// apart at worst) plus 1e-5. Results are compared with float64 sums over the very bf16 queries, keys and values that
+// apart at worst) plus 1e-5; in a cache of e4m3 keys and values within 2^-4 plus 2^-10. Results are compared with float64 sums over the very bf16 queries, keys and values that
 // were stored: what remains is the rounding of weights and of the result to bf16, at most 2^-8 of the largest value
 // each.
 #include "../../main/cuda/attention.cu"
@@ -42,7 +42,9 @@ void launch(Launcher* kernel, unsigned gx, unsigned gy, unsigned threads, unsign
 
 struct Shape {
   int heads, kvHeads, headDim, window, blockTokens;
+  bool fp8;  // keys and values are e4m3
 
+  int bytes() const { return fp8 ? 1 : 2; }
   int group() const { return heads / kvHeads; }
   int paddedDim() const { return headDim > 128 ? 256 : (headDim + 31) / 32 * 32; }
   int tileRows() const { return paddedDim() == 256 ? 64 : 128; }
@@ -50,50 +52,65 @@ struct Shape {
   float scale() const { return float(1.4426950408889634 / sqrt(headDim)); }
 };
 
-#define BY_DIM(name)                                          \
-  Launcher* name(int paddedDim) {                             \
-    switch (paddedDim) {                                      \
-      case 32: return verdier_launch_##name##_32;             \
-      case 64: return verdier_launch_##name##_64;             \
-      case 96: return verdier_launch_##name##_96;             \
-      case 128: return verdier_launch_##name##_128;           \
-      default: return verdier_launch_##name##_256;            \
-    }                                                         \
+#define BY_DIM(name)                                                             \
+  Launcher* name(const Shape& s) {                                               \
+    switch (s.paddedDim()) {                                                     \
+      case 32: return s.fp8 ? verdier_launch_##name##_fp8_32 : verdier_launch_##name##_32;    \
+      case 64: return s.fp8 ? verdier_launch_##name##_fp8_64 : verdier_launch_##name##_64;    \
+      case 96: return s.fp8 ? verdier_launch_##name##_fp8_96 : verdier_launch_##name##_96;    \
+      case 128: return s.fp8 ? verdier_launch_##name##_fp8_128 : verdier_launch_##name##_128; \
+      default: return s.fp8 ? verdier_launch_##name##_fp8_256 : verdier_launch_##name##_256;  \
+    }                                                                            \
   }
 BY_DIM(attend_prefill)
 BY_DIM(attend_decode)
 BY_DIM(rotate_attend)
 
-unsigned prefillSharedBytes(int paddedDim) {
-  return paddedDim == 256 ? attention::Prefill<256, 1>::SHARED_BYTES
-         : paddedDim == 128 ? attention::Prefill<128, 2>::SHARED_BYTES
-         : paddedDim == 96  ? attention::Prefill<96, 2>::SHARED_BYTES
-         : paddedDim == 64  ? attention::Prefill<64, 2>::SHARED_BYTES
-                            : attention::Prefill<32, 2>::SHARED_BYTES;
+template <class Cache>
+unsigned sharedBytes(int paddedDim) {
+  return paddedDim == 256 ? attention::Prefill<256, 1, Cache>::SHARED_BYTES
+         : paddedDim == 128 ? attention::Prefill<128, 2, Cache>::SHARED_BYTES
+         : paddedDim == 96  ? attention::Prefill<96, 2, Cache>::SHARED_BYTES
+         : paddedDim == 64  ? attention::Prefill<64, 2, Cache>::SHARED_BYTES
+                            : attention::Prefill<32, 2, Cache>::SHARED_BYTES;
+}
+
+unsigned prefillSharedBytes(const Shape& s) {
+  return s.fp8 ? sharedBytes<attention::E4m3>(s.paddedDim()) : sharedBytes<attention::Bf16>(s.paddedDim());
 }
 
 // Element of a fragment, written down from the layout and not by the kernels' formulas: lane l = n % 8 * 4 + t holds
 // registers r; each is two neighbouring k. Keys: n = token, k = dimension, two k16 steps. Values: n = dimension of one
 // of two n8 tiles, k = token of one k16 step.
-float keyAt(const bf16* keys, int paddedDim, int token, int dim) {
+float at(const bf16* piece, int j) { return to_float(piece[j]); }
+
+// e4m3: registers 0 and 1 of a lane are its bytes 0 2 and 1 3, registers 2 and 3 its bytes 4 6 and 5 7.
+float at(const uint8_t* piece, int j) {
+  const int bytes[8] = {0, 2, 1, 3, 4, 6, 5, 7};
+  return e4m3_to_float(piece[bytes[j]]);
+}
+
+template <class Element>
+float keyAt(const Element* keys, int paddedDim, int token, int dim) {
   for (int t = 0; t < 4; t++) {
     int dims[8] = {2 * t, 2 * t + 1, 2 * t + 8, 2 * t + 9, 16 + 2 * t, 17 + 2 * t, 24 + 2 * t, 25 + 2 * t};
     for (int j = 0; j < 8; j++) {
       if (dims[j] != dim % 32) continue;
       int piece = token / 8 * (paddedDim / 32) + dim / 32;
-      return to_float(keys[piece * 256 + (token % 8 * 4 + t) * 8 + j]);
+      return at(keys + piece * 256 + (token % 8 * 4 + t) * 8, j);
     }
   }
   return NAN;
 }
 
-float valueAt(const bf16* values, int paddedDim, int token, int dim) {
+template <class Element>
+float valueAt(const Element* values, int paddedDim, int token, int dim) {
   for (int t = 0; t < 4; t++) {
     int tokens[4] = {2 * t, 2 * t + 1, 2 * t + 8, 2 * t + 9};
     for (int j = 0; j < 8; j++) {
       if (tokens[j % 4] != token % 16 || j / 4 != dim % 16 / 8) continue;
       int piece = token / 16 * (paddedDim / 16) + dim / 16;
-      return to_float(values[piece * 256 + (dim % 8 * 4 + t) * 8 + j]);
+      return at(values + piece * 256 + (dim % 8 * 4 + t) * 8, j);
     }
   }
   return NAN;
@@ -159,9 +176,12 @@ struct Case {
     std::iota(blocks.begin(), blocks.end(), 0);
     std::shuffle(blocks.begin(), blocks.end(), random);
     size_t blockElements = size_t(2) * s.kvHeads * s.blockTokens * HD;
-    std::vector<bf16> cache(blockCount * blockElements + 8);
-    bf16* aligned = reinterpret_cast<bf16*>((reinterpret_cast<uintptr_t>(cache.data()) + 15) & ~uintptr_t(15));
-    for (bf16& x : cache) x = bf16_from_bits(plan.poison ? uint16_t(0xffff - random() % 8) : uint16_t(0));
+    std::vector<uint4> cache(blockCount * blockElements * s.bytes() / 16);
+    void* aligned = cache.data();
+    uint16_t* words = static_cast<uint16_t*>(aligned);
+    for (size_t i = 0; i < cache.size() * 8; i++) {
+      words[i] = !plan.poison ? 0 : s.fp8 ? uint16_t(random() % 2 ? 0x7fff : 0xff7e) : uint16_t(0xffff - random() % 8);
+    }
 
     int columns = s.heads * s.headDim;
     std::vector<uint16_t> results(size_t(tokens) * columns, 0xdead);
@@ -212,8 +232,8 @@ struct Case {
 
   // areTokens: whether every slice is one.
   void step(const Plan& plan, lists::Lists& work, bool areTokens, const std::vector<int>& rowTokens,
-            const std::vector<int>& positions, const std::vector<int>& slots, const std::vector<int>& tables, bf16* cache,
-            std::vector<uint16_t>& results) {
+            const std::vector<int>& positions, const std::vector<int>& slots, const std::vector<int>& tables,
+            void* cache, std::vector<uint16_t>& results) {
     const Shape& s = shape;
     int HD = s.paddedDim(), rows = int(positions.size()), rowsPad = (rows + 255) / 256 * 256;
     int spare = 2;  // rows of the graph beyond the batch
@@ -228,7 +248,7 @@ struct Case {
     bool rotates = plan.rotates && areTokens && work.tileCount() == 0;
     if (!rotates) {
       unsigned vectorBlocks = (s.vectors() + 7) / 8;
-      launch(verdier_launch_rotate_store, rows + spare, vectorBlocks, 256, 0, (const float*)projected.data(), stride,
+      launch(s.fp8 ? verdier_launch_rotate_store_fp8 : verdier_launch_rotate_store, rows + spare, vectorBlocks, 256, 0, (const float*)projected.data(), stride,
              packedQueries, cache, (const float2*)angles.data(), (const float*)queryGain.data(),
              (const float*)keyGain.data(), EPSILON, (const int*)counts, positions.data(), slots.data(), s.heads,
              s.kvHeads, s.headDim, HD, s.blockTokens);
@@ -249,19 +269,19 @@ struct Case {
     work.tiles.resize(work.tiles.size() + 16);
     work.items.resize(work.items.size() + 16);
     const bf16* constQueries = packedQueries;
-    const bf16* constCache = cache;
+    const void* constCache = cache;
     if (work.tileCount() > 2) {
-      launch(attend_prefill(HD), s.kvHeads, work.tileCount(), 128, prefillSharedBytes(HD), constQueries, constCache,
+      launch(attend_prefill(s), s.kvHeads, work.tileCount(), 128, prefillSharedBytes(s), constQueries, constCache,
              tables.data(), (const int*)work.tiles.data(), (const int*)counts, out, rowsPad, s.heads, s.kvHeads,
              s.headDim, s.blockTokens, s.window, s.scale());
     }
     if (rotates) {
-      launch(rotate_attend(HD), s.kvHeads, work.itemCount(), HD, 0, (const float*)projected.data(), stride,
+      launch(rotate_attend(s), s.kvHeads, work.itemCount(), HD, 0, (const float*)projected.data(), stride,
              (const float2*)angles.data(), (const float*)queryGain.data(), (const float*)keyGain.data(), EPSILON, cache,
              tables.data(), (const int*)work.items.data(), (const int*)counts, arrivals.data(), sums,
              partialStates.data(), out, rowsPad, s.heads, s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
     } else if (work.itemCount() > 2) {
-      launch(attend_decode(HD), s.kvHeads, work.itemCount(), HD, 0, constQueries, constCache, tables.data(),
+      launch(attend_decode(s), s.kvHeads, work.itemCount(), HD, 0, constQueries, constCache, tables.data(),
              (const int*)work.items.data(), (const int*)counts, arrivals.data(), sums, partialStates.data(), out,
              rowsPad, s.heads, s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
     }
@@ -279,7 +299,16 @@ struct Case {
     }
   }
 
-  void readBack(const bf16* cache, const std::vector<int>& blocks, int perSequence) {
+  void readBack(const void* cache, const std::vector<int>& blocks, int perSequence) {
+    if (shape.fp8) {
+      readBack(static_cast<const uint8_t*>(cache), blocks, perSequence);
+    } else {
+      readBack(static_cast<const bf16*>(cache), blocks, perSequence);
+    }
+  }
+
+  template <class Element>
+  void readBack(const Element* cache, const std::vector<int>& blocks, int perSequence) {
     const Shape& s = shape;
     int HD = s.paddedDim();
     keys.assign(size_t(tokens) * s.kvHeads * HD, NAN);
@@ -288,8 +317,8 @@ struct Case {
       for (int p = 0; p < lengths[q]; p++) {
         for (int h = 0; h < s.kvHeads; h++) {
           size_t block = blocks[q * perSequence + p / s.blockTokens];
-          const bf16* k = cache + (block * s.kvHeads + h) * 2 * s.blockTokens * HD;
-          const bf16* v = k + s.blockTokens * HD;
+          const Element* k = cache + (block * s.kvHeads + h) * 2 * s.blockTokens * HD;
+          const Element* v = k + s.blockTokens * HD;
           for (int d = 0; d < HD; d++) {
             size_t at = (size_t(first[q] + p) * s.kvHeads + h) * HD + d;
             keys[at] = keyAt(k, HD, p % s.blockTokens, d);
@@ -335,7 +364,8 @@ struct Case {
             int kvHead = isValue ? vector - s.heads - s.kvHeads : vector - s.heads;
             size_t at = (size_t(token) * s.kvHeads + kvHead) * HD + d;
             float actual = isQuery ? queryAt(token, vector, d) : isValue ? values[at] : keys[at];
-            CHECK(fabs(actual - expected) <= fabs(expected) / 256 + 1e-5,
+            bool isWide = isQuery || !s.fp8;
+            CHECK(fabs(actual - expected) <= fabs(expected) / (isWide ? 256 : 16) + (isWide ? 1e-5 : 0x1p-10),
                   "stored vector %d of token %d dimension %d: %g, expected %g", vector, token, d, actual, expected);
           }
         }
@@ -385,8 +415,8 @@ struct Case {
 };
 
 void attention_anyShape_matchesOracleAndItself(const Shape& shape, const std::vector<int>& lengths, int seed) {
-  printf("%d/%d heads of %d, window %d, blocks of %d\n", shape.heads, shape.kvHeads, shape.headDim, shape.window,
-         shape.blockTokens);
+  printf("%d/%d heads of %d, window %d, blocks of %d%s\n", shape.heads, shape.kvHeads, shape.headDim, shape.window,
+         shape.blockTokens, shape.fp8 ? ", e4m3" : "");
   std::mt19937 random(seed);
   Case c(shape, lengths, random);
   std::vector<uint16_t> whole = c.run({"whole prompts", 1 << 20, Way::PREFILL, 1, 1, false});
@@ -440,7 +470,7 @@ void fold_longContext_equalsDirect() {
     c.queries.resize(size_t(c.tokens) * shape.heads * 32);
     std::vector<uint16_t> results(size_t(c.tokens) * shape.heads * 32);
     c.step({"long", 0, Way::SPLIT, 0, 0, false}, work, false, rows, rows, rows, blocks,
-           reinterpret_cast<bf16*>(cache.data()), results);
+           cache.data(), results);
     bits[i].assign(results.end() - shape.heads * 32, results.end());
   }
   for (int i = 1; i < 4; i++) CHECK(bits[i] == bits[0], "items of %d chunks", chunksMax[i]);
@@ -460,6 +490,9 @@ int main() {
       {{4, 1, 128, 0, 64}, some},  {{8, 1, 128, 100, 32}, few}, {{16, 1, 64, 0, 16}, few},
       {{10, 2, 96, 0, 16}, few},   {{4, 2, 80, 64, 48}, few},   {{2, 1, 256, 0, 16}, few},
       {{8, 1, 200, 70, 32}, few},  {{14, 2, 128, 65, 16}, few}, {{1, 1, 64, 128, 16}, some},
+      {{6, 2, 32, 0, 16, true}, some},   {{8, 2, 64, 10, 16, true}, some},   {{4, 1, 6, 0, 32, true}, some},
+      {{10, 2, 96, 0, 16, true}, few},   {{8, 1, 128, 100, 32, true}, few},  {{4, 2, 80, 64, 48, true}, few},
+      {{8, 2, 128, 0, 64, true}, few},   {{8, 1, 200, 70, 32, true}, few},
   };
   int seed = 1;
   for (const auto& c : cases) attention_anyShape_matchesOracleAndItself(c.shape, c.lengths, seed++);

@@ -31,7 +31,7 @@ check compile-matmul compile matmul_bench
 check compile-attention compile attention_bench
 check matmul "$out/matmul_bench"
 check attention "$out/attention_bench"
-check tests ./verdier test --gpu -pl engine -am -Dtest='CudaBackendTest*,CudaModelTest*' -Dsurefire.failIfNoSpecifiedTests=false
+check tests ./verdier test --gpu -pl engine -am -Dtest='CudaBackendTest*,CudaModelTest*,CudaCacheFormatTest' -Dsurefire.failIfNoSpecifiedTests=false
 if command -v compute-sanitizer >/dev/null; then
   check memcheck compute-sanitizer --error-exitcode 1 --tool memcheck --target-processes all \
     ./verdier test --gpu -pl engine -am -Dtest='CudaBackendTest*' -Dsurefire.failIfNoSpecifiedTests=false
@@ -41,4 +41,5 @@ offline decode-64 --batch 64 --context 1024 --output-len 32
 offline decode-256 --batch 256 --context 1024 --output-len 16
 offline prefill-4k --batch 1 --input-len 4096 --output-len 2 --max-num-batched-tokens 4096
 offline decode-1-fp8 --batch 1 --context 128 --output-len 64 --quantization fp8
+offline decode-64-fp8-cache --batch 64 --context 1024 --output-len 32 --kv-cache-dtype fp8
 exit $failed

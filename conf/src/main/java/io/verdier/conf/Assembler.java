@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.conf.ServerConfig.CpuKernels;
 import io.verdier.conf.ServerConfig.DataType;
+import io.verdier.conf.ServerConfig.KvFormat;
 import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.conf.ServerConfig.LogFormat;
 import io.verdier.conf.ServerConfig.LogLevel;
@@ -134,6 +135,7 @@ final class Assembler {
         optionalWhole("--threads"),
         CpuKernels.valueOf(constant("--cpu-kernels")),
         quantization(settings.text("--quantization")),
+        settings.text("--kv-cache-dtype").startsWith("fp8") ? KvFormat.FP8 : KvFormat.OWN,
         new ServerConfig.Gpu(
             settings.real("--gpu-memory-utilization"), settings.on("--enforce-eager")),
         settings.duration("--null-step-ms"));

@@ -42,6 +42,9 @@ final class Conflicts {
     if (!config.http().rootPath().isEmpty()) {
       findBadPath("--root-path", config.http().rootPath());
     }
+    if (settings.text("--kv-cache-dtype").equals("fp8_e5m2")) {
+      problem("--kv-cache-dtype", "fp8_e5m2 is not there; fp8 (e4m3) is as small and more precise");
+    }
     config.vertex().predictRoute().ifPresent(path -> findBadPath("--aip-predict-route", path));
     config.vertex().healthRoute().ifPresent(path -> findBadPath("--aip-health-route", path));
   }

@@ -130,6 +130,7 @@ public record ServerConfig(
    * @param threads compute threads of the CPU backend, empty: the physical cores
    * @param kernels instructions that the CPU backend computes with
    * @param quantization of weights at load
+   * @param kvFormat of keys and values in the cache
    * @param gpu how a GPU is used, if one is
    * @param nullStep time that a step of the null backend takes
    */
@@ -138,6 +139,7 @@ public record ServerConfig(
       OptionalInt threads,
       CpuKernels kernels,
       Quantization quantization,
+      KvFormat kvFormat,
       Gpu gpu,
       Duration nullStep) {}
 
@@ -157,6 +159,12 @@ public record ServerConfig(
     AVX2,
     NEON,
     JAVA
+  }
+
+  /** Numbers of the KV cache; {@code OWN} are those that the backend computes with. */
+  public enum KvFormat {
+    OWN,
+    FP8
   }
 
   /** Bits of a weight where it is not stored as it is. */

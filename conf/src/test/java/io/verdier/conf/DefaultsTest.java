@@ -54,6 +54,7 @@ class DefaultsTest {
                     OptionalInt.empty(),
                     ServerConfig.CpuKernels.AUTO,
                     ServerConfig.Quantization.NONE,
+                    ServerConfig.KvFormat.OWN,
                     new ServerConfig.Gpu(0.92, false),
                     Duration.ZERO),
                 new ServerConfig.Http(

@@ -61,6 +61,23 @@ class ProblemsTest {
   }
 
   @Test
+  void kvCacheDtype_ofEightBits_isE4m3() {
+    assertThat(Loading.config().backend().kvFormat()).isEqualTo(ServerConfig.KvFormat.OWN);
+    for (String own : List.of("auto", "bfloat16")) {
+      assertThat(Loading.config("--kv-cache-dtype=" + own).backend().kvFormat())
+          .isEqualTo(ServerConfig.KvFormat.OWN);
+    }
+    for (String narrow : List.of("fp8", "fp8_e4m3")) {
+      assertThat(Loading.config("--kv-cache-dtype=" + narrow).backend().kvFormat())
+          .isEqualTo(ServerConfig.KvFormat.FP8);
+    }
+    assertThat(Loading.problems("--kv-cache-dtype=fp8_e5m2"))
+        .containsExactly(
+            "--kv-cache-dtype: fp8_e5m2 is not there; fp8 (e4m3) is as small and more precise"
+                + " (argument 1)");
+  }
+
+  @Test
   void unknownFlag_farFromAll_pointsToHelp() {
     assertThat(Loading.problems("--frobnicate-everything", "5"))
         .containsExactly(

@@ -31,6 +31,7 @@ class MemoryPlannerTest {
 
   // As the driver reports them.
   private static final long L4 = 23_034L << 20;
+  private static final long L40S = 46_068L << 20;
   private static final long H100 = 81_079L << 20;
   private static final long H200 = 143_156L << 20;
 
@@ -169,9 +170,9 @@ class MemoryPlannerTest {
     assertThat(plan(MODEL_70B, H200, "--max-model-len=8192", "--quantization=fp8").concurrency())
         .isGreaterThan(20);
     assertThat(refusal(MODEL_70B, H100)).contains("--tensor-parallel-size 4");
-    assertThat(refusal(MODEL_70B, H100, "--max-model-len=8192"))
-        .contains("Quarter them with --quantization int4");
-    assertThat(plan(MODEL_70B, H100, "--max-model-len=8192", "--quantization=int4").concurrency())
+    assertThat(refusal(MODEL_70B, L40S, "--max-model-len=8192"))
+        .contains("Quarter them with --quantization int4, or share them out with");
+    assertThat(plan(MODEL_70B, L40S, "--max-model-len=8192", "--quantization=int4").concurrency())
         .isGreaterThan(1);
     assertThat(refusal(MODEL_70B, L4))
         .endsWith("at --gpu-memory-utilization 0.92. Take a larger GPU.");

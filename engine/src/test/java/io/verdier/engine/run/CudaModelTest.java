@@ -3,6 +3,7 @@ package io.verdier.engine.run;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import io.verdier.engine.backend.cuda.CacheFormat;
 import io.verdier.engine.backend.cuda.CudaBackend.Options;
 import io.verdier.engine.backend.cuda.TestCuda;
 import io.verdier.engine.backend.cuda.WeightFormat;
@@ -27,7 +28,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 class CudaModelTest {
   private static final double TOLERANCE = 0.3;
   private static final Options GRAPHS = Options.defaults();
-  private static final Options EAGER = new Options(true, WeightFormat.BF16, 0.9);
+  private static final Options EAGER = new Options(true, WeightFormat.BF16, CacheFormat.BF16, 0.9);
   private static List<Golden.Case> cases = List.of();
   private static List<Integer> some = List.of(); // cases that are run bit by bit
   private static List<String> expected = List.of();

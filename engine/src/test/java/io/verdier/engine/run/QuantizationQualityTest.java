@@ -75,7 +75,7 @@ class QuantizationQualityTest {
     return rows;
   }
 
-  private static double[] logSoftmax(float[] logits) {
+  static double[] logSoftmax(float[] logits) {
     double max = Double.NEGATIVE_INFINITY;
     for (float logit : logits) {
       max = Math.max(max, logit);
@@ -107,7 +107,7 @@ class QuantizationQualityTest {
     return sum / count;
   }
 
-  private static int largest(double[] row) {
+  static int largest(double[] row) {
     int best = 0;
     for (int i = 1; i < row.length; i++) {
       best = row[i] > row[best] ? i : best;

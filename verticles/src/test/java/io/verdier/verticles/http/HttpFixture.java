@@ -160,6 +160,7 @@ final class HttpFixture implements AutoCloseable {
             OptionalInt.empty(),
             ServerConfig.CpuKernels.JAVA,
             ServerConfig.Quantization.NONE,
+            ServerConfig.KvFormat.OWN,
             new ServerConfig.Gpu(0.92, false),
             Duration.ZERO),
         new ServerConfig.Http(

@@ -2,6 +2,7 @@ package io.verdier.engine.backend.cpu;
 
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.CpuKernels;
+import io.verdier.conf.ServerConfig.KvFormat;
 import io.verdier.conf.ServerConfig.Quantization;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.weights.DType;
@@ -32,6 +33,11 @@ public final class CpuBackends {
   public static Backend open(
       ServerConfig.Backend config, DType weights, CpuBackend.KernelForm form) {
     Quantization quantization = config.quantization();
+    if (config.kvFormat() == KvFormat.FP8) {
+      throw new IllegalArgumentException(
+          "--kv-cache-dtype fp8 is for GPUs; the CPU's cache is bfloat16 or float32. Leave the flag"
+              + " out.");
+    }
     if (config.kernels() == CpuKernels.JAVA) {
       requireNone(quantization, "--cpu-kernels is java");
       return new CpuBackend(config.threads(), form).because("asked for by --cpu-kernels");

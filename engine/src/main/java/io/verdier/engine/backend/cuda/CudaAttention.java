@@ -66,10 +66,12 @@ final class CudaAttention {
         new AttentionWork(
             shape.queryHeads(), shape.heads(), tileRows, device.multiprocessors(), recordsMax);
     batches = new CudaBatch(driver, shape, work, onMove);
-    rotateStore = driver.kernel("rotate_store", 0);
-    decode = driver.kernel("attend_decode_" + paddedDim, 0);
-    rotateAttend = driver.kernel("rotate_attend_" + paddedDim, 0);
-    prefill = driver.kernel("attend_prefill_" + paddedDim, prefillSharedBytes);
+    CacheFormat format = storage.format();
+    String variant = format.kernelPart() + paddedDim;
+    rotateStore = driver.kernel(format == CacheFormat.FP8 ? "rotate_store_fp8" : "rotate_store", 0);
+    decode = driver.kernel("attend_decode_" + variant, 0);
+    rotateAttend = driver.kernel("rotate_attend_" + variant, 0);
+    prefill = driver.kernel("attend_prefill_" + variant, prefillSharedBytes);
     partialSums.reserve((long) recordsMax * paddedDim * Float.BYTES);
     partialStates.reserve((long) recordsMax * STATE_BYTES);
   }

@@ -26,8 +26,9 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Computes on a GPU: weights, operands and cache in bfloat16 (or weights in eight bits), sums and
- * the residual in float32. Owned by the executor thread; the loading thread may create it and load.
+ * Computes on a GPU: weights, operands and cache in bfloat16 (or weights and cache in eight bits),
+ * sums and the residual in float32. Owned by the executor thread; the loading thread may create it
+ * and load.
  *
  * <p>An operation is a launch or two, queued without waiting; the only calls that wait are those
  * that bring logits, or the tokens chosen by them, to the host. A step of one row a sequence is
@@ -62,13 +63,20 @@ public final class CudaBackend implements Backend {
   /**
    * @param eager every operation is launched by itself, in every step
    * @param weights format in which matrices are kept
+   * @param cache format in which keys and values are kept
    * @param memoryShare of the device's memory that weights, activations and cache may take together
    */
-  public record Options(boolean eager, WeightFormat weights, double memoryShare) {
+  public record Options(
+      boolean eager, WeightFormat weights, CacheFormat cache, double memoryShare) {
 
-    /** Graphs, weights in bfloat16. */
+    /** Graphs, weights and cache in bfloat16. */
     public static Options defaults() {
-      return new Options(false, WeightFormat.BF16, 0.92);
+      return new Options(false, WeightFormat.BF16, CacheFormat.BF16, 0.92);
+    }
+
+    /** The same with another cache. */
+    public Options with(CacheFormat format) {
+      return new Options(eager, weights, format, memoryShare);
     }
 
     /** What the configuration asks for. */
@@ -80,7 +88,9 @@ public final class CudaBackend implements Backend {
             case INT8 -> WeightFormat.INT8;
             case INT4 -> WeightFormat.INT4;
           };
-      return new Options(config.gpu().eager(), format, config.gpu().memoryShare());
+      CacheFormat cache =
+          config.kvFormat() == ServerConfig.KvFormat.FP8 ? CacheFormat.FP8 : CacheFormat.BF16;
+      return new Options(config.gpu().eager(), format, cache, config.gpu().memoryShare());
     }
   }
 
@@ -116,12 +126,13 @@ public final class CudaBackend implements Backend {
   @Override
   public String description() {
     CudaDriver.Device device = driver.device();
-    return "%s (%s, %d GiB), weights %s%s"
+    return "%s (%s, %d GiB), weights %s%s%s"
         .formatted(
             device.name(),
             device.architecture(),
             device.memoryBytes() >> 30,
             options.weights().label(),
+            options.cache() == CacheFormat.FP8 ? ", cache fp8" : "",
             options.eager() ? ", eager" : "");
   }
 
@@ -135,12 +146,12 @@ public final class CudaBackend implements Backend {
 
   @Override
   public String kvCacheType() {
-    return "bfloat16";
+    return options.cache().type();
   }
 
   @Override
   public long kvTokenBytes(int layers, int heads, int headDim) {
-    return 2L * layers * heads * CudaKvStorage.paddedHeadDim(headDim) * Short.BYTES;
+    return 2L * layers * heads * CudaKvStorage.paddedHeadDim(headDim) * options.cache().bytes();
   }
 
   @Override
@@ -212,7 +223,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public CudaKvStorage kvStorage(KvShape shape) {
-    CudaKvStorage storage = new CudaKvStorage(driver, shape);
+    CudaKvStorage storage = new CudaKvStorage(driver, shape, options.cache());
     storages.add(storage);
     attentions.add(new CudaAttention(driver, launch, storage, graphs::clear));
     return storage;

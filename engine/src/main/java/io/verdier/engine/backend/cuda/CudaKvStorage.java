@@ -4,16 +4,16 @@ import io.verdier.engine.backend.Backend.KvShape;
 import io.verdier.engine.backend.KvStorage;
 
 /**
- * Blocks in device memory, bfloat16, in the order in which tensor cores take them. Owned by the
- * executor thread.
+ * Blocks in device memory, bfloat16 or e4m3, in the order in which tensor cores take them. Owned by
+ * the executor thread.
  *
  * <pre>
  *   layer   block   head     K [tokens/8][dims/32][lane][8]   V [tokens/16][dims/16][lane][8]
  * </pre>
  *
- * A lane's sixteen bytes are its registers of two multiplications (attention.cu draws them), so
- * that a warp reads 512 bytes at once and nothing is transposed. Head dimensions are rounded up to
- * 32.
+ * A lane's eight numbers are its registers of two multiplications (attention.cu draws them), so
+ * that a warp reads 512 bytes at once, or 256, and nothing is transposed. Head dimensions are
+ * rounded up to 32.
  */
 final class CudaKvStorage implements KvStorage {
   private static final int TOKENS_ALIGNED = 16;
@@ -22,13 +22,14 @@ final class CudaKvStorage implements KvStorage {
 
   private final CudaDriver driver;
   private final KvShape shape;
+  private final CacheFormat format;
   private final long address;
   private boolean closed;
 
   /**
    * @throws IllegalArgumentException if the kernels cannot work with blocks of this size
    */
-  CudaKvStorage(CudaDriver driver, KvShape shape) {
+  CudaKvStorage(CudaDriver driver, KvShape shape, CacheFormat format) {
     if (shape.blockTokens() % TOKENS_ALIGNED != 0) {
       throw new IllegalArgumentException(
           shape.blockTokens()
@@ -38,12 +39,17 @@ final class CudaKvStorage implements KvStorage {
     }
     this.driver = driver;
     this.shape = shape;
+    this.format = format;
     address = driver.allocate(layerBytes() * shape.layers());
   }
 
   @Override
   public KvShape shape() {
     return shape;
+  }
+
+  CacheFormat format() {
+    return format;
   }
 
   /** Head dimensions with padding. */
@@ -67,7 +73,7 @@ final class CudaKvStorage implements KvStorage {
         * shape.heads()
         * shape.blockTokens()
         * paddedHeadDim()
-        * Short.BYTES;
+        * format.bytes();
   }
 
   /** Where a layer's blocks begin. */

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.CpuKernels;
+import io.verdier.conf.ServerConfig.KvFormat;
 import io.verdier.conf.ServerConfig.Quantization;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.weights.DType;
@@ -57,13 +58,26 @@ class KernelChoiceTest {
             "--quantization needs the kernels in C (--cpu-kernels is java). Leave the flag out.");
   }
 
+  @Test
+  void open_cacheOfEightBits_isRefused() {
+    assertThatThrownBy(
+            () -> description(CpuKernels.AUTO, Quantization.NONE, DType.BF16, KvFormat.FP8))
+        .hasMessageStartingWith("--kv-cache-dtype fp8 is for GPUs");
+  }
+
   private static String description(CpuKernels kernels, Quantization quantization, DType type) {
+    return description(kernels, quantization, type, KvFormat.OWN);
+  }
+
+  private static String description(
+      CpuKernels kernels, Quantization quantization, DType type, KvFormat kvFormat) {
     ServerConfig.Backend config =
         new ServerConfig.Backend(
             ServerConfig.BackendKind.CPU,
             OptionalInt.of(1),
             kernels,
             quantization,
+            kvFormat,
             new ServerConfig.Gpu(0.92, false),
             Duration.ZERO);
     try (Backend backend = CpuBackends.open(config, type, CpuBackend.KernelForm.SCALAR)) {

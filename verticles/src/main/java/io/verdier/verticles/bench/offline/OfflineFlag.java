@@ -72,7 +72,8 @@ enum OfflineFlag {
     }
     return text.append("\nand every flag of verdier serve that the engine knows, such as\n\n")
         .append("  --load-format dummy          random weights: config.json is enough\n")
-        .append("  --backend, --threads, --dtype, --quantization, --block-size,\n")
+        .append(
+            "  --backend, --threads, --dtype, --quantization, --kv-cache-dtype, --block-size,\n")
         .append("  --max-num-batched-tokens (most tokens of a step), --seed (of the prompts)\n")
         .toString();
   }
