@@ -1146,9 +1146,15 @@ struct Prefill {
   // The state of the warp's rows: index [row tile][0: row g, 1: row g + 8].
   float maxima[MT][2];
   float sums[MT][HD / 8][4];
-  float (*totals)[2][PREFILL_THREADS];  // [row tile], this thread's; shared, because registers are full
+#if VERDIER_HAS_WGMMA
+  float totals[MT][2];
 
-  DEVICE float& total(int m, int h) const { return totals[m][h][threadIdx.x]; }
+  DEVICE float& total(int m, int h) { return totals[m][h]; }
+#else
+  float (*totals)[2][PREFILL_THREADS];  // this thread's; shared, because other compilations need a few registers more
+
+  DEVICE float& total(int m, int h) { return totals[m][h][threadIdx.x]; }
+#endif
 
   DEVICE void scores(float (&s)[MT][TILES][4], const uint4* queries, const uint4* keys, int lane) const {
 #pragma unroll
@@ -1282,9 +1288,11 @@ DEVICE void prefill(const bf16* queries, const void* cache, const int* tables, c
   const int g = lane >> 2;
   const int t = lane & 3;
 
-  SHARED float totals[MT][2][PREFILL_THREADS];
   P state;
+#if !VERDIER_HAS_WGMMA
+  SHARED float totals[MT][2][PREFILL_THREADS];
   state.totals = totals;
+#endif
 #pragma unroll
   for (int m = 0; m < MT; m++) {
 #pragma unroll
@@ -1391,6 +1399,14 @@ KERNEL(rope_table, float2* table, const double* frequencies, int half, int first
 ROTATE_STORE(rotate_store, Bf16)
 ROTATE_STORE(rotate_store_fp8, E4m3)
 
+// Blocks on a multiprocessor that registers must be enough for. Where others compile, the decode kernels need a few more
+// registers than sm_90a's, and their multiprocessors have less shared memory: fewer blocks.
+#if VERDIER_HAS_WGMMA
+#define BLOCKS_OF(most) most
+#else
+#define BLOCKS_OF(most) (most - (most + 3) / 4)
+#endif
+
 // attend_decode_HD: grid (kvHeads, itemsMax), HD threads. Reads 4 * HD bytes a key and kv head; partial results, where
 // an item covers only some chunks, are (HD + 2) * 4 bytes a chunk, row and head, written and read once. window: 0 for
 // all keys. scale: the softmax scale times log2(e).
@@ -1403,15 +1419,15 @@ ROTATE_STORE(rotate_store_fp8, E4m3)
                                             partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim,        \
                                             blockTokens, window, scale);                                              \
   }
-ATTEND_DECODE(attend_decode_32, 32, 12, Bf16)
-ATTEND_DECODE(attend_decode_64, 64, 8, Bf16)
-ATTEND_DECODE(attend_decode_96, 96, 5, Bf16)
-ATTEND_DECODE(attend_decode_128, 128, 4, Bf16)
+ATTEND_DECODE(attend_decode_32, 32, BLOCKS_OF(12), Bf16)
+ATTEND_DECODE(attend_decode_64, 64, BLOCKS_OF(8), Bf16)
+ATTEND_DECODE(attend_decode_96, 96, BLOCKS_OF(5), Bf16)
+ATTEND_DECODE(attend_decode_128, 128, BLOCKS_OF(4), Bf16)
 ATTEND_DECODE(attend_decode_256, 256, 1, Bf16)
-ATTEND_DECODE(attend_decode_fp8_32, 32, 12, E4m3)
-ATTEND_DECODE(attend_decode_fp8_64, 64, 8, E4m3)
-ATTEND_DECODE(attend_decode_fp8_96, 96, 5, E4m3)
-ATTEND_DECODE(attend_decode_fp8_128, 128, 4, E4m3)
+ATTEND_DECODE(attend_decode_fp8_32, 32, BLOCKS_OF(12), E4m3)
+ATTEND_DECODE(attend_decode_fp8_64, 64, BLOCKS_OF(8), E4m3)
+ATTEND_DECODE(attend_decode_fp8_96, 96, BLOCKS_OF(5), E4m3)
+ATTEND_DECODE(attend_decode_fp8_128, 128, BLOCKS_OF(4), E4m3)
 ATTEND_DECODE(attend_decode_fp8_256, 256, 1, E4m3)
 
 // rotate_attend_HD: rotate_store and attend_decode_HD at once, for steps in which every slice is one token: an item's
@@ -1429,15 +1445,15 @@ ATTEND_DECODE(attend_decode_fp8_256, 256, 1, E4m3)
         Source{projected, stride, angles, queryGain, keyGain, epsilon, cache}, cache, tables, items, counts,          \
         arrivals, partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim, blockTokens, window, scale);     \
   }
-ROTATE_ATTEND(rotate_attend_32, 32, 12, Bf16)
-ROTATE_ATTEND(rotate_attend_64, 64, 8, Bf16)
-ROTATE_ATTEND(rotate_attend_96, 96, 4, Bf16)
-ROTATE_ATTEND(rotate_attend_128, 128, 4, Bf16)
+ROTATE_ATTEND(rotate_attend_32, 32, BLOCKS_OF(12), Bf16)
+ROTATE_ATTEND(rotate_attend_64, 64, BLOCKS_OF(8), Bf16)
+ROTATE_ATTEND(rotate_attend_96, 96, BLOCKS_OF(4), Bf16)
+ROTATE_ATTEND(rotate_attend_128, 128, BLOCKS_OF(4), Bf16)
 ROTATE_ATTEND(rotate_attend_256, 256, 1, Bf16)
-ROTATE_ATTEND(rotate_attend_fp8_32, 32, 12, E4m3)
-ROTATE_ATTEND(rotate_attend_fp8_64, 64, 8, E4m3)
-ROTATE_ATTEND(rotate_attend_fp8_96, 96, 4, E4m3)
-ROTATE_ATTEND(rotate_attend_fp8_128, 128, 4, E4m3)
+ROTATE_ATTEND(rotate_attend_fp8_32, 32, BLOCKS_OF(12), E4m3)
+ROTATE_ATTEND(rotate_attend_fp8_64, 64, BLOCKS_OF(8), E4m3)
+ROTATE_ATTEND(rotate_attend_fp8_96, 96, BLOCKS_OF(4), E4m3)
+ROTATE_ATTEND(rotate_attend_fp8_128, 128, BLOCKS_OF(4), E4m3)
 ROTATE_ATTEND(rotate_attend_fp8_256, 256, 1, E4m3)
 
 // attend_prefill_HD: grid (kvHeads, tilesMax), 128 threads, dynamic shared memory Prefill::SHARED_BYTES. Tiles of 128

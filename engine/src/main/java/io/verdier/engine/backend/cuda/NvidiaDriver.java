@@ -55,7 +55,6 @@ final class NvidiaDriver implements CudaDriver {
   /** A block has 48 KB without asking, what its kernel declares by itself included. */
   private static final int SHARED_BYTES_WITHOUT_ASKING = 40 << 10;
 
-
   private final Arena arena = Arena.ofShared();
   private final CUcontext context = new CUcontext();
   private final CUdevice handle = new CUdevice();
