@@ -99,7 +99,7 @@ class NvtxRangesTest {
       try (CudaBackend backend =
           new CudaBackend(
               TestCuda.emulation(),
-              new CudaBackend.Options(eager, WeightFormat.BF16, 0.9),
+              new CudaBackend.Options(eager, WeightFormat.BF16, CacheFormat.BF16, 0.9),
               noting)) {
         KvStorage storage = backend.kvStorage(new KvShape(1, 1, 1, 32, 16, 1));
         AttentionBatch batch = new AttentionBatch(4, 4);
