@@ -21,9 +21,9 @@
 //
 // WHO. attend_prefill works a tile of 64 or 128 rows chunk by chunk and folds in registers. attend_decode works a tile
 // of 16 rows: one block takes a run of chunks; when that run is all of them it folds in registers as well, otherwise it
-// writes every chunk's (m, l, o), and the tile's block that is the last to have done so folds them all. A tile's rows
-// are (token, query head of the group) pairs, token first, so that a group's heads share one reading of keys and
-// values.
+// writes every chunk's (m, l, o), and the tile's block that is the last to have done so folds them all; of a long
+// context attend_fold does, which shares the rows out among blocks. A tile's rows are (token, query head of the group)
+// pairs, token first, so that a group's heads share one reading of keys and values.
 //
 // LAYOUTS (HD: head dimension rounded up to 32, 64, 96, 128 or 256; padding is zero)
 //   queries  bf16 [rows][heads][HD], each 32 dimensions in fragment order: what a lane holds of an A fragment, 16 bytes
@@ -47,7 +47,7 @@
 //   items  (decode)  row, position, tokens, table, firstChunk, chunks, partial, items     tokens <= 16 / group
 // row: first batch row of the tile; position: of that row; table: index in `tables` of the sequence's first block. An
 // item's `partial` is -1 where the item covers all chunks of its tile, else the index of the record of its firstChunk,
-// kvHead 0, tile row 0; `items` is how many the tile has. Records of a tile lie [chunk][kvHead][tileRows], tileRows =
+// kvHead 0, tile row 0; `items` is how many the tile has, negative where attend_fold folds. Records of a tile lie [chunk][kvHead][tileRows], tileRows =
 // tokens * group, chunk 0 first. `arrivals` counts a tile's items that are done, for each kv head, at the tile's row:
 // int [rows][kvHeads], zero before and after every kernel, which lets a captured graph be repeated.
 #include "verdier.cuh"
@@ -58,6 +58,7 @@ constexpr int CHUNK = 64;     // keys
 constexpr int TILES = 8;      // key tiles of an mma in a chunk
 constexpr int GROUPS = 4;     // 16-token groups in a chunk
 constexpr int RECORD = 8;     // ints of a record in a work list
+constexpr int MAX_TILE_ROWS = 16;  // of decode
 constexpr int NO_WINDOW = 0x7fffffff;
 constexpr unsigned ALL = 0xffffffffu;
 
@@ -498,19 +499,21 @@ DEVICE bool arrives_last(int* arrivals, int items) {
 }
 
 // A thread folds four dimensions of a row at a time. What it reads comes through a ring in shared memory that is its
-// own, so that two groups of chunks are under way and nobody waits for anybody. The lanes of a group have one row; each
-// works out the factors of one of its chunks: the row's maximum before and behind a chunk is a running maximum, which
-// may be computed in any order. Only the sums are one chain, of a multiplication and a fused multiply-add a chunk.
-// There is one block per kv head, and its chunks lie in L2: what is left to bound long contexts is how fast one
-// multiprocessor reads (2 KB a chunk, at 4 rows of 128).
-template <int HD>
+// own, so that several groups of chunks are under way and nobody waits for anybody. The lanes of a group have one row;
+// each works out the factors of one of its chunks: the row's maximum before and behind a chunk is a running maximum,
+// which may be computed in any order. Only the sums are one chain, of a multiplication and a fused multiply-add a chunk.
+// What bounds long contexts is how much a multiprocessor has under way: records lie in L2, half a microsecond off.
+// THREADS: of the block. AHEAD: chunks under way.
+template <int HD, int THREADS, int AHEAD>
 struct Fold {
-  static constexpr int AHEAD = HD == 256 ? 8 : 16;
-  static constexpr int GROUP = AHEAD / 2;  // chunks, and lanes that share their factors; a row has a multiple of them
-  static constexpr int ROUNDS = 4;         // groups whose (m, l) are under way
+  static constexpr int GROUP = AHEAD < 16 ? AHEAD / 2 : 8;  // chunks, and lanes that share their factors: one row's
+  static constexpr int ROUNDS = 4;                          // groups whose (m, l) are under way
   static constexpr int ROW_PIECES = HD / 4;
+  static constexpr int RING = THREADS;
+  static constexpr int CHUNKS_AHEAD = AHEAD;
+  static constexpr int DIM = HD;
 
-  float4 (*ring)[HD];    // [AHEAD][thread], shared
+  float4 (*ring)[THREADS];  // [AHEAD][thread], shared
   const float* sums;     // of the first chunk: the thread's four dimensions
   const float2* states;  // of the first chunk: the row
   int step;              // records from one chunk to the next
@@ -556,8 +559,8 @@ struct Fold {
   DEVICE float4 run() const {
     float rowMax = unseen(), total = 0.0f;
     float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    fetch(0);
-    fetch(GROUP);
+#pragma unroll 1
+    for (int group = 0; group < AHEAD; group += GROUP) fetch(group);
     float2 coming[ROUNDS];
 #pragma unroll
     for (int i = 0; i < ROUNDS; i++) coming[i] = state(i * GROUP);
@@ -569,7 +572,7 @@ struct Fold {
       coming[ROUNDS - 1] = state(group + ROUNDS * GROUP);
       float a, b;
       factors(rowMax, now.x, a, b);
-      cp_async_wait<1>();
+      cp_async_wait<AHEAD / GROUP - 1>();
 #pragma unroll
       for (int i = 0; i < GROUP; i++) {
         float4 o = ring[(group + i) % AHEAD][threadIdx.x];
@@ -588,6 +591,12 @@ struct Fold {
                        finish(sum.w, inverseTotal));
   }
 };
+
+// By the last block of a tile, beside what it needs to attend; by a block that does nothing else.
+template <int HD>
+using FoldInBlock = Fold<HD, HD, HD == 256 ? 8 : 16>;
+template <int HD>
+using FoldApart = Fold<HD, HD / 4, HD == 256 ? 32 : 64>;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Decode: 16 rows, a block of HD threads per item and kv head
@@ -879,39 +888,78 @@ DEVICE Item item_of_block(const int* items) {
   return {head.x, head.y, head.z, head.w, tail.x, tail.y, tail.z, tail.w};
 }
 
+// Where a tile's partial results lie, and how many chunks they are.
+struct Partials {
+  int first;  // record of the first chunk that is seen, tile row 0
+  int step;   // records from one chunk to the next
+  int chunks;
+
+  // window: NO_WINDOW for all keys.
+  DEVICE Partials(const Item& item, int kvHead, int kvHeads, int tileRows, int window)
+      : step(kvHeads * tileRows) {
+    const int chunksBegin = first_seen(item.position, window) / CHUNK;
+    chunks = (item.position + item.tokens + CHUNK - 1) / CHUNK - chunksBegin;
+    first = item.partial + (chunksBegin - item.firstChunk) * step + kvHead * tileRows;
+  }
+};
+
+// Folds piece d / 4 of tile row r.
+template <class F>
+DEVICE void fold_piece(float4 (*ring)[F::RING], const Partials& partials, const float* partialSums,
+                       const float2* partialStates, const Item& item, int r, int d, int group, int kvHead, void* out,
+                       int rowsPad, int heads, int headDim) {
+  const float* sums = partialSums + static_cast<int64_t>(partials.first + r) * F::DIM + d;
+  const F work = {ring, sums, partialStates + partials.first + r, partials.step, partials.chunks};
+  float4 sum = work.run();
+  int token = r / group;
+  Result result = result_of(out, rowsPad, item.row + token, kvHead * group + r - token * group, headDim);
+  result.put(d, sum.x, sum.y);
+  result.put(d + 2, sum.z, sum.w);
+  if (d < 16) result.pad(heads);  // four threads, a quad
+}
+
 // If the block is the tile's last one, folds what all of them have written. The item is read again, so that nothing of
-// this takes registers in the loop over chunks. window: NO_WINDOW for all keys.
+// this takes registers in the loop over chunks.
 template <int HD>
 DEVICE void fold_tile_if_last(float4 (*ring)[HD], const int* items, int* arrivals, const float* partialSums,
                               const float2* partialStates, void* out, int rowsPad, int heads, int kvHeads, int headDim,
                               int window) {
-  typedef Fold<HD> F;
-  __syncthreads();
+  typedef FoldInBlock<HD> F;
   const Item item = item_of_block(items);
+  if (item.items < 0) return;  // attend_fold does
+  __syncthreads();
   const int kvHead = blockIdx.x;
   const int group = heads / kvHeads;
   const int tileRows = item.tokens * group;
   if (!arrives_last(arrivals + item.row * kvHeads + kvHead, item.items)) return;
-  const int chunksBegin = first_seen(item.position, window) / CHUNK;
-  const int chunksEnd = (item.position + item.tokens + CHUNK - 1) / CHUNK;
-  const int chunks = chunksEnd - chunksBegin;
-  const int step = kvHeads * tileRows;
-  const int first = item.partial + (chunksBegin - item.firstChunk) * step + kvHead * tileRows;
-  for (int chunk = threadIdx.x; chunk < chunks; chunk += HD) {  // of a long context much has left L2
-    prefetch_l2(partialSums + static_cast<int64_t>(first + chunk * step) * HD, tileRows * HD * 4);
-  }
+  const Partials partials(item, kvHead, kvHeads, tileRows, window);
   for (int piece = threadIdx.x; piece < tileRows * F::ROW_PIECES; piece += HD) {
-    int r = piece / F::ROW_PIECES;
-    int d = piece % F::ROW_PIECES * 4;
-    const float* sums = partialSums + static_cast<int64_t>(first + r) * HD + d;
-    const F work = {ring, sums, partialStates + first + r, step, chunks};
-    float4 sum = work.run();
-    int token = r / group;
-    Result result = result_of(out, rowsPad, item.row + token, kvHead * group + r - token * group, headDim);
-    result.put(d, sum.x, sum.y);
-    result.put(d + 2, sum.z, sum.w);
-    if (d < 16) result.pad(heads);  // four threads, a quad
+    fold_piece<F>(ring, partials, partialSums, partialStates, item, piece / F::ROW_PIECES, piece % F::ROW_PIECES * 4,
+                  group, kvHead, out, rowsPad, heads, headDim);
   }
+}
+
+// attend_fold: one row of a tile, by HD / 4 threads.
+template <int HD>
+DEVICE void fold_row(const int* items, const int* counts, const float* partialSums, const float2* partialStates,
+                     void* out, int rowsPad, int heads, int kvHeads, int headDim, int window) {
+  typedef FoldApart<HD> F;
+  SHARED float4 ring[F::CHUNKS_AHEAD][F::RING];
+  pdl_launch();
+  const Item item = item_of_block(items);
+  const int kvHead = blockIdx.x / MAX_TILE_ROWS;
+  const int r = blockIdx.x % MAX_TILE_ROWS;
+  const int group = heads / kvHeads;
+  const int tileRows = item.tokens * group;
+  const bool idle = static_cast<int>(blockIdx.y) >= counts[COUNT_ITEMS] || item.items >= 0 || item.firstChunk > 0;
+  if (idle || r >= tileRows) {
+    if (blockIdx.x == 0 && blockIdx.y == 0) pdl_wait();
+    return;
+  }
+  pdl_wait();
+  const Partials partials(item, kvHead, kvHeads, tileRows, window == 0 ? NO_WINDOW : window);
+  fold_piece<F>(ring, partials, partialSums, partialStates, item, r, threadIdx.x * 4, group, kvHead, out, rowsPad, heads,
+                headDim);
 }
 
 // Arguments in the order of the entry points, see ATTEND_DECODE and ROTATE_ATTEND below.
@@ -925,7 +973,7 @@ DEVICE void decode(const Source& source, const void* cache, const int* tables, c
   SHARED float maxima[D::WARPS][16];
   SHARED uint2 weights[GROUPS][32][2];
   SHARED float2 pairs[TILES][32];
-  SHARED float4 ring[Fold<HD>::AHEAD][HD];
+  SHARED float4 ring[FoldInBlock<HD>::CHUNKS_AHEAD][HD];
   SHARED Element newKey[HD];
   SHARED Element newValue[HD];
 
@@ -939,7 +987,7 @@ DEVICE void decode(const Source& source, const void* cache, const int* tables, c
   }
   const int row = item.row, position = item.position, tokens = item.tokens;
   const int firstChunk = item.firstChunk;
-  const bool isShared = item.items > 1;
+  const bool isShared = item.items != 1;
   const int kvHead = blockIdx.x;
   const int group = heads / kvHeads;
   const int tileRows = tokens * group;
@@ -1455,6 +1503,21 @@ ROTATE_ATTEND(rotate_attend_fp8_64, 64, BLOCKS_OF(8), E4m3)
 ROTATE_ATTEND(rotate_attend_fp8_96, 96, BLOCKS_OF(4), E4m3)
 ROTATE_ATTEND(rotate_attend_fp8_128, 128, BLOCKS_OF(4), E4m3)
 ROTATE_ATTEND(rotate_attend_fp8_256, 256, 1, E4m3)
+
+// attend_fold_HD: what attend_decode and rotate_attend have left of tiles whose `items` is negative. Grid (16 * kvHeads,
+// itemsMax), HD / 4 threads.
+#define ATTEND_FOLD(HD)                                                                                               \
+  KERNEL_BOUNDS(attend_fold_##HD, HD / 4, 1, const int* items, const int* counts, const float* partialSums,           \
+                const float2* partialStates, void* out, int rowsPad, int heads, int kvHeads, int headDim,             \
+                int window) {                                                                                         \
+    attention::fold_row<HD>(items, counts, partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim,         \
+                            window);                                                                                  \
+  }
+ATTEND_FOLD(32)
+ATTEND_FOLD(64)
+ATTEND_FOLD(96)
+ATTEND_FOLD(128)
+ATTEND_FOLD(256)
 
 // attend_prefill_HD: grid (kvHeads, tilesMax), 128 threads, dynamic shared memory Prefill::SHARED_BYTES. Tiles of 128
 // rows (64 where HD is 256), the longest first. Operations: 4 * HD a key, row and head.

@@ -242,6 +242,16 @@ BY_DIM(attend_prefill)
 BY_DIM(attend_decode)
 BY_DIM(rotate_attend)
 
+Kernel attend_fold_of(const Shape& s) {
+  switch (s.paddedDim()) {
+    case 32: return ENTRY(attend_fold_32);
+    case 64: return ENTRY(attend_fold_64);
+    case 96: return ENTRY(attend_fold_96);
+    case 128: return ENTRY(attend_fold_128);
+    default: return ENTRY(attend_fold_256);
+  }
+}
+
 Kernel rotate_store_of(const Shape& s) { return s.fp8 ? ENTRY(rotate_store_fp8) : ENTRY(rotate_store); }
 
 unsigned prefillSharedBytes(int paddedDim) { return (paddedDim == 256 ? 64 + 256 : 128 + 256) * paddedDim * 2; }
@@ -250,6 +260,7 @@ unsigned prefillSharedBytes(int paddedDim) { return (paddedDim == 256 ? 64 + 256
 struct Step {
   const Shape shape;
   int rowsPad;
+  bool folds;
   Array<int> tiles, items, counts, tables, arrivals;
   Array<float> sums;
   Array<float> states;
@@ -258,6 +269,7 @@ struct Step {
   Step(const Shape& shape, const lists::Lists& work, const std::vector<int>& tables, int rows)
       : shape(shape),
         rowsPad((rows + 255) / 256 * 256),
+        folds(work.folds),
         tiles(work.tiles),
         items(work.items),
         counts({rows, 0, work.tileCount(), 0, work.itemCount(), 0}),
@@ -283,7 +295,15 @@ struct Step {
       launch(attend_decode_of(s), dim3(s.kvHeads, unsigned(items.count / 8)), HD, 0, queries, cache, tables.data,
              items.data, counts.data, arrivals.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads,
              s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
+      fold();
     }
+  }
+
+  void fold() const {
+    const Shape& s = shape;
+    if (!folds) return;
+    launch(attend_fold_of(s), dim3(unsigned(16 * s.kvHeads), unsigned(items.count / 8)), s.paddedDim() / 4, 0, items.data,
+           counts.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim, s.window);
   }
 
   // Rotation, storing and attention at once. projected: [rows][vectors * headDim].
@@ -294,6 +314,7 @@ struct Step {
            s.vectors() * s.headDim, angles, gain, gain, 1e-5f, cache, tables.data, items.data, counts.data,
            arrivals.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim,
            s.blockTokens, s.window, s.scale());
+    fold();
   }
 
   std::vector<uint16_t> bits(int rows) const {

@@ -27,7 +27,9 @@ struct Lists {
   int heads;
   int kvHeads;
   std::vector<int> tiles, items;
-  int records = 0;  // of partial results
+  int records = 0;         // of partial results
+  int foldedInBlock = 32;  // most chunks of a tile that its last block folds
+  bool folds = false;      // whether attend_fold has to follow
 
   int group() const { return heads / kvHeads; }
   int tileCount() const { return int(tiles.size() / 8); }
@@ -63,9 +65,11 @@ struct Lists {
       return;
     }
     int rows = s.tokens * group();
+    bool apart = chunks > foldedInBlock;
+    folds = folds || apart;
     for (int i = 0; i < parts; i++) {
       int from = int(long(chunks) * i / parts), to = int(long(chunks) * (i + 1) / parts);
-      add(items, {s.row, s.position, s.tokens, s.table, from, to - from, records + from * kvHeads * rows, parts});
+      add(items, {s.row, s.position, s.tokens, s.table, from, to - from, records + from * kvHeads * rows, apart ? -parts : parts});
     }
     records += chunks * kvHeads * rows;
   }

@@ -66,6 +66,16 @@ BY_DIM(attend_prefill)
 BY_DIM(attend_decode)
 BY_DIM(rotate_attend)
 
+Launcher* attend_fold(const Shape& s) {
+  switch (s.paddedDim()) {
+    case 32: return verdier_launch_attend_fold_32;
+    case 64: return verdier_launch_attend_fold_64;
+    case 96: return verdier_launch_attend_fold_96;
+    case 128: return verdier_launch_attend_fold_128;
+    default: return verdier_launch_attend_fold_256;
+  }
+}
+
 template <class Cache>
 unsigned sharedBytes(int paddedDim) {
   return paddedDim == 256 ? attention::Prefill<256, 1, Cache>::SHARED_BYTES
@@ -191,7 +201,7 @@ struct Case {
       // One step: some tokens of some sequences.
       std::vector<int> rowTokens, positions, slots, tables;
       bool areTokens = true;
-      lists::Lists work{s.heads, s.kvHeads, {}, {}, 0};
+      lists::Lists work{s.heads, s.kvHeads, {}, {}, 0, 1 + int(random() % 4)};
       for (size_t q = 0; q < lengths.size(); q++) {
         int left = lengths[q] - done[q];
         if (left == 0 || (plan.way == Way::ANY && random() % 4 == 0)) continue;
@@ -284,6 +294,10 @@ struct Case {
       launch(attend_decode(s), s.kvHeads, work.itemCount(), HD, 0, constQueries, constCache, tables.data(),
              (const int*)work.items.data(), (const int*)counts, arrivals.data(), sums, partialStates.data(), out,
              rowsPad, s.heads, s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
+    }
+    if (work.folds) {
+      launch(attend_fold(s), 16 * s.kvHeads, work.itemCount(), HD / 4, 0, (const int*)work.items.data(), (const int*)counts,
+             (const float*)sums, (const float2*)partialStates.data(), out, rowsPad, s.heads, s.kvHeads, s.headDim, s.window);
     }
     CHECK(arrivals == std::vector<int>(arrivals.size()), "%s: arrivals are left", plan.name);
 

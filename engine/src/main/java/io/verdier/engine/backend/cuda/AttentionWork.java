@@ -9,8 +9,9 @@ import java.util.Arrays;
  *
  * <p>A slice of few rows is a tile of its own, whose keys may be shared among several blocks when
  * there are too few tiles to keep the device busy: each block then leaves what it found for every
- * chunk of 64 keys, and the last of them brings the chunks together in their order. A slice of many
- * rows is cut into tiles that each go through their keys alone. How a slice is divided cannot be
+ * chunk of 64 keys, and the last of them brings the chunks together in their order, or, where they
+ * are many, a kernel of its own. A slice of many rows is cut into tiles that each go through their
+ * keys alone. How a slice is divided cannot be
  * seen in the result: it is in either case the same fold over the same chunks.
  */
 final class AttentionWork {
@@ -30,6 +31,9 @@ final class AttentionWork {
    */
   private static final int CHUNKS_WHOLE = 3;
 
+  /** The last block of a tile folds so many chunks before a kernel for it would be there. */
+  private static final int CHUNKS_FOLDED_IN_BLOCK = 32;
+
   private final int group; // query heads that share a key head
   private final int tokensOfPrefillTile;
   private final int itemsWanted;
@@ -39,6 +43,7 @@ final class AttentionWork {
   private final Records tiles = new Records();
   private final Records items = new Records();
   private int records;
+  private boolean foldsApart;
 
   /**
    * @param prefillTileRows pairs of token and head in a tile of the prefill kernel
@@ -80,6 +85,7 @@ final class AttentionWork {
     tiles.count = 0;
     items.count = 0;
     records = 0;
+    foldsApart = false;
     int perItem = Math.max(1, (decodeChunks(batch) + itemsWanted - 1) / itemsWanted);
     for (int s = 0; s < batch.slices(); s++) {
       int first = batch.sliceStart(s);
@@ -115,6 +121,8 @@ final class AttentionWork {
     int runs = isWhole ? 1 : Math.max(1, (chunks + perItem / 2) / perItem);
     int length = (chunks + runs - 1) / runs;
     int count = (chunks + length - 1) / length;
+    boolean isApart = count > 1 && chunks > CHUNKS_FOLDED_IN_BLOCK;
+    foldsApart |= isApart;
     int record = records;
     for (int first = 0; first < chunks; first += length) {
       int at = items.add(row, position);
@@ -123,7 +131,7 @@ final class AttentionWork {
       items.ints[at + 4] = first;
       items.ints[at + 5] = Math.min(length, chunks - first);
       items.ints[at + 6] = count == 1 ? WHOLE : record + first * kvHeads * tileRows;
-      items.ints[at + 7] = count;
+      items.ints[at + 7] = isApart ? -count : count;
     }
     if (count > 1) {
       records += chunks * kvHeads * tileRows;
@@ -146,6 +154,11 @@ final class AttentionWork {
 
   Records items() {
     return items;
+  }
+
+  /** Whether a kernel must bring partial results together that the items leave as they are. */
+  boolean foldsApart() {
+    return foldsApart;
   }
 
   /** Partial results that the items leave, one per chunk, key head and row of a tile. */

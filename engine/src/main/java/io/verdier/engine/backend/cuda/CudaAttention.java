@@ -20,6 +20,7 @@ final class CudaAttention {
   private static final int HEAD_THREADS = 256; // a warp works on a head
   private static final int HEADS_PER_BLOCK = HEAD_THREADS / 32;
   private static final int PREFILL_THREADS = 128;
+  private static final int FOLD_DIMENSIONS = 4; // of a thread
 
   /** Partial results may take one part in so many of the device: on 80 GB, of 600k tokens. */
   private static final int RECORDS_SHARE = 512;
@@ -38,6 +39,7 @@ final class CudaAttention {
   private final CudaDriver.Kernel rotateStore;
   private final CudaDriver.Kernel decode;
   private final CudaDriver.Kernel rotateAttend;
+  private final CudaDriver.Kernel fold;
   private final CudaDriver.Kernel prefill;
   private final DeviceBuffer queries; // bf16 [rows][heads][paddedDim]
   private final DeviceBuffer partialSums; // f32 [records][paddedDim]
@@ -71,6 +73,7 @@ final class CudaAttention {
     rotateStore = driver.kernel(format == CacheFormat.FP8 ? "rotate_store_fp8" : "rotate_store", 0);
     decode = driver.kernel("attend_decode_" + variant, 0);
     rotateAttend = driver.kernel("rotate_attend_" + variant, 0);
+    fold = driver.kernel("attend_fold_" + paddedDim, 0);
     prefill = driver.kernel("attend_prefill_" + variant, prefillSharedBytes);
     partialSums.reserve((long) recordsMax * paddedDim * Float.BYTES);
     partialStates.reserve((long) recordsMax * STATE_BYTES);
@@ -163,13 +166,16 @@ final class CudaAttention {
       begin(items, paddedDim).pointer(queries.address());
       launchItems(decode, inputs, out, attention);
     }
+    if (work.foldsApart()) {
+      launchFold(items, inputs, out, attention);
+    }
   }
 
   /**
    * Rotates, stores and attends at once.
    *
    * @param batch whose slices are all of one row
-   * @param capturedRows 0, or the rows of the decode steps that a graph is captured for
+   * @param captured the decode steps that a graph is captured for
    */
   void rotateStoreAttend(
       CudaOperand out,
@@ -177,17 +183,20 @@ final class CudaAttention {
       Rotation rotation,
       Attention attention,
       AttentionBatch batch,
-      int capturedRows) {
+      StepGraphs.Form captured) {
     prepare(batch);
     StepInputs inputs = batches.on(batch);
     AttentionWork work = batches.work();
     CudaTensor all = (CudaTensor) projection.all();
     ((CudaRopeTable) rotation.table()).require(batch); // which launches a kernel of its own
-    begin(capturedRows > 0 ? work.itemsMax(capturedRows) : work.items().count(), paddedDim)
-        .pointer(all.address())
-        .integer(all.stride());
+    boolean isCaptured = captured.rows() > 0;
+    int items = isCaptured ? work.itemsMax(captured.rows()) : work.items().count();
+    begin(items, paddedDim).pointer(all.address()).integer(all.stride());
     rotation(rotation);
     launchItems(rotateAttend, inputs, out, attention);
+    if (isCaptured ? captured.folds() : work.foldsApart()) {
+      launchFold(items, inputs, out, attention);
+    }
   }
 
   private Launch begin(int work, int threads) {
@@ -208,16 +217,30 @@ final class CudaAttention {
     driver.launch(kernel, launch);
   }
 
-  /** The arguments with which all attention kernels end. */
-  private void finish(CudaOperand out, Attention attention) {
+  /** Brings together what the items have left of long contexts. */
+  private void launchFold(int items, StepInputs inputs, CudaOperand out, Attention attention) {
+    int rows = AttentionWork.DECODE_TILE_ROWS * storage.shape().heads();
+    launch.grid(rows, items, 1, paddedDim / FOLD_DIMENSIONS);
+    launch.pointer(inputs.items()).pointer(inputs.counts());
+    launch.pointer(partialSums.address()).pointer(partialStates.address());
+    target(out).integer(attention.window());
+    driver.launch(fold, launch);
+  }
+
+  private Launch target(CudaOperand out) {
     KvShape shape = storage.shape();
-    launch
+    return launch
         .pointer(out.address())
         .integer(out.paddedRows())
         .integer(shape.queryHeads())
         .integer(shape.heads())
-        .integer(shape.headDim())
-        .integer(shape.blockTokens())
+        .integer(shape.headDim());
+  }
+
+  /** The arguments with which the kernels that attend end. */
+  private void finish(CudaOperand out, Attention attention) {
+    target(out)
+        .integer(storage.shape().blockTokens())
         .integer(attention.window())
         .number((float) (attention.scale() * LOG2_E));
   }

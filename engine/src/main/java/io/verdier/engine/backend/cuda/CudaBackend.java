@@ -56,7 +56,7 @@ public final class CudaBackend implements Backend {
   private final List<CudaAttention> attentions = new ArrayList<>(); // of the storages
   private final CudaLogits logits;
   private @Nullable KvStorage stepped; // whose steps are captured
-  private int capturedRows; // of the graph that is being captured; 0: none
+  private StepGraphs.Form captured = StepGraphs.Form.NONE; // of the graph that is being captured
   private int tokensMax = Integer.MAX_VALUE; // rows of the embedding that was last used
   private @Nullable StepInputs stepInputs; // of the step that is running
 
@@ -238,7 +238,8 @@ public final class CudaBackend implements Backend {
     try (var _ = ranges.open(Kind.STEP)) {
       begin(batch, storage);
       if (batch.slices() == batch.rows() && graphs.serves(batch.rows())) {
-        driver.replay(graphs.of(batch.rows(), () -> capture(batch.rows(), operations)));
+        boolean folds = attention(storage).batches().work().foldsApart();
+        driver.replay(graph(StepGraphs.Form.of(batch.rows(), folds), operations));
       } else {
         operations.run();
       }
@@ -251,7 +252,8 @@ public final class CudaBackend implements Backend {
   public void prepare(AttentionBatch batch, KvStorage storage, Runnable operations) {
     begin(batch, storage);
     try {
-      graphs.of(batch.rows(), () -> capture(batch.rows(), operations));
+      graph(StepGraphs.Form.of(batch.rows(), false), operations);
+      graph(StepGraphs.Form.of(batch.rows(), true), operations);
     } finally {
       stepInputs = null;
     }
@@ -282,18 +284,22 @@ public final class CudaBackend implements Backend {
     stepInputs = attention.batches().on(batch);
   }
 
-  private void capture(int rowCount, Runnable operations) {
-    capturedRows = StepGraphs.roundedRows(rowCount);
-    try {
-      operations.run();
-    } finally {
-      capturedRows = 0;
-    }
+  private CudaDriver.Graph graph(StepGraphs.Form form, Runnable operations) {
+    return graphs.of(
+        form,
+        () -> {
+          captured = form;
+          try {
+            operations.run();
+          } finally {
+            captured = StepGraphs.Form.NONE;
+          }
+        });
   }
 
   /** Rows for which a grid must have room. */
   private int gridRows(int actual) {
-    return Math.max(capturedRows, actual);
+    return Math.max(captured.rows(), actual);
   }
 
   /** Where kernels find how many rows there are. */
@@ -438,7 +444,7 @@ public final class CudaBackend implements Backend {
     try (var _ = ranges.open(Kind.ATTENTION)) {
       attention(storage)
           .rotateStoreAttend(
-              (CudaOperand) out, projection, rotation, attention, batch, capturedRows);
+              (CudaOperand) out, projection, rotation, attention, batch, captured);
     }
   }
 

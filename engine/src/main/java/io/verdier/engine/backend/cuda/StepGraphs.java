@@ -9,14 +9,28 @@ import java.util.Map;
  *
  * <p>What differs from step to step (tokens, positions, blocks, how many there are) lies in {@link
  * StepInputs}; what is frozen into a graph are addresses and grids. A graph therefore serves all
- * steps of up to so many rows as it was captured for, however long their contexts are. Rows are
- * rounded up, to few enough values that all can be captured, and fine enough that little is
- * launched in vain.
+ * steps of up to so many rows as it was captured for, however long their contexts are, but for one
+ * kernel that only long ones need. Rows are rounded up, to few enough values that all can be
+ * captured, and fine enough that little is launched in vain.
  */
 final class StepGraphs {
   private final CudaDriver driver;
-  private final Map<Integer, CudaDriver.Graph> graphs = new HashMap<>();
+  private final Map<Form, CudaDriver.Graph> graphs = new HashMap<>();
   private final int rowsMax;
+
+  /**
+   * What a graph is captured for.
+   *
+   * @param rows as {@link #roundedRows} has them; 0: nothing is captured
+   * @param folds whether attention's partial results are brought together by a kernel of their own
+   */
+  record Form(int rows, boolean folds) {
+    static final Form NONE = new Form(0, false);
+
+    static Form of(int rows, boolean folds) {
+      return new Form(roundedRows(rows), folds);
+    }
+  }
 
   /**
    * @param rowsMax steps with more rows are not captured
@@ -37,16 +51,15 @@ final class StepGraphs {
   }
 
   /**
-   * The graph that serves so many rows, captured now if it was not yet.
+   * The graph of a form, captured now if it was not yet.
    *
-   * @param launches of a step of {@link #roundedRows}
+   * @param launches of a step of that form
    */
-  CudaDriver.Graph of(int rows, Runnable launches) {
-    int rounded = roundedRows(rows);
-    CudaDriver.Graph graph = graphs.get(rounded);
+  CudaDriver.Graph of(Form form, Runnable launches) {
+    CudaDriver.Graph graph = graphs.get(form);
     if (graph == null) {
       graph = driver.capture(launches);
-      graphs.put(rounded, graph);
+      graphs.put(form, graph);
     }
     return graph;
   }

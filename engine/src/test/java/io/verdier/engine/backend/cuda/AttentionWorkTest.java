@@ -93,7 +93,10 @@ class AttentionWorkTest {
     }
     assertThat(records.length()).isEqualTo(work.records());
     for (int at = 0; at < work.items().count() * 8; at += 8) {
-      assertThat(ints[at + 7]).isEqualTo(blocks[ints[at]]); // or the last one would not know
+      assertThat(Math.abs(ints[at + 7])).isEqualTo(blocks[ints[at]]); // or the last would not know
+      boolean isApart = ints[at + 7] < 0;
+      assertThat(isApart).isEqualTo(ints[at + 7] != 1 && chunks[ints[at]].cardinality() > 32);
+      assertThat(work.foldsApart() || !isApart).isTrue();
     }
     for (int s = 0; s < batch.slices(); s++) {
       int row = batch.sliceStart(s);
@@ -112,6 +115,7 @@ class AttentionWorkTest {
     batch.add(i -> 0, 65_535, 1, new int[0]);
     work.plan(batch, new int[1]);
     assertThat(work.items().count() * 8).isGreaterThan(PROCESSORS * 3);
+    assertThat(work.foldsApart()).isTrue();
   }
 
   @Test
@@ -122,6 +126,7 @@ class AttentionWorkTest {
     work.plan(batch, new int[1]);
     assertThat(work.items().count()).isEqualTo(1);
     assertThat(work.records()).isZero();
+    assertThat(work.foldsApart()).isFalse();
   }
 
   @Test
