@@ -72,27 +72,27 @@ struct Int8Weights {
   }
 };
 
-/// int4: 512 bytes of codes, then the bf16 scales of the 16 rows, 0, 8, 1, 9, ... A lane has a word for two steps and one row: of the first
-/// two and the upper row, the lower row, of the last two the same. A word's bits 0-3 of each half are k 0-7 of the first step, 4-7 are k 8-15,
-/// 8-11 and 12-15 those of the second. Values are (code - 8) * scale / 64, rounded to bf16.
+/// int4: 512 bytes of codes, then for the rows 0, 8, 1, 9, ... the value of code 0, a bf16. A lane has a word for two steps and one row: of
+/// the first two and the upper row, the lower row, of the last two the same. A word's bits 0-3 of each half are k 0-7 of the first step, 4-7
+/// are k 8-15, 8-11 and 12-15 those of the second. Values are zero * (8 - code) / 8, rounded to bf16.
 struct Int4Weights {
   static const int GROUP_BYTES = 544;
 
   struct Lane {
     uint4 codes;
-    uint32_t scales;
+    uint32_t zeros;
 
     DEVICE void load(const unsigned char* group, int lane) {
       codes = *reinterpret_cast<const uint4*>(group + lane * 16);
-      scales = *reinterpret_cast<const uint32_t*>(group + 512 + lane / 4 * 4);
+      zeros = *reinterpret_cast<const uint32_t*>(group + 512 + lane / 4 * 4);
     }
   };
 
   DEVICE static void fragment(const Lane& lane, int step, uint32_t (&a)[4]) {
     uint32_t upper = step < 2 ? lane.codes.x : lane.codes.z;
     uint32_t lower = step < 2 ? lane.codes.y : lane.codes.w;
-    int4x4_to_bf16(step % 2 == 0 ? upper : upper >> 8, Int4Scale(__byte_perm(lane.scales, 0, 0x1010)), a[0], a[2]);
-    int4x4_to_bf16(step % 2 == 0 ? lower : lower >> 8, Int4Scale(__byte_perm(lane.scales, 0, 0x3232)), a[1], a[3]);
+    int4x4_to_bf16(step % 2 == 0 ? upper : upper >> 8, Int4Scale(__byte_perm(lane.zeros, 0, 0x1010)), a[0], a[2]);
+    int4x4_to_bf16(step % 2 == 0 ? lower : lower >> 8, Int4Scale(__byte_perm(lane.zeros, 0, 0x3232)), a[1], a[3]);
   }
 };
 

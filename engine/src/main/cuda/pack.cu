@@ -29,13 +29,13 @@ DEVICE unsigned char* group4(void* weights, int row, int k, int groups) {
   return static_cast<unsigned char*>(weights) + (static_cast<long>(row / 16) * groups + k / GROUP_K) * Int4Weights::GROUP_BYTES;
 }
 
-/// The word of codes in such a group that holds columns k, k + 1, k + 8, k + 9 of two steps of a row, and the row's scale.
+/// The word of codes in such a group that holds columns k, k + 1, k + 8, k + 9 of two steps of a row, and the value of the row's code 0.
 DEVICE uint32_t* codes4(unsigned char* group, int row, int k) {
   int lane = row % 8 * 4 + k % 8 / 2;
   return reinterpret_cast<uint32_t*>(group) + lane * 4 + k % GROUP_K / 32 * 2 + row % 16 / 8;
 }
 
-DEVICE bf16* scale4(unsigned char* group, int row) { return reinterpret_cast<bf16*>(group + 512) + row % 8 * 2 + row % 16 / 8; }
+DEVICE bf16* zero4(unsigned char* group, int row) { return reinterpret_cast<bf16*>(group + 512) + row % 8 * 2 + row % 16 / 8; }
 
 /// Which of a word's bits a column's code has.
 DEVICE int shift4(int k) { return k % 2 * 16 + k % 32 / 16 * 8 + k % 16 / 8 * 4; }
@@ -198,7 +198,8 @@ struct Int4Group {
   }
 };
 
-/// A row at a time, by a block of 256 threads: row scale = a power of two, so that a group's scale is below 2 in magnitude, times 64.
+/// A row at a time, by a block of 256 threads: row scale = 64 times a power of two, such that what is left of a group's scale is below 1/32 in
+/// magnitude, and the value of code 0 below 1/4.
 template <class Source>
 DEVICE void pack_int4(const void* source, long long stride, int rows, int rowsPadded, int columns, void* weights, float* scales, int firstRow,
                       int part) {
@@ -231,7 +232,7 @@ DEVICE void pack_int4(const void* source, long long stride, int rows, int rowsPa
       if (word >= words) continue;
       unsigned char* at = group4(weights, to, k0, groups);
       *codes4(at, to, k0) = codes;
-      if (word % 8 == 0) *scale4(at, to) = scale;
+      if (word % 8 == 0) *zero4(at, to) = from_float_rn(__fmul_rn(to_float(scale), -0.125f));
     }
   }
 }
@@ -328,7 +329,7 @@ DEVICE float element<Int4Weights>(const void* weights, int row, int k, int group
   unsigned char* group = group4(const_cast<void*>(weights), row, k, groups);
   uint32_t word = *codes4(group, row, k) >> k % 32 / 16 * 8;
   uint32_t first, second;
-  int4x4_to_bf16(word, Int4Scale(bf16_bits(*scale4(group, row)) * 0x10001u), first, second);
+  int4x4_to_bf16(word, Int4Scale(bf16_bits(*zero4(group, row)) * 0x10001u), first, second);
   return element_of(first, second, k);
 }
 

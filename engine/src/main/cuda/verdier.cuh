@@ -111,23 +111,24 @@ DEVICE void excess128x4_to_bf16(uint32_t word, uint32_t& first, uint32_t& second
   second = bf16x2_fma(__byte_perm(word, 0, 0x4341), 0x7f007f00u, 0xc000c000u);
 }
 
-// The multiplier and the addend by which two codes u of four bits become (u - 8) * scale / 64, rounded once: in bits 0-3 of
-// each half `low`, in bits 4-7 `high`. As the bits of a bf16 these are u * 2^-133 and u * 2^-129; the scale is below 2 in
-// magnitude, so that scale * 2^127 is a bf16.
+// The multipliers and the addend by which two codes u of four bits become zero * (8 - u) / 8, rounded once: in bits 0-3 of
+// each half `low`, in bits 4-7 `high`. `zero` is the value of code 0, a bf16 below 1/4 in magnitude. As the bits of a bf16
+// the codes are u * 2^-133 and u * 2^-129; the multipliers are -zero times 2^130 and 2^126. Of memory that holds nothing but
+// zeros all values are zero.
 struct Int4Scale {
   uint32_t low;
   uint32_t high;
-  uint32_t addend;
+  uint32_t zero;
 
-  // The same scale, a bf16, in both halves.
-  DEVICE explicit Int4Scale(uint32_t scale)
-      : low(scale + 0x3f803f80u), high(scale + 0x3d803d80u), addend((scale - 0x01800180u) ^ 0x80008000u) {}
+  // The same number in both halves.
+  DEVICE explicit Int4Scale(uint32_t zero)
+      : low((zero ^ 0x80008000u) + 0x41004100u), high((zero ^ 0x80008000u) + 0x3f003f00u), zero(zero) {}
 };
 
 // The codes in bits 0-3 and 4-7 of each half.
 DEVICE void int4x4_to_bf16(uint32_t word, const Int4Scale& scale, uint32_t& first, uint32_t& second) {
-  first = bf16x2_fma(word & 0x000f000fu, scale.low, scale.addend);
-  second = bf16x2_fma(word & 0x00f000f0u, scale.high, scale.addend);
+  first = bf16x2_fma(word & 0x000f000fu, scale.low, scale.zero);
+  second = bf16x2_fma(word & 0x00f000f0u, scale.high, scale.zero);
 }
 
 // Four e4m3 bytes that were written one by one to four bf16, as exactly as e4m3x4_to_bf16 but in more instructions: `odd`

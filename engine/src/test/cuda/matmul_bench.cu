@@ -54,13 +54,13 @@ KERNEL(fill_fp8, uint32_t* weights, int groups, float* scales, int rows, long lo
   }
 }
 
-/// Groups of any codes and of scales from 1 to 2.
+/// Groups of any codes and of values of code 0 from 1/16 to 1/8.
 KERNEL(fill_int4, unsigned char* weights, int groups, long long seed) {
   for (int group = blockIdx.x; group < groups; group += gridDim.x) {
     uint32_t* words = reinterpret_cast<uint32_t*>(weights + static_cast<long long>(group) * Int4Weights::GROUP_BYTES);
     for (int i = threadIdx.x; i < Int4Weights::GROUP_BYTES / 4; i += blockDim.x) {
       uint32_t any = __float_as_uint(random_normal(seed, group, i)) * 0x9e3779b1u;
-      words[i] = i < 128 ? any ^ any >> 15 : 0x3f803f80u | (any & 0x007f007fu);
+      words[i] = i < 128 ? any ^ any >> 15 : 0x3d803d80u | (any & 0x807f807fu);
     }
   }
 }
@@ -115,10 +115,10 @@ KERNEL(check_codes, unsigned long long* wrong) {
   bool good = low_to_float(first) == (code < 128 ? magnitude : -magnitude) && high_to_float(second) == low_to_float(first);
   excess128x4_to_bf16(bytes_pack(code, 0, 0, code), first, second);
   good &= low_to_float(first) == static_cast<float>(code - 128) / 64 && high_to_float(second) == low_to_float(first);
-  uint32_t scale = static_cast<uint32_t>(0x3000 + blockIdx.x * 16 + threadIdx.x / 16 + threadIdx.x % 2 * 0x8000);  // 2^-31 to below 2
-  float product = static_cast<float>(static_cast<int>(threadIdx.x % 16) - 8) * low_to_float(scale);
-  int4x4_to_bf16(threadIdx.x % 16 * 0x00010010u, Int4Scale(scale * 0x10001u), first, second);
-  good &= high_to_float(first) * 64 == to_float(from_float_rn(product)) && low_to_float(second) == high_to_float(first);
+  uint32_t zero = static_cast<uint32_t>(0x2e80 + blockIdx.x * 16 + threadIdx.x / 16 + threadIdx.x % 2 * 0x8000);  // 2^-34 to below 1/4
+  float product = static_cast<float>(8 - static_cast<int>(threadIdx.x % 16)) * low_to_float(zero) / 8;
+  int4x4_to_bf16(threadIdx.x % 16 * 0x00010010u, Int4Scale(zero * 0x10001u), first, second);
+  good &= high_to_float(first) == to_float(from_float_rn(product)) && low_to_float(second) == high_to_float(first);
   if (!good) atomicAdd(wrong, 1ull);
 }
 
