@@ -1,6 +1,7 @@
 package io.verdier.engine.backend;
 
 import io.verdier.engine.weights.StoredTensor;
+import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Supplier;
@@ -40,7 +41,8 @@ public interface Backend extends AutoCloseable {
    * them from there at the next start.
    *
    * @param place where; empty: nothing is kept
-   * @param weights calls {@link #matrix}, {@link #gateUpMatrix} and {@link #gain}
+   * @param weights calls {@link #matrix}, {@link #vocabularyMatrix}, {@link #gateUpMatrix} and
+   *     {@link #gain}
    */
   default <T> T takeOver(Optional<PackedPlace> place, Supplier<T> weights) {
     return weights.get();
@@ -54,6 +56,14 @@ public interface Backend extends AutoCloseable {
    * @param biases one vector per part, added to the product; null entries for parts without
    */
   Matrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases);
+
+  /**
+   * Takes over an embedding, or the output matrix, or both in one. Like {@link #matrix} of it, but
+   * a device may keep it more exactly than other matrices.
+   */
+  default Matrix vocabularyMatrix(StoredTensor rows) {
+    return matrix(List.of(rows), Collections.singletonList(null));
+  }
 
   /**
    * Takes over the two matrices of a gated feed-forward layer, for {@link #matmulGate}: like {@link

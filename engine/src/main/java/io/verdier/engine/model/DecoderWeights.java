@@ -84,17 +84,14 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
     }
 
     DecoderWeights load(LoadProgress progress) {
-      Matrix embedding = matrix(prefix + "embed_tokens", spec.vocabSize(), spec.hidden(), false);
+      Matrix embedding = vocabularyMatrix(prefix + "embed_tokens");
       List<Layer> layers = new ArrayList<>();
       for (int i = 0; i < spec.layers(); i++) {
         layers.add(layer(prefix + "layers." + i + "."));
         progress.layersLoaded(i + 1, spec.layers());
       }
       Gain norm = gain(prefix + "norm", spec.hidden());
-      Matrix head =
-          spec.tiedEmbeddings()
-              ? embedding
-              : matrix(head(), spec.vocabSize(), spec.hidden(), false);
+      Matrix head = spec.tiedEmbeddings() ? embedding : vocabularyMatrix(head());
       requireAllUsed();
       return new DecoderWeights(embedding, layers, norm, head);
     }
@@ -134,6 +131,11 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
 
     private Gain gain(String name, int size) {
       return backend.gain(weights.tensor(name + ".weight", size));
+    }
+
+    private Matrix vocabularyMatrix(String name) {
+      return backend.vocabularyMatrix(
+          weights.tensor(name + ".weight", spec.vocabSize(), spec.hidden()));
     }
 
     private Matrix matrix(String name, int rows, int columns, boolean biased) {

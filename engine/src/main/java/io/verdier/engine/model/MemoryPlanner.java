@@ -105,7 +105,7 @@ final class MemoryPlanner {
       long others = needs.all() - needs.weights() + sequenceBytes();
       if (others + needs.weights() / 2 <= budget()) {
         remedies.add("halve them with --quantization fp8");
-      } else if (others + needs.weights() * 17 / 64 <= budget()) { // 4.25 bits of 16
+      } else if (others + needs.weights() * 9 / 32 <= budget()) { // some 4.5 bits of 16
         remedies.add("quarter them with --quantization int4");
       }
     }

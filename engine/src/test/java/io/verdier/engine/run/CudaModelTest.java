@@ -3,6 +3,7 @@ package io.verdier.engine.run;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cuda.CacheFormat;
 import io.verdier.engine.backend.cuda.CudaBackend.Options;
 import io.verdier.engine.backend.cuda.TestCuda;
@@ -16,6 +17,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * The demo models through the whole CUDA path, against the float64 reference and bit by bit. All
@@ -110,6 +112,33 @@ class CudaModelTest {
         }
       }
       assertThat(batch.stream().map(BitEqualityTest::trace).toList()).isEqualTo(expected);
+    }
+  }
+
+  /** Two prompts: alone on one device, together in chunks there and on another. */
+  @ParameterizedTest
+  @EnumSource(mode = EnumSource.Mode.EXCLUDE, names = "BF16")
+  void run_quantizedBatchOnOtherDevice_givesSameBitsAsAlone(WeightFormat format) {
+    List<Integer> few = some.subList(0, 2);
+    Options eager = new Options(true, format, CacheFormat.BF16, 0.9);
+    List<String> alone = new ArrayList<>();
+    try (Driver driver = Driver.load(Golden.MODEL, TestCuda.backend(eager), 1)) {
+      for (int i : few) {
+        Driver.Sequence sequence = driver.add(cases.get(i).ids(), BitEqualityTest.params(i));
+        driver.finish(List.of(sequence), 1024);
+        alone.add(BitEqualityTest.trace(sequence));
+      }
+    }
+    for (boolean ampere : new boolean[] {false, true}) {
+      Backend backend = ampere ? TestCuda.ampere(eager) : TestCuda.backend(eager);
+      try (Driver driver = Driver.load(Golden.MODEL, backend, 6)) {
+        List<Driver.Sequence> batch = new ArrayList<>();
+        for (int i : few) {
+          batch.add(driver.add(cases.get(i).ids(), BitEqualityTest.params(i)));
+        }
+        driver.finish(batch, 50);
+        assertThat(batch.stream().map(BitEqualityTest::trace).toList()).isEqualTo(alone);
+      }
     }
   }
 

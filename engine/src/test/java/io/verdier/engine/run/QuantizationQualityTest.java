@@ -2,11 +2,15 @@ package io.verdier.engine.run;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.backend.cpu.CpuBackend.KernelForm;
 import io.verdier.engine.backend.cpu.KernelLevel;
 import io.verdier.engine.backend.cpu.NativeLevels;
 import io.verdier.engine.backend.cpu.WeightFormat;
+import io.verdier.engine.backend.cuda.CacheFormat;
+import io.verdier.engine.backend.cuda.CudaBackend;
+import io.verdier.engine.backend.cuda.TestCuda;
 import io.verdier.engine.model.LoadedModel;
 import java.util.ArrayList;
 import java.util.List;
@@ -25,13 +29,17 @@ import org.junit.jupiter.params.provider.CsvSource;
  * depend on any one weight. Bounds are about twice what was measured.
  */
 class QuantizationQualityTest {
-  private static final List<double[]> REFERENCE = new ArrayList<>(); // log probabilities
+  private static final List<List<double[]>> REFERENCE = new ArrayList<>(); // by case and position
   private static final List<Golden.Case> CASES = Golden.cases("logits.json");
 
   @BeforeAll
   static void computeReference() {
     CpuBackend exact = new CpuBackend(OptionalInt.of(2), KernelForm.VECTOR);
-    REFERENCE.addAll(logProbabilities(GoldenModelTest.load(Golden.MODEL, exact)));
+    try (LoadedModel model = GoldenModelTest.load(Golden.MODEL, exact)) {
+      for (Golden.Case golden : CASES) {
+        REFERENCE.add(logProbabilities(model, golden));
+      }
+    }
   }
 
   @ParameterizedTest
@@ -40,37 +48,69 @@ class QuantizationQualityTest {
       WeightFormat format, double divergenceMax, double perplexityRatioMax) {
     List<KernelLevel> levels = NativeLevels.available();
     Assumptions.assumeFalse(levels.isEmpty(), "no kernels in C here");
-    List<double[]> actual =
-        logProbabilities(
-            GoldenModelTest.load(Golden.MODEL, NativeLevels.backend(levels.getFirst(), format, 2)));
-    double divergence = 0;
-    int sameChoice = 0;
-    for (int i = 0; i < actual.size(); i++) {
-      double[] p = REFERENCE.get(i);
-      double[] q = actual.get(i);
-      for (int token = 0; token < p.length; token++) {
-        divergence += Math.exp(p[token]) * (p[token] - q[token]);
-      }
-      sameChoice += largest(p) == largest(q) ? 1 : 0;
-    }
-    divergence /= actual.size();
-    double ratio = Math.exp(meanLoss(actual) - meanLoss(REFERENCE));
-    System.out.printf(
-        "QuantizationQualityTest: %s divergence %.5f, perplexity %.4f of exact, same choice %.1f %%"
-            + " of %d positions%n",
-        format, divergence, ratio, 100.0 * sameChoice / actual.size(), actual.size());
-    assertThat(divergence).isLessThan(divergenceMax);
-    assertThat(ratio).isLessThan(perplexityRatioMax);
+    Cost cost = cost(NativeLevels.backend(levels.getFirst(), format, 2), 1);
+    System.out.printf("QuantizationQualityTest: %s %s%n", format, cost);
+    assertThat(cost.divergence).isLessThan(divergenceMax);
+    assertThat(cost.perplexityRatio).isLessThan(perplexityRatioMax);
   }
 
-  private static List<double[]> logProbabilities(LoadedModel model) {
-    List<double[]> rows = new ArrayList<>();
-    try (model) {
-      for (Golden.Case golden : CASES) {
-        for (float[] logits : GoldenModelTest.forward(model, golden.ids())) {
-          rows.add(logSoftmax(logits));
+  /** A third of the prompts: emulation takes its time. */
+  @ParameterizedTest
+  @CsvSource({"BF16,0.001,1.004", "FP8,0.02,1.03", "INT8,0.004,1.01", "INT4,0.15,1.10"})
+  void logits_weightsQuantizedOnDevice_stayNearExactOnes(
+      io.verdier.engine.backend.cuda.WeightFormat format,
+      double divergenceMax,
+      double perplexityRatioMax) {
+    Cost cost = cost(TestCuda.backend(new CudaBackend.Options(true, format, CacheFormat.BF16, 0.9)), 3);
+    System.out.printf("QuantizationQualityTest: CUDA, %s %s%n", format, cost);
+    assertThat(cost.divergence).isLessThan(divergenceMax);
+    assertThat(cost.perplexityRatio).isLessThan(perplexityRatioMax);
+  }
+
+  private record Cost(double divergence, double perplexityRatio, double sameChoice, int positions) {
+    @Override
+    public String toString() {
+      return "divergence %.5f, perplexity %.4f of exact, same choice %.1f %% of %d positions"
+          .formatted(divergence, perplexityRatio, 100 * sameChoice, positions);
+    }
+  }
+
+  /** Of every {@code stride}th prompt. */
+  private static Cost cost(Backend backend, int stride) {
+    double divergence = 0;
+    double lossMore = 0;
+    int sameChoice = 0;
+    int positions = 0;
+    int predictions = 0;
+    try (LoadedModel model = GoldenModelTest.load(Golden.MODEL, backend)) {
+      for (int i = 0; i < CASES.size(); i += stride) {
+        int[] ids = CASES.get(i).ids();
+        List<double[]> actual = logProbabilities(model, CASES.get(i));
+        for (int position = 0; position < ids.length; position++, positions++) {
+          double[] p = REFERENCE.get(i).get(position);
+          double[] q = actual.get(position);
+          for (int token = 0; token < p.length; token++) {
+            divergence += Math.exp(p[token]) * (p[token] - q[token]);
+          }
+          sameChoice += largest(p) == largest(q) ? 1 : 0;
+          if (position + 1 < ids.length) {
+            lossMore += p[ids[position + 1]] - q[ids[position + 1]];
+            predictions++;
+          }
         }
       }
+    }
+    return new Cost(
+        divergence / positions,
+        Math.exp(lossMore / predictions),
+        (double) sameChoice / positions,
+        positions);
+  }
+
+  private static List<double[]> logProbabilities(LoadedModel model, Golden.Case golden) {
+    List<double[]> rows = new ArrayList<>();
+    for (float[] logits : GoldenModelTest.forward(model, golden.ids())) {
+      rows.add(logSoftmax(logits));
     }
     return rows;
   }
@@ -89,22 +129,6 @@ class QuantizationQualityTest {
       row[i] = logits[i] - max - Math.log(sum);
     }
     return row;
-  }
-
-  /** Mean negative log probability of each prompt token after the first. */
-  private static double meanLoss(List<double[]> rows) {
-    double sum = 0;
-    int count = 0;
-    int row = 0;
-    for (Golden.Case golden : CASES) {
-      for (int i = 0; i < golden.ids().length; i++, row++) {
-        if (i + 1 < golden.ids().length) {
-          sum -= rows.get(row)[golden.ids()[i + 1]];
-          count++;
-        }
-      }
-    }
-    return sum / count;
   }
 
   static int largest(double[] row) {

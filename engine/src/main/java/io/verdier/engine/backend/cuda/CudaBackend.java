@@ -19,6 +19,7 @@ import io.verdier.engine.backend.cuda.Ranges.Kind;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Supplier;
@@ -62,7 +63,7 @@ public final class CudaBackend implements Backend {
 
   /**
    * @param eager every operation is launched by itself, in every step
-   * @param weights format in which matrices are kept
+   * @param weights format in which matrices are kept, those of the vocabulary perhaps more exactly
    * @param cache format in which keys and values are kept
    * @param memoryShare of the device's memory that weights, activations and cache may take together
    */
@@ -106,7 +107,7 @@ public final class CudaBackend implements Backend {
     this.options = options;
     this.ranges = ranges;
     launch = new Launch(arena);
-    weights = new CudaWeights(driver, launch, options.weights());
+    weights = new CudaWeights(driver, launch);
     matmul = new CudaMatmul(driver, launch, hardware(driver.device()));
     rows = new CudaRows(driver, launch);
     graphs = new StepGraphs(driver, options.eager() ? 0 : GRAPH_ROWS_MAX);
@@ -200,12 +201,21 @@ public final class CudaBackend implements Backend {
 
   @Override
   public CudaMatrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
-    return weights.matrix(parts, biases, RowOrder.PLAIN);
+    return weights.matrix(parts, biases, RowOrder.PLAIN, options.weights());
+  }
+
+  @Override
+  public CudaMatrix vocabularyMatrix(StoredTensor rows) {
+    return weights.matrix(
+        List.of(rows),
+        Collections.singletonList(null),
+        RowOrder.PLAIN,
+        options.weights().ofVocabulary());
   }
 
   @Override
   public CudaMatrix gateUpMatrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases) {
-    return weights.matrix(parts, biases, RowOrder.PAIRED);
+    return weights.matrix(parts, biases, RowOrder.PAIRED, options.weights());
   }
 
   @Override

@@ -21,14 +21,12 @@ final class CudaWeights {
 
   private final CudaDriver driver;
   private final Launch launch;
-  private final WeightFormat format;
   private @Nullable MemorySegment host;
   private long stage;
 
-  CudaWeights(CudaDriver driver, Launch launch, WeightFormat format) {
+  CudaWeights(CudaDriver driver, Launch launch) {
     this.driver = driver;
     this.launch = launch;
-    this.format = format;
   }
 
   /**
@@ -36,7 +34,11 @@ final class CudaWeights {
    *
    * @param order {@link RowOrder#PAIRED} for two parts of the same number of rows
    */
-  CudaMatrix matrix(List<StoredTensor> parts, List<@Nullable StoredTensor> biases, RowOrder order) {
+  CudaMatrix matrix(
+      List<StoredTensor> parts,
+      List<@Nullable StoredTensor> biases,
+      RowOrder order,
+      WeightFormat format) {
     int columns = parts.getFirst().columns();
     int rows = StoredTensor.stackedRows(parts);
     int packed = order == RowOrder.PAIRED ? CudaMatrix.pairedRows(parts.getFirst().rows()) : rows;
@@ -47,7 +49,8 @@ final class CudaWeights {
             : driver.allocate((long) CudaMatrix.paddedRows(packed) * Float.BYTES);
     int first = 0;
     for (int i = 0; i < parts.size(); i++) {
-      pack(parts.get(i), address, scales, first, order == RowOrder.PLAIN ? 0 : i + 1);
+      Place place = new Place(format, address, scales, first, order == RowOrder.PLAIN ? 0 : i + 1);
+      pack(parts.get(i), place);
       first += order == RowOrder.PLAIN ? parts.get(i).rows() : 0;
     }
     long added = biases(parts, biases, packed, order);
@@ -55,12 +58,15 @@ final class CudaWeights {
   }
 
   /**
-   * Packs one part.
+   * Where a part of a matrix goes.
    *
-   * @param first row of the matrix at which it begins
+   * @param address of the matrix
+   * @param first row of it at which the part begins
    * @param part 0: plain; 1 and 2: the first and second of a pair
    */
-  private void pack(StoredTensor tensor, long address, long scales, int first, int part) {
+  private record Place(WeightFormat format, long address, long scales, int first, int part) {}
+
+  private void pack(StoredTensor tensor, Place place) {
     if (!driver.computes()) {
       return; // reading a whole checkpoint is what a rehearsal is there to do without
     }
@@ -69,7 +75,8 @@ final class CudaWeights {
     if (rowBytes > STAGE_BYTES) {
       throw new IllegalArgumentException(tensor.name() + " has rows of " + rowBytes + " bytes");
     }
-    CudaDriver.Kernel kernel = driver.kernel("pack_weights_" + format.label() + source(tensor), 0);
+    CudaDriver.Kernel kernel =
+        driver.kernel("pack_weights_" + place.format.label() + source(tensor), 0);
     for (int done = 0; done < tensor.rows(); done += stageRows) {
       int rows = Math.min(stageRows, tensor.rows() - done);
       bring(tensor.data().asSlice(done * rowBytes, rows * rowBytes));
@@ -80,10 +87,10 @@ final class CudaWeights {
           .integer(rows)
           .integer(rows)
           .integer(tensor.columns())
-          .pointer(address)
-          .pointer(scales)
-          .integer(first + done)
-          .integer(part);
+          .pointer(place.address)
+          .pointer(place.scales)
+          .integer(place.first + done)
+          .integer(place.part);
       driver.launch(kernel, launch);
     }
   }

@@ -32,4 +32,9 @@ public enum WeightFormat {
   int groupBytes() {
     return groupBytes;
   }
+
+  /** In which the embedding and the output matrix are kept where others are kept in this. */
+  WeightFormat ofVocabulary() {
+    return this == INT4 ? INT8 : this;
+  }
 }

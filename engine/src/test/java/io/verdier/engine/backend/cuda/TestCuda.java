@@ -52,6 +52,12 @@ public final class TestCuda {
         () -> CudaRehearsal.of(device, options));
   }
 
+  /** A device without wgmma and bulk copies; skips the test where kernels are not emulated. */
+  public static CudaBackend ampere(Options options) {
+    Assumptions.assumeFalse(GPU, "a GPU is what it is");
+    return new CudaBackend(emulation().as(8, 0), options);
+  }
+
   static EmulatedDriver emulation() {
     Optional<Path> library = EmulatedKernels.file();
     Assumptions.assumeTrue(library.isPresent(), "no g++: the CUDA kernels are not tested");
