@@ -38,8 +38,7 @@ static source_row find_row(const pack_args *a, int64_t row) {
     for (; part < last && row >= part->source_rows; part++) row -= part->source_rows;
   }
   if (row >= part->source_rows) return (source_row){0, 0, 0};
-  int64_t bytes = part->columns * (part->source_type == 2 ? 4 : 2);
-  return (source_row){part->source + row * bytes, part->columns, part->source_type};
+  return (source_row){part->source + row * part->row_bytes, part->columns, part->source_type};
 }
 
 /* Columns 32 g .. 32 g + 31 of a row as they lie in the checkpoint, zeros behind the last. */

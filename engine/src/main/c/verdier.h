@@ -181,6 +181,7 @@ typedef struct {
   int64_t source_type;   /* 0 bf16, 1 f16, 2 f32 */
   int64_t source_rows;
   int64_t columns;
+  int64_t row_bytes; /* from row to row: more than a row has where it is some columns of a wider one */
 } pack_part;
 
 typedef struct {

@@ -71,13 +71,13 @@ static void multiply(matmul_args *a, int64_t tiles_per_unit) {
 /* Products, and the gated one followed by a product of its result, which has an odd group. */
 static void products(int64_t columns, int64_t format) {
   float *weights = random_floats(columns * OUTPUTS), *inputs = random_floats(ROWS * columns);
-  pack_part part = {(const uint8_t *)weights, 2, OUTPUTS, columns};
-  pack_part both[] = {part, {(const uint8_t *)inputs, 2, OUTPUTS / 2, columns}};
+  pack_part part = {(const uint8_t *)weights, 2, OUTPUTS, columns, columns * 4};
+  pack_part both[] = {part, {(const uint8_t *)inputs, 2, OUTPUTS / 2, columns, columns * 4}};
   both[0].source_rows = OUTPUTS / 2;
   int64_t tiles = (OUTPUTS + TILE - 1) / TILE;
   uint8_t *matrix = packed(&part, 0, columns, format, tiles);
   uint8_t *gate_up = packed(both, 1, columns, format, 4);
-  part.columns = OUTPUTS / 2;
+  part.columns = OUTPUTS / 2, part.row_bytes = OUTPUTS / 2 * 4;
   uint8_t *down = packed(&part, 0, OUTPUTS / 2, format, tiles);
   for (int64_t rows = 1; rows <= ROWS; rows++) {
     operand in = panels(rows, columns, format), gated = panels(rows, OUTPUTS / 2, format);

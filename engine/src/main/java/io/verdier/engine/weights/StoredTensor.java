@@ -5,6 +5,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 
 /**
  * One tensor as it lies in a checkpoint: row-major, little-endian, read-only. Immutable; valid
@@ -13,12 +14,54 @@ import java.util.List;
  *
  * @param shape lengths of the dimensions, outermost first; not to be changed
  * @param data the bytes, a view into the mapped file or a block of noise
+ * @param rowBytes from the beginning of one row to that of the next: more than a row has where the
+ *     tensor is some columns of another
  */
-public record StoredTensor(String name, DType dtype, long[] shape, MemorySegment data) {
+public record StoredTensor(
+    String name, DType dtype, long[] shape, MemorySegment data, long rowBytes) {
   private static final ValueLayout.OfFloat FLOAT =
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final ValueLayout.OfShort SHORT =
       ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  /** A whole one, without gaps between its rows. */
+  public StoredTensor(String name, DType dtype, long[] shape, MemorySegment data) {
+    this(
+        name,
+        dtype,
+        shape,
+        data,
+        (shape.length == 0 ? 1 : shape[shape.length - 1]) * dtype.bytes());
+  }
+
+  /** Some rows of a matrix, or some elements of a vector, where they are. */
+  public StoredTensor rows(int first, int count) {
+    long[] part = shape.clone();
+    part[0] = count;
+    long step = shape.length < 2 ? dtype.bytes() : rowBytes;
+    long last = shape.length < 2 ? step : rowLength();
+    MemorySegment view = data.asSlice(first * step, Math.max(0, (count - 1) * step + last));
+    return new StoredTensor(name, dtype, part, view, rowBytes);
+  }
+
+  /** Some columns of a matrix, where they are. */
+  public StoredTensor columns(int first, int count) {
+    Objects.checkFromIndexSize(first, count, columns());
+    long last = (long) count * dtype.bytes();
+    MemorySegment view =
+        data.asSlice((long) first * dtype.bytes(), Math.max(0, (rows() - 1) * rowBytes + last));
+    return new StoredTensor(name, dtype, new long[] {rows(), count}, view, rowBytes);
+  }
+
+  /** Bytes of a row's elements. */
+  private long rowLength() {
+    return (long) columns() * dtype.bytes();
+  }
+
+  /** Whether one row begins where the last one ends. */
+  public boolean isContiguous() {
+    return rowBytes == rowLength() || rows() < 2;
+  }
 
   /** A vector counts as one row. */
   public int rows() {

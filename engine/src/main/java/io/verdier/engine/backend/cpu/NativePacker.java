@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 
 /** Takes over weights, packing them in C on all threads. Owned by the loading thread. */
 final class NativePacker {
-  private static final int PART_FIELDS = 4;
+  private static final int PART_FIELDS = 5;
   private static final int PACK_FIELDS = 6;
   private static final long CHUNK_BYTES = 64L << 20;
   private static final long PAGE_BYTES = 4096;
@@ -66,7 +66,8 @@ final class NativePacker {
         rows.put(part.data().address())
             .put(sourceType(part))
             .put((long) part.rows())
-            .put((long) part.columns());
+            .put((long) part.columns())
+            .put(part.rowBytes());
       }
       NativeJob job = new NativeJob(library.pack, PACK_FIELDS, arena);
       job.args

@@ -75,8 +75,7 @@ final class PackJob implements ComputePool.Job {
   private void readPart(StoredTensor part, int row, int from, int count, Scratch scratch, int at) {
     int[] to = scratch.strip;
     short[] halves = scratch.halves;
-    long bytes = part.dtype().bytes();
-    long start = (long) row * part.columns() * bytes;
+    long start = row * part.rowBytes();
     if (matrix.layout() == PackedMatrix.Layout.PAIRS) {
       MemorySegment.copy(part.data(), WORD, start + from * 4L, to, at, count);
     } else if (part.dtype() == DType.F32) {

@@ -79,7 +79,7 @@ final class CudaWeights {
         driver.kernel("pack_weights_" + place.format.label() + source(tensor), 0);
     for (int done = 0; done < tensor.rows(); done += stageRows) {
       int rows = Math.min(stageRows, tensor.rows() - done);
-      bring(tensor.data().asSlice(done * rowBytes, rows * rowBytes));
+      bring(tensor, done, rows);
       launch
           .grid(1, rows, 1, PACK_THREADS)
           .pointer(stage)
@@ -104,22 +104,48 @@ final class CudaWeights {
     };
   }
 
+  /** Copies rows to {@link #stage} without what may lie between them. */
+  private void bring(StoredTensor tensor, int first, int rows) {
+    long step = tensor.rowBytes();
+    long rowBytes = (long) tensor.columns() * tensor.dtype().bytes();
+    if (tensor.isContiguous()) {
+      bring(tensor.data().asSlice(first * rowBytes, rows * rowBytes));
+      return;
+    }
+    requireStage();
+    MemorySegment buffer = idleBuffer();
+    for (int row = 0; row < rows; row++) {
+      MemorySegment.copy(tensor.data(), (first + row) * step, buffer, row * rowBytes, rowBytes);
+    }
+    driver.copyIn(stage, buffer, rows * rowBytes);
+  }
+
   /** Copies bytes to {@link #stage}, behind what still reads it. */
   private void bring(MemorySegment bytes) {
-    if (stage == 0) {
-      stage = driver.allocate(STAGE_BYTES);
-    }
+    requireStage();
     if (!driver.computes()) {
       return;
     }
+    MemorySegment buffer = idleBuffer();
+    MemorySegment.copy(bytes, 0, buffer, 0, bytes.byteSize());
+    driver.copyIn(stage, buffer, bytes.byteSize());
+  }
+
+  private void requireStage() {
+    if (stage == 0) {
+      stage = driver.allocate(STAGE_BYTES);
+    }
+  }
+
+  /** The host's buffer, once nothing reads it any more. */
+  private MemorySegment idleBuffer() {
     MemorySegment buffer = host;
     if (buffer == null) {
       buffer = driver.hostBuffer(STAGE_BYTES);
       host = buffer;
     }
     driver.synchronize();
-    MemorySegment.copy(bytes, 0, buffer, 0, bytes.byteSize());
-    driver.copyIn(stage, buffer, bytes.byteSize());
+    return buffer;
   }
 
   private long biases(

@@ -8,9 +8,11 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -54,6 +56,30 @@ class NativePackerTest {
       }
     }
     return Long.toHexString(sum.getValue());
+  }
+
+  /** A rank's columns are packed where they lie in the checkpoint, between those of others. */
+  @ParameterizedTest
+  @EnumSource(KernelLevel.class)
+  void pack_columnsOfAMatrix_givesTheBytesOfACopy(KernelLevel level) {
+    KernelLibrary library = NativeLevels.require(level);
+    Random random = new Random(6);
+    List<@Nullable StoredTensor> noBias = Collections.nCopies(1, null);
+    try (Arena arena = Arena.ofConfined();
+        NativeBackend backend = new NativeBackend(library, WeightFormat.BF16, 2, "test")) {
+      for (DType type : List.of(DType.BF16, DType.F16, DType.F32)) {
+        StoredTensor part = tensor(type, 40, 300, random, arena).columns(32, 77);
+        MemorySegment copy = arena.allocate(40L * 77 * type.bytes());
+        long bytes = 77L * type.bytes();
+        for (int row = 0; row < 40; row++) {
+          MemorySegment.copy(part.data(), row * part.rowBytes(), copy, row * bytes, bytes);
+        }
+        StoredTensor whole = new StoredTensor("t", type, new long[] {40, 77}, copy);
+
+        assertThat(bytes(backend.matrix(List.of(part), noBias)))
+            .isEqualTo(bytes(backend.matrix(List.of(whole), noBias)));
+      }
+    }
   }
 
   private static byte[] bytes(NativeMatrix matrix) {
