@@ -6,4 +6,5 @@
 #include "matmul_wgmma.cu"
 #include "pack.cu"
 #include "probe.cu"
+#include "ranks.cu"
 #include "sample.cu"

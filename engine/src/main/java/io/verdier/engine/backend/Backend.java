@@ -214,6 +214,13 @@ public interface Backend extends AutoCloseable {
     return Optional.empty();
   }
 
+  /**
+   * What this backend does together with those of other ranks. Waits until all of them ask.
+   *
+   * @param meeting of all ranks
+   */
+  Collectives collectives(Rank rank, Meeting meeting);
+
   /** What computes, in a few words for people: the device or the kernels. */
   default String description() {
     return getClass().getSimpleName();

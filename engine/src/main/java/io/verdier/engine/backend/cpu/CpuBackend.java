@@ -5,8 +5,11 @@ import static io.verdier.engine.backend.Shapes.requireRows;
 
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cpu.MatmulJob.Epilogue;
 import io.verdier.engine.backend.cpu.PackedMatrix.Layout;
@@ -343,6 +346,11 @@ public final class CpuBackend implements Backend {
       System.arraycopy(
           source.data, source.atAbsolute(rows[from + i]), target.data, target.at(i), in.columns());
     }
+  }
+
+  @Override
+  public Collectives collectives(Rank rank, Meeting meeting) {
+    return new CpuCollectives(rank, meeting);
   }
 
   @Override

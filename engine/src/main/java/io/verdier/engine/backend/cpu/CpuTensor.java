@@ -2,7 +2,6 @@ package io.verdier.engine.backend.cpu;
 
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.RowWindow;
-import io.verdier.engine.backend.Tensor;
 
 /**
  * A window on rows and columns of a float array. Owned by the executor thread. Multiplications take
@@ -12,7 +11,7 @@ import io.verdier.engine.backend.Tensor;
  * those through memory segments. Rows are padded by one cache line beyond their columns, because
  * rows a power of two apart fall into the same few sets of the first-level cache.
  */
-final class CpuTensor extends RowWindow implements Tensor, Operand {
+final class CpuTensor extends RowWindow implements HostRows, Operand {
   private static final int LINE = 16;
 
   final float[] data; // [rowsMax, stride]
@@ -49,5 +48,17 @@ final class CpuTensor extends RowWindow implements Tensor, Operand {
   /** Where a row begins, whatever is selected. */
   int atAbsolute(int row) {
     return row * stride + column;
+  }
+
+  @Override
+  public void read(int row, int firstColumn, int count, float[] to) {
+    requireColumns(firstColumn, count);
+    System.arraycopy(data, at(row) + firstColumn, to, 0, count);
+  }
+
+  @Override
+  public void write(int row, int firstColumn, int count, float[] from) {
+    requireColumns(firstColumn, count);
+    System.arraycopy(from, 0, data, at(row) + firstColumn, count);
   }
 }

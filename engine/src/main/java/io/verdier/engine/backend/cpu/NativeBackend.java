@@ -2,10 +2,13 @@ package io.verdier.engine.backend.cpu;
 
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.Probe;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cpu.NativeMatmul.Epilogue;
 import io.verdier.engine.backend.cpu.NativeMatrix.RowOrder;
@@ -338,6 +341,11 @@ final class NativeBackend implements Backend {
     for (int i = 0; i < out.rows(); i++) {
       ((NativeTensor) out).copyRow(i, (NativeTensor) in, wanted[from + i]);
     }
+  }
+
+  @Override
+  public Collectives collectives(Rank rank, Meeting meeting) {
+    return new CpuCollectives(rank, meeting);
   }
 
   @Override

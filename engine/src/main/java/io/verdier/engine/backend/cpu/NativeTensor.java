@@ -1,15 +1,15 @@
 package io.verdier.engine.backend.cpu;
 
 import io.verdier.engine.backend.RowWindow;
-import io.verdier.engine.backend.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 
 /**
  * A window on rows and columns of floats outside the heap. Owned by the executor thread. Rows are
  * padded as in {@link CpuTensor}, for the same reason.
  */
-final class NativeTensor extends RowWindow implements Tensor {
+final class NativeTensor extends RowWindow implements HostRows {
   private static final int LINE = 16;
 
   private final MemorySegment data; // [rowsMax, stride] f32
@@ -75,10 +75,23 @@ final class NativeTensor extends RowWindow implements Tensor {
   void copyOut(int row, int firstColumn, float[] to, int at, int count) {
     MemorySegment.copy(
         data,
-        java.lang.foreign.ValueLayout.JAVA_FLOAT,
+        ValueLayout.JAVA_FLOAT,
         offset(first() + row) + (long) firstColumn * Float.BYTES,
         to,
         at,
         count);
+  }
+
+  @Override
+  public void read(int row, int firstColumn, int count, float[] to) {
+    requireColumns(firstColumn, count);
+    copyOut(row, firstColumn, to, 0, count);
+  }
+
+  @Override
+  public void write(int row, int firstColumn, int count, float[] from) {
+    requireColumns(firstColumn, count);
+    long at = offset(first() + row) + (long) firstColumn * Float.BYTES;
+    MemorySegment.copy(from, 0, data, ValueLayout.JAVA_FLOAT, at, count);
   }
 }

@@ -6,12 +6,15 @@ import static io.verdier.engine.backend.Shapes.requireRows;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.DeviceMemory;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.Probe;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cuda.CudaMatmul.Epilogue;
 import io.verdier.engine.backend.cuda.CudaMatrix.RowOrder;
@@ -499,6 +502,11 @@ public final class CudaBackend implements Backend {
       attention.batches().onSynchronized();
     }
     rows.onSynchronized();
+  }
+
+  @Override
+  public Collectives collectives(Rank rank, Meeting meeting) {
+    return new CudaCollectives(driver, launch, rank, driver.exchange(rank, meeting));
   }
 
   @Override

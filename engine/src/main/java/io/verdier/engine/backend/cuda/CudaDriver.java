@@ -1,5 +1,7 @@
 package io.verdier.engine.backend.cuda;
 
+import io.verdier.engine.backend.Meeting;
+import io.verdier.engine.backend.Rank;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -110,6 +112,13 @@ interface CudaDriver extends AutoCloseable {
 
   /** Forgets a graph once it has run. */
   void release(Graph graph);
+
+  /**
+   * How this device talks to those of other ranks. Waits until all of them ask.
+   *
+   * @throws CudaException if it cannot
+   */
+  DeviceExchange exchange(Rank rank, Meeting meeting);
 
   /** Frees everything that was allocated. */
   @Override

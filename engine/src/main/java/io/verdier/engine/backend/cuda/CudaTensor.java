@@ -55,4 +55,9 @@ final class CudaTensor extends RowWindow implements Tensor {
   long origin() {
     return base + (long) column * Float.BYTES;
   }
+
+  /** Whether rows follow each other with nothing of another window between them. */
+  boolean isDense() {
+    return column == 0 && stride == stride(columns());
+  }
 }

@@ -5,6 +5,8 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import io.verdier.engine.backend.DeviceException.Aftermath;
+import io.verdier.engine.backend.Meeting;
+import io.verdier.engine.backend.Rank;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -112,6 +114,7 @@ final class NvidiaDriver implements CudaDriver {
   NvidiaDriver(int ordinal, byte[] image) {
     JCudaDriver.setExceptionsEnabled(false);
     check(JCudaDriver.cuInit(0), "cuInit");
+    requireDevice(ordinal);
     check(JCudaDriver.cuDeviceGet(handle, ordinal), "cuDeviceGet");
     check(JCudaDriver.cuDevicePrimaryCtxRetain(context, handle), "cuDevicePrimaryCtxRetain");
     check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
@@ -143,6 +146,20 @@ final class NvidiaDriver implements CudaDriver {
     launchConfig.set(JAVA_LONG, 32, stream.value());
     launchConfig.set(JAVA_LONG, 40, attribute.address());
     launchConfig.set(JAVA_INT, 48, device.major() >= 9 ? 1 : 0);
+  }
+
+  private static void requireDevice(int ordinal) {
+    int[] count = new int[1];
+    check(JCudaDriver.cuDeviceGetCount(count), "cuDeviceGetCount");
+    if (ordinal >= count[0]) {
+      throw new CudaException(
+          "there is no GPU "
+              + ordinal
+              + ": the driver shows "
+              + count[0]
+              + ", counted from 0. Lower --tensor-parallel-size, or change --device-ids or"
+              + " CUDA_VISIBLE_DEVICES.");
+    }
   }
 
   private Device describe() {
@@ -363,6 +380,12 @@ final class NvidiaDriver implements CudaDriver {
   public void release(Graph graph) {
     synchronize();
     check(JCudaDriver.cuGraphExecDestroy(((Captured) graph).graph), "cuGraphExecDestroy");
+  }
+
+  @Override
+  public DeviceExchange exchange(Rank rank, Meeting meeting) {
+    makeCurrent();
+    return NcclExchange.join(stream.value(), rank, meeting);
   }
 
   @Override

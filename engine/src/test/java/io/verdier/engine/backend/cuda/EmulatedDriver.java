@@ -4,6 +4,8 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import io.verdier.engine.backend.Meeting;
+import io.verdier.engine.backend.Rank;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -299,6 +301,11 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public void release(Graph graph) {}
+
+  @Override
+  public DeviceExchange exchange(Rank rank, Meeting meeting) {
+    return new EmulatedExchange(this, rank, meeting);
+  }
 
   @Override
   public void close() {
