@@ -14,6 +14,7 @@ import io.verdier.conf.ServerConfig.Policy;
 import io.verdier.conf.ServerConfig.Quantization;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -21,6 +22,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 
 /**
  * Fills the records from the settings: the one place that says which flag becomes which value.
@@ -137,8 +139,29 @@ final class Assembler {
         quantization(settings.text("--quantization")),
         settings.text("--kv-cache-dtype").startsWith("fp8") ? KvFormat.FP8 : KvFormat.OWN,
         new ServerConfig.Gpu(
-            settings.real("--gpu-memory-utilization"), settings.on("--enforce-eager")),
+            settings.real("--gpu-memory-utilization"), settings.on("--enforce-eager"), devices()),
+        Math.max(1, settings.whole("--tensor-parallel-size")),
         settings.duration("--null-step-ms"));
+  }
+
+  private List<Integer> devices() {
+    List<Integer> devices = new ArrayList<>();
+    for (String text :
+        settings.list("--device-ids").stream().flatMap(Assembler::entries).toList()) {
+      if (!text.matches("[0-9]{1,4}") || devices.contains(Integer.valueOf(text))) {
+        findings.problem(
+            settings.origin("--device-ids"),
+            "--device-ids: '" + Shown.text(text) + "' must be a device's number, and named once");
+        return List.of();
+      }
+      devices.add(Integer.valueOf(text));
+    }
+    return devices;
+  }
+
+  /** vLLM separates them by commas, CUDA_VISIBLE_DEVICES does too. */
+  private static Stream<String> entries(String text) {
+    return Stream.of(text.split(",", -1)).map(String::strip);
   }
 
   /** Names of methods that only quantized checkpoints have are said to have no effect. */

@@ -45,6 +45,14 @@ final class Conflicts {
     if (settings.text("--kv-cache-dtype").equals("fp8_e5m2")) {
       problem("--kv-cache-dtype", "fp8_e5m2 is not there; fp8 (e4m3) is as small and more precise");
     }
+    int devices = config.backend().gpu().devices().size();
+    int ranks = config.backend().ranks();
+    if (devices > 0 && devices < ranks) {
+      problem(
+          "--device-ids",
+          "%d for --tensor-parallel-size %d; each rank needs a device of its own"
+              .formatted(devices, ranks));
+    }
     config.vertex().predictRoute().ifPresent(path -> findBadPath("--aip-predict-route", path));
     config.vertex().healthRoute().ifPresent(path -> findBadPath("--aip-health-route", path));
   }
@@ -102,6 +110,13 @@ final class Conflicts {
     BackendKind kind = config.backend().kind();
     if (settings.given("--null-step-ms") && kind != BackendKind.NULL) {
       findings.notice("--null-step-ms has no effect without --backend null");
+    }
+    if (config.backend().ranks() > 1 && kind == BackendKind.NULL) {
+      findings.notice("--tensor-parallel-size has no effect with the null backend");
+    }
+    boolean gpu = List.of(BackendKind.AUTO, BackendKind.CUDA).contains(kind);
+    if (settings.given("--device-ids") && !gpu) {
+      findings.notice("--device-ids has no effect without a GPU");
     }
     boolean cpu = List.of(BackendKind.AUTO, BackendKind.CPU).contains(kind);
     for (String flag : List.of("--gpu-memory-utilization", "--enforce-eager")) {

@@ -132,6 +132,7 @@ public record ServerConfig(
    * @param quantization of weights at load
    * @param kvFormat of keys and values in the cache
    * @param gpu how a GPU is used, if one is
+   * @param ranks that share each layer of the model, at least 1
    * @param nullStep time that a step of the null backend takes
    */
   public record Backend(
@@ -141,6 +142,7 @@ public record ServerConfig(
       Quantization quantization,
       KvFormat kvFormat,
       Gpu gpu,
+      int ranks,
       Duration nullStep) {}
 
   /**
@@ -148,8 +150,15 @@ public record ServerConfig(
    *
    * @param memoryShare of all its memory that weights, activations and cache may take together
    * @param eager whether every operation is launched by itself, no step captured
+   * @param devices of the ranks, by their numbers among those that the driver shows; empty: the
+   *     first ones
    */
-  public record Gpu(double memoryShare, boolean eager) {}
+  public record Gpu(double memoryShare, boolean eager, List<Integer> devices) {
+
+    public Gpu {
+      devices = List.copyOf(devices);
+    }
+  }
 
   /** {@code AUTO} takes the first of the others that the machine and the build have. */
   public enum CpuKernels {

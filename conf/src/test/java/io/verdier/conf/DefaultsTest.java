@@ -55,7 +55,8 @@ class DefaultsTest {
                     ServerConfig.CpuKernels.AUTO,
                     ServerConfig.Quantization.NONE,
                     ServerConfig.KvFormat.OWN,
-                    new ServerConfig.Gpu(0.92, false),
+                    new ServerConfig.Gpu(0.92, false, List.of()),
+                    1,
                     Duration.ZERO),
                 new ServerConfig.Http(
                     "0.0.0.0",

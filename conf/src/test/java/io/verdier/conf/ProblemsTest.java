@@ -31,8 +31,8 @@ class ProblemsTest {
                 "--drain-timeout"))
         .containsExactlyInAnyOrder(
             "unknown flag --max-nun-seqs; did you mean --max-num-seqs? (argument 3)",
-            "--dtype: 'float17' is not one of auto, half, float16, bfloat16, float, float32; did you"
-                + " mean float16? (argument 4)",
+            "--dtype: 'float17' is not one of auto, half, float16, bfloat16, float, float32; did"
+                + " you mean float16? (argument 4)",
             "--max-queued-requests: '0' is out of range; it must be 1..1048576 (argument 6)",
             "--drain-timeout: needs a value, 0..86400 seconds (argument 8)",
             "--port: 'eighty' is not a number; it must be 0..65535 (environment variable"
@@ -45,6 +45,35 @@ class ProblemsTest {
             "--block-size: 24 is not a power of two; use 8, 16 or 32 ("
                 + file
                 + ", key block-size)");
+  }
+
+  @Test
+  void deviceIds_wrong_areRefused() {
+    assertThat(Loading.problems("--device-ids=0,one", "--port=80"))
+        .singleElement()
+        .asString()
+        .startsWith("--device-ids: 'one' must be a device's number");
+    assertThat(Loading.problems("--device-ids", "2", "2"))
+        .singleElement()
+        .asString()
+        .contains("once");
+    assertThat(Loading.problems("--device-ids=1", "-tp=2"))
+        .singleElement()
+        .asString()
+        .startsWith("--device-ids: 1 for --tensor-parallel-size 2;");
+  }
+
+  @Test
+  void ranks_asked_areTakenWithTheirDevices() {
+    ServerConfig.Backend backend =
+        Loading.config("--tensor-parallel-size=2", "--device-ids=3,1").backend();
+    assertThat(backend.ranks()).isEqualTo(2);
+    assertThat(backend.gpu().devices()).containsExactly(3, 1);
+    assertThat(Loading.config("--tensor-parallel-size=0").backend().ranks()).isEqualTo(1);
+    assertThat(Loading.loaded("-tp=2", "--backend=null").notices())
+        .containsExactly("--tensor-parallel-size has no effect with the null backend");
+    assertThat(Loading.loaded("--device-ids=1", "--backend=cpu").notices())
+        .containsExactly("--device-ids has no effect without a GPU");
   }
 
   @Test
@@ -115,7 +144,8 @@ class ProblemsTest {
   void secondModel_isRefused() {
     assertThat(Loading.problems("org/one", "org/two"))
         .containsExactly(
-            "an argument that is neither a flag nor a flag's value; one model is served (argument 2)");
+            "an argument that is neither a flag nor a flag's value; one model is served (argument"
+                + " 2)");
   }
 
   @Test

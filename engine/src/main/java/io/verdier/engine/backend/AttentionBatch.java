@@ -87,6 +87,26 @@ public final class AttentionBatch {
     select(0, rows);
   }
 
+  /**
+   * Becomes the same batch, for another rank to move its own window over. Block tables stay shared.
+   *
+   * @param other of at most this batch's size
+   */
+  public void copyFrom(AttentionBatch other) {
+    clear();
+    if (other.rows > tokens.length || other.sliceCount > sliceEnds.length) {
+      throw new IllegalStateException(other.rows + " rows for room of " + tokens.length);
+    }
+    rows = other.rows;
+    sliceCount = other.sliceCount;
+    System.arraycopy(other.tokens, 0, tokens, 0, rows);
+    System.arraycopy(other.positions, 0, positions, 0, rows);
+    System.arraycopy(other.slices, 0, slices, 0, rows);
+    System.arraycopy(other.sliceEnds, 0, sliceEnds, 0, sliceCount);
+    System.arraycopy(other.tables, 0, tables, 0, sliceCount);
+    select(0, rows);
+  }
+
   /** All rows of the step. */
   public int rows() {
     return rows;

@@ -43,6 +43,13 @@ public interface DeviceSampler {
   void run(Operand in, Matrix weight);
 
   /**
+   * As {@link #run(Operand, Matrix)}, from a product that is there.
+   *
+   * @param logits {@code [requests, vocabulary]}
+   */
+  void run(Tensor logits);
+
+  /**
    * What {@link #choose} asked for.
    *
    * @throws IllegalStateException as {@link io.verdier.engine.sample.Sampler#sample}

@@ -8,5 +8,6 @@ import java.nio.file.Path;
  *
  * @param directory for nothing else; need not exist
  * @param checkpoint that the weights are of
+ * @param rank whose part of them it is
  */
-public record PackedPlace(Path directory, Checkpoint checkpoint) {}
+public record PackedPlace(Path directory, Checkpoint checkpoint, Rank rank) {}

@@ -13,7 +13,7 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A decoder's weights on the device. Immutable.
+ * A decoder's weights on the device, or one rank's part of them. Immutable.
  *
  * <p>Projections of the same input are stacked to one matrix: one multiplication has more rows to
  * share among threads than three.
@@ -50,24 +50,25 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
   }
 
   /**
-   * Packs all weights.
+   * Packs a rank's weights.
    *
    * @param progress called with the number of layers done
    */
-  static DecoderWeights load(
-      ModelSpec spec, Weights weights, Backend backend, LoadProgress progress) {
-    return new Loader(spec, weights, backend).load(progress);
+  static DecoderWeights load(Shard shard, Weights weights, Backend backend, LoadProgress progress) {
+    return new Loader(shard, weights, backend).load(progress);
   }
 
   /** Names and shapes of a checkpoint's tensors. */
   private static final class Loader {
-    private final ModelSpec spec;
+    private final Shard shard;
+    private final ModelSpec spec; // of the whole model
     private final Weights weights;
     private final Backend backend;
     private final String prefix;
 
-    Loader(ModelSpec spec, Weights weights, Backend backend) {
-      this.spec = spec;
+    Loader(Shard shard, Weights weights, Backend backend) {
+      this.shard = shard;
+      this.spec = shard.whole();
       this.weights = weights;
       this.backend = backend;
       this.prefix = prefix();
@@ -84,16 +85,27 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
     }
 
     DecoderWeights load(LoadProgress progress) {
-      Matrix embedding = vocabularyMatrix(prefix + "embed_tokens");
+      Part table = part(prefix + "embed_tokens", spec.vocabSize(), spec.hidden(), false);
+      Matrix embedding = backend.vocabularyMatrix(table.matrix);
       List<Layer> layers = new ArrayList<>();
       for (int i = 0; i < spec.layers(); i++) {
         layers.add(layer(prefix + "layers." + i + "."));
         progress.layersLoaded(i + 1, spec.layers());
       }
       Gain norm = gain(prefix + "norm", spec.hidden());
-      Matrix head = spec.tiedEmbeddings() ? embedding : vocabularyMatrix(head());
+      Matrix head = head(table, embedding);
       requireAllUsed();
       return new DecoderWeights(embedding, layers, norm, head);
+    }
+
+    /** A rank's rows of a tied output matrix are packed once more: the embedding is whole. */
+    private Matrix head(Part table, Matrix embedding) {
+      if (spec.tiedEmbeddings() && shard.rank().isAlone()) {
+        return embedding;
+      }
+      Part head =
+          spec.tiedEmbeddings() ? table : part(head(), spec.vocabSize(), spec.hidden(), false);
+      return backend.vocabularyMatrix(head.rows(shard.logits()).matrix);
     }
 
     private String head() {
@@ -102,64 +114,75 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
     }
 
     private Layer layer(String at) {
+      int hidden = spec.hidden();
       int queries = spec.heads() * spec.headDim();
       int keys = spec.kvHeads() * spec.headDim();
+      int inner = spec.intermediate();
       boolean biased = spec.biases().queryKeyValue();
       String attention = at + "self_attn.";
       Matrix queryKeyValue =
           stacked(
-              spec.hidden(),
-              part(attention + "q_proj", queries, biased),
-              part(attention + "k_proj", keys, biased),
-              part(attention + "v_proj", keys, biased));
+              part(attention + "q_proj", queries, hidden, biased).rows(shard.queries()),
+              part(attention + "k_proj", keys, hidden, biased).rows(shard.keys()),
+              part(attention + "v_proj", keys, hidden, biased).rows(shard.keys()));
       boolean mlpBiased = spec.biases().feedForward();
       Parts gateUp =
           parts(
-              spec.hidden(),
-              part(at + "mlp.gate_proj", spec.intermediate(), mlpBiased),
-              part(at + "mlp.up_proj", spec.intermediate(), mlpBiased));
+              part(at + "mlp.gate_proj", inner, hidden, mlpBiased).rows(shard.intermediate()),
+              part(at + "mlp.up_proj", inner, hidden, mlpBiased).rows(shard.intermediate()));
+      Part output = part(attention + "o_proj", hidden, queries, spec.biases().output());
+      Part down = part(at + "mlp.down_proj", hidden, inner, mlpBiased);
       return new Layer(
-          gain(at + "input_layernorm", spec.hidden()),
+          gain(at + "input_layernorm", hidden),
           queryKeyValue,
           spec.queryKeyNorm() ? gain(attention + "q_norm", spec.headDim()) : null,
           spec.queryKeyNorm() ? gain(attention + "k_norm", spec.headDim()) : null,
-          matrix(attention + "o_proj", spec.hidden(), queries, spec.biases().output()),
-          gain(at + "post_attention_layernorm", spec.hidden()),
+          stacked(addend(output, shard.queries())),
+          gain(at + "post_attention_layernorm", hidden),
           backend.gateUpMatrix(gateUp.matrices, gateUp.biases),
-          matrix(at + "mlp.down_proj", spec.hidden(), spec.intermediate(), mlpBiased));
+          stacked(addend(down, shard.intermediate())));
+    }
+
+    /** Some columns of a matrix, whose products all ranks add up: one of them adds the bias. */
+    private Part addend(Part part, Shard.Range columns) {
+      StoredTensor bias = shard.rank().isFirst() ? part.bias : null;
+      return new Part(part.matrix.columns(columns.first(), columns.count()), bias);
     }
 
     private Gain gain(String name, int size) {
       return backend.gain(weights.tensor(name + ".weight", size));
     }
 
-    private Matrix vocabularyMatrix(String name) {
-      return backend.vocabularyMatrix(
-          weights.tensor(name + ".weight", spec.vocabSize(), spec.hidden()));
+    /**
+     * A matrix of the checkpoint, or a view on a piece of it, and what is added to its products.
+     */
+    private record Part(StoredTensor matrix, @Nullable StoredTensor bias) {
+
+      Part rows(Shard.Range range) {
+        return new Part(
+            matrix.rows(range.first(), range.count()),
+            bias == null ? null : bias.rows(range.first(), range.count()));
+      }
     }
 
-    private Matrix matrix(String name, int rows, int columns, boolean biased) {
-      return stacked(columns, part(name, rows, biased));
+    private Part part(String name, int rows, int columns, boolean biased) {
+      return new Part(
+          weights.tensor(name + ".weight", rows, columns),
+          biased ? weights.tensor(name + ".bias", rows) : null);
     }
 
-    private record Part(String name, int rows, boolean biased) {}
-
-    private static Part part(String name, int rows, boolean biased) {
-      return new Part(name, rows, biased);
-    }
-
-    private Matrix stacked(int columns, Part... parts) {
-      Parts found = parts(columns, parts);
+    private Matrix stacked(Part... parts) {
+      Parts found = parts(parts);
       return backend.matrix(found.matrices, found.biases);
     }
 
     private record Parts(List<StoredTensor> matrices, List<@Nullable StoredTensor> biases) {}
 
-    private Parts parts(int columns, Part... parts) {
+    private static Parts parts(Part... parts) {
       Parts found = new Parts(new ArrayList<>(), new ArrayList<>());
       for (Part part : parts) {
-        found.matrices.add(weights.tensor(part.name + ".weight", part.rows, columns));
-        found.biases.add(part.biased ? weights.tensor(part.name + ".bias", part.rows) : null);
+        found.matrices.add(part.matrix);
+        found.biases.add(part.bias);
       }
       return found;
     }

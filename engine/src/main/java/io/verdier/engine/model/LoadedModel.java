@@ -8,6 +8,9 @@ import java.util.Optional;
  * A model ready to run. Handed over whole by the loading thread to the executor thread, which then
  * owns it.
  *
+ * @param kvPlan of the cache; with several devices, of each one's
+ * @param backend of the first rank, if there are several
+ * @param cache likewise
  * @param lengthMax most tokens of a sequence, prompt and answer together
  * @param memoryPlan empty where the host's memory is used
  */
@@ -27,9 +30,13 @@ public record LoadedModel(
     return memoryPlan.flatMap(plan -> backend.memory().map(plan::takenText));
   }
 
-  /** Frees weights, cache and compute threads. */
+  /** Frees weights, cache and compute threads, those of other ranks too. */
   @Override
   public void close() {
-    backend.close();
+    try {
+      transformer.close();
+    } finally {
+      backend.close();
+    }
   }
 }

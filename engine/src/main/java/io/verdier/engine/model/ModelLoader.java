@@ -4,9 +4,10 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.KvShape;
-import io.verdier.engine.backend.DeviceMemory;
+import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.PackedPlace;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Rehearsal;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.DummyWeights;
@@ -82,8 +83,23 @@ public final class ModelLoader {
   }
 
   /**
-   * Loads a model onto a backend. The backend belongs to the result, and is closed when loading
-   * fails.
+   * Loads a model onto as many ranks as the configuration asks for. Their backends belong to the
+   * result, and are closed when loading fails.
+   *
+   * @throws ModelException as {@link #describe}, if the KV cache is too small, or if so many ranks
+   *     cannot share the model
+   * @throws io.verdier.engine.weights.WeightsException if the checkpoint is unusable
+   */
+  public static LoadedModel load(
+      Path directory, ServerConfig config, RankBackends backends, LoadProgress progress) {
+    return config.backend().ranks() == 1
+        ? load(directory, config, backends.open(Rank.ALONE), progress)
+        : new RankLoader(directory, config, progress).load(backends);
+  }
+
+  /**
+   * Loads a model onto a single backend. The backend belongs to the result, and is closed when
+   * loading fails.
    *
    * @throws ModelException as {@link #describe}, or if the KV cache is too small
    * @throws io.verdier.engine.weights.WeightsException if the checkpoint is unusable
@@ -119,19 +135,18 @@ public final class ModelLoader {
       Weights stored,
       LoadProgress progress) {
     ModelSpec spec = description.spec();
-    Optional<MemoryPlan> memoryPlan =
-        backend.memory().map(device -> memoryPlan(device, backend, config, description, stored));
+    Shard shard = Shard.of(spec, Rank.ALONE);
+    Optional<MemoryPlan> memoryPlan = memoryPlan(config, description, shard, backend, stored);
+    memoryPlan.ifPresent(found -> found.text().lines().forEach(LOG::info));
     KvPlan plan =
         memoryPlan
             .map(MemoryPlan::cache)
             .orElseGet(() -> hostPlan(config, backend, description, stored));
     KvStorage cache = cache(spec, backend, plan);
-    DecoderWeights weights =
-        backend.takeOver(
-            packedPlace(config, stored),
-            () -> DecoderWeights.load(spec, stored, backend, progress));
+    DecoderWeights weights = decoder(config, shard, backend, stored, progress);
     int tokensMax = config.scheduling().batchedTokensMax();
-    Transformer transformer = new Transformer(spec, weights, backend, tokensMax);
+    Transformer transformer =
+        new Transformer(new RankPart(shard, weights, backend, Collectives.alone()), tokensMax);
     return new LoadedModel(
         spec,
         description.generation(),
@@ -143,45 +158,31 @@ public final class ModelLoader {
         cache);
   }
 
-  /** Shares out the memory of a device that has its own. */
-  private static MemoryPlan memoryPlan(
-      DeviceMemory device,
-      Backend backend,
-      ServerConfig config,
-      Description description,
-      Weights stored) {
-    MemoryPlan plan =
-        new MemoryPlanner(
-                config,
-                device,
-                description.lengthMax(),
-                tokenBytes(backend, description.spec()),
-                (sizes, cache) -> rehearsed(device, description, sizes, stored, cache))
-            .plan();
-    plan.text().lines().forEach(LOG::info);
-    return plan;
-  }
-
-  private static ModelNeeds rehearsed(
-      DeviceMemory device,
-      Description description,
-      ModelNeeds.Sizes sizes,
-      Weights stored,
-      KvPlan cache) {
-    try (Rehearsal stage = device.rehearsals().get()) {
-      return ModelNeeds.rehearsed(description, sizes, stored.shapes(), cache, stage);
-    }
+  /** Shares out the memory of a device that has its own; empty: the host's is taken. */
+  static Optional<MemoryPlan> memoryPlan(
+      ServerConfig config, Description description, Shard shard, Backend backend, Weights stored) {
+    return backend
+        .memory()
+        .map(
+            device ->
+                new MemoryPlanner(
+                        config,
+                        device,
+                        description.lengthMax(),
+                        tokenBytes(backend, shard.local()),
+                        (sizes, cache) -> {
+                          try (Rehearsal stage = device.rehearsals().get()) {
+                            return ModelNeeds.rehearsed(
+                                description, shard, sizes, stored.shapes(), cache, stage);
+                          }
+                        })
+                    .plan());
   }
 
   /** The host's memory is taken page by page, as it is used: a share of it is planned with. */
   private static KvPlan hostPlan(
       ServerConfig config, Backend backend, Description description, Weights stored) {
-    long weightBytes =
-        switch (stored) {
-          case WeightMap checkpoint -> checkpoint.bytes();
-          case DummyWeights made ->
-              description.spec().parameters() * description.weightType().bytes();
-        };
+    long weightBytes = weightBytes(description, stored);
     KvPlan plan =
         kvPlan(
             description,
@@ -197,23 +198,39 @@ public final class ModelLoader {
     return plan;
   }
 
-  private static long tokenBytes(Backend backend, ModelSpec spec) {
+  /** What all weights take as they are stored. */
+  static long weightBytes(Description description, Weights stored) {
+    return switch (stored) {
+      case WeightMap checkpoint -> checkpoint.bytes();
+      case DummyWeights made -> description.spec().parameters() * description.weightType().bytes();
+    };
+  }
+
+  static long tokenBytes(Backend backend, ModelSpec spec) {
     return backend.kvTokenBytes(spec.layers(), spec.kvHeads(), spec.headDim());
   }
 
-  private static Weights weights(Path directory, ServerConfig config, Description description) {
+  /** Reads a shard of the checkpoint; of the others not a byte. */
+  static DecoderWeights decoder(
+      ServerConfig config, Shard shard, Backend backend, Weights stored, LoadProgress progress) {
+    return backend.takeOver(
+        packedPlace(config, stored, shard.rank()),
+        () -> DecoderWeights.load(shard, stored, backend, progress));
+  }
+
+  static Weights weights(Path directory, ServerConfig config, Description description) {
     return switch (config.model().loadFormat()) {
       case AUTO -> WeightMap.open(directory);
       case DUMMY -> new DummyWeights(description.weightType());
     };
   }
 
-  private static Optional<PackedPlace> packedPlace(ServerConfig config, Weights stored) {
+  private static Optional<PackedPlace> packedPlace(ServerConfig config, Weights stored, Rank rank) {
     return switch (config.cache().packedWeights()) {
       case AUTO ->
           stored
               .checkpoint()
-              .map(it -> new PackedPlace(config.cache().directory().resolve("packed"), it));
+              .map(it -> new PackedPlace(config.cache().directory().resolve("packed"), it, rank));
       case OFF -> Optional.empty();
     };
   }

@@ -2,8 +2,11 @@ package io.verdier.engine.model;
 
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.Meeting;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Rehearsal;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TokenHistory;
@@ -59,31 +62,41 @@ public record ModelNeeds(long weights, long activations, long graphs) {
   /**
    * Loads the model on a stage as {@link ModelLoader} does, and runs the steps that need most.
    *
+   * @param shard of the model that the device has
    * @param shapes of the weights
    * @param plan an upper bound of the cache: its bytes do not count
    */
   static ModelNeeds rehearsed(
       ModelLoader.Description description,
+      Shard shard,
       Sizes sizes,
       Weights shapes,
       KvPlan plan,
       Rehearsal stage) {
-    ModelSpec spec = description.spec();
     Backend backend = stage.backend();
     long bare = stage.bytes();
-    KvStorage cache = ModelLoader.cache(spec, backend, plan);
+    KvStorage cache = ModelLoader.cache(shard.local(), backend, plan);
     long before = stage.bytes();
     DecoderWeights decoder =
         backend.takeOver(
             Optional.empty(),
-            () -> DecoderWeights.load(spec, shapes, backend, (done, total) -> {}));
+            () -> DecoderWeights.load(shard, shapes, backend, (done, total) -> {}));
     long weights = stage.bytes() - before;
-    Transformer transformer = new Transformer(spec, decoder, backend, sizes.tokensMax);
+    Transformer transformer =
+        new Transformer(
+            new RankPart(shard, decoder, backend, others(shard.rank(), backend)), sizes.tokensMax);
     decode(transformer, cache, sizes, Math.min(description.lengthMax(), plan.tokens()));
     sample(transformer, description, backend, sizes);
     transformer.prepare(sizes.sequencesMax, cache);
     long rest = stage.bytesMax() - bare - weights - plan.bytes();
     return new ModelNeeds(weights, rest, stage.graphBytes() + DRIVER_BYTES);
+  }
+
+  /** Ranks are rehearsed one by one; on a stage nobody waits for the others. */
+  private static Collectives others(Rank rank, Backend backend) {
+    return rank.isAlone()
+        ? Collectives.alone()
+        : backend.collectives(rank, new Meeting(rank.size()));
   }
 
   /** As many sequences as there may be, each becoming as long as it may be, or the cache allows. */
@@ -121,12 +134,21 @@ public record ModelNeeds(long weights, long activations, long graphs) {
     for (int i = 0; i < rows.length; i++) {
       sampler.score(0, 1);
     }
-    transformer.sample(rows, 0, rows.length, sampler);
+    choose(transformer, rows, rows.length, sampler);
     int sequences = Math.min(rows.length, sizes.sequencesMax);
     sampler.begin(sequences);
     for (int i = 0; i < sequences; i++) {
       sampler.choose(new TokenHistory(new int[1], 1), EVERYTHING);
     }
-    transformer.sample(rows, 0, sequences, sampler);
+    choose(transformer, rows, sequences, sampler);
+  }
+
+  private static void choose(
+      Transformer transformer, int[] rows, int count, DeviceSampler sampler) {
+    if (transformer.ranks() == 1) {
+      transformer.sample(rows, 0, count, sampler);
+    } else {
+      sampler.run(transformer.gatheredLogits(rows, 0, count));
+    }
   }
 }

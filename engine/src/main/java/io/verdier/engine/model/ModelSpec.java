@@ -29,6 +29,30 @@ public record ModelSpec(
     boolean tiedEmbeddings,
     boolean textOfLargerModel) {
 
+  /**
+   * The same with fewer heads and a narrower feed-forward layer: what one of several ranks computes
+   * of every layer.
+   */
+  ModelSpec ofRank(int rankHeads, int rankKvHeads, int rankIntermediate) {
+    return new ModelSpec(
+        architecture,
+        vocabSize,
+        hidden,
+        rankIntermediate,
+        layers,
+        rankHeads,
+        rankKvHeads,
+        headDim,
+        normEpsilon,
+        maxPositions,
+        rope,
+        windows,
+        biases,
+        queryKeyNorm,
+        tiedEmbeddings,
+        textOfLargerModel);
+  }
+
   /** Which projections have a bias. */
   public record Biases(boolean queryKeyValue, boolean output, boolean feedForward) {}
 

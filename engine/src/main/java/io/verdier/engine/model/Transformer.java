@@ -3,14 +3,17 @@ package io.verdier.engine.model;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.Attention;
+import io.verdier.engine.backend.Backend.Matrix;
 import io.verdier.engine.backend.Backend.Projection;
 import io.verdier.engine.backend.Backend.RopeTable;
 import io.verdier.engine.backend.Backend.Rotation;
+import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Tensor;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The forward pass of a pre-norm decoder (Vaswani et al., 2017; Touvron et al., "LLaMA", 2023) for
@@ -19,10 +22,18 @@ import java.util.Arrays;
  * <p>A step's rows are worked through in chunks, so that only two tensors need a row for every
  * token of the step. Each layer first stores the keys and values of all chunks, then lets any of
  * them attend: a sequence may read blocks that another fills in the same step.
+ *
+ * <p>Of several ranks that share a model each has one of these, over its own heads and columns; all
+ * of them meet twice a layer, where the products that narrow are added up.
  */
-public final class Transformer {
-  private final ModelSpec spec;
+public sealed class Transformer implements AutoCloseable permits LeadTransformer {
+  /** Several ranks have room for logits of so many rows: 256 of 128,256 tokens are 125 MiB. */
+  private static final int SHARED_LOGITS_ROWS_MAX = 256;
+
+  private final Shard shard;
+  private final ModelSpec spec; // of this rank
   private final Backend backend;
+  private final Collectives ranks;
   private final DecoderWeights weights;
   private final Rotation[] rotations; // [layers]
   private final Attention[] attentions; // [layers]
@@ -38,13 +49,19 @@ public final class Transformer {
   private final Operand gated; // [chunk, intermediate]
   private final Tensor gathered; // [chunk, hidden], rows whose logits are wanted
 
+  // With several ranks, where a device chooses tokens.
+  private @Nullable Tensor someLogits; // [logits rows, this rank's tokens]
+  private @Nullable Tensor allLogits; // [logits rows, ranks · tokens of each]
+
   /**
    * @param tokensMax tokens in a step
    */
-  Transformer(ModelSpec spec, DecoderWeights weights, Backend backend, int tokensMax) {
-    this.spec = spec;
-    this.backend = backend;
-    this.weights = weights;
+  Transformer(RankPart part, int tokensMax) {
+    shard = part.shard();
+    spec = shard.local();
+    backend = part.backend();
+    ranks = part.ranks();
+    weights = part.weights();
     chunkRows = Math.min(tokensMax, backend.chunkRows());
     int queryWidth = spec.heads() * spec.headDim();
     int keyWidth = spec.kvHeads() * spec.headDim();
@@ -65,13 +82,24 @@ public final class Transformer {
     return new Rotation(table, layer.queryNorm(), layer.keyNorm(), spec.normEpsilon());
   }
 
-  public ModelSpec spec() {
-    return spec;
-  }
-
   /** Most rows that {@link #logits} and {@link #sample} take at once. */
   public int logitsRowsMax() {
-    return chunkRows;
+    return shard.rank().isAlone() ? chunkRows : Math.min(chunkRows, SHARED_LOGITS_ROWS_MAX);
+  }
+
+  /** Tokens whose logits this rank computes. */
+  int logitsColumns() {
+    return weights.head().rows();
+  }
+
+  /** The first of these tokens. */
+  int logitsFirst() {
+    return shard.logits().first();
+  }
+
+  /** How many ranks share the model. */
+  public int ranks() {
+    return shard.rank().size();
   }
 
   /** Bytes of weights that a step reads. */
@@ -140,19 +168,32 @@ public final class Transformer {
         } else {
           backend.attend(attended, projection, cache, attentions[i], batch);
         }
-        backend.matmulAdd(residual, attended, layer.output());
+        addProducts(attended, layer.output());
         backend.rmsNorm(normed, residual, layer.feedForwardNorm(), spec.normEpsilon());
         backend.matmulGate(gated, normed, layer.gateUp());
-        backend.matmulAdd(residual, gated, layer.down());
+        addProducts(gated, layer.down());
       }
     }
+  }
+
+  /**
+   * Adds every rank's product to the residual. The sum begins with the first rank's residual, which
+   * all have, so nothing needs to be zeroed or added afterwards.
+   */
+  private void addProducts(Operand in, Matrix weight) {
+    if (shard.rank().isFirst()) {
+      backend.matmulAdd(residual, in, weight);
+    } else {
+      backend.matmul(residual, in, weight);
+    }
+    ranks.allReduceSum(residual);
   }
 
   /**
    * Next-token logits of some rows of the last batch.
    *
    * @param rows indices of rows; those from {@code from} on are taken
-   * @param out {@code [count, vocabSize]}
+   * @param out {@code [count, vocabSize]}, or as many columns as the rank has tokens
    */
   public void logits(int[] rows, int from, int count, float[] out) {
     normalise(rows, from, count);
@@ -168,6 +209,32 @@ public final class Transformer {
   public void sample(int[] rows, int from, int count, DeviceSampler sampler) {
     normalise(rows, from, count);
     sampler.run(normed, weights.head());
+  }
+
+  /**
+   * Logits on the device of every rank, of some rows of the last batch.
+   *
+   * @return {@code [count, vocabSize]}
+   */
+  Tensor gatheredLogits(int[] rows, int from, int count) {
+    normalise(rows, from, count);
+    Tensor some = someLogits;
+    Tensor all = allLogits;
+    if (some == null || all == null) {
+      some = backend.tensor(logitsRowsMax(), shard.logitsWidth());
+      all = backend.tensor(logitsRowsMax(), shard.logitsWidth() * shard.rank().size());
+      someLogits = some;
+      allLogits = all;
+    }
+    some.select(0, count);
+    all.select(0, count);
+    Tensor product = some.columns(0, weights.head().rows());
+    product.select(0, count);
+    backend.matmul(product, normed, weights.head());
+    ranks.allGather(all, some);
+    Tensor logits = all.columns(0, spec.vocabSize());
+    logits.select(0, count);
+    return logits;
   }
 
   private void normalise(int[] rows, int from, int count) {
@@ -186,5 +253,11 @@ public final class Transformer {
     normed.select(0, count);
     attended.select(0, count);
     gated.select(0, count);
+  }
+
+  /** Ends what this rank does with others; the backend is its owner's. */
+  @Override
+  public void close() {
+    ranks.close();
   }
 }

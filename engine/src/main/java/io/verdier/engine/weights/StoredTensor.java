@@ -40,7 +40,7 @@ public record StoredTensor(
     part[0] = count;
     long step = shape.length < 2 ? dtype.bytes() : rowBytes;
     long last = shape.length < 2 ? step : rowLength();
-    MemorySegment view = data.asSlice(first * step, Math.max(0, (count - 1) * step + last));
+    MemorySegment view = view(first * step, (count - 1) * step + last);
     return new StoredTensor(name, dtype, part, view, rowBytes);
   }
 
@@ -48,9 +48,13 @@ public record StoredTensor(
   public StoredTensor columns(int first, int count) {
     Objects.checkFromIndexSize(first, count, columns());
     long last = (long) count * dtype.bytes();
-    MemorySegment view =
-        data.asSlice((long) first * dtype.bytes(), Math.max(0, (rows() - 1) * rowBytes + last));
+    MemorySegment view = view((long) first * dtype.bytes(), (rows() - 1) * rowBytes + last);
     return new StoredTensor(name, dtype, new long[] {rows(), count}, view, rowBytes);
+  }
+
+  /** Of a tensor that is only a shape, nothing. */
+  private MemorySegment view(long offset, long bytes) {
+    return data.byteSize() == 0 ? data : data.asSlice(offset, Math.max(0, bytes));
   }
 
   /** Bytes of a row's elements. */

@@ -3,7 +3,9 @@ package io.verdier.engine.model;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.Matrix;
+import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.StoredTensor;
@@ -83,7 +85,10 @@ final class CpuBench {
     long start = System.nanoTime();
     DecoderWeights weights = weights();
     System.out.printf("packed in %.2f s%n", (System.nanoTime() - start) / 1e9);
-    Transformer transformer = new Transformer(spec, weights, backend, PROMPT);
+    Transformer transformer =
+        new Transformer(
+            new RankPart(Shard.of(spec, Rank.ALONE), weights, backend, Collectives.alone()),
+            PROMPT);
     KvStorage cache =
         backend.kvStorage(
             new Backend.KvShape(

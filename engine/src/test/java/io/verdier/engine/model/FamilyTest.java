@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.run.TestConfig;
@@ -16,6 +17,7 @@ import java.util.OptionalInt;
 import java.util.Random;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
@@ -136,6 +138,34 @@ class FamilyTest {
     }
   }
 
+  /** Each rank has some heads; with six ranks three have the same key head. */
+  @ParameterizedTest
+  @CsvSource({"2,BF16", "2,F32", "6,F16"})
+  void forward_severalRanks_matchOracle(int ranks, DType type) throws IOException {
+    String overrides =
+        """
+        {"num_attention_heads": 6, "num_key_value_heads": 2, "intermediate_size": 42,
+         "attention_bias": true, "mlp_bias": true, "tie_word_embeddings": %s}\
+        """
+            .formatted(ranks == 6);
+    TinyCheckpoint checkpoint =
+        new TinyCheckpoint(withArchitecture(overrides), "model.", type, 2, SEED);
+    checkpoint.tensors(4, true, true, true, false);
+    checkpoint.write(directory, checkpoint.config);
+    int[] tokens = new Random(SEED).ints(TOKENS, 0, TinyCheckpoint.VOCAB).toArray();
+    double[][] expected =
+        new NaiveDecoder(checkpoint.config, checkpoint.weights, 4, new int[3]).logits(tokens);
+    float[][] actual = logits(tokens, TOKENS, CpuBackend.KernelForm.VECTOR, ranks);
+    for (int t = 0; t < TOKENS; t++) {
+      for (int i = 0; i < TinyCheckpoint.VOCAB; i++) {
+        assertThat((double) actual[t][i])
+            .as("position %d token %d, seed %d", t, i, SEED)
+            .isCloseTo(expected[t][i], within(TOLERANCE));
+      }
+    }
+    assertThat(logits(tokens, 7, CpuBackend.KernelForm.SCALAR, ranks)).isEqualTo(actual);
+  }
+
   private static String withArchitecture(String overrides) {
     return overrides.contains("architectures")
         ? overrides
@@ -178,7 +208,7 @@ class FamilyTest {
                 headDim,
                 Arrays.stream(windows.split(" ")).mapToInt(Integer::parseInt).toArray())
             .logits(tokens);
-    float[][] actual = logits(tokens, TOKENS, CpuBackend.KernelForm.VECTOR);
+    float[][] actual = logits(tokens, TOKENS, CpuBackend.KernelForm.VECTOR, 1);
     for (int t = 0; t < TOKENS; t++) {
       for (int i = 0; i < TinyCheckpoint.VOCAB; i++) {
         assertThat((double) actual[t][i])
@@ -186,17 +216,20 @@ class FamilyTest {
             .isCloseTo(expected[t][i], within(TOLERANCE));
       }
     }
-    float[][] chunked = logits(tokens, 7, CpuBackend.KernelForm.SCALAR);
+    float[][] chunked = logits(tokens, 7, CpuBackend.KernelForm.SCALAR, 1);
     assertThat(chunked).as("chunks of 7, scalar").isEqualTo(actual);
   }
 
-  private float[][] logits(int[] tokens, int chunk, CpuBackend.KernelForm form) {
-    try (LoadedModel model =
-        ModelLoader.load(
-            directory,
-            TestConfig.of(64, 1, OptionalInt.of(64), OptionalInt.of(4)),
-            new CpuBackend(OptionalInt.of(2), form),
-            (done, total) -> {})) {
+  private float[][] logits(int[] tokens, int chunk, CpuBackend.KernelForm form, int ranks) {
+    ServerConfig config =
+        TestConfig.of(
+            "--max-num-batched-tokens=64",
+            "--max-num-seqs=1",
+            "--max-model-len=64",
+            "--num-gpu-blocks-override=4",
+            "--tensor-parallel-size=" + ranks);
+    RankBackends backends = rank -> new CpuBackend(OptionalInt.of(2), form);
+    try (LoadedModel model = ModelLoader.load(directory, config, backends, (done, total) -> {})) {
       float[][] logits = new float[tokens.length][TinyCheckpoint.VOCAB];
       AttentionBatch batch = new AttentionBatch(64, 1);
       for (int from = 0; from < tokens.length; from += chunk) {

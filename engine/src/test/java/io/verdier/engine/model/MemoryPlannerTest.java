@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.DeviceMemory;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Rehearsal;
 import io.verdier.engine.backend.cuda.CudaBackend;
 import io.verdier.engine.backend.cuda.TestCuda;
@@ -291,7 +292,13 @@ class MemoryPlannerTest {
       ModelNeeds.Sizes sizes,
       KvPlan cache) {
     try (Rehearsal stage = device.rehearsals().get()) {
-      return ModelNeeds.rehearsed(description, sizes, weights.shapes(), cache, stage);
+      return ModelNeeds.rehearsed(
+          description,
+          Shard.of(description.spec(), Rank.ALONE),
+          sizes,
+          weights.shapes(),
+          cache,
+          stage);
     }
   }
 

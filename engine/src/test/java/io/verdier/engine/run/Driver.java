@@ -5,6 +5,7 @@ import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelLoader;
+import io.verdier.engine.model.RankBackends;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome;
@@ -93,6 +94,26 @@ final class Driver implements AutoCloseable {
    */
   static Driver load(Path directory, ServerConfig config, Backend backend, long seed) {
     LoadedModel model = ModelLoader.load(directory, config, backend, (done, total) -> {});
+    return new Driver(new ModelRunner(model, 2048, 64), seed);
+  }
+
+  /**
+   * Loads a model that several ranks share.
+   *
+   * @param flags further ones, as the command line has them
+   */
+  static Driver load(Path directory, int ranks, RankBackends backends, long seed, String... flags) {
+    List<String> argv =
+        new ArrayList<>(
+            List.of(
+                "--tensor-parallel-size=" + ranks,
+                "--max-num-batched-tokens=2048",
+                "--max-num-seqs=64",
+                "--max-model-len=1024",
+                "--num-gpu-blocks-override=" + BLOCKS));
+    argv.addAll(List.of(flags));
+    ServerConfig config = TestConfig.of(argv.toArray(String[]::new));
+    LoadedModel model = ModelLoader.load(directory, config, backends, (done, total) -> {});
     return new Driver(new ModelRunner(model, 2048, 64), seed);
   }
 

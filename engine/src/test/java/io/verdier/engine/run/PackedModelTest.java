@@ -7,10 +7,12 @@ import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.KernelLevel;
 import io.verdier.engine.backend.cpu.NativeLevels;
 import io.verdier.engine.backend.cpu.WeightFormat;
+import io.verdier.engine.model.RankBackends;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -79,6 +81,37 @@ class PackedModelTest {
     traces(NativeLevels.backend(first(), WeightFormat.BF16, 2), false);
 
     assertThat(cache).isEmptyDirectory();
+  }
+
+  @Test
+  void run_twoRanks_keepAFileEach() throws IOException {
+    List<String> packed = rankTraces(false);
+    assertThat(rankTraces(true)).isEqualTo(packed);
+    try (Stream<Path> files = Files.list(cache.resolve("packed"))) {
+      assertThat(files).hasSize(2);
+    }
+    traces(keeping(), false); // a single rank finds none of its own
+    assertThat(rankTraces(true)).isEqualTo(packed);
+  }
+
+  private List<String> rankTraces(boolean fromFile) {
+    List<Backend> backends = Collections.synchronizedList(new ArrayList<>());
+    RankBackends opener =
+        rank -> {
+          Backend backend = NativeLevels.keepingBackend(first(), WeightFormat.BF16, 1);
+          backends.add(backend);
+          return backend;
+        };
+    try (Driver driver = Driver.load(Golden.MODEL, 2, opener, 1, "--cache-dir=" + cache)) {
+      Golden.Case golden = Golden.cases("logits.json").getFirst();
+      Driver.Sequence sequence = driver.add(golden.ids(), BitEqualityTest.params(1));
+      driver.finish(List.of(sequence), 1024);
+      for (Backend backend : backends) {
+        assertThat(NativeLevels.isFromFile(backend)).isEqualTo(fromFile);
+        NativeLevels.awaitFile(backend);
+      }
+      return List.of(BitEqualityTest.trace(sequence));
+    }
   }
 
   private static KernelLevel first() {

@@ -7,6 +7,7 @@ import io.verdier.conf.ServerConfig.DataType;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.DeviceException;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.backend.cpu.CpuBackends;
 import io.verdier.engine.backend.cuda.Cuda;
@@ -20,6 +21,7 @@ import io.verdier.engine.model.ModelException;
 import io.verdier.engine.model.ModelLoader;
 import io.verdier.engine.model.ModelLoader.Description;
 import io.verdier.engine.model.ModelSpec;
+import io.verdier.engine.model.RankBackends;
 import io.verdier.engine.run.ModelRunner;
 import io.verdier.engine.run.NullRunner;
 import io.verdier.engine.run.StepRunner;
@@ -119,8 +121,9 @@ record EngineParts(
     if (config.backend().kind() == BackendKind.NULL) {
       return new Loaded(description, planOfNothing(description, config), Optional.empty());
     }
-    Backend backend = backend(config, description.weightType(), CpuBackend.KernelForm.WARMING);
-    LoadedModel model = ModelLoader.load(directory, config, backend, progress());
+    DType type = description.weightType();
+    RankBackends backends = rank -> backend(config, type, CpuBackend.KernelForm.WARMING, rank);
+    LoadedModel model = ModelLoader.load(directory, config, backends, progress());
     try {
       model.transformer().prepare(config.scheduling().sequencesMax(), model.cache());
       model.memoryTaken().ifPresent(LOG::info);
@@ -143,10 +146,12 @@ record EngineParts(
    *
    * @param weights type of the checkpoint's matrices
    * @param form kernels of the CPU backend, if it computes in Java
+   * @param rank which of several devices, or whose share of the CPU's threads
    */
-  static Backend backend(ServerConfig config, DType weights, CpuBackend.KernelForm form) {
+  static Backend backend(
+      ServerConfig config, DType weights, CpuBackend.KernelForm form, Rank rank) {
     if (usesGpu(config)) {
-      Optional<Backend> gpu = gpu(config);
+      Optional<Backend> gpu = gpu(config, rank);
       if (gpu.isPresent()) {
         noticeRounding(config, weights);
         return gpu.get();
@@ -154,8 +159,8 @@ record EngineParts(
     }
     noticeGpuFlags(config);
     try {
-      Backend backend = CpuBackends.open(config.backend(), weights, form);
-      LOG.info("CPU backend: {} threads, {}", backend.threads(), backend.description());
+      Backend backend = CpuBackends.open(config.backend(), weights, form, rank);
+      LOG.info("CPU backend: {} threads{}, {}", backend.threads(), of(rank), backend.description());
       return backend;
     } catch (IllegalArgumentException refused) {
       throw new ModelException(String.valueOf(refused.getMessage()), refused);
@@ -187,6 +192,10 @@ record EngineParts(
     }
   }
 
+  private static String of(Rank rank) {
+    return rank.isAlone() ? "" : " for " + rank;
+  }
+
   private static boolean usesGpu(ServerConfig config) {
     if (config.backend().kind() == BackendKind.AUTO) {
       Optional<String> obstacle = Cuda.obstacle();
@@ -197,15 +206,19 @@ record EngineParts(
   }
 
   /** Empty where none can be used and none was asked for by name. */
-  private static Optional<Backend> gpu(ServerConfig config) {
+  private static Optional<Backend> gpu(ServerConfig config, Rank rank) {
     try {
       Path natives = config.cache().directory().resolve("native");
       CudaBackend.Options options = CudaBackend.Options.of(config.backend());
-      Backend backend = Cuda.open(0, natives, options);
-      LOG.info("GPU backend: {}", backend.description());
+      List<Integer> devices = config.backend().gpu().devices();
+      int device = devices.isEmpty() ? rank.index() : devices.get(rank.index());
+      Backend backend = Cuda.open(device, natives, options);
+      LOG.info("GPU backend{}: {}", of(rank), backend.description());
       return Optional.of(backend);
     } catch (CudaException refused) {
-      if (config.backend().kind() == BackendKind.AUTO) {
+      // Who asks for several GPUs or a certain one would not call the CPU a way out.
+      boolean asked = !rank.isAlone() || !config.backend().gpu().devices().isEmpty();
+      if (config.backend().kind() == BackendKind.AUTO && !asked) {
         LOG.warn("{} Computing on the CPU instead.", refused.getMessage());
         return Optional.empty();
       }

@@ -3,6 +3,7 @@ package io.verdier.verticles.launch;
 import io.verdier.conf.Environment;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.weights.DType;
 import io.verdier.verticles.bench.BenchKernels;
@@ -70,8 +71,8 @@ public final class Main {
   }
 
   /** What is measured has had its warm-up, so it need not begin with the kernels for the cold. */
-  private static Backend warmBackend(ServerConfig config, DType weights) {
-    return EngineParts.backend(config, weights, CpuBackend.KernelForm.VECTOR);
+  private static Backend warmBackend(ServerConfig config, DType weights, Rank rank) {
+    return EngineParts.backend(config, weights, CpuBackend.KernelForm.VECTOR, rank);
   }
 
   private static int bench(List<String> argv, Map<String, String> environment) {

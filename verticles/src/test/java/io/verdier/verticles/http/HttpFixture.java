@@ -161,7 +161,8 @@ final class HttpFixture implements AutoCloseable {
             ServerConfig.CpuKernels.JAVA,
             ServerConfig.Quantization.NONE,
             ServerConfig.KvFormat.OWN,
-            new ServerConfig.Gpu(0.92, false),
+            new ServerConfig.Gpu(0.92, false, List.of()),
+            1,
             Duration.ZERO),
         new ServerConfig.Http(
             "127.0.0.1",

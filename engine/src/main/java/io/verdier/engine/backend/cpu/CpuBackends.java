@@ -5,10 +5,12 @@ import io.verdier.conf.ServerConfig.CpuKernels;
 import io.verdier.conf.ServerConfig.KvFormat;
 import io.verdier.conf.ServerConfig.Quantization;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.weights.DType;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /**
  * Chooses how the processor computes. Stateless.
@@ -28,10 +30,12 @@ public final class CpuBackends {
    *
    * @param weights type of the checkpoint's matrices
    * @param form kernels to begin with where Java computes
+   * @param rank whose share of the threads it gets, at least one
    * @throws IllegalArgumentException if it cannot be had on this machine, in words for the operator
    */
   public static Backend open(
-      ServerConfig.Backend config, DType weights, CpuBackend.KernelForm form) {
+      ServerConfig.Backend config, DType weights, CpuBackend.KernelForm form, Rank rank) {
+    int threads = Math.max(1, rank.share(config.threads().orElseGet(CpuTopology::cores)));
     Quantization quantization = config.quantization();
     if (config.kvFormat() == KvFormat.FP8) {
       throw new IllegalArgumentException(
@@ -40,10 +44,10 @@ public final class CpuBackends {
     }
     if (config.kernels() == CpuKernels.JAVA) {
       requireNone(quantization, "--cpu-kernels is java");
-      return new CpuBackend(config.threads(), form).because("asked for by --cpu-kernels");
+      return new CpuBackend(OptionalInt.of(threads), form).because("asked for by --cpu-kernels");
     }
     if (quantization == Quantization.NONE && weights != DType.BF16) {
-      return new CpuBackend(config.threads(), form)
+      return new CpuBackend(OptionalInt.of(threads), form)
           .because("weights are " + weights + ", of which bfloat16 would lose bits");
     }
     List<String> missing = new ArrayList<>();
@@ -51,9 +55,8 @@ public final class CpuBackends {
     if (library.isEmpty()) {
       String why = String.join("; ", missing);
       requireNone(quantization, why);
-      return new CpuBackend(config.threads(), form).because(why);
+      return new CpuBackend(OptionalInt.of(threads), form).because(why);
     }
-    int threads = config.threads().orElseGet(CpuTopology::cores);
     String reason =
         config.kernels() == CpuKernels.AUTO
             ? missing.isEmpty() ? "best for this processor" : String.join("; ", missing)

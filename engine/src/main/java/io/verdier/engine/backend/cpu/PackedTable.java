@@ -2,6 +2,7 @@ package io.verdier.engine.backend.cpu;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.weights.Checkpoint;
 import io.verdier.engine.weights.Checkpoint.StoredFile;
 import io.verdier.engine.weights.JsonFile;
@@ -31,8 +32,9 @@ record PackedTable(PackedKey key, List<StoredMatrix> matrices) {
    * @param layout as {@link KernelLibrary#layout}
    * @param kernels word of their level: each level may have layouts of its own
    * @param weights word of their format
+   * @param rank whose part of the checkpoint it is
    */
-  record PackedKey(int layout, String kernels, String weights, Checkpoint checkpoint) {
+  record PackedKey(int layout, String kernels, String weights, Checkpoint checkpoint, Rank rank) {
 
     /** A plain name that no other key has, and that a person can tell something by. */
     String fileName() {
@@ -74,6 +76,10 @@ record PackedTable(PackedKey key, List<StoredMatrix> matrices) {
       json.writeNumberField("layout", key.layout);
       json.writeStringField("kernels", key.kernels);
       json.writeStringField("weights", key.weights);
+      if (!key.rank.isAlone()) { // most are, and their files are older than ranks
+        json.writeNumberField("rank", key.rank.index());
+        json.writeNumberField("ranks", key.rank.size());
+      }
       json.writeArrayFieldStart("checkpoint");
       for (StoredFile file : key.checkpoint.files()) {
         json.writeStartObject();
@@ -136,11 +142,18 @@ record PackedTable(PackedKey key, List<StoredMatrix> matrices) {
               Math.toIntExact(number(root, "layout")),
               text(root, "kernels"),
               text(root, "weights"),
-              new Checkpoint(files));
+              new Checkpoint(files),
+              rank(root));
       return new PackedTable(key, matrices);
-    } catch (ClassCastException | ArithmeticException e) {
+    } catch (ClassCastException | ArithmeticException | IllegalArgumentException e) {
       throw new IOException("its table has another form", e);
     }
+  }
+
+  private static Rank rank(Map<?, ?> root) throws IOException {
+    return root.containsKey("ranks")
+        ? new Rank(Math.toIntExact(number(root, "rank")), Math.toIntExact(number(root, "ranks")))
+        : Rank.ALONE;
   }
 
   private static StoredMatrix matrix(Map<?, ?> from) throws IOException {

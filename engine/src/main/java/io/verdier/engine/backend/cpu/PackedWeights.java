@@ -117,7 +117,7 @@ final class PackedWeights implements AutoCloseable {
 
   private PackedKey key(PackedPlace place) {
     return new PackedKey(
-        library.layout(), library.level().word(), format.words(), place.checkpoint());
+        library.layout(), library.level().word(), format.words(), place.checkpoint(), place.rank());
   }
 
   private static void remove(Path path) {

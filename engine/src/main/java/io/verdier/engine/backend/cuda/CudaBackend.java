@@ -94,7 +94,8 @@ public final class CudaBackend implements Backend {
           };
       CacheFormat cache =
           config.kvFormat() == ServerConfig.KvFormat.FP8 ? CacheFormat.FP8 : CacheFormat.BF16;
-      return new Options(config.gpu().eager(), format, cache, config.gpu().memoryShare());
+      boolean eager = config.gpu().eager() || config.ranks() > 1; // no captured step has been tried
+      return new Options(eager, format, cache, config.gpu().memoryShare());
     }
   }
 

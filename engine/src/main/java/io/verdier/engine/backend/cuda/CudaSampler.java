@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cuda;
 import io.verdier.engine.backend.Backend.Matrix;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.sample.LogitStages;
 import io.verdier.engine.sample.Sampled;
 import io.verdier.engine.sample.Sampler;
@@ -247,6 +248,13 @@ final class CudaSampler implements DeviceSampler {
   public void run(Operand in, Matrix weight) {
     if (rows > 0) {
       answer(backend.product(in, weight));
+    }
+  }
+
+  @Override
+  public void run(Tensor product) {
+    if (rows > 0) {
+      answer((CudaTensor) product);
     }
   }
 

@@ -8,6 +8,7 @@ import io.verdier.conf.ServerConfig.CpuKernels;
 import io.verdier.conf.ServerConfig.KvFormat;
 import io.verdier.conf.ServerConfig.Quantization;
 import io.verdier.engine.backend.Backend;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.weights.DType;
 import java.time.Duration;
 import java.util.List;
@@ -78,9 +79,11 @@ class KernelChoiceTest {
             kernels,
             quantization,
             kvFormat,
-            new ServerConfig.Gpu(0.92, false),
+            new ServerConfig.Gpu(0.92, false, List.of()),
+            1,
             Duration.ZERO);
-    try (Backend backend = CpuBackends.open(config, type, CpuBackend.KernelForm.SCALAR)) {
+    try (Backend backend =
+        CpuBackends.open(config, type, CpuBackend.KernelForm.SCALAR, Rank.ALONE)) {
       return backend.description();
     }
   }

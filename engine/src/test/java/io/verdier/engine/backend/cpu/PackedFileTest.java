@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cpu;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.cpu.PackedFileWriter.Piece;
 import io.verdier.engine.backend.cpu.PackedTable.PackedKey;
 import io.verdier.engine.backend.cpu.PackedTable.Shape;
@@ -137,10 +138,12 @@ class PackedFileTest {
     StoredFile touched = new StoredFile(stored.path(), stored.bytes(), 5, stored.fingerprint());
     for (PackedKey other :
         List.of(
-            new PackedKey(2, "avx2", "int8", checkpoint),
-            new PackedKey(1, "avx512", "int8", checkpoint),
-            new PackedKey(1, "avx2", "int4", checkpoint),
-            new PackedKey(1, "avx2", "int8", new Checkpoint(List.of(touched))))) {
+            new PackedKey(2, "avx2", "int8", checkpoint, Rank.ALONE),
+            new PackedKey(1, "avx512", "int8", checkpoint, Rank.ALONE),
+            new PackedKey(1, "avx2", "int4", checkpoint, Rank.ALONE),
+            new PackedKey(1, "avx2", "int8", checkpoint, new Rank(1, 2)),
+            new PackedKey(1, "avx2", "int8", checkpoint, new Rank(0, 2)),
+            new PackedKey(1, "avx2", "int8", new Checkpoint(List.of(touched)), Rank.ALONE))) {
       assertThat(other.fileName()).isNotEqualTo(key.fileName());
       Files.copy(path(key), path(other));
       assertThatThrownBy(() -> open(other, true)).hasMessageContaining("another checkpoint");
@@ -266,7 +269,7 @@ class PackedFileTest {
     Path real = weights.toRealPath();
     long nanos = Files.getLastModifiedTime(real).to(TimeUnit.NANOSECONDS);
     StoredFile file = new StoredFile(real.toString(), Files.size(real), nanos, fingerprint);
-    return new PackedKey(1, "avx2", "int8", new Checkpoint(List.of(file)));
+    return new PackedKey(1, "avx2", "int8", new Checkpoint(List.of(file)), Rank.ALONE);
   }
 
   private MemorySegment noise(int bytes) {

@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cpu;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.verdier.engine.backend.PackedPlace;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.weights.Checkpoint;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.DummyWeights;
@@ -95,7 +96,7 @@ class PackedWeightsTest {
         NativeBackend backend =
             new NativeBackend(NativeLevels.require(level), WeightFormat.INT8, 2, "test", 0)) {
       Checkpoint checkpoint = weights.checkpoint().orElseThrow();
-      PackedPlace place = new PackedPlace(packed, checkpoint);
+      PackedPlace place = new PackedPlace(packed, checkpoint, Rank.ALONE);
       List<String> taken =
           backend.takeOver(
               Optional.of(place),

@@ -1,6 +1,7 @@
 package io.verdier.engine.backend.cuda;
 
 import io.verdier.engine.backend.DeviceMemory;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cuda.CudaBackend.Options;
 import java.lang.foreign.Arena;
@@ -56,6 +57,21 @@ public final class TestCuda {
   public static CudaBackend ampere(Options options) {
     Assumptions.assumeFalse(GPU, "a GPU is what it is");
     return new CudaBackend(emulation().as(8, 0), options);
+  }
+
+  /**
+   * The same for one of several ranks, each of which has a device of its own.
+   *
+   * @throws CudaException if there are GPUs, but not so many
+   */
+  public static CudaBackend backend(Options options, Rank rank) {
+    return GPU
+        ? Cuda.open(rank.index(), Path.of("target/cuda-native"), options)
+        : new CudaBackend(emulation(), options);
+  }
+
+  public static boolean isOnGpu() {
+    return GPU;
   }
 
   static EmulatedDriver emulation() {

@@ -6,6 +6,7 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Probe;
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelException;
 import io.verdier.engine.model.ModelLoader;
@@ -26,7 +27,6 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
-import java.util.function.BiFunction;
 import java.util.function.IntFunction;
 
 /**
@@ -35,13 +35,13 @@ import java.util.function.IntFunction;
  */
 public final class BenchOffline {
   private final OfflineOptions options;
-  private final BiFunction<ServerConfig, DType, Backend> backends;
+  private final BenchBackends backends;
   private final IntFunction<Probe> hostProbes;
   private final PrintStream out;
 
   private BenchOffline(
       OfflineOptions options,
-      BiFunction<ServerConfig, DType, Backend> backends,
+      BenchBackends backends,
       IntFunction<Probe> hostProbes,
       PrintStream out) {
     this.options = options;
@@ -54,16 +54,12 @@ public final class BenchOffline {
    * Runs the command.
    *
    * @param argv what follows {@code bench offline}
-   * @param backends makes the backend that a configuration asks for, as a server would, for weights
-   *     of a type
+   * @param backends as those of a server
    * @return exit code: 0 when all was measured, 1 when the model cannot run or gives other tokens
    *     in another run, 2 when the arguments are wrong
    */
   public static int run(
-      List<String> argv,
-      Map<String, String> environment,
-      BiFunction<ServerConfig, DType, Backend> backends,
-      PrintStream out) {
+      List<String> argv, Map<String, String> environment, BenchBackends backends, PrintStream out) {
     return run(argv, environment, backends, HostProbe::new, out);
   }
 
@@ -73,7 +69,7 @@ public final class BenchOffline {
   static int run(
       List<String> argv,
       Map<String, String> environment,
-      BiFunction<ServerConfig, DType, Backend> backends,
+      BenchBackends backends,
       IntFunction<Probe> hostProbes,
       PrintStream out) {
     if (argv.contains(OfflineFlag.HELP.flag()) || argv.contains("-h")) {
@@ -144,33 +140,60 @@ public final class BenchOffline {
     if (config.backend().kind() == BackendKind.NULL) {
       throw new UsageException(List.of("--backend is null; there is nothing to measure in it"));
     }
+    DType type = ModelLoader.describe(directory, config).weightType();
+    int ranks = config.backend().ranks();
     long start = System.nanoTime();
-    Backend backend = backends.apply(config, ModelLoader.describe(directory, config).weightType());
-    LoadedModel model = ModelLoader.load(directory, config, backend, (done, total) -> {});
+    LoadedModel model =
+        ModelLoader.load(
+            directory, config, rank -> backends.open(config, type, rank), (done, total) -> {});
     double loadSeconds = (System.nanoTime() - start) / 1e9;
-    int threads = backend.threads();
-    Probe probe = backend.probe().orElseGet(() -> hostProbes.apply(Math.max(1, threads)));
     try (OfflineEngine engine = new OfflineEngine(model, config, options)) {
-      warmUp(engine);
-      Probe.Rates before = probe.measure();
-      List<Run> runs = new ArrayList<>();
-      for (int i = 0; i < options.repeats(); i++) {
-        runs.add(engine.run());
+      Measured measured = new Measured(engine, model, type, ranks, loadSeconds);
+      if (ranks == 1 || model.backend().threads() == 0) {
+        return measure(measured, model.backend());
       }
-      Probe.Rates after = probe.measure();
-      model.memoryPlan().ifPresent(plan -> out.println(plan.text()));
-      model.memoryTaken().ifPresent(out::println);
-      Subject subject =
-          new Subject(
-              model.spec(),
-              ModelLoader.describe(directory, config).weightType().toString(),
-              backend.description(),
-              threads,
-              model.kvPlan(),
-              model.transformer().weightBytesPerStep(),
-              loadSeconds);
-      return report(subject, before, after, runs);
+      try (Backend whole = backends.open(config, type, Rank.ALONE)) { // each rank has a part
+        return measure(measured, whole);
+      }
     }
+  }
+
+  private record Measured(
+      OfflineEngine engine, LoadedModel model, DType weights, int ranks, double loadSeconds) {
+
+    String backend() {
+      String one = model.backend().description();
+      return ranks == 1 ? one : one + ", " + ranks + " ranks";
+    }
+  }
+
+  /**
+   * @param machine whose limits are measured beside the model
+   */
+  private int measure(Measured measured, Backend machine) throws IOException {
+    OfflineEngine engine = measured.engine;
+    LoadedModel model = measured.model;
+    int threads = machine.threads();
+    Probe probe = machine.probe().orElseGet(() -> hostProbes.apply(Math.max(1, threads)));
+    warmUp(engine);
+    Probe.Rates before = probe.measure();
+    List<Run> runs = new ArrayList<>();
+    for (int i = 0; i < options.repeats(); i++) {
+      runs.add(engine.run());
+    }
+    Probe.Rates after = probe.measure();
+    model.memoryPlan().ifPresent(plan -> out.println(plan.text()));
+    model.memoryTaken().ifPresent(out::println);
+    Subject subject =
+        new Subject(
+            model.spec(),
+            measured.weights.toString(),
+            measured.backend(),
+            threads,
+            model.kvPlan(),
+            model.transformer().weightBytesPerStep(),
+            measured.loadSeconds);
+    return report(subject, before, after, runs);
   }
 
   private int report(Subject subject, Probe.Rates before, Probe.Rates after, List<Run> runs)

@@ -149,6 +149,19 @@ class BenchOfflineTest {
     return measured(all.toArray(String[]::new)).getString("bits_hash");
   }
 
+  @Test
+  void run_severalRanks_readsTheSameWeights() throws IOException {
+    JsonObject alone = measured("--input-len=20", "--output-len=4", "--repeat=1");
+    JsonObject shared =
+        measured("--input-len=20", "--output-len=4", "--repeat=1", "--tensor-parallel-size=2");
+
+    assertThat(shared.getString("backend")).endsWith(", 2 ranks");
+    assertThat(shared.getLong("kv_bytes")).isEqualTo(alone.getLong("kv_bytes"));
+    assertThat(shared.getLong("weight_bytes_per_token"))
+        .isBetween(
+            alone.getLong("weight_bytes_per_token"), alone.getLong("weight_bytes_per_token") * 2);
+  }
+
   private JsonObject measured(String... argv) throws IOException {
     List<String> all = new ArrayList<>(List.of(argv));
     all.addAll(
@@ -165,7 +178,8 @@ class BenchOfflineTest {
         BenchOffline.run(
             all,
             Map.of(),
-            (engine, weights) -> new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.SCALAR),
+            (engine, weights, rank) ->
+                new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.SCALAR),
             threads -> new FakeProbe(),
             new PrintStream(bytes, true, StandardCharsets.UTF_8));
     printed = bytes.toString(StandardCharsets.UTF_8);
