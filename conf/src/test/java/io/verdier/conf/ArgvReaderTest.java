@@ -119,7 +119,7 @@ class ArgvReaderTest {
 
   @Test
   void shortForms_areRead() {
-    assertThat(Loading.loaded("-tp", "2", "-pp=2", "-O3", "-q", "awq").notices()).hasSize(4);
+    assertThat(Loading.loaded("-tp", "2", "-pp=2", "-O3", "-q", "awq").notices()).hasSize(3);
     assertThat(ConfigLoader.load(List.of("-h"), Map.of())).isInstanceOf(LoadResult.HelpAsked.class);
   }
 

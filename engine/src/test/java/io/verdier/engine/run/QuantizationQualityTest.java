@@ -61,7 +61,8 @@ class QuantizationQualityTest {
       io.verdier.engine.backend.cuda.WeightFormat format,
       double divergenceMax,
       double perplexityRatioMax) {
-    Cost cost = cost(TestCuda.backend(new CudaBackend.Options(true, format, CacheFormat.BF16, 0.9)), 3);
+    Cost cost =
+        cost(TestCuda.backend(new CudaBackend.Options(true, format, CacheFormat.BF16, 0.9)), 3);
     System.out.printf("QuantizationQualityTest: CUDA, %s %s%n", format, cost);
     assertThat(cost.divergence).isLessThan(divergenceMax);
     assertThat(cost.perplexityRatio).isLessThan(perplexityRatioMax);

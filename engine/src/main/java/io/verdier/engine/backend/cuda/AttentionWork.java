@@ -11,8 +11,8 @@ import java.util.Arrays;
  * there are too few tiles to keep the device busy: each block then leaves what it found for every
  * chunk of 64 keys, and the last of them brings the chunks together in their order, or, where they
  * are many, a kernel of its own. A slice of many rows is cut into tiles that each go through their
- * keys alone. How a slice is divided cannot be
- * seen in the result: it is in either case the same fold over the same chunks.
+ * keys alone. How a slice is divided cannot be seen in the result: it is in either case the same
+ * fold over the same chunks.
  */
 final class AttentionWork {
   static final int CHUNK_TOKENS = 64;

@@ -457,8 +457,7 @@ public final class CudaBackend implements Backend {
     requireColumns(out.columns(), shape.queryHeads() * shape.headDim());
     try (var _ = ranges.open(Kind.ATTENTION)) {
       attention(storage)
-          .rotateStoreAttend(
-              (CudaOperand) out, projection, rotation, attention, batch, captured);
+          .rotateStoreAttend((CudaOperand) out, projection, rotation, attention, batch, captured);
     }
   }
 
