@@ -30,8 +30,10 @@ check build ./verdier build
 check compile-matmul compile matmul_bench
 check compile-attention compile attention_bench
 check matmul "$out/matmul_bench"
+check cublas python3 engine/src/test/cuda/cublas_rate.py
+sed 's/^/          /' "$out/cublas.txt" | tail -1
 check attention "$out/attention_bench"
-check tests ./verdier test --gpu -pl engine -am -Dtest='CudaBackendTest*,CudaModelTest*,CudaCacheFormatTest' -Dsurefire.failIfNoSpecifiedTests=false
+check tests ./verdier test --gpu -pl engine -am -Dtest='CudaBackendTest*,CudaModelTest*,CudaSamplingTest,CudaSamplerTest*,CudaQuantizedTest*,CudaCacheFormatTest' -Dsurefire.failIfNoSpecifiedTests=false
 if command -v compute-sanitizer >/dev/null; then
   check memcheck compute-sanitizer --error-exitcode 1 --tool memcheck --target-processes all \
     ./verdier test --gpu -pl engine -am -Dtest='CudaBackendTest*' -Dsurefire.failIfNoSpecifiedTests=false
@@ -40,6 +42,9 @@ offline decode-1 --batch 1 --context 128 --output-len 64
 offline decode-64 --batch 64 --context 1024 --output-len 32
 offline decode-256 --batch 256 --context 1024 --output-len 16
 offline prefill-4k --batch 1 --input-len 4096 --output-len 2 --max-num-batched-tokens 4096
-offline decode-1-fp8 --batch 1 --context 128 --output-len 64 --quantization fp8
+offline decode-1-8k --batch 1 --context 8192 --output-len 64
+for format in fp8 int8 int4; do
+  offline decode-1-$format --batch 1 --context 128 --output-len 64 --quantization $format
+done
 offline decode-64-fp8-cache --batch 64 --context 1024 --output-len 32 --kv-cache-dtype fp8
 exit $failed
