@@ -40,16 +40,19 @@
 // multiplied), their values are cleared before they meet a weight of zero, and groups of 16 tokens that no row of the
 // tile sees are not read at all, so that block tables need no entry for them.
 //
-// WORK LISTS, filled by the host once per step, 8 ints a record, 16-byte aligned; counts[2] and [4] say how many are
-// valid, grids may be larger, and the lists then as long as the grids. Kernels read counts, lists, tables, positions
+// WORK LISTS, filled by the host once per step, 8 ints a record, 16-byte aligned; counts[2], [4] and [5] say how many
+// are valid, grids may be larger, and the lists then as long as the grids. Kernels read counts, lists, tables, positions
 // and slots before pdl_wait: no kernel of the step may write them.
 //   tiles  (prefill) row, position, tokens, table                    tokens <= rows of a tile / group
 //   items  (decode)  row, position, tokens, table, firstChunk, chunks, partial, items     tokens <= 16 / group
+//   folds            row, position, partial, tileRows, firstChunk    a row of a tile whose `items` is negative
 // row: first batch row of the tile; position: of that row; table: index in `tables` of the sequence's first block. An
 // item's `partial` is -1 where the item covers all chunks of its tile, else the index of the record of its firstChunk,
-// kvHead 0, tile row 0; `items` is how many the tile has, negative where attend_fold folds. Records of a tile lie [chunk][kvHead][tileRows], tileRows =
-// tokens * group, chunk 0 first. `arrivals` counts a tile's items that are done, for each kv head, at the tile's row:
-// int [rows][kvHeads], zero before and after every kernel, which lets a captured graph be repeated.
+// kvHead 0, tile row 0; `items` is how many the tile has, negative where attend_fold folds: a fold's `partial` is the
+// record of its row with chunk `firstChunk`, kvHead 0, head 0 of the group. Records of a tile lie
+// [chunk][kvHead][tileRows], tileRows = tokens * group, chunk 0 first. `arrivals` counts a tile's items that are
+// done, for each kv head, at the tile's row: int [rows][kvHeads], zero before and after every kernel, which lets a
+// captured graph be repeated.
 #include "verdier.cuh"
 
 namespace attention {
@@ -58,13 +61,13 @@ constexpr int CHUNK = 64;     // keys
 constexpr int TILES = 8;      // key tiles of an mma in a chunk
 constexpr int GROUPS = 4;     // 16-token groups in a chunk
 constexpr int RECORD = 8;     // ints of a record in a work list
-constexpr int MAX_TILE_ROWS = 16;  // of decode
 constexpr int NO_WINDOW = 0x7fffffff;
 constexpr unsigned ALL = 0xffffffffu;
 
 constexpr int COUNT_ROWS = 0;
 constexpr int COUNT_TILES = 2;
 constexpr int COUNT_ITEMS = 4;
+constexpr int COUNT_FOLDS = 5;
 
 DEVICE float unseen() { return __uint_as_float(0xff800000u); }  // -inf
 
@@ -503,17 +506,14 @@ DEVICE bool arrives_last(int* arrivals, int items) {
 // each works out the factors of one of its chunks: the row's maximum before and behind a chunk is a running maximum,
 // which may be computed in any order. Only the sums are one chain, of a multiplication and a fused multiply-add a chunk.
 // What bounds long contexts is how much a multiprocessor has under way: records lie in L2, half a microsecond off.
-// THREADS: of the block. AHEAD: chunks under way.
-template <int HD, int THREADS, int AHEAD>
+template <int HD>
 struct Fold {
-  static constexpr int GROUP = AHEAD < 16 ? AHEAD / 2 : 8;  // chunks, and lanes that share their factors: one row's
-  static constexpr int ROUNDS = 4;                          // groups whose (m, l) are under way
+  static constexpr int AHEAD = HD == 256 ? 8 : 16;
+  static constexpr int GROUP = AHEAD / 2;  // chunks, and lanes that share their factors; a row has a multiple of them
+  static constexpr int ROUNDS = 4;         // groups whose (m, l) are under way
   static constexpr int ROW_PIECES = HD / 4;
-  static constexpr int RING = THREADS;
-  static constexpr int CHUNKS_AHEAD = AHEAD;
-  static constexpr int DIM = HD;
 
-  float4 (*ring)[THREADS];  // [AHEAD][thread], shared
+  float4 (*ring)[HD];    // [AHEAD][thread], shared
   const float* sums;     // of the first chunk: the thread's four dimensions
   const float2* states;  // of the first chunk: the row
   int step;              // records from one chunk to the next
@@ -591,12 +591,6 @@ struct Fold {
                        finish(sum.w, inverseTotal));
   }
 };
-
-// By the last block of a tile, beside what it needs to attend; by a block that does nothing else.
-template <int HD>
-using FoldInBlock = Fold<HD, HD, HD == 256 ? 8 : 16>;
-template <int HD>
-using FoldApart = Fold<HD, HD / 4, HD == 256 ? 32 : 64>;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Decode: 16 rows, a block of HD threads per item and kv head
@@ -888,43 +882,13 @@ DEVICE Item item_of_block(const int* items) {
   return {head.x, head.y, head.z, head.w, tail.x, tail.y, tail.z, tail.w};
 }
 
-// Where a tile's partial results lie, and how many chunks they are.
-struct Partials {
-  int first;  // record of the first chunk that is seen, tile row 0
-  int step;   // records from one chunk to the next
-  int chunks;
-
-  // window: NO_WINDOW for all keys.
-  DEVICE Partials(const Item& item, int kvHead, int kvHeads, int tileRows, int window)
-      : step(kvHeads * tileRows) {
-    const int chunksBegin = first_seen(item.position, window) / CHUNK;
-    chunks = (item.position + item.tokens + CHUNK - 1) / CHUNK - chunksBegin;
-    first = item.partial + (chunksBegin - item.firstChunk) * step + kvHead * tileRows;
-  }
-};
-
-// Folds piece d / 4 of tile row r.
-template <class F>
-DEVICE void fold_piece(float4 (*ring)[F::RING], const Partials& partials, const float* partialSums,
-                       const float2* partialStates, const Item& item, int r, int d, int group, int kvHead, void* out,
-                       int rowsPad, int heads, int headDim) {
-  const float* sums = partialSums + static_cast<int64_t>(partials.first + r) * F::DIM + d;
-  const F work = {ring, sums, partialStates + partials.first + r, partials.step, partials.chunks};
-  float4 sum = work.run();
-  int token = r / group;
-  Result result = result_of(out, rowsPad, item.row + token, kvHead * group + r - token * group, headDim);
-  result.put(d, sum.x, sum.y);
-  result.put(d + 2, sum.z, sum.w);
-  if (d < 16) result.pad(heads);  // four threads, a quad
-}
-
 // If the block is the tile's last one, folds what all of them have written. The item is read again, so that nothing of
 // this takes registers in the loop over chunks.
 template <int HD>
 DEVICE void fold_tile_if_last(float4 (*ring)[HD], const int* items, int* arrivals, const float* partialSums,
                               const float2* partialStates, void* out, int rowsPad, int heads, int kvHeads, int headDim,
                               int window) {
-  typedef FoldInBlock<HD> F;
+  typedef Fold<HD> F;
   const Item item = item_of_block(items);
   if (item.items < 0) return;  // attend_fold does
   __syncthreads();
@@ -932,34 +896,22 @@ DEVICE void fold_tile_if_last(float4 (*ring)[HD], const int* items, int* arrival
   const int group = heads / kvHeads;
   const int tileRows = item.tokens * group;
   if (!arrives_last(arrivals + item.row * kvHeads + kvHead, item.items)) return;
-  const Partials partials(item, kvHead, kvHeads, tileRows, window);
+  const int chunksBegin = first_seen(item.position, window) / CHUNK;
+  const int chunksEnd = (item.position + item.tokens + CHUNK - 1) / CHUNK;
+  const int step = kvHeads * tileRows;
+  const int first = item.partial + (chunksBegin - item.firstChunk) * step + kvHead * tileRows;
   for (int piece = threadIdx.x; piece < tileRows * F::ROW_PIECES; piece += HD) {
-    fold_piece<F>(ring, partials, partialSums, partialStates, item, piece / F::ROW_PIECES, piece % F::ROW_PIECES * 4,
-                  group, kvHead, out, rowsPad, heads, headDim);
+    int r = piece / F::ROW_PIECES;
+    int d = piece % F::ROW_PIECES * 4;
+    const float* sums = partialSums + static_cast<int64_t>(first + r) * HD + d;
+    const F work = {ring, sums, partialStates + first + r, step, chunksEnd - chunksBegin};
+    float4 sum = work.run();
+    int token = r / group;
+    Result result = result_of(out, rowsPad, item.row + token, kvHead * group + r - token * group, headDim);
+    result.put(d, sum.x, sum.y);
+    result.put(d + 2, sum.z, sum.w);
+    if (d < 16) result.pad(heads);  // four threads, a quad
   }
-}
-
-// attend_fold: one row of a tile, by HD / 4 threads.
-template <int HD>
-DEVICE void fold_row(const int* items, const int* counts, const float* partialSums, const float2* partialStates,
-                     void* out, int rowsPad, int heads, int kvHeads, int headDim, int window) {
-  typedef FoldApart<HD> F;
-  SHARED float4 ring[F::CHUNKS_AHEAD][F::RING];
-  pdl_launch();
-  const Item item = item_of_block(items);
-  const int kvHead = blockIdx.x / MAX_TILE_ROWS;
-  const int r = blockIdx.x % MAX_TILE_ROWS;
-  const int group = heads / kvHeads;
-  const int tileRows = item.tokens * group;
-  const bool idle = static_cast<int>(blockIdx.y) >= counts[COUNT_ITEMS] || item.items >= 0 || item.firstChunk > 0;
-  if (idle || r >= tileRows) {
-    if (blockIdx.x == 0 && blockIdx.y == 0) pdl_wait();
-    return;
-  }
-  pdl_wait();
-  const Partials partials(item, kvHead, kvHeads, tileRows, window == 0 ? NO_WINDOW : window);
-  fold_piece<F>(ring, partials, partialSums, partialStates, item, r, threadIdx.x * 4, group, kvHead, out, rowsPad, heads,
-                headDim);
 }
 
 // Arguments in the order of the entry points, see ATTEND_DECODE and ROTATE_ATTEND below.
@@ -973,7 +925,7 @@ DEVICE void decode(const Source& source, const void* cache, const int* tables, c
   SHARED float maxima[D::WARPS][16];
   SHARED uint2 weights[GROUPS][32][2];
   SHARED float2 pairs[TILES][32];
-  SHARED float4 ring[FoldInBlock<HD>::CHUNKS_AHEAD][HD];
+  SHARED float4 ring[Fold<HD>::AHEAD][HD];
   SHARED Element newKey[HD];
   SHARED Element newValue[HD];
 
@@ -1116,6 +1068,127 @@ DEVICE void decode(const Source& source, const void* cache, const int* tables, c
                  finish(sum[n][2 * h + 1], inverseTotal));
     }
     if (work.warp == 0) result.pad(heads);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Fold of long contexts: one warp's worth of dimensions of one row and head, a block of 128 threads
+// ---------------------------------------------------------------------------------------------------------------------
+
+constexpr int FOLD_THREADS = 128;
+constexpr int FOLD_CHUNKS = 128;  // at a time
+
+// The factors of all chunks at once: the row's maximum before and behind each is a running maximum, which may be
+// computed in any order. The sums then take one multiplication and one fused multiply-add a chunk, in order, by the
+// first warp, while the next chunks' sums are on their way to shared memory.
+struct LongFold {
+  float (*sums)[FOLD_CHUNKS][32];   // two buffers, shared
+  float4 (*factors)[FOLD_CHUNKS];   // two buffers of a, b, l; shared
+  float* warpMaxima;                // [4], shared
+
+  const float* partialSums;         // of the row's first chunk, first of the 32 dimensions
+  const float2* partialStates;
+  int64_t chunkRecords;             // records from one chunk to the next
+  int paddedDim;
+
+  DEVICE void load(int chunk, int count, int buffer) const {
+#pragma unroll
+    for (int i = 0; i < FOLD_CHUNKS * 8 / FOLD_THREADS; i++) {
+      int piece = i * FOLD_THREADS + threadIdx.x;
+      int c = piece >> 3;
+      if (c < count) {
+        cp_async16(&sums[buffer][c][(piece & 7) * 4],
+                   partialSums + (chunk + c) * chunkRecords * paddedDim + (piece & 7) * 4);
+      }
+    }
+    cp_async_commit();
+  }
+
+  // Takes `count` chunks' maxima into rowMax; all threads. A barrier.
+  DEVICE void prepare(int chunk, int count, int buffer, float& rowMax) const {
+    int i = threadIdx.x;
+    int lane = i & 31;
+    float2 state = make_float2(unseen(), 0.0f);
+    if (i < count) state = partialStates[(chunk + i) * chunkRecords];
+    float running = state.x;
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      float other = __shfl_sync(ALL, running, lane - step);
+      if (lane >= step) running = fmaxf(running, other);
+    }
+    if (lane == 31) warpMaxima[i >> 5] = running;
+    __syncthreads();
+    float before = __shfl_sync(ALL, running, lane - 1);
+    before = lane == 0 ? rowMax : fmaxf(before, rowMax);
+#pragma unroll
+    for (int w = 0; w < FOLD_THREADS / 32; w++) {
+      if (w < i >> 5) before = fmaxf(before, warpMaxima[w]);
+      rowMax = fmaxf(rowMax, warpMaxima[w]);
+    }
+    float a, b;
+    fold_factors(before, state.x, a, b);
+    factors[buffer][i] = make_float4(a, b, state.y, 0.0f);
+  }
+};
+
+template <int HD>
+DEVICE void fold_partials(const float* partialSums, const float2* partialStates, const int* folds, const int* counts,
+                          void* out, int rowsPad, int heads, int kvHeads, int headDim, int window) {
+  SHARED float sums[2][FOLD_CHUNKS][32];
+  SHARED float4 factors[2][FOLD_CHUNKS];
+  SHARED float warpMaxima[FOLD_THREADS / 32];
+
+  pdl_launch();
+  const int slices = HD / 32;
+  const int jobs = counts[COUNT_FOLDS] * heads * slices;
+  const int group = heads / kvHeads;
+  const int lane = threadIdx.x & 31;
+  if (window == 0) window = NO_WINDOW;
+  pdl_wait();
+  for (int job = blockIdx.x; job < jobs; job += gridDim.x) {
+    const int slice = job % slices;
+    const int head = job / slices % heads;
+    const int* record = folds + static_cast<int64_t>(job / (slices * heads)) * RECORD;
+    const int row = record[0], position = record[1], tileRows = record[3], firstChunk = record[4];
+    const int chunksBegin = first_seen(position, window) / CHUNK;
+    const int chunksEnd = position / CHUNK + 1;
+    const int64_t chunkRecords = static_cast<int64_t>(kvHeads) * tileRows;
+    const int64_t first =
+        record[2] + (chunksBegin - firstChunk) * chunkRecords + (head / group) * tileRows + head % group;
+    const LongFold work = {sums, factors, warpMaxima, partialSums + first * HD + slice * 32, partialStates + first,
+                       chunkRecords, HD};
+
+    const int chunks = chunksEnd - chunksBegin;
+    float rowMax = unseen(), sum = 0.0f, total = 0.0f;
+    work.load(0, min(FOLD_CHUNKS, chunks), 0);
+    for (int chunk = 0, buffer = 0; chunk < chunks; chunk += FOLD_CHUNKS, buffer ^= 1) {
+      const int count = min(FOLD_CHUNKS, chunks - chunk);
+      const int next = chunk + FOLD_CHUNKS;
+      work.prepare(chunk, count, buffer, rowMax);
+      if (next < chunks) {
+        work.load(next, min(FOLD_CHUNKS, chunks - next), buffer ^ 1);
+        cp_async_wait<1>();
+      } else {
+        cp_async_wait<0>();
+      }
+      __syncthreads();
+      if (threadIdx.x < 32) {
+#pragma unroll 8
+        for (int c = 0; c < count; c++) {
+          float4 f = factors[buffer][c];
+          sum = fold(sum, sums[buffer][c][lane], f.x, f.y);
+          total = fold(total, f.z, f.x, f.y);
+        }
+      }
+      __syncthreads();
+    }
+    if (threadIdx.x < 32) {
+      const Result result = result_of(out, rowsPad, row, head, headDim);
+      float mine = finish(sum, inverse(total));
+      float neighbour = __shfl_xor_sync(ALL, mine, 1);
+      if ((lane & 1) == 0) result.put(slice * 32 + lane, mine, neighbour);
+      if (slice == 0 && lane < 4) result.pad(heads);
+    }
   }
 }
 
@@ -1504,14 +1577,14 @@ ROTATE_ATTEND(rotate_attend_fp8_96, 96, BLOCKS_OF(4), E4m3)
 ROTATE_ATTEND(rotate_attend_fp8_128, 128, BLOCKS_OF(4), E4m3)
 ROTATE_ATTEND(rotate_attend_fp8_256, 256, 1, E4m3)
 
-// attend_fold_HD: what attend_decode and rotate_attend have left of tiles whose `items` is negative. Grid (16 * kvHeads,
-// itemsMax), HD / 4 threads.
+// attend_fold_HD: what attend_decode and rotate_attend have left of tiles whose `items` is negative. Grid any number of
+// blocks of 128 threads (jobs: folds * heads * HD / 32).
 #define ATTEND_FOLD(HD)                                                                                               \
-  KERNEL_BOUNDS(attend_fold_##HD, HD / 4, 1, const int* items, const int* counts, const float* partialSums,           \
-                const float2* partialStates, void* out, int rowsPad, int heads, int kvHeads, int headDim,             \
+  KERNEL_BOUNDS(attend_fold_##HD, attention::FOLD_THREADS, 4, const float* partialSums, const float2* partialStates,  \
+                const int* folds, const int* counts, void* out, int rowsPad, int heads, int kvHeads, int headDim,     \
                 int window) {                                                                                         \
-    attention::fold_row<HD>(items, counts, partialSums, partialStates, out, rowsPad, heads, kvHeads, headDim,         \
-                            window);                                                                                  \
+    attention::fold_partials<HD>(partialSums, partialStates, folds, counts, out, rowsPad, heads, kvHeads, headDim,    \
+                                 window);                                                                             \
   }
 ATTEND_FOLD(32)
 ATTEND_FOLD(64)

@@ -260,8 +260,7 @@ unsigned prefillSharedBytes(int paddedDim) { return (paddedDim == 256 ? 64 + 256
 struct Step {
   const Shape shape;
   int rowsPad;
-  bool folds;
-  Array<int> tiles, items, counts, tables, arrivals;
+  Array<int> tiles, items, folds, counts, tables, arrivals;
   Array<float> sums;
   Array<float> states;
   Array<uint4> result;
@@ -269,10 +268,10 @@ struct Step {
   Step(const Shape& shape, const lists::Lists& work, const std::vector<int>& tables, int rows)
       : shape(shape),
         rowsPad((rows + 255) / 256 * 256),
-        folds(work.folds),
         tiles(work.tiles),
         items(work.items),
-        counts({rows, 0, work.tileCount(), 0, work.itemCount(), 0}),
+        folds(work.folds),
+        counts({rows, 0, work.tileCount(), 0, work.itemCount(), work.foldCount()}),
         tables(tables),
         arrivals(std::vector<int>(size_t(rows) * shape.kvHeads)),
         sums(size_t(work.records) * shape.paddedDim()),
@@ -301,9 +300,10 @@ struct Step {
 
   void fold() const {
     const Shape& s = shape;
-    if (!folds) return;
-    launch(attend_fold_of(s), dim3(unsigned(16 * s.kvHeads), unsigned(items.count / 8)), s.paddedDim() / 4, 0, items.data,
-           counts.data, sums.data, states.data, (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim, s.window);
+    if (folds.count == 0) return;
+    unsigned jobs = unsigned(folds.count / 8 * s.heads * s.paddedDim() / 32);
+    launch(attend_fold_of(s), dim3(std::min(jobs, 1024u)), 128, 0, sums.data, states.data, folds.data, counts.data,
+           (void*)result.data, rowsPad, s.heads, s.kvHeads, s.headDim, s.window);
   }
 
   // Rotation, storing and attention at once. projected: [rows][vectors * headDim].
@@ -444,7 +444,7 @@ struct Sequence {
     launch(ENTRY(rope_table), dim3(64), 256, 0, angles.data, deviceFrequencies.data, shape.headDim / 2, 0, tokens);
     std::vector<uint16_t> all;
     for (int p = 0; p < count; p++) {
-      lists::Lists work{shape.heads, shape.kvHeads, {}, {}, 0};
+      lists::Lists work{shape.heads, shape.kvHeads};
       work.addDecode({0, p, 1, 0}, chunksMax);
       Step step(shape, work, table, 1);
       step.runAtOnce(projected.data + size_t(p) * stride, angles.data, gain.data, (void*)fresh.data);
@@ -481,7 +481,7 @@ void checkShape(const Shape& shape, int tokens) {
   printf("check %d/%d heads of %d, window %d, blocks of %d%s, %d tokens\n", shape.heads, shape.kvHeads, shape.headDim,
          shape.window, shape.blockTokens, shape.fp8 ? ", e4m3" : "", tokens);
   Sequence sequence(shape, tokens, 1 + shape.headDim);
-  lists::Lists none{shape.heads, shape.kvHeads, {}, {}, 0};
+  lists::Lists none{shape.heads, shape.kvHeads};
   lists::Lists work = none;
   work.addPrefill({0, 0, tokens, 0}, shape.tileRows());
   std::vector<uint16_t> whole = sequence.attend(work);
@@ -603,7 +603,7 @@ void timeDecode(const Shape& s, const Storage& storage, int batch, int context, 
   std::vector<int> table(size_t(batch) * perSequence);
   std::iota(table.begin(), table.end(), 0);
   std::shuffle(table.begin(), table.end(), std::mt19937(4));
-  lists::Lists work{s.heads, s.kvHeads, {}, {}, 0};
+  lists::Lists work{s.heads, s.kvHeads};
   int chunks = (context + 63) / 64;
   int most = chunksMax ? chunksMax : lists::chunksPerItem(batch, chunks, s.kvHeads, multiprocessors);
   std::vector<int> positions(batch, context - 1), slots(batch);
@@ -643,7 +643,7 @@ void timePrefill(const Shape& s, const Storage& storage, int batch, int tokens) 
   int perSequence = (tokens + s.blockTokens - 1) / s.blockTokens;
   std::vector<int> table(size_t(batch) * perSequence);
   std::iota(table.begin(), table.end(), 0);
-  lists::Lists work{s.heads, s.kvHeads, {}, {}, 0};
+  lists::Lists work{s.heads, s.kvHeads};
   for (int i = 0; i < batch; i++) work.addPrefill({i * tokens, 0, tokens, i * perSequence}, s.tileRows());
   work.sort();
   Step step(s, work, table, batch * tokens);

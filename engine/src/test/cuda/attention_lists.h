@@ -26,14 +26,14 @@ struct Slice {
 struct Lists {
   int heads;
   int kvHeads;
-  std::vector<int> tiles, items;
+  std::vector<int> tiles, items, folds;
   int records = 0;         // of partial results
   int foldedInBlock = 32;  // most chunks of a tile that its last block folds
-  bool folds = false;      // whether attend_fold has to follow
 
   int group() const { return heads / kvHeads; }
   int tileCount() const { return int(tiles.size() / 8); }
   int itemCount() const { return int(items.size() / 8); }
+  int foldCount() const { return int(folds.size() / 8); }
 
   void addPrefill(const Slice& s, int tileRows) {
     int most = tileRows / group();
@@ -66,7 +66,9 @@ struct Lists {
     }
     int rows = s.tokens * group();
     bool apart = chunks > foldedInBlock;
-    folds = folds || apart;
+    for (int t = 0; apart && t < s.tokens; t++) {
+      add(folds, {s.row + t, s.position + t, records + t * group(), rows, 0});
+    }
     for (int i = 0; i < parts; i++) {
       int from = int(long(chunks) * i / parts), to = int(long(chunks) * (i + 1) / parts);
       add(items, {s.row, s.position, s.tokens, s.table, from, to - from, records + from * kvHeads * rows, apart ? -parts : parts});

@@ -201,7 +201,7 @@ struct Case {
       // One step: some tokens of some sequences.
       std::vector<int> rowTokens, positions, slots, tables;
       bool areTokens = true;
-      lists::Lists work{s.heads, s.kvHeads, {}, {}, 0, 1 + int(random() % 4)};
+      lists::Lists work{s.heads, s.kvHeads, {}, {}, {}, 0, 1 + int(random() % 4)};
       for (size_t q = 0; q < lengths.size(); q++) {
         int left = lengths[q] - done[q];
         if (left == 0 || (plan.way == Way::ANY && random() % 4 == 0)) continue;
@@ -247,7 +247,7 @@ struct Case {
     const Shape& s = shape;
     int HD = s.paddedDim(), rows = int(positions.size()), rowsPad = (rows + 255) / 256 * 256;
     int spare = 2;  // rows of the graph beyond the batch
-    int counts[8] = {rows, 0, work.tileCount(), 0, work.itemCount()};
+    int counts[8] = {rows, 0, work.tileCount(), 0, work.itemCount(), work.foldCount()};
     std::vector<float> projected(size_t(rows) * stride);
     for (int r = 0; r < rows; r++) {
       std::copy_n(&inputs[size_t(rowTokens[r]) * stride], stride, &projected[size_t(r) * stride]);
@@ -295,9 +295,9 @@ struct Case {
              (const int*)work.items.data(), (const int*)counts, arrivals.data(), sums, partialStates.data(), out,
              rowsPad, s.heads, s.kvHeads, s.headDim, s.blockTokens, s.window, s.scale());
     }
-    if (work.folds) {
-      launch(attend_fold(s), 16 * s.kvHeads, work.itemCount(), HD / 4, 0, (const int*)work.items.data(), (const int*)counts,
-             (const float*)sums, (const float2*)partialStates.data(), out, rowsPad, s.heads, s.kvHeads, s.headDim, s.window);
+    if (work.foldCount() > 0) {
+      launch(attend_fold(s), 1 + int(random() % 40), 1, 128, 0, (const float*)sums, (const float2*)partialStates.data(),
+             (const int*)work.folds.data(), (const int*)counts, out, rowsPad, s.heads, s.kvHeads, s.headDim, s.window);
     }
     CHECK(arrivals == std::vector<int>(arrivals.size()), "%s: arrivals are left", plan.name);
 
@@ -479,7 +479,7 @@ void fold_longContext_equalsDirect() {
   std::vector<uint16_t> bits[4];
   int chunksMax[] = {1 << 20, 1, 128, 129};
   for (int i = 0; i < 4; i++) {
-    lists::Lists work{shape.heads, shape.kvHeads, {}, {}, 0};
+    lists::Lists work{shape.heads, shape.kvHeads};
     work.addDecode(last, chunksMax[i]);
     c.queries.resize(size_t(c.tokens) * shape.heads * 32);
     std::vector<uint16_t> results(size_t(c.tokens) * shape.heads * 32);

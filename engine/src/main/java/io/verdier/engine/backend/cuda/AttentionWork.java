@@ -42,8 +42,8 @@ final class AttentionWork {
 
   private final Records tiles = new Records();
   private final Records items = new Records();
+  private final Records folds = new Records();
   private int records;
-  private boolean foldsApart;
 
   /**
    * @param prefillTileRows pairs of token and head in a tile of the prefill kernel
@@ -67,6 +67,10 @@ final class AttentionWork {
     return decodeTiles + itemsWanted;
   }
 
+  int foldsMax(int slices) {
+    return slices * tokensOfDecodeTile();
+  }
+
   int tilesMax(int rows, int slices) {
     return rows / tokensOfPrefillTile + slices;
   }
@@ -84,8 +88,8 @@ final class AttentionWork {
   void plan(AttentionBatch batch, int[] tables) {
     tiles.count = 0;
     items.count = 0;
+    folds.count = 0;
     records = 0;
-    foldsApart = false;
     int perItem = Math.max(1, (decodeChunks(batch) + itemsWanted - 1) / itemsWanted);
     for (int s = 0; s < batch.slices(); s++) {
       int first = batch.sliceStart(s);
@@ -122,7 +126,6 @@ final class AttentionWork {
     int length = (chunks + runs - 1) / runs;
     int count = (chunks + length - 1) / length;
     boolean isApart = count > 1 && chunks > CHUNKS_FOLDED_IN_BLOCK;
-    foldsApart |= isApart;
     int record = records;
     for (int first = 0; first < chunks; first += length) {
       int at = items.add(row, position);
@@ -132,6 +135,12 @@ final class AttentionWork {
       items.ints[at + 5] = Math.min(length, chunks - first);
       items.ints[at + 6] = count == 1 ? WHOLE : record + first * kvHeads * tileRows;
       items.ints[at + 7] = isApart ? -count : count;
+    }
+    for (int i = 0; isApart && i < tokens; i++) {
+      int at = folds.add(row + i, position + i);
+      folds.ints[at + 2] = record + i * group;
+      folds.ints[at + 3] = tileRows;
+      folds.ints[at + 4] = 0;
     }
     if (count > 1) {
       records += chunks * kvHeads * tileRows;
@@ -156,9 +165,9 @@ final class AttentionWork {
     return items;
   }
 
-  /** Whether a kernel must bring partial results together that the items leave as they are. */
-  boolean foldsApart() {
-    return foldsApart;
+  /** Rows whose partial results a kernel must bring together. */
+  Records folds() {
+    return folds;
   }
 
   /** Partial results that the items leave, one per chunk, key head and row of a tile. */

@@ -20,7 +20,8 @@ final class CudaAttention {
   private static final int HEAD_THREADS = 256; // a warp works on a head
   private static final int HEADS_PER_BLOCK = HEAD_THREADS / 32;
   private static final int PREFILL_THREADS = 128;
-  private static final int FOLD_DIMENSIONS = 4; // of a thread
+  private static final int FOLD_THREADS = 128;
+  private static final int FOLD_BLOCKS_MAX = 1024;
 
   /** Partial results may take one part in so many of the device: on 80 GB, of 600k tokens. */
   private static final int RECORDS_SHARE = 512;
@@ -166,9 +167,7 @@ final class CudaAttention {
       begin(items, paddedDim).pointer(queries.address());
       launchItems(decode, inputs, out, attention);
     }
-    if (work.foldsApart()) {
-      launchFold(items, inputs, out, attention);
-    }
+    launchFold(work.folds().count(), inputs, out, attention);
   }
 
   /**
@@ -194,9 +193,8 @@ final class CudaAttention {
     begin(items, paddedDim).pointer(all.address()).integer(all.stride());
     rotation(rotation);
     launchItems(rotateAttend, inputs, out, attention);
-    if (isCaptured ? captured.folds() : work.foldsApart()) {
-      launchFold(items, inputs, out, attention);
-    }
+    int capturedFolds = captured.folds() ? captured.rows() : 0;
+    launchFold(isCaptured ? capturedFolds : work.folds().count(), inputs, out, attention);
   }
 
   private Launch begin(int work, int threads) {
@@ -218,11 +216,14 @@ final class CudaAttention {
   }
 
   /** Brings together what the items have left of long contexts. */
-  private void launchFold(int items, StepInputs inputs, CudaOperand out, Attention attention) {
-    int rows = AttentionWork.DECODE_TILE_ROWS * storage.shape().heads();
-    launch.grid(rows, items, 1, paddedDim / FOLD_DIMENSIONS);
-    launch.pointer(inputs.items()).pointer(inputs.counts());
+  private void launchFold(int folds, StepInputs inputs, CudaOperand out, Attention attention) {
+    if (folds == 0) {
+      return;
+    }
+    long jobs = (long) folds * storage.shape().queryHeads() * paddedDim / 32;
+    launch.grid((int) Math.min(jobs, FOLD_BLOCKS_MAX), FOLD_THREADS);
     launch.pointer(partialSums.address()).pointer(partialStates.address());
+    launch.pointer(inputs.folds()).pointer(inputs.counts());
     target(out).integer(attention.window());
     driver.launch(fold, launch);
   }

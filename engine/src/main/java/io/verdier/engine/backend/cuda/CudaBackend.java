@@ -252,7 +252,7 @@ public final class CudaBackend implements Backend {
     try (var _ = ranges.open(Kind.STEP)) {
       begin(batch, storage);
       if (batch.slices() == batch.rows() && graphs.serves(batch.rows())) {
-        boolean folds = attention(storage).batches().work().foldsApart();
+        boolean folds = attention(storage).batches().work().folds().count() > 0;
         driver.replay(graph(StepGraphs.Form.of(batch.rows(), folds), operations));
       } else {
         operations.run();

@@ -10,9 +10,9 @@ import java.lang.foreign.ValueLayout;
  * captured graph finds the next step's where it found the last one's. Owned by the executor thread.
  *
  * <pre>
- *   counts    rows | - | tiles | - | items                               8
+ *   counts    rows | - | tiles | - | items | folds                       8
  *   row       token | position | slot in the cache                       3 × [rowsMax]
- *   tiles, items: the attention's work                                   8 a record
+ *   tiles, items, folds: the attention's work                            8 a record
  *   tables    block ids of all slices, end to end                        [tablesMax]
  * </pre>
  *
@@ -23,6 +23,7 @@ final class StepInputs {
   private static final int TABLES_PER_SLICE = 256; // from the start: 4096 tokens of each
   private static final int COUNT_TILES = 2;
   private static final int COUNT_ITEMS = 4;
+  private static final int COUNT_FOLDS = 5;
 
   private final CudaDriver driver;
   private final Sizes sizes;
@@ -35,10 +36,10 @@ final class StepInputs {
    *
    * @param rows tokens in a step
    * @param slices sequences in a step
-   * @param tiles of the attention's work, like its items
+   * @param tiles of the attention's work, like its items and folds
    * @param tables blocks of all sequences
    */
-  record Sizes(int rows, int slices, int tiles, int items, int tables) {
+  record Sizes(int rows, int slices, int tiles, int items, int folds, int tables) {
 
     /** What a batch needs, with twice the tables that it has: the next one will have more. */
     static Sizes of(AttentionBatch batch, int blockTokens, AttentionWork work) {
@@ -47,6 +48,7 @@ final class StepInputs {
           batch.slicesMax(),
           work.tilesMax(batch.rowsMax(), batch.slicesMax()),
           work.itemsMax(StepGraphs.roundedRows(batch.slicesMax())),
+          work.foldsMax(batch.slicesMax()),
           Math.max(TABLES_PER_SLICE * batch.slicesMax(), 2 * tables(batch, blockTokens)));
     }
 
@@ -91,9 +93,11 @@ final class StepInputs {
     put(0, batch.rows());
     put(COUNT_TILES, work.tiles().count());
     put(COUNT_ITEMS, work.items().count());
+    put(COUNT_FOLDS, work.folds().count());
     putRows(batch, shape.blockTokens());
     put(tilesAt(), work.tiles());
     put(itemsAt(), work.items());
+    put(foldsAt(), work.folds());
     driver.copyIn(device, host, (tablesAt() + (long) tables) * Integer.BYTES);
   }
 
@@ -141,8 +145,12 @@ final class StepInputs {
     return tilesAt() + AttentionWork.RECORD_INTS * sizes.tiles;
   }
 
-  private int tablesAt() {
+  private int foldsAt() {
     return itemsAt() + AttentionWork.RECORD_INTS * sizes.items;
+  }
+
+  private int tablesAt() {
+    return foldsAt() + AttentionWork.RECORD_INTS * sizes.folds;
   }
 
   private long at(int index) {
@@ -173,6 +181,10 @@ final class StepInputs {
 
   long items() {
     return at(itemsAt());
+  }
+
+  long folds() {
+    return at(foldsAt());
   }
 
   long tables() {

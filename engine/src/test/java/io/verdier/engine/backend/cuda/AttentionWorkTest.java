@@ -96,7 +96,7 @@ class AttentionWorkTest {
       assertThat(Math.abs(ints[at + 7])).isEqualTo(blocks[ints[at]]); // or the last would not know
       boolean isApart = ints[at + 7] < 0;
       assertThat(isApart).isEqualTo(ints[at + 7] != 1 && chunks[ints[at]].cardinality() > 32);
-      assertThat(work.foldsApart() || !isApart).isTrue();
+      assertThat(work.folds().count() > 0 || !isApart).isTrue();
     }
     for (int s = 0; s < batch.slices(); s++) {
       int row = batch.sliceStart(s);
@@ -115,7 +115,7 @@ class AttentionWorkTest {
     batch.add(i -> 0, 65_535, 1, new int[0]);
     work.plan(batch, new int[1]);
     assertThat(work.items().count() * 8).isGreaterThan(PROCESSORS * 3);
-    assertThat(work.foldsApart()).isTrue();
+    assertThat(work.folds().count()).isEqualTo(1);
   }
 
   @Test
@@ -126,7 +126,7 @@ class AttentionWorkTest {
     work.plan(batch, new int[1]);
     assertThat(work.items().count()).isEqualTo(1);
     assertThat(work.records()).isZero();
-    assertThat(work.foldsApart()).isFalse();
+    assertThat(work.folds().count()).isZero();
   }
 
   @Test
