@@ -131,6 +131,16 @@ public final class AttentionBatch {
     return count;
   }
 
+  /** Tokens by row, to be copied; only the first {@link #rows} of the array are meant. */
+  public int[] tokens() {
+    return tokens;
+  }
+
+  /** Positions by row, likewise. */
+  public int[] positions() {
+    return positions;
+  }
+
   public int token(int row) {
     return tokens[row];
   }

@@ -4,6 +4,7 @@ import io.verdier.engine.weights.StoredTensor;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -220,6 +221,19 @@ public interface Backend extends AutoCloseable {
    * @param meeting of all ranks
    */
   Collectives collectives(Rank rank, Meeting meeting);
+
+  /**
+   * Nanoseconds that callers have waited for the device so far; empty: operations compute in the
+   * thread that calls them.
+   */
+  default OptionalLong waitedNanos() {
+    return OptionalLong.empty();
+  }
+
+  /** Begins to time steps on the device; empty where it has no clock of its own. */
+  default Optional<DeviceClock> clock() {
+    return Optional.empty();
+  }
 
   /** What computes, in a few words for people: the device or the kernels. */
   default String description() {

@@ -111,12 +111,12 @@ final class LeadTransformer extends Transformer {
   }
 
   @Override
-  public void sample(int[] rows, int from, int count, DeviceSampler sampler) {
+  public void sample(int[] rows, int from, int count, DeviceSampler.Chunk chunk) {
     threads.each(
         rank -> {
           Tensor logits = transformer(rank).gatheredLogits(rows, from, count);
           if (rank.isFirst()) {
-            sampler.run(logits);
+            chunk.run(logits);
           }
         });
   }

@@ -130,25 +130,25 @@ public record ModelNeeds(long weights, long activations, long graphs) {
     }
     DeviceSampler sampler = found.get();
     int[] rows = new int[sampler.rowsMax()];
-    sampler.begin(rows.length);
+    DeviceSampler.Chunk scored = sampler.begin(rows.length);
     for (int i = 0; i < rows.length; i++) {
-      sampler.score(0, 1);
+      scored.score(0, 1);
     }
-    choose(transformer, rows, rows.length, sampler);
+    choose(transformer, rows, rows.length, scored);
     int sequences = Math.min(rows.length, sizes.sequencesMax);
-    sampler.begin(sequences);
+    DeviceSampler.Chunk chosen = sampler.begin(sequences);
     for (int i = 0; i < sequences; i++) {
-      sampler.choose(new TokenHistory(new int[1], 1), EVERYTHING);
+      chosen.choose(new TokenHistory(new int[1], 1), EVERYTHING);
     }
-    choose(transformer, rows, sequences, sampler);
+    choose(transformer, rows, sequences, chosen);
   }
 
   private static void choose(
-      Transformer transformer, int[] rows, int count, DeviceSampler sampler) {
+      Transformer transformer, int[] rows, int count, DeviceSampler.Chunk chunk) {
     if (transformer.ranks() == 1) {
-      transformer.sample(rows, 0, count, sampler);
+      transformer.sample(rows, 0, count, chunk);
     } else {
-      sampler.run(transformer.gatheredLogits(rows, 0, count));
+      chunk.run(transformer.gatheredLogits(rows, 0, count));
     }
   }
 }

@@ -204,11 +204,11 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
    * Lets the device choose tokens by such logits, which stay where they are.
    *
    * @param rows indices of rows; those from {@code from} on are taken
-   * @param sampler of the same backend, with a request for each of these rows
+   * @param chunk of the same backend's sampler, with a request for each of these rows
    */
-  public void sample(int[] rows, int from, int count, DeviceSampler sampler) {
+  public void sample(int[] rows, int from, int count, DeviceSampler.Chunk chunk) {
     normalise(rows, from, count);
-    sampler.run(normed, weights.head());
+    chunk.run(normed, weights.head());
   }
 
   /**

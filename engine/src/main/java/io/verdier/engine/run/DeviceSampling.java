@@ -2,9 +2,8 @@ package io.verdier.engine.run;
 
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.model.Transformer;
-import io.verdier.engine.sample.Sampled;
+import io.verdier.engine.sample.RowResults;
 import io.verdier.engine.sample.TokenHistory;
-import io.verdier.engine.sample.TokenLogprobs;
 
 /** Lets the device choose by logits that stay there. Owned by the executor thread. */
 final class DeviceSampling implements RowSampling {
@@ -22,27 +21,18 @@ final class DeviceSampling implements RowSampling {
   }
 
   @Override
-  public void run(WantedRows wanted, int from, int count) {
-    sampler.begin(count);
+  public RowResults run(WantedRows wanted, int from, int count) {
+    DeviceSampler.Chunk chunk = sampler.begin(count);
     for (int i = from; i < from + count; i++) {
       RunningSequence sequence = wanted.sequence(i);
       if (wanted.isChosen(i)) {
-        sampler.choose(sequence.history(), sequence.params());
+        chunk.choose(sequence.history(), sequence.params());
       } else {
-        sampler.score(wanted.given(i), sequence.params().promptLogprobs());
+        chunk.score(wanted.given(i), sequence.params().promptLogprobs());
       }
     }
-    transformer.sample(wanted.rows(), from, count, sampler);
-  }
-
-  @Override
-  public Sampled sampled(int index) {
-    return sampler.sampled(index);
-  }
-
-  @Override
-  public TokenLogprobs scored(int index) {
-    return sampler.scored(index);
+    transformer.sample(wanted.rows(), from, count, chunk);
+    return chunk;
   }
 
   @Override

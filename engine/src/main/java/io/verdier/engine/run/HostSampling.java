@@ -2,6 +2,7 @@ package io.verdier.engine.run;
 
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.Transformer;
+import io.verdier.engine.sample.RowResults;
 import io.verdier.engine.sample.Sampled;
 import io.verdier.engine.sample.Sampler;
 import io.verdier.engine.sample.TokenHistory;
@@ -9,7 +10,7 @@ import io.verdier.engine.sample.TokenLogprobs;
 import org.jspecify.annotations.Nullable;
 
 /** Brings logits to the host and chooses there. Owned by the executor thread. */
-final class HostSampling implements RowSampling {
+final class HostSampling implements RowSampling, RowResults {
   private static final int ROWS_MAX = 64; // more rows read the output matrix no less often
   private static final int LOGITS_FLOATS_MAX = 16 << 20; // 64 MiB, or one row
 
@@ -36,10 +37,16 @@ final class HostSampling implements RowSampling {
   }
 
   @Override
-  public void run(WantedRows rows, int first, int count) {
+  public RowResults run(WantedRows rows, int first, int count) {
     wanted = rows;
     from = first;
     transformer.logits(rows.rows(), first, count, logits);
+    return this;
+  }
+
+  @Override
+  public boolean outlivesNext() {
+    return false;
   }
 
   @Override

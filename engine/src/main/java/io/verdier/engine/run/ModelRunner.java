@@ -3,17 +3,18 @@ package io.verdier.engine.run;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.backend.DeviceClock;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.Transformer;
+import io.verdier.engine.sample.RowResults;
 import io.verdier.engine.sample.Sampled;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome;
 import io.verdier.engine.schedule.StepPlan;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -33,10 +34,12 @@ public final class ModelRunner implements StepRunner {
   private final Transformer transformer;
   private final RowSampling sampling;
   private final AttentionBatch batch;
-  private final Map<Long, RunningSequence> sequences = new HashMap<>();
+  private final RunningSequences running = new RunningSequences();
   private final WantedRows wanted;
   private final int vocabSize;
+  private Optional<DeviceClock> clock = Optional.empty();
   private long deviceNanos;
+  private double deviceSeconds;
 
   /**
    * @param tokensMax most tokens in a step
@@ -65,11 +68,12 @@ public final class ModelRunner implements StepRunner {
   @Override
   public StepOutcome run(StepPlan plan) {
     for (long key : plan.forgotten()) {
-      forget(sequences.remove(key));
+      forget(running.remove(key));
     }
     for (StepPlan.Start start : plan.started()) {
-      forget(sequences.put(start.key(), new RunningSequence(start, vocabSize)));
+      forget(running.put(new RunningSequence(start, vocabSize)));
     }
+    running.rewind();
     Results results = new Results(plan);
     layOut(plan, results);
     long start = System.nanoTime();
@@ -80,13 +84,22 @@ public final class ModelRunner implements StepRunner {
     for (int from = 0; from < wanted.count(); from += sampling.rowsMax()) {
       int count = Math.min(sampling.rowsMax(), wanted.count() - from);
       start = System.nanoTime();
-      sampling.run(wanted, from, count);
+      RowResults chunk = sampling.run(wanted, from, count);
       deviceNanos += System.nanoTime() - start;
+      if (from + count == wanted.count()) {
+        clock.ifPresent(DeviceClock::stop);
+      }
       for (int i = 0; i < count; i++) {
-        use(from + i, i, results);
+        use(from + i, chunk, i, results);
       }
     }
+    deviceSeconds += timed(wanted.count());
     return results.outcome();
+  }
+
+  /** What the device says that a step has taken; only of those that sample. */
+  private double timed(int wantedRows) {
+    return clock.isEmpty() || wantedRows == 0 ? 0 : clock.get().seconds();
   }
 
   private void forget(@Nullable RunningSequence sequence) {
@@ -95,14 +108,27 @@ public final class ModelRunner implements StepRunner {
     }
   }
 
-  /** Time that all steps so far have spent in the backend: the rest is the host's. */
+  /**
+   * Time that this thread has left to the device in all steps so far: where it only queues work
+   * there, what it waited; else what operations took. The rest is the host's.
+   */
   public long deviceNanos() {
-    return deviceNanos;
+    return model.backend().waitedNanos().orElse(deviceNanos);
+  }
+
+  /** From now on the device times the steps itself, if it has a clock. */
+  public void timeSteps() {
+    clock = model.backend().clock();
+  }
+
+  /** Time that the device has worked for all steps so far, gaps between them left out. */
+  public double deviceSeconds() {
+    return clock.isEmpty() ? deviceNanos / 1e9 : deviceSeconds;
   }
 
   @Override
   public void close() {
-    sequences.clear();
+    running.clear();
     model.close();
   }
 
@@ -111,7 +137,7 @@ public final class ModelRunner implements StepRunner {
     batch.clear();
     wanted.clear();
     for (StepPlan.Slice slice : plan.slices()) {
-      RunningSequence sequence = sequence(slice.key());
+      RunningSequence sequence = running.next(slice.key());
       sequence.appendBlocks(slice.newBlocks(), model.kvPlan());
       String problem = sequence.problem(slice, model.kvPlan());
       if (problem != null) {
@@ -136,16 +162,8 @@ public final class ModelRunner implements StepRunner {
     }
   }
 
-  private RunningSequence sequence(long key) {
-    RunningSequence sequence = sequences.get(key);
-    if (sequence == null) {
-      throw new IllegalStateException("sequence " + key + " was never started");
-    }
-    return sequence;
-  }
-
   /** Takes the score or the token of a wanted row, which is the {@code place}-th of its chunk. */
-  private void use(int index, int place, Results results) {
+  private void use(int index, RowResults chunk, int place, Results results) {
     RunningSequence sequence = wanted.sequence(index);
     long key = sequence.key();
     if (results.hasFailed(key)) {
@@ -153,12 +171,12 @@ public final class ModelRunner implements StepRunner {
     }
     try {
       if (wanted.isChosen(index)) {
-        Sampled sampled = sampling.sampled(place);
+        Sampled sampled = chunk.sampled(place);
         sequence.history().append(sampled.token());
         results.sample(key, sampled);
       } else {
         int position = batch.position(wanted.rows()[index]) + 1;
-        results.score(key, position, sampling.scored(place));
+        results.score(key, position, chunk.scored(place));
       }
     } catch (RejectedException refused) {
       results.fail(key, refused.code(), refused.text());

@@ -1,9 +1,8 @@
 package io.verdier.engine.run;
 
 import io.verdier.engine.model.LoadedModel;
-import io.verdier.engine.sample.Sampled;
+import io.verdier.engine.sample.RowResults;
 import io.verdier.engine.sample.TokenHistory;
-import io.verdier.engine.sample.TokenLogprobs;
 
 /**
  * Makes tokens and scores of the rows that a step wants, a chunk at a time. Owned by the executor
@@ -29,25 +28,12 @@ interface RowSampling {
   /** Most rows of a chunk. */
   int rowsMax();
 
-  /** Works a chunk out: the rows from {@code from} on. It takes the place of the last one. */
-  void run(WantedRows wanted, int from, int count);
-
   /**
-   * The token chosen from a row of the chunk.
+   * Works a chunk out: the rows from {@code from} on.
    *
-   * @param index in the chunk
-   * @throws IllegalStateException if the row is broken
-   * @throws io.verdier.engine.RejectedException if no token can be chosen
+   * @return good until the next call, or the one after it if {@link RowResults#outlivesNext}
    */
-  Sampled sampled(int index);
-
-  /**
-   * The score of a row's given token.
-   *
-   * @param index in the chunk
-   * @throws IllegalStateException if the row is broken
-   */
-  TokenLogprobs scored(int index);
+  RowResults run(WantedRows wanted, int from, int count);
 
   /** A sequence has left. */
   void forget(TokenHistory history);

@@ -19,6 +19,7 @@ final class RunningSequence implements IntUnaryOperator {
   private final @Nullable String fault;
   private int[] blocks = new int[8];
   private int blockCount;
+  private boolean isForgotten;
 
   RunningSequence(StepPlan.Start start, int vocabSize) {
     key = start.key();
@@ -38,6 +39,15 @@ final class RunningSequence implements IntUnaryOperator {
       return "The adapter " + start.adapter() + " is not loaded.";
     }
     return null;
+  }
+
+  /** The scheduler has let it go. */
+  void forget() {
+    isForgotten = true;
+  }
+
+  boolean isForgotten() {
+    return isForgotten;
   }
 
   long key() {

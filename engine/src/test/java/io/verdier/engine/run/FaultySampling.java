@@ -1,17 +1,15 @@
 package io.verdier.engine.run;
 
+import io.verdier.engine.sample.RowResults;
 import io.verdier.engine.sample.Sampled;
 import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.sample.TokenLogprobs;
-import org.jspecify.annotations.Nullable;
 
 /** Another's sampling, except that the choice for one seed fails. */
 final class FaultySampling implements RowSampling {
   private final RowSampling real;
   private final long seed;
   private final Throwable fault;
-  private @Nullable WantedRows wanted;
-  private int from;
 
   FaultySampling(RowSampling real, long seed, Throwable fault) {
     this.real = real;
@@ -25,18 +23,27 @@ final class FaultySampling implements RowSampling {
   }
 
   @Override
-  public void run(WantedRows rows, int first, int count) {
-    wanted = rows;
-    from = first;
-    real.run(rows, first, count);
-  }
+  public RowResults run(WantedRows wanted, int from, int count) {
+    RowResults results = real.run(wanted, from, count);
+    return new RowResults() {
+      @Override
+      public Sampled sampled(int index) {
+        if (wanted.sequence(from + index).params().seed() == seed) {
+          throw sneaky(fault);
+        }
+        return results.sampled(index);
+      }
 
-  @Override
-  public Sampled sampled(int index) {
-    if (wanted != null && wanted.sequence(from + index).params().seed() == seed) {
-      throw sneaky(fault);
-    }
-    return real.sampled(index);
+      @Override
+      public TokenLogprobs scored(int index) {
+        return results.scored(index);
+      }
+
+      @Override
+      public boolean outlivesNext() {
+        return results.outlivesNext();
+      }
+    };
   }
 
   /** Throws what is unchecked in fact, if not in type. */
@@ -45,11 +52,6 @@ final class FaultySampling implements RowSampling {
       throw error;
     }
     return (RuntimeException) fault;
-  }
-
-  @Override
-  public TokenLogprobs scored(int index) {
-    return real.scored(index);
   }
 
   @Override

@@ -48,9 +48,11 @@ final class CudaAttention {
   private final DeviceBuffer arrivals; // int [rows][heads], zero between kernels
 
   /**
+   * @param clock of the device's steps
    * @param onMove called when a buffer is about to have another address
    */
-  CudaAttention(CudaDriver driver, Launch launch, CudaKvStorage storage, Runnable onMove) {
+  CudaAttention(
+      CudaDriver driver, Launch launch, CudaKvStorage storage, CudaClock clock, Runnable onMove) {
     this.driver = driver;
     this.launch = launch;
     this.storage = storage;
@@ -68,7 +70,7 @@ final class CudaAttention {
     AttentionWork work =
         new AttentionWork(
             shape.queryHeads(), shape.heads(), tileRows, device.multiprocessors(), recordsMax);
-    batches = new CudaBatch(driver, shape, work, onMove);
+    batches = new CudaBatch(driver, shape, work, clock, onMove);
     CacheFormat format = storage.format();
     String variant = format.kernelPart() + paddedDim;
     rotateStore = driver.kernel(format == CacheFormat.FP8 ? "rotate_store_fp8" : "rotate_store", 0);

@@ -7,6 +7,7 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Collectives;
+import io.verdier.engine.backend.DeviceClock;
 import io.verdier.engine.backend.DeviceMemory;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
@@ -25,6 +26,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -59,6 +61,7 @@ public final class CudaBackend implements Backend {
   private final List<CudaKvStorage> storages = new ArrayList<>();
   private final List<CudaAttention> attentions = new ArrayList<>(); // of the storages
   private final CudaLogits logits;
+  private final CudaClock clock;
   private @Nullable KvStorage stepped; // whose steps are captured
   private StepGraphs.Form captured = StepGraphs.Form.NONE; // of the graph that is being captured
   private int tokensMax = Integer.MAX_VALUE; // rows of the embedding that was last used
@@ -116,6 +119,7 @@ public final class CudaBackend implements Backend {
     rows = new CudaRows(driver, launch);
     graphs = new StepGraphs(driver, options.eager() ? 0 : GRAPH_ROWS_MAX);
     logits = new CudaLogits(driver);
+    clock = new CudaClock(driver);
   }
 
   /** Where the sampler marks what it does. */
@@ -239,7 +243,7 @@ public final class CudaBackend implements Backend {
   public CudaKvStorage kvStorage(KvShape shape) {
     CudaKvStorage storage = new CudaKvStorage(driver, shape, options.cache());
     storages.add(storage);
-    attentions.add(new CudaAttention(driver, launch, storage, graphs::clear));
+    attentions.add(new CudaAttention(driver, launch, storage, clock, graphs::clear));
     return storage;
   }
 
@@ -472,7 +476,6 @@ public final class CudaBackend implements Backend {
     requireColumns(Math.min(out.length, in.rows() * weight.rows()), in.rows() * weight.rows());
     if (in.rows() > 0) {
       logits.read(out, product(in, weight));
-      onSynchronized();
     }
   }
 
@@ -496,12 +499,15 @@ public final class CudaBackend implements Backend {
     logits.read(out, product, row);
   }
 
-  /** All that was queued has run: what the host gathers for the next step may be overwritten. */
-  void onSynchronized() {
-    for (CudaAttention attention : attentions) {
-      attention.batches().onSynchronized();
-    }
-    rows.onSynchronized();
+  @Override
+  public OptionalLong waitedNanos() {
+    return OptionalLong.of(driver.waitedNanos());
+  }
+
+  @Override
+  public Optional<DeviceClock> clock() {
+    clock.turnOn();
+    return Optional.of(clock);
   }
 
   @Override

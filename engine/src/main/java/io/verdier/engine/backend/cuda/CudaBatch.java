@@ -14,19 +14,22 @@ final class CudaBatch {
   private final CudaDriver driver;
   private final KvShape shape;
   private final AttentionWork work;
+  private final CudaClock clock;
   private final Runnable onMove;
   private @Nullable StepInputs inputs;
   private @Nullable AttentionBatch batch;
   private long version;
-  private boolean isUnderWay;
 
   /**
+   * @param clock started when the device has its first work of a step
    * @param onMove called when the copy is about to have another address
    */
-  CudaBatch(CudaDriver driver, KvShape shape, AttentionWork work, Runnable onMove) {
+  CudaBatch(
+      CudaDriver driver, KvShape shape, AttentionWork work, CudaClock clock, Runnable onMove) {
     this.driver = driver;
     this.shape = shape;
     this.work = work;
+    this.clock = clock;
     this.onMove = onMove;
   }
 
@@ -36,16 +39,14 @@ final class CudaBatch {
     if (present != null && current == batch && current.version() == version) {
       return present;
     }
-    if (isUnderWay) {
-      driver.synchronize(); // the host's side may be overwritten only when it has been read
-    }
     if (present == null || !present.sizes().hold(current, shape.blockTokens())) {
       present = replaced(present, StepInputs.Sizes.of(current, shape.blockTokens(), work));
     }
-    present.upload(current, shape, work);
+    present.gather(current, shape, work);
+    clock.start();
+    present.upload();
     batch = current;
     version = current.version();
-    isUnderWay = true;
     return present;
   }
 
@@ -54,15 +55,11 @@ final class CudaBatch {
     return work;
   }
 
-  /** All that was queued has run. */
-  void onSynchronized() {
-    isUnderWay = false;
-  }
-
   private StepInputs replaced(@Nullable StepInputs old, StepInputs.Sizes sizes) {
     onMove.run();
     if (old != null) {
       inputs = null;
+      driver.synchronize(); // a step under way may use it
       old.free();
     }
     StepInputs fresh = new StepInputs(driver, sizes);

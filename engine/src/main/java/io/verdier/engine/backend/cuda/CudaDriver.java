@@ -44,7 +44,7 @@ interface CudaDriver extends AutoCloseable {
   /** Launches that were captured, to be repeated with one call. */
   interface Graph {}
 
-  /** A moment in the queue. */
+  /** A place in the queue, where it was last {@linkplain #record recorded}. */
   interface Event {}
 
   Device device();
@@ -98,11 +98,20 @@ interface CudaDriver extends AutoCloseable {
   /** Waits until all that was queued has run. */
   void synchronize();
 
-  /** Queues a mark behind what is queued now. */
-  Event mark();
+  /** An event for as long as the driver is open; it counts as passed until it is recorded. */
+  Event event();
 
-  /** Waits for both marks and returns the time between them. */
+  /** Moves an event to behind what is queued now. */
+  void record(Event event);
+
+  /** Waits until the queue has passed an event. */
+  void await(Event event);
+
+  /** Waits for the second event and returns the time from the first one to it. */
   double secondsBetween(Event first, Event last);
+
+  /** Time that all calls of {@link #await} and {@link #synchronize} have taken so far. */
+  long waitedNanos();
 
   /** Runs {@code launches}, whose launches are recorded instead of queued. */
   Graph capture(Runnable launches);

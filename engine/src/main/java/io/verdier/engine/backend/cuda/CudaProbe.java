@@ -21,10 +21,14 @@ final class CudaProbe implements Probe {
 
   private final CudaDriver driver;
   private final Launch launch;
+  private final CudaDriver.Event before;
+  private final CudaDriver.Event after;
 
   CudaProbe(CudaDriver driver, Launch launch) {
     this.driver = driver;
     this.launch = launch;
+    before = driver.event();
+    after = driver.event();
   }
 
   @Override
@@ -70,9 +74,10 @@ final class CudaProbe implements Probe {
 
   private double seconds(String kernel, int sharedBytes) {
     CudaDriver.Kernel known = driver.kernel(kernel, sharedBytes);
-    CudaDriver.Event before = driver.mark();
+    driver.record(before);
     driver.launch(known, launch);
-    return driver.secondsBetween(before, driver.mark());
+    driver.record(after);
+    return driver.secondsBetween(before, after);
   }
 
   private static double median(DoubleSupplier run) {

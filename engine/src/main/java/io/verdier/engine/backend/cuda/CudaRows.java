@@ -1,8 +1,7 @@
 package io.verdier.engine.backend.cuda;
 
 import io.verdier.engine.backend.AttentionBatch;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.Objects;
@@ -25,9 +24,9 @@ final class CudaRows {
   private final CudaDriver.Kernel gather;
   private final Map<WeightFormat, CudaDriver.Kernel> embed = new EnumMap<>(WeightFormat.class);
   private final long counts; // [ROWS_MAX], each number at its own index
-  private final MemorySegment hostIndices; // [ROWS_MAX]
-  private final long indices;
-  private boolean isUnderWay;
+  private final Staging staging;
+  private final long indices; // [ROWS_MAX]
+  private final int[] gathered = new int[ROWS_MAX];
 
   CudaRows(CudaDriver driver, Launch launch) {
     this.driver = driver;
@@ -41,12 +40,9 @@ final class CudaRows {
     long bytes = (long) ROWS_MAX * Integer.BYTES;
     counts = driver.allocate(bytes);
     indices = driver.allocate(bytes);
-    hostIndices = driver.hostBuffer(bytes);
-    for (int i = 0; i < ROWS_MAX; i++) {
-      hostIndices.setAtIndex(ValueLayout.JAVA_INT, i, i);
-    }
-    driver.copyIn(counts, hostIndices, bytes);
-    isUnderWay = true;
+    staging = new Staging(driver, bytes);
+    Arrays.setAll(gathered, i -> i);
+    bring(counts, gathered, ROWS_MAX);
   }
 
   /** Where a number lies on the device, for kernels that ask there how many rows they have. */
@@ -59,29 +55,17 @@ final class CudaRows {
 
   /** Brings a batch's selected tokens to the device. */
   long tokens(AttentionBatch batch) {
-    begin(batch.count());
-    for (int i = 0; i < batch.count(); i++) {
-      hostIndices.setAtIndex(ValueLayout.JAVA_INT, i, batch.token(batch.first() + i));
-    }
-    return bring(batch.count());
+    count(batch.count());
+    System.arraycopy(batch.tokens(), batch.first(), gathered, 0, batch.count());
+    return bring(indices, gathered, batch.count());
   }
 
-  private void begin(int count) {
-    count(count);
-    if (isUnderWay) {
-      driver.synchronize(); // the host's side may be overwritten only when it has been read
-    }
-  }
-
-  private long bring(int count) {
-    driver.copyIn(indices, hostIndices, (long) count * Integer.BYTES);
-    isUnderWay = true;
-    return indices;
-  }
-
-  /** All that was queued has run. */
-  void onSynchronized() {
-    isUnderWay = false;
+  private long bring(long to, int[] numbers, int count) {
+    long bytes = (long) count * Integer.BYTES;
+    staging.begin(bytes);
+    staging.put(0, numbers, count);
+    staging.copyIn(to, bytes);
+    return to;
   }
 
   /**
@@ -156,14 +140,14 @@ final class CudaRows {
     if (out.rows() == 0) {
       return;
     }
-    begin(out.rows());
+    count(out.rows());
     for (int i = 0; i < out.rows(); i++) {
       if (rows[from + i] < 0 || rows[from + i] >= in.rowsMax()) {
         throw new IllegalStateException("row " + rows[from + i] + " of " + in.rowsMax());
       }
-      hostIndices.setAtIndex(ValueLayout.JAVA_INT, i, rows[from + i]);
+      gathered[i] = rows[from + i];
     }
-    long at = bring(out.rows());
+    long at = bring(indices, gathered, out.rows());
     launch
         .grid(out.rows(), (in.columns() + GATHER_COLUMNS - 1) / GATHER_COLUMNS, 1, NORM_THREADS)
         .pointer(out.address())

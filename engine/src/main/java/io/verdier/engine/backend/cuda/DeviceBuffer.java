@@ -38,6 +38,7 @@ final class DeviceBuffer {
       long old = address;
       address = 0;
       bytes = 0;
+      driver.synchronize(); // a step under way may use it
       driver.free(old);
     }
     address = driver.allocate(larger);

@@ -14,7 +14,9 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import jcuda.Pointer;
@@ -68,7 +70,9 @@ final class NvidiaDriver implements CudaDriver {
   private final Map<String, FunctionHandle> kernels = new HashMap<>();
   private final Map<Long, HostAddress> hostBuffers = new HashMap<>();
   private final Map<Long, DeviceAddress> allocations = new HashMap<>();
+  private final List<CUevent> events = new ArrayList<>();
   private Thread current = Thread.currentThread();
+  private long waitedNanos;
 
   /** Handles whose value the launch needs; JCuda shows it to subclasses only. */
   private static final class FunctionHandle extends CUfunction implements Kernel {
@@ -103,7 +107,7 @@ final class NvidiaDriver implements CudaDriver {
 
   private record Captured(CUgraphExec graph) implements Graph {}
 
-  private record Marked(CUevent event) implements Event {}
+  private record Recorded(CUevent event) implements Event {}
 
   /**
    * Opens a device. JCuda's native half must have been loaded.
@@ -323,28 +327,49 @@ final class NvidiaDriver implements CudaDriver {
   @Override
   public void synchronize() {
     makeCurrent();
-    check(JCudaDriver.cuStreamSynchronize(stream), "a kernel");
+    long start = System.nanoTime();
+    int result = JCudaDriver.cuStreamSynchronize(stream);
+    waitedNanos += System.nanoTime() - start;
+    check(result, "a kernel");
   }
 
   @Override
-  public Event mark() {
+  public Event event() {
     makeCurrent();
     CUevent event = new CUevent();
     check(JCudaDriver.cuEventCreate(event, 0), "cuEventCreate");
-    check(JCudaDriver.cuEventRecord(event, stream), "cuEventRecord");
-    return new Marked(event);
+    events.add(event);
+    return new Recorded(event);
+  }
+
+  @Override
+  public void record(Event event) {
+    makeCurrent();
+    check(JCudaDriver.cuEventRecord(((Recorded) event).event, stream), "cuEventRecord");
+  }
+
+  @Override
+  public void await(Event event) {
+    makeCurrent();
+    long start = System.nanoTime();
+    int result = JCudaDriver.cuEventSynchronize(((Recorded) event).event);
+    waitedNanos += System.nanoTime() - start;
+    check(result, "a kernel");
+  }
+
+  @Override
+  public long waitedNanos() {
+    return waitedNanos;
   }
 
   @Override
   public double secondsBetween(Event first, Event last) {
-    makeCurrent();
-    CUevent from = ((Marked) first).event;
-    CUevent to = ((Marked) last).event;
+    await(last);
     float[] milliseconds = new float[1];
-    check(JCudaDriver.cuEventSynchronize(to), "cuEventSynchronize");
-    check(JCudaDriver.cuEventElapsedTime(milliseconds, from, to), "cuEventElapsedTime");
-    check(JCudaDriver.cuEventDestroy(from), "cuEventDestroy");
-    check(JCudaDriver.cuEventDestroy(to), "cuEventDestroy");
+    check(
+        JCudaDriver.cuEventElapsedTime(
+            milliseconds, ((Recorded) first).event, ((Recorded) last).event),
+        "cuEventElapsedTime");
     return milliseconds[0] / 1e3;
   }
 
@@ -394,6 +419,7 @@ final class NvidiaDriver implements CudaDriver {
     JCudaDriver.cuStreamSynchronize(stream); // an error was reported where it arose
     allocations.values().forEach(JCudaDriver::cuMemFree);
     hostBuffers.values().forEach(JCudaDriver::cuMemFreeHost);
+    events.forEach(JCudaDriver::cuEventDestroy);
     JCudaDriver.cuModuleUnload(module);
     JCudaDriver.cuStreamDestroy(stream);
     JCudaDriver.cuDevicePrimaryCtxRelease(handle);

@@ -1,7 +1,6 @@
 package io.verdier.engine.backend.cuda;
 
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 
 /**
  * What the sampling kernels are told about a chunk of rows: integers, gathered on the host's side
@@ -47,9 +46,9 @@ final class SampleInputs {
   private static final int COUNT_LOGIT_ROWS = 3;
   private static final int APPENDED_USUALLY = 4096;
 
-  private final CudaDriver driver;
-  private MemorySegment host;
+  private final Staging staging;
   private final DeviceBuffer device;
+  private int[] words;
   private int rows;
   private int end;
 
@@ -57,37 +56,40 @@ final class SampleInputs {
    * @param rowsMax of a chunk
    */
   SampleInputs(CudaDriver driver, int rowsMax) {
-    this.driver = driver;
-    host = driver.hostBuffer((HEADER + FIELDS * (long) rowsMax + APPENDED_USUALLY) * Integer.BYTES);
+    words = new int[HEADER + FIELDS * rowsMax + APPENDED_USUALLY];
+    staging = new Staging(driver, (long) words.length * Integer.BYTES);
     device = new DeviceBuffer(driver);
-    device.reserve(host.byteSize());
+    device.reserve((long) words.length * Integer.BYTES);
   }
 
-  /** Begins a chunk. The device must have taken the last one. */
+  /** Begins a chunk, of rows that ask for the largest logit and nothing else. */
   void begin(int rowCount) {
     rows = rowCount;
     end = HEADER + FIELDS * rowCount;
-    put(COUNT_LOGIT_ROWS, rowCount);
+    words[COUNT_LOGIT_ROWS] = rowCount;
+    for (int field = 0; field < FIELDS; field++) {
+      int at = HEADER + field * rows;
+      Arrays.fill(words, at, at + rows, ofIdle(field));
+    }
   }
 
-  /** Sets every field of a row to what asks for the largest logit and nothing else. */
+  private static int ofIdle(int field) {
+    return switch (field) {
+      case TOP_P, REPETITION -> Float.floatToRawIntBits(1);
+      case GIVEN, LOGPROBS, NEXT_ROW, COUNTS, STAGED, ALLOWED, GRAMMAR -> NONE;
+      default -> 0;
+    };
+  }
+
+  /** Sets every field of a row back to what {@link #begin} made it. */
   void clear(int row) {
     for (int field = 0; field < FIELDS; field++) {
-      set(field, row, 0);
+      set(field, row, ofIdle(field));
     }
-    set(TOP_P, row, 1f);
-    set(REPETITION, row, 1f);
-    set(GIVEN, row, NONE);
-    set(LOGPROBS, row, NONE);
-    set(NEXT_ROW, row, NONE);
-    set(COUNTS, row, NONE);
-    set(STAGED, row, NONE);
-    set(ALLOWED, row, NONE);
-    set(GRAMMAR, row, NONE);
   }
 
   void set(int field, int row, int value) {
-    put(HEADER + field * rows + row, value);
+    words[HEADER + field * rows + row] = value;
   }
 
   void set(int field, int row, float value) {
@@ -101,47 +103,41 @@ final class SampleInputs {
 
   void append(int value) {
     reserve(1);
-    put(end - 1, value);
+    words[end - 1] = value;
   }
 
   /** Appends bits that are all 0, and returns the index of their first word. */
   int appendBits(int bits) {
     int start = end;
     reserve((bits + Integer.SIZE - 1) / Integer.SIZE);
-    host.asSlice((long) start * Integer.BYTES, (long) (end - start) * Integer.BYTES).fill((byte) 0);
+    Arrays.fill(words, start, end, 0);
     return start;
   }
 
   /** What was appended at an index. */
   int get(int index) {
-    return host.getAtIndex(ValueLayout.JAVA_INT, index);
+    return words[index];
   }
 
   void setBit(int start, int bit) {
-    int index = start + bit / Integer.SIZE;
-    put(index, get(index) | 1 << bit);
+    words[start + bit / Integer.SIZE] |= 1 << bit;
   }
 
   private void reserve(int count) {
     int needed = Math.addExact(end, count);
-    if ((long) needed * Integer.BYTES > host.byteSize()) {
-      MemorySegment larger =
-          driver.hostBuffer(Math.max(2 * host.byteSize(), (long) needed * Integer.BYTES));
-      MemorySegment.copy(host, 0, larger, 0, (long) end * Integer.BYTES);
-      driver.freeHost(host);
-      host = larger;
+    if (needed > words.length) {
+      words = Arrays.copyOf(words, Math.max(needed, words.length + words.length / 2));
     }
     end = needed;
   }
 
-  private void put(int index, int value) {
-    host.setAtIndex(ValueLayout.JAVA_INT, index, value);
-  }
-
   /** Queues the copy. */
   void upload() {
-    device.reserve((long) end * Integer.BYTES);
-    driver.copyIn(device.address(), host, (long) end * Integer.BYTES);
+    long bytes = (long) end * Integer.BYTES;
+    staging.begin(bytes);
+    staging.put(0, words, end);
+    device.reserve(bytes);
+    staging.copyIn(device.address(), bytes);
   }
 
   /** Where the chunk begins on the device; the number of its rows is there. */

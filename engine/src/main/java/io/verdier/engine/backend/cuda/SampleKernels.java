@@ -1,21 +1,8 @@
 package io.verdier.engine.backend.cuda;
 
-import io.verdier.engine.sample.LogSum;
-import io.verdier.engine.sample.RowFault;
-import io.verdier.engine.sample.TokenLogprobs;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-
 /**
- * Launches the three sampling kernels and reads what they report. Owned by the executor thread.
- *
- * <pre>
- *   results     status | token | logit | rank | tops | max | sum, sum     8 a row
- *   topIds      the most probable tokens, best first                      20 a row
- *   topLogits   their logits                                              20 a row
- * </pre>
- *
- * One copy brings results, and the tops with them where any row asks for some.
+ * Launches the three sampling kernels, and queues the copy of what they report. Owned by the
+ * executor thread.
  */
 final class SampleKernels {
   private static final int EXTREMES_THREADS = 512;
@@ -24,24 +11,7 @@ final class SampleKernels {
   private static final int CHUNK_TOKENS_MIN = 2048;
   private static final int BLOCKS_PER_MULTIPROCESSOR = 4; // two at once, and two waiting
   private static final int PARTIAL_BYTES = 40;
-  private static final int TOPS_MAX = 20;
   private static final int TOP_KEYS_MAX = 5120;
-
-  // As SampleResult and SampleStatus in sample.cu.
-  private static final int STATUS = 0;
-  private static final int TOKEN = 1;
-  private static final int LOGIT = 2;
-  private static final int RANK = 3;
-  private static final int TOPS = 4;
-  private static final int MAX = 5;
-  private static final int SUM_LOW = 6;
-  private static final int SUM_HIGH = 7;
-  private static final int RESULT_INTS = 8;
-  private static final int OK = 0;
-  private static final int BROKEN_LOGIT = 1;
-  private static final int BROKEN_ROW = 2;
-  private static final int REFUSED_ROW = 3;
-  private static final int REFUSED_LOGIT = 4;
 
   private final CudaDriver driver;
   private final Launch launch;
@@ -50,10 +20,8 @@ final class SampleKernels {
   private final CudaDriver.Kernel draw;
   private final int vocabSize;
   private final long partials;
-  private final long results;
-  private final MemorySegment hostResults;
+  private final long results; // as SampleResults draws them
   private final DeviceBuffer staged; // [rows, stride of the logits]
-  private int rows; // of the last chunk
 
   /**
    * A chunk of rows.
@@ -73,25 +41,20 @@ final class SampleKernels {
     draw = driver.kernel("sample_draw", 0);
     staged = new DeviceBuffer(driver, (long) rowsMax * CudaTensor.stride(vocabSize) * Float.BYTES);
     partials = driver.allocate((long) rowsMax * CHUNKS_MAX * PARTIAL_BYTES);
-    results = driver.allocate(resultBytes(rowsMax, true));
-    hostResults = driver.hostBuffer(resultBytes(rowsMax, true));
-  }
-
-  private static long resultBytes(int rowCount, boolean hasTops) {
-    return (long) rowCount * (RESULT_INTS + (hasTops ? 2 * TOPS_MAX : 0)) * Integer.BYTES;
+    results = driver.allocate(SampleResults.bytes(rowsMax, true));
   }
 
   /** Most tokens that a row can report beside its own: {@code sample_draw} has a list of them. */
   int topsMax() {
     int perThread = 4 * ((vocabSize + 4 * DRAW_THREADS - 1) / (4 * DRAW_THREADS));
-    return Math.min(TOPS_MAX, TOP_KEYS_MAX / perThread);
+    return Math.min(SampleResults.TOPS_MAX, TOP_KEYS_MAX / perThread);
   }
 
-  /** Runs the kernels on a chunk that was uploaded, and waits for the results. */
-  void launch(Chunk chunk) {
-    rows = chunk.logits.rows();
+  /** Queues the kernels on a chunk that was uploaded. */
+  void launch(Chunk chunk, SampleResults target) {
+    int rows = chunk.logits.rows();
     staged.reserve(Math.max(1L, chunk.staged) * chunk.logits.stride() * Float.BYTES);
-    int parts = parts();
+    int parts = parts(rows);
     long words = chunk.inputs.address(); // base of lists, and of masks as rows of one word
     begin(chunk, parts, rows, EXTREMES_THREADS)
         .pointer(words)
@@ -109,12 +72,11 @@ final class SampleKernels {
         .integer(parts)
         .pointer(chunk.tables)
         .pointer(results)
-        .pointer(results + (long) topIds(0) * Integer.BYTES)
-        .pointer(results + (long) topLogits(0) * Integer.BYTES)
+        .pointer(results + SampleResults.topIdsAt(rows))
+        .pointer(results + SampleResults.topLogitsAt(rows))
         .pointer(0);
     driver.launch(draw, launch);
-    driver.copyOut(hostResults, results, resultBytes(rows, chunk.reportsTops));
-    driver.synchronize();
+    target.bring(results, rows, chunk.reportsTops);
   }
 
   private Launch begin(Chunk chunk, int gridX, int gridY, int threads) {
@@ -122,78 +84,16 @@ final class SampleKernels {
         .grid(gridX, gridY, 1, threads)
         .pointer(chunk.inputs.address())
         .pointer(chunk.inputs.fields())
-        .integer(rows)
+        .integer(chunk.logits.rows())
         .pointer(chunk.logits.address())
         .integer(chunk.logits.stride())
         .integer(vocabSize);
   }
 
   /** Blocks per row: enough for all multiprocessors, of a worthwhile share of the row each. */
-  private int parts() {
+  private int parts(int rows) {
     int wanted = BLOCKS_PER_MULTIPROCESSOR * driver.device().multiprocessors() / rows;
     int worthwhile = (vocabSize + CHUNK_TOKENS_MIN - 1) / CHUNK_TOKENS_MIN;
     return Math.clamp(wanted, 1, Math.min(CHUNKS_MAX, worthwhile));
-  }
-
-  /**
-   * The token of a row.
-   *
-   * @throws IllegalStateException if the row is broken
-   * @throws io.verdier.engine.RejectedException if no token can be chosen
-   */
-  int token(int row) {
-    float logit = number(result(row, LOGIT));
-    int token = integer(result(row, TOKEN));
-    int status = integer(result(row, STATUS));
-    return switch (status) {
-      case OK -> token;
-      case BROKEN_LOGIT -> throw RowFault.brokenLogit(token, logit);
-      case BROKEN_ROW -> throw RowFault.brokenRow();
-      case REFUSED_ROW -> throw RowFault.noTokenLeft();
-      case REFUSED_LOGIT -> throw RowFault.refusedLogit(logit);
-      default -> throw new IllegalStateException("status " + status + " of row " + row);
-    };
-  }
-
-  /**
-   * The log probabilities of a row that asks for some.
-   *
-   * @throws IllegalStateException as {@link #token}
-   * @throws io.verdier.engine.RejectedException likewise
-   */
-  TokenLogprobs logprobs(int row) {
-    int token = token(row);
-    long sum =
-        Integer.toUnsignedLong(integer(result(row, SUM_LOW)))
-            | (long) integer(result(row, SUM_HIGH)) << Integer.SIZE;
-    LogSum logSum = LogSum.of(number(result(row, MAX)), sum);
-    int[] ids = new int[integer(result(row, TOPS))];
-    float[] logprobs = new float[ids.length];
-    for (int i = 0; i < ids.length; i++) {
-      ids[i] = integer(topIds(row) + i);
-      logprobs[i] = logSum.logprob(number(topLogits(row) + i));
-    }
-    float logprob = logSum.logprob(number(result(row, LOGIT)));
-    return new TokenLogprobs(token, logprob, integer(result(row, RANK)), ids, logprobs);
-  }
-
-  private static int result(int row, int field) {
-    return row * RESULT_INTS + field;
-  }
-
-  private int topIds(int row) {
-    return rows * RESULT_INTS + row * TOPS_MAX;
-  }
-
-  private int topLogits(int row) {
-    return rows * (RESULT_INTS + TOPS_MAX) + row * TOPS_MAX;
-  }
-
-  private int integer(int index) {
-    return hostResults.getAtIndex(ValueLayout.JAVA_INT, index);
-  }
-
-  private float number(int index) {
-    return hostResults.getAtIndex(ValueLayout.JAVA_FLOAT, index);
   }
 }

@@ -2,8 +2,6 @@ package io.verdier.engine.backend.cuda;
 
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend.KvShape;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 
 /**
  * The batch of a step as kernels see it: integers in device memory at fixed places, so that a
@@ -27,9 +25,13 @@ final class StepInputs {
 
   private final CudaDriver driver;
   private final Sizes sizes;
+  private final int[] counts = new int[COUNTS];
+  private final int[] slots; // [rowsMax]
   private final int[] tableStarts; // [slicesMax]
-  private final MemorySegment host;
+  private final int[] tables; // [tablesMax]
+  private final Staging staging;
   private final long device;
+  private long bytes; // of the batch that was gathered
 
   /**
    * What the inputs have room for.
@@ -70,10 +72,12 @@ final class StepInputs {
   StepInputs(CudaDriver driver, Sizes sizes) {
     this.driver = driver;
     this.sizes = sizes;
+    slots = new int[sizes.rows];
     tableStarts = new int[sizes.slices];
-    long bytes = (tablesAt() + (long) sizes.tables) * Integer.BYTES;
-    host = driver.hostBuffer(bytes);
-    device = driver.allocate(bytes);
+    tables = new int[sizes.tables];
+    long bytesMax = (tablesAt() + (long) sizes.tables) * Integer.BYTES;
+    staging = new Staging(driver, bytesMax);
+    device = driver.allocate(bytesMax);
   }
 
   Sizes sizes() {
@@ -84,57 +88,67 @@ final class StepInputs {
     return batch.position(batch.sliceEnd(slice) - 1) / blockTokens + 1;
   }
 
-  /**
-   * Queues the copy of a batch, and divides its attention. The device must have taken the last one.
-   */
-  void upload(AttentionBatch batch, KvShape shape, AttentionWork work) {
-    int tables = putTables(batch, shape);
+  /** Gathers a batch on the host's side, and divides its attention. */
+  void gather(AttentionBatch batch, KvShape shape, AttentionWork work) {
+    int tableCount = gatherTables(batch, shape);
     work.plan(batch, tableStarts);
-    put(0, batch.rows());
-    put(COUNT_TILES, work.tiles().count());
-    put(COUNT_ITEMS, work.items().count());
-    put(COUNT_FOLDS, work.folds().count());
-    putRows(batch, shape.blockTokens());
+    gatherSlots(batch, shape.blockTokens());
+    counts[0] = batch.rows();
+    counts[COUNT_TILES] = work.tiles().count();
+    counts[COUNT_ITEMS] = work.items().count();
+    counts[COUNT_FOLDS] = work.folds().count();
+    bytes = (tablesAt() + (long) tableCount) * Integer.BYTES;
+    staging.begin(bytes);
+    staging.put(0, counts, COUNTS);
+    staging.put(COUNTS, batch.tokens(), batch.rows());
+    staging.put(COUNTS + sizes.rows, batch.positions(), batch.rows());
+    staging.put(COUNTS + 2 * sizes.rows, slots, batch.rows());
     put(tilesAt(), work.tiles());
     put(itemsAt(), work.items());
     put(foldsAt(), work.folds());
-    driver.copyIn(device, host, (tablesAt() + (long) tables) * Integer.BYTES);
+    staging.put(tablesAt(), tables, tableCount);
   }
 
-  private int putTables(AttentionBatch batch, KvShape shape) {
+  /** Queues the copy of what was gathered. */
+  void upload() {
+    staging.copyIn(device, bytes);
+  }
+
+  private int gatherTables(AttentionBatch batch, KvShape shape) {
     int at = 0;
     for (int s = 0; s < batch.slices(); s++) {
       tableStarts[s] = at;
       int blocks = blocks(batch, s, shape.blockTokens());
-      int[] ids = batch.table(s);
-      for (int i = 0; i < blocks; i++) {
-        if (ids[i] < 0 || ids[i] >= shape.blocks()) {
-          throw new IllegalStateException("block " + ids[i] + " of " + shape.blocks());
-        }
-        put(tablesAt() + at++, ids[i]);
-      }
+      System.arraycopy(batch.table(s), 0, tables, at, blocks);
+      at += blocks;
     }
+    requireBlocks(at, shape.blocks());
     return at;
   }
 
-  private void putRows(AttentionBatch batch, int blockTokens) {
+  /** Without a branch per block, of which there may be tens of thousands. */
+  private void requireBlocks(int count, int blocks) {
+    int outside = 0; // negative as soon as one id is
+    for (int i = 0; i < count; i++) {
+      outside |= tables[i] | (blocks - 1 - tables[i]);
+    }
+    for (int i = 0; outside < 0 && i < count; i++) {
+      if (tables[i] < 0 || tables[i] >= blocks) {
+        throw new IllegalStateException("block " + tables[i] + " of " + blocks);
+      }
+    }
+  }
+
+  private void gatherSlots(AttentionBatch batch, int blockTokens) {
     for (int row = 0; row < batch.rows(); row++) {
       int position = batch.position(row);
       int block = batch.table(batch.slice(row))[position / blockTokens];
-      put(COUNTS + row, batch.token(row));
-      put(COUNTS + sizes.rows + row, position);
-      put(COUNTS + 2 * sizes.rows + row, block * blockTokens + position % blockTokens);
+      slots[row] = block * blockTokens + position % blockTokens;
     }
   }
 
   private void put(int index, AttentionWork.Records records) {
-    int length = records.count() * AttentionWork.RECORD_INTS;
-    MemorySegment.copy(
-        records.ints(), 0, host, ValueLayout.JAVA_INT, (long) index * Integer.BYTES, length);
-  }
-
-  private void put(int index, int value) {
-    host.setAtIndex(ValueLayout.JAVA_INT, index, value);
+    staging.put(index, records.ints(), records.count() * AttentionWork.RECORD_INTS);
   }
 
   private int tilesAt() {
@@ -191,8 +205,9 @@ final class StepInputs {
     return at(tablesAt());
   }
 
+  /** Nothing may be under way. */
   void free() {
     driver.free(device);
-    driver.freeHost(host);
+    staging.free();
   }
 }

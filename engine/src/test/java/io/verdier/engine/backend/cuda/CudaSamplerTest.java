@@ -146,11 +146,11 @@ class CudaSamplerTest {
       CudaSampler sampler = fixture.sampler;
       assertThat(sampler.rowsMax()).isEqualTo(ROWS_MAX);
       assertThatThrownBy(() -> sampler.begin(33)).hasMessageContaining("at most 32");
-      sampler.begin(1);
-      assertThatThrownBy(() -> sampler.sampled(0)).hasMessageContaining("no answer");
-      sampler.score(1, 0);
-      assertThatThrownBy(() -> sampler.score(1, 0)).hasMessageContaining("more requests");
-      assertThatThrownBy(() -> sampler.answer(fixture.backend.tensor(1, 299)))
+      CudaSampler.RowChunk chunk = sampler.begin(1);
+      assertThatThrownBy(() -> chunk.sampled(0)).hasMessageContaining("no answer");
+      chunk.score(1, 0);
+      assertThatThrownBy(() -> chunk.score(1, 0)).hasMessageContaining("more requests");
+      assertThatThrownBy(() -> chunk.answer(fixture.backend.tensor(1, 299)))
           .hasMessageContaining("1 × 299 logits");
     }
   }
@@ -199,15 +199,15 @@ class CudaSamplerTest {
     }
 
     void check(List<Row> rows) {
-      sampler.begin(rows.size());
+      CudaSampler.RowChunk chunk = sampler.begin(rows.size());
       for (Row row : rows) {
         if (row.history == null) {
-          sampler.score(row.given, row.tops);
+          chunk.score(row.given, row.tops);
         } else {
-          sampler.choose(row.history, row.params);
+          chunk.choose(row.history, row.params);
         }
       }
-      sampler.answer(upload(rows));
+      chunk.answer(upload(rows));
       tokens = new int[rows.size()];
       for (int i = 0; i < rows.size(); i++) {
         Row row = rows.get(i);
@@ -215,11 +215,11 @@ class CudaSamplerTest {
         String actual;
         String expected;
         if (row.history == null) {
-          actual = outcome(() -> text(sampler.scored(index)));
+          actual = outcome(() -> text(chunk.scored(index)));
           expected = outcome(() -> text(host.score(row.logits, 0, row.given, row.tops)));
         } else {
           TokenHistory history = row.history;
-          actual = outcome(() -> chosen(index, sampler.sampled(index)));
+          actual = outcome(() -> chosen(index, chunk.sampled(index)));
           expected = outcome(() -> chosen(index, host.sample(row.logits, 0, history, row.params)));
         }
         assertThat(actual).as("row %s: %s", i, row.params).isEqualTo(expected);

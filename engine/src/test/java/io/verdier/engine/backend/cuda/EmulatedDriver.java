@@ -63,7 +63,9 @@ final class EmulatedDriver implements CudaDriver {
 
   private record Recording(List<Recorded> launches) implements Graph {}
 
-  private record Moment(long nanos) implements Event {}
+  private static final class Moment implements Event {
+    private long nanos;
+  }
 
   /**
    * @param path the compiled kernels
@@ -260,8 +262,25 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
-  public Event mark() {
-    return new Moment(System.nanoTime());
+  public Event event() {
+    return new Moment();
+  }
+
+  @Override
+  public void record(Event event) {
+    requireNoRecording();
+    ((Moment) event).nanos = System.nanoTime();
+  }
+
+  @Override
+  public void await(Event event) {
+    requireNoRecording();
+  }
+
+  /** Nothing is ever waited for: what is queued has run. */
+  @Override
+  public long waitedNanos() {
+    return 0;
   }
 
   @Override
