@@ -16,6 +16,7 @@ import io.verdier.engine.schedule.StepOutput;
 import io.verdier.engine.schedule.StepPlan;
 import io.verdier.engine.schedule.StepPlan.Slice;
 import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.bench.offline.PhaseTimes.StepTime;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -49,7 +50,7 @@ final class OfflineEngine implements AutoCloseable {
 
   /** Hears of every step. */
   private interface StepListener {
-    void onStep(StepPlan plan, long nanos, long deviceNanos);
+    void onStep(StepPlan plan, StepTime time);
   }
 
   /**
@@ -62,6 +63,7 @@ final class OfflineEngine implements AutoCloseable {
     ServerConfig.Scheduling scheduling = config.scheduling();
     int tokensMax = scheduling.batchedTokensMax();
     this.runner = new ModelRunner(model, tokensMax, scheduling.sequencesMax());
+    runner.timeSteps();
     this.filler = new CacheFiller(model, tokensMax, scheduling.sequencesMax());
     this.scheduler =
         new Scheduler(
@@ -96,20 +98,20 @@ final class OfflineEngine implements AutoCloseable {
       drive(
           runner,
           requests(first, count, options.inputTokens(), 1, salt),
-          (plan, nanos, device) -> run.prefill.add(tokens(plan), nanos, device));
+          (plan, time) -> run.prefill.add(tokens(plan), time));
     }
     int context = options.contextTokens();
     if (options.context().isPresent()) {
       salt = salt + " context";
-      drive(filler, requests(first, count, context, 1, salt), (plan, nanos, device) -> {});
+      drive(filler, requests(first, count, context, 1, salt), (plan, time) -> {});
     }
     int[][] tokens =
         drive(
             runner,
             requests(first, count, context, options.outputTokens(), salt),
-            (plan, nanos, device) -> {
+            (plan, time) -> {
               if (decodes(plan, count, context)) {
-                run.decode.add(count, nanos, device);
+                run.decode.add(count, time);
               }
             });
     System.arraycopy(tokens, 0, run.tokens, first, count);
@@ -168,7 +170,8 @@ final class OfflineEngine implements AutoCloseable {
     StepOutcome outcome = null;
     while (true) {
       long start = System.nanoTime();
-      long deviceStart = runner.deviceNanos();
+      long waitedBefore = runner.deviceNanos();
+      double deviceBefore = runner.deviceSeconds();
       StepOutput output = scheduler.step(new StepInput(arrivals, List.of(), outcome));
       output.emissions().forEach(answers::take);
       StepPlan plan = output.plan();
@@ -178,7 +181,12 @@ final class OfflineEngine implements AutoCloseable {
       }
       outcome = by.run(plan);
       arrivals = List.of();
-      listener.onStep(plan, System.nanoTime() - start, runner.deviceNanos() - deviceStart);
+      StepTime time =
+          new StepTime(
+              System.nanoTime() - start,
+              runner.deviceNanos() - waitedBefore,
+              (long) ((runner.deviceSeconds() - deviceBefore) * 1e9));
+      listener.onStep(plan, time);
     }
   }
 

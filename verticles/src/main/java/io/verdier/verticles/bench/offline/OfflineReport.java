@@ -44,7 +44,11 @@ final class OfflineReport {
         out,
         "  step (ms): median, p99",
         decimal(steps.median()) + ", " + decimal(steps.percentile(99)));
-    row(out, "  of it outside the backend (ms)", decimal(result.hostMsPerStep()));
+    row(out, "  of it this thread's own work (ms)", decimal(result.hostMsPerStep()));
+    row(
+        out,
+        "  device: working, idle (ms)",
+        pair(result.deviceMsPerStep(), result.idleMsPerStep()));
     row(
         out,
         "Read probe (GB/s): before, after",
@@ -101,6 +105,8 @@ final class OfflineReport {
         .put("decode_gb_per_s", result.decodeGbPerS())
         .put("decode_read_share", result.decodeGbPerS() / result.readGbPerS())
         .put("host_ms_per_step", result.hostMsPerStep())
+        .put("device_ms_per_step", result.deviceMsPerStep())
+        .put("device_idle_ms_per_step", result.idleMsPerStep())
         .put("read_gb_per_s_probe", result.readGbPerS())
         .put("read_gb_per_s_probe_before", result.before().readGbPerS())
         .put("read_gb_per_s_probe_after", result.after().readGbPerS())

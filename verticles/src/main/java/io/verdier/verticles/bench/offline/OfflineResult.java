@@ -90,6 +90,14 @@ record OfflineResult(
     return rates(run -> run.decode().hostMsPerStep()).median();
   }
 
+  double deviceMsPerStep() {
+    return rates(run -> run.decode().deviceMsPerStep()).median();
+  }
+
+  double idleMsPerStep() {
+    return rates(run -> run.decode().idleMsPerStep()).median();
+  }
+
   /** Operations of matrix products that the prefill did in a second; only last rows have logits. */
   OptionalDouble prefillGops() {
     ModelSpec spec = subject.spec;

@@ -8,21 +8,31 @@ final class PhaseTimes {
   private int steps;
   private long tokens;
   private long nanos;
+  private long leftNanos;
   private long deviceNanos;
 
   /**
-   * @param stepTokens tokens that the step computed
-   * @param stepNanos all of it, scheduling and sampling included
-   * @param ofDevice what the backend took of that
+   * What a step took.
+   *
+   * @param nanos all of it, scheduling and sampling included
+   * @param leftNanos what of that this thread has left to the backend: computing on the host,
+   *     waiting for a device
+   * @param deviceNanos how long the device has worked, by its own clock if it has one
    */
-  void add(int stepTokens, long stepNanos, long ofDevice) {
+  record StepTime(long nanos, long leftNanos, long deviceNanos) {}
+
+  /**
+   * @param stepTokens tokens that the step computed
+   */
+  void add(int stepTokens, StepTime time) {
     if (steps == stepMs.length) {
       stepMs = Arrays.copyOf(stepMs, 2 * steps);
     }
-    stepMs[steps++] = stepNanos / 1e6;
+    stepMs[steps++] = time.nanos / 1e6;
     tokens += stepTokens;
-    nanos += stepNanos;
-    deviceNanos += ofDevice;
+    nanos += time.nanos;
+    leftNanos += time.leftNanos;
+    deviceNanos += time.deviceNanos;
   }
 
   int steps() {
@@ -37,8 +47,18 @@ final class PhaseTimes {
     return tokens * 1e9 / nanos;
   }
 
-  /** Scheduling, sampling and everything else that is not the backend, per step. */
+  /** Scheduling, packing, launching, reading results: all but the backend's part, per step. */
   double hostMsPerStep() {
+    return (nanos - leftNanos) / 1e6 / steps;
+  }
+
+  /** From the device's first work for a step to its last, per step. */
+  double deviceMsPerStep() {
+    return deviceNanos / 1e6 / steps;
+  }
+
+  /** How long the device has nothing to do between two steps. */
+  double idleMsPerStep() {
     return (nanos - deviceNanos) / 1e6 / steps;
   }
 }

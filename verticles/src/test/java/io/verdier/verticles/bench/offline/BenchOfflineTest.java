@@ -60,6 +60,8 @@ class BenchOfflineTest {
             "decode_step_ms_median",
             "decode_step_ms_p99",
             "host_ms_per_step",
+            "device_ms_per_step",
+            "device_idle_ms_per_step",
             "read_gb_per_s_probe",
             "dot_gops_probe",
             "bits_hash",
