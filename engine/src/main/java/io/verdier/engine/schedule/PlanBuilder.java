@@ -3,6 +3,7 @@ package io.verdier.engine.schedule;
 import io.verdier.engine.schedule.StepPlan.Slice;
 import io.verdier.engine.schedule.StepPlan.Start;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 
@@ -12,15 +13,14 @@ final class PlanBuilder {
   private final int blockTokens;
   private int tokensLeft;
   private final List<Sequence> sequences;
-  private final List<Slice> slices;
-  private final List<Start> starts = new ArrayList<>();
+  private int[] counts;
 
   PlanBuilder(SchedulerSettings settings, int blockTokens, int sequencesExpected) {
     this.sliceTokensMax = settings.sliceTokensMax();
     this.blockTokens = blockTokens;
     this.tokensLeft = settings.batchedTokensMax();
     this.sequences = new ArrayList<>(sequencesExpected);
-    this.slices = new ArrayList<>(sequencesExpected);
+    this.counts = new int[Math.max(8, sequencesExpected)];
   }
 
   boolean isFull() {
@@ -32,19 +32,20 @@ final class PlanBuilder {
     return Math.min(Math.min(sequence.missing(), sliceTokensMax), tokensLeft);
   }
 
-  /** Adds the sequence's next tokens; its table covers them. */
+  /**
+   * Adds the sequence's next tokens; its table covers them. The sequence hears of it at the end.
+   */
   void add(Sequence sequence, int count) {
-    if (!sequence.isStarted()) {
-      starts.add(sequence.start());
+    if (sequences.size() == counts.length) {
+      counts = Arrays.copyOf(counts, 2 * counts.length);
     }
-    int blocks = Math.ceilDiv(sequence.planned() + count, blockTokens);
-    slices.add(sequence.plan(count, blocks));
+    counts[sequences.size()] = count;
     sequences.add(sequence);
     tokensLeft -= count;
   }
 
   boolean isEmpty() {
-    return slices.isEmpty();
+    return sequences.isEmpty();
   }
 
   /** The planned sequences, in the order of the slices. */
@@ -52,7 +53,18 @@ final class PlanBuilder {
     return sequences;
   }
 
+  /** Makes the plan: from here on its tokens count as planned. */
   StepPlan build(long step, long[] forgotten) {
+    List<Slice> slices = new ArrayList<>(sequences.size());
+    List<Start> starts = new ArrayList<>();
+    for (int i = 0; i < sequences.size(); i++) {
+      Sequence sequence = sequences.get(i);
+      if (!sequence.isStarted()) {
+        starts.add(sequence.start());
+      }
+      int blocks = Math.ceilDiv(sequence.planned() + counts[i], blockTokens);
+      slices.add(sequence.plan(counts[i], blocks));
+    }
     return new StepPlan(
         step,
         forgotten,

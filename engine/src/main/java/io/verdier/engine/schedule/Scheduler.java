@@ -7,19 +7,22 @@ import io.verdier.engine.ErrorCode;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.SequenceRules.Ending;
 import io.verdier.engine.schedule.StepInput.Cancellation;
-import io.verdier.engine.schedule.StepOutcome.Failure;
 import io.verdier.engine.schedule.StepOutput.Emission;
 import io.verdier.engine.schedule.StepOutput.Fault;
 import io.verdier.engine.schedule.StepOutput.Finish;
 import io.verdier.engine.schedule.StepOutput.Stats;
 import io.verdier.engine.schedule.StepPlan.Slice;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
+import java.util.Deque;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
@@ -72,11 +75,14 @@ import org.jspecify.annotations.Nullable;
  *      └─ refusal    └───────────────────────────── cancel ─────────────┘
  * </pre>
  *
- * <p><b>One plan at a time.</b> {@code step} may be called at any time; while a plan is under way
- * it takes in what has arrived and returns an empty plan. Sequences keep apart what is planned and
- * what is computed, and free blocks only when no plan names them, which is what a second plan under
- * way would need; the rest of that is a list where {@code underWay} is one field, a placeholder for
- * the token not yet known, and a fresh table for what is preempted under way.
+ * <p><b>Plans under way.</b> {@code step} may be called at any time; while as many plans are under
+ * way as may be, it takes in what has arrived and returns an empty plan. Where two may be, the
+ * second is made before the tokens of the first are known, as if every sequence got one that does
+ * not end it: its slice then {@linkplain Slice#awaitsToken awaits} that token. What is sure to end
+ * by length is left out. What ends otherwise is ended by the first plan's outcome, its slice of the
+ * second runs in vain, and its blocks are freed with the second's outcome. Nobody is preempted
+ * while a plan is under way, because that would win no block; a plan that needs it is not made
+ * until the last one is done.
  */
 public final class Scheduler {
   private static final long[] NO_KEYS = {};
@@ -90,7 +96,7 @@ public final class Scheduler {
   private final TreeSet<Sequence> waiting;
   private final List<Sequence> running = new ArrayList<>(); // sorted by order
   private final List<Sequence> forgotten = new ArrayList<>(); // to be told with the next plan
-  private @Nullable UnderWay underWay;
+  private final Deque<UnderWay> underWay = new ArrayDeque<>(2); // oldest first
   private List<Emission> emissions = new ArrayList<>();
   private long arrivals;
   private long steps;
@@ -98,8 +104,14 @@ public final class Scheduler {
   private long prefixQueriedTokens;
   private long prefixHitTokens;
 
-  /** A plan that the executor has, and whom its slices belong to. */
-  private record UnderWay(StepPlan plan, List<Sequence> sequences) {}
+  /** Whether running sequences get the blocks they need. */
+  private enum Blocks {
+    ENOUGH,
+    /** Others gave theirs back. */
+    PREEMPTED,
+    /** Others must, and can only when nothing is under way. */
+    AWAITED
+  }
 
   public Scheduler(SchedulerSettings settings, KvCacheManager kv) {
     this.settings = settings;
@@ -117,9 +129,9 @@ public final class Scheduler {
   /**
    * Takes in what has happened and plans the next step.
    *
-   * <p>A plan with slices is under way until a later call brings its outcome; until then plans are
-   * empty. A plan that only tells the executor to forget needs no outcome, and one that comes is
-   * ignored.
+   * <p>A plan with slices is under way until a later call brings its outcome; outcomes come in the
+   * order of the plans. While as many are under way as may be, plans are empty. A plan that only
+   * tells the executor to forget needs no outcome, and one that comes is ignored.
    *
    * <p>A cancellation that names no live sequence is tried on the arrivals of the same call, for a
    * client may be gone before its request gets here. A request whose key is live is refused: the
@@ -139,24 +151,33 @@ public final class Scheduler {
       arrive(request);
     }
     cancel(unmatched);
-    StepPlan plan = underWay == null ? plan() : new StepPlan(steps, NO_KEYS, List.of(), List.of());
+    StepPlan plan = mayPlan() ? plan() : nothing();
     List<Emission> news = Collections.unmodifiableList(emissions);
     emissions = new ArrayList<>();
     return new StepOutput(plan, news, stats(plan));
   }
 
+  /** Whether another plan may be made before the next outcome comes. */
+  public boolean mayPlan() {
+    return underWay.size() < settings.plansMax();
+  }
+
+  /** Whether an outcome is to come. */
+  public boolean isUnderWay() {
+    return !underWay.isEmpty();
+  }
+
   /** Tables that hold blocks: for audits. */
   List<BlockTable> tables() {
-    List<BlockTable> tables = new ArrayList<>();
-    running.forEach(sequence -> tables.add(sequence.table()));
-    if (underWay != null) {
-      for (Sequence sequence : underWay.sequences()) {
+    Set<Sequence> holders = new LinkedHashSet<>(running); // sequences are their own identity
+    for (UnderWay current : underWay) {
+      for (Sequence sequence : current.sequences()) {
         if (sequence.state() == Sequence.State.ENDED) {
-          tables.add(sequence.table());
+          holders.add(sequence);
         }
       }
     }
-    return tables;
+    return holders.stream().map(Sequence::table).toList();
   }
 
   // ---- What has happened -------------------------------------------------------------------
@@ -187,7 +208,7 @@ public final class Scheduler {
 
   /** The plan that an outcome belongs to, null for one that had no work. */
   private @Nullable UnderWay planOf(StepOutcome outcome) {
-    UnderWay current = underWay;
+    UnderWay current = underWay.peekFirst();
     boolean empty = outcome.keys().length == 0 && outcome.failures().isEmpty();
     if (current == null || outcome.step() != current.plan().step()) {
       if (empty && outcome.step() <= steps) {
@@ -198,39 +219,19 @@ public final class Scheduler {
               .formatted(
                   outcome.step(), current == null ? "none" : "step " + current.plan().step()));
     }
-    int matched = 0;
-    for (Slice slice : current.plan().slices()) {
-      if (sampledAt(outcome, slice, matched)) {
-        matched++;
-      }
-    }
-    int keys = outcome.keys().length;
-    if (matched != keys || outcome.tokens().length != keys || outcome.logprobs().length != keys) {
-      throw new IllegalStateException(
-          "the outcome of step %d has %d keys, %d tokens, %d log probabilities; %d match the plan"
-              .formatted(
-                  outcome.step(),
-                  keys,
-                  outcome.tokens().length,
-                  outcome.logprobs().length,
-                  matched));
-    }
+    current.requireFit(outcome);
     return current;
   }
 
-  private static boolean sampledAt(StepOutcome outcome, Slice slice, int at) {
-    return slice.samples() && at < outcome.keys().length && outcome.keys()[at] == slice.key();
-  }
-
   private void apply(UnderWay done, StepOutcome outcome) {
-    underWay = null;
+    underWay.removeFirst();
     int at = 0;
     for (int i = 0; i < done.sequences().size(); i++) {
       Sequence sequence = done.sequences().get(i);
       Slice slice = done.plan().slices().get(i);
-      boolean sampled = sampledAt(outcome, slice, at);
-      sequence.settle(slice.count());
-      Fault failure = failureOf(outcome, slice, sampled);
+      boolean sampled = UnderWay.sampledAt(outcome, slice, at);
+      sequence.settle(slice);
+      Fault failure = UnderWay.failureOf(outcome, slice, sampled);
       if (failure != null) {
         fail(sequence, failure);
       } else {
@@ -238,17 +239,6 @@ public final class Scheduler {
       }
       at += sampled ? 1 : 0;
     }
-  }
-
-  private static @Nullable Fault failureOf(StepOutcome outcome, Slice slice, boolean sampled) {
-    for (Failure failure : outcome.failures()) {
-      if (failure.key() == slice.key()) {
-        return new Fault(failure.code(), failure.text());
-      }
-    }
-    return slice.samples() && !sampled
-        ? new Fault(ErrorCode.INTERNAL, "The step gave no token for this request.")
-        : null;
   }
 
   private void fail(Sequence sequence, Fault fault) {
@@ -266,7 +256,9 @@ public final class Scheduler {
    */
   private void advance(Sequence sequence, Slice slice, StepOutcome outcome, int at) {
     if (settings.prefixCaching()) {
-      kv.commit(sequence.table(), sequence.tokens(), sequence.computed());
+      // Of a sequence that was cancelled, an awaited token was computed that is not known here.
+      int computed = Math.min(sequence.computed(), sequence.known());
+      kv.commit(sequence.table(), sequence.tokens(), computed);
     }
     if (sequence.state() == Sequence.State.ENDED) {
       free(sequence);
@@ -307,7 +299,11 @@ public final class Scheduler {
 
   private void arrive(EngineRequest request) {
     Sequence sequence =
-        new Sequence(request, arrivals++, kv.open(request.cacheSalt(), request.adapter()));
+        new Sequence(
+            request,
+            arrivals++,
+            kv.open(request.cacheSalt(), request.adapter()),
+            rules.lengthMax(request));
     Optional<Fault> refusal =
         live.containsKey(request.key())
             ? Optional.of(SequenceRules.duplicate(request.key()))
@@ -332,34 +328,49 @@ public final class Scheduler {
 
   private StepPlan plan() {
     PlanBuilder builder = new PlanBuilder(settings, kv.blockTokens(), running.size());
-    long preemptionsBefore = preemptions;
-    planRunning(builder);
-    if (preemptions == preemptionsBefore) {
-      planWaiting(builder);
+    switch (planRunning(builder)) {
+      case ENOUGH -> planWaiting(builder);
+      case PREEMPTED -> {}
+      case AWAITED -> {
+        return nothing();
+      }
     }
-    if (builder.isEmpty() && forgotten.isEmpty()) {
-      return new StepPlan(steps, NO_KEYS, List.of(), List.of());
+    if (builder.isEmpty() && (forgotten.isEmpty() || isUnderWay())) {
+      return nothing();
     }
     StepPlan plan = builder.build(++steps, takeForgotten());
     if (!plan.isEmpty()) {
-      underWay = new UnderWay(plan, builder.sequences());
+      underWay.addLast(new UnderWay(plan, builder.sequences()));
     }
     return plan;
   }
 
-  private void planRunning(PlanBuilder builder) {
+  private StepPlan nothing() {
+    return new StepPlan(steps, NO_KEYS, List.of(), List.of());
+  }
+
+  private Blocks planRunning(PlanBuilder builder) {
+    Blocks blocks = Blocks.ENOUGH;
     for (int i = 0; i < running.size() && !builder.isFull(); i++) {
       Sequence sequence = running.get(i);
       int count = builder.share(sequence);
+      if (count == 0) {
+        continue; // all of it is under way, and it ends there
+      }
       while (!kv.reserve(sequence.table(), sequence.planned() + count)) {
+        if (isUnderWay()) {
+          return Blocks.AWAITED;
+        }
         Sequence last = running.getLast(); // stands at i or behind, so it has no slice yet
         preempt(last);
+        blocks = Blocks.PREEMPTED;
         if (last == sequence) {
-          return;
+          return blocks;
         }
       }
       builder.add(sequence, count);
     }
+    return blocks;
   }
 
   private void planWaiting(PlanBuilder builder) {

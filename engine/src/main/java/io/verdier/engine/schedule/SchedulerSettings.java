@@ -13,6 +13,8 @@ import java.util.Arrays;
  * @param modelTokensMax tokens of a sequence, prompt and generated together, ≥ 1
  * @param endTokens ids by which the model ends its answer
  * @param prefixCaching whether full blocks are shared by content
+ * @param plansMax plans that the executor may have at once: 1, or 2 where a device works on one
+ *     while the next is made
  */
 public record SchedulerSettings(
     int batchedTokensMax,
@@ -21,13 +23,37 @@ public record SchedulerSettings(
     Policy policy,
     int modelTokensMax,
     int[] endTokens,
-    boolean prefixCaching) {
+    boolean prefixCaching,
+    int plansMax) {
+
+  /** One plan at a time. */
+  public SchedulerSettings(
+      int batchedTokensMax,
+      int sequencesMax,
+      int longPrefillTokens,
+      Policy policy,
+      int modelTokensMax,
+      int[] endTokens,
+      boolean prefixCaching) {
+    this(
+        batchedTokensMax,
+        sequencesMax,
+        longPrefillTokens,
+        policy,
+        modelTokensMax,
+        endTokens,
+        prefixCaching,
+        1);
+  }
 
   public SchedulerSettings {
     if (batchedTokensMax < 1 || sequencesMax < 1 || longPrefillTokens < 0 || modelTokensMax < 1) {
       throw new IllegalArgumentException(
           "a step needs room for at least 1 token and 1 sequence: token budget %d, sequences %d, long prefill %d, model length %d"
               .formatted(batchedTokensMax, sequencesMax, longPrefillTokens, modelTokensMax));
+    }
+    if (plansMax < 1 || plansMax > 2) {
+      throw new IllegalArgumentException(plansMax + " plans at once; 1 or 2 are possible");
     }
     endTokens = endTokens.clone();
     Arrays.sort(endTokens);

@@ -13,13 +13,14 @@ import org.jspecify.annotations.Nullable;
  * One live sequence and how far it has come. Owned by the scheduler thread.
  *
  * <pre>
- *   0 ……………………… computed ……………… planned ……………… known
- *     in the cache        in plans under way    still to plan
+ *   0 ……………………… computed ……………… planned ……………… known ……………… known + awaited
+ *     in the cache        in plans under way    still to plan      sampled by plans under way
  * </pre>
  *
- * With one plan at a time {@code computed == planned} whenever a step is planned. They are two
- * fields because that is all that a deeper pipeline needs: what is planned next begins at {@code
- * planned}, what may be shared ends at {@code computed}.
+ * With one plan at a time {@code computed == planned} whenever a step is planned. What is planned
+ * next begins at {@code planned}, what may be shared ends at {@code computed}. Where a plan under
+ * way samples, {@code planned} may be one ahead of {@code known}: that token is planned before
+ * anybody knows it.
  */
 final class Sequence {
 
@@ -33,11 +34,13 @@ final class Sequence {
   private final EngineRequest request;
   private final long arrival;
   private final BlockTable table;
+  private final int lengthMax;
   private State state = State.WAITING;
   private int[] tokens; // the request's own array until the first token is appended
   private int known;
   private int planned;
   private int computed;
+  private int awaited; // tokens that plans under way sample
   private int plansUnderWay;
   private boolean started; // the executor knows it
   private int toldBlocks; // leading blocks of the table that the executor knows
@@ -46,10 +49,14 @@ final class Sequence {
   private int nextScore; // position of the next prompt score to emit
   private boolean failed;
 
-  Sequence(EngineRequest request, long arrival, BlockTable table) {
+  /**
+   * @param lengthMax tokens with which it ends at the latest
+   */
+  Sequence(EngineRequest request, long arrival, BlockTable table, int lengthMax) {
     this.request = request;
     this.arrival = arrival;
     this.table = table;
+    this.lengthMax = lengthMax;
     this.tokens = request.tokens();
     this.known = tokens.length;
     // Prompt scores come before the first token: what has moved here with one has told them all.
@@ -117,9 +124,13 @@ final class Sequence {
     return failed;
   }
 
-  /** Known tokens that no plan covers yet. */
+  /**
+   * Tokens that no plan covers yet. An awaited one counts unless it is sure to be the last: then
+   * nothing is to be computed from it.
+   */
   int missing() {
-    return known - planned;
+    int end = awaited == 0 ? known : Math.min(known + awaited, lengthMax - 1);
+    return end - planned;
   }
 
   /** Tokens that the blocks must hold for the sequence to get its next token and compute it. */
@@ -155,6 +166,9 @@ final class Sequence {
 
   /** Back to waiting, with its tokens and nothing else. */
   void preempt() {
+    if (plansUnderWay > 0) {
+      throw new IllegalStateException("sequence " + key() + " is preempted in mid-plan");
+    }
     state = State.WAITING;
     planned = 0;
     computed = 0;
@@ -180,18 +194,21 @@ final class Sequence {
   /** Plans the next {@code count} tokens, in blocks that the table has. */
   Slice plan(int count, int blocks) {
     int[] newBlocks = table.copy(toldBlocks, blocks);
-    Slice slice =
-        new Slice(key(), planned, count, newBlocks, generates() && planned + count == known);
+    int end = planned + count;
+    boolean samples = generates() && end == known + awaited;
+    Slice slice = new Slice(key(), planned, count, newBlocks, samples, end > known);
     toldBlocks = blocks;
-    planned += count;
+    planned = end;
+    awaited += samples ? 1 : 0;
     plansUnderWay++;
     return slice;
   }
 
   /** A plan that named it is done, well or not. */
-  void settle(int count) {
+  void settle(Slice slice) {
     plansUnderWay--;
-    computed += count;
+    computed += slice.count();
+    awaited -= slice.samples() ? 1 : 0;
   }
 
   void append(int token) {

@@ -63,6 +63,12 @@ final class SequenceRules {
             .formatted(prompt, Math.ceilDiv(needed, blockTokens), blockTokens, blockCount));
   }
 
+  /** How many tokens the sequence can have at most, prompt and generated together. */
+  int lengthMax(EngineRequest request) {
+    return (int)
+        Math.min((long) request.promptTokens() + request.sampling().maxTokens(), tokensMax);
+  }
+
   /** The refusal of a request whose key is in use. */
   static Fault duplicate(long key) {
     return new Fault(

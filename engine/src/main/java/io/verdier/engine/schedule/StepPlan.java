@@ -9,6 +9,10 @@ import java.util.List;
  * until the plan that names it in {@code forgotten}. Order of effect: forget, start, run the
  * slices.
  *
+ * <p>A plan may be made while the one before it is under way. What of it depends on that one's
+ * tokens is said slice by slice; sequences that end with one of them are in this plan all the same,
+ * and what comes of their slices is dropped.
+ *
  * @param step number of the step, counting from 1
  * @param forgotten sequences that ended or were preempted; their blocks may already belong to
  *     others in this very plan
@@ -40,8 +44,17 @@ public record StepPlan(long step, long[] forgotten, List<Start> started, List<Sl
    * @param newBlocks block ids to append to the sequence's block table before the step; the table
    *     then covers {@code computed + count} tokens. A sequence's first slice carries its whole
    *     table, prefix-cache hits included
-   * @param samples whether the slice reaches the last known token, so that a new token is sampled
-   *     from it
+   * @param samples whether the slice reaches the sequence's last token, so that a new one is
+   *     sampled from it
+   * @param awaitsToken whether the slice is the one token that the plan before this one samples, so
+   *     that the scheduler does not know it yet; all other tokens are known
    */
-  public record Slice(long key, int computed, int count, int[] newBlocks, boolean samples) {}
+  public record Slice(
+      long key, int computed, int count, int[] newBlocks, boolean samples, boolean awaitsToken) {
+
+    /** A slice of known tokens. */
+    public Slice(long key, int computed, int count, int[] newBlocks, boolean samples) {
+      this(key, computed, count, newBlocks, samples, false);
+    }
+  }
 }

@@ -9,6 +9,7 @@ import io.verdier.engine.schedule.StepPlan.Start;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -21,6 +22,9 @@ import java.util.function.LongFunction;
  * <p>Every slot of every block keeps what was last written there and under which salt. Whatever a
  * slice attends to is read through the block table and compared with what that sequence itself
  * would have written, so a block reused too early, shared wrongly or cut short shows at once.
+ *
+ * <p>A plan is run when it is begun, as a device works in the order of its queue; what came of it
+ * may be {@linkplain #told told} later.
  */
 final class FakeRunner {
   static final String FAILURE = "It broke.";
@@ -39,6 +43,8 @@ final class FakeRunner {
     int[] tokens;
     int[] table = {};
     int computed = -1;
+    int untold; // of the tokens
+    boolean failed;
 
     Known(Start start, String salt) {
       this.start = start;
@@ -75,8 +81,13 @@ final class FakeRunner {
     plan.slices().forEach(this::accept);
     for (Slice slice : plan.slices()) {
       Known sequence = known(slice);
+      if (sequence.failed) {
+        spoil(sequence, slice); // failed in a plan before, whose outcome tells
+        continue;
+      }
       compute(sequence, slice);
       if (failing.contains(slice.key())) {
+        sequence.failed = true;
         spoil(sequence, slice);
         failures.add(new Failure(slice.key(), ErrorCode.INTERNAL, FAILURE));
         continue;
@@ -98,11 +109,38 @@ final class FakeRunner {
         failures);
   }
 
+  /** The scheduler gets an outcome, and knows its tokens from now on. */
+  void told(StepOutcome outcome) {
+    for (long key : outcome.keys()) {
+      Known sequence = known.get(key);
+      if (sequence != null) {
+        sequence.untold--;
+      }
+    }
+  }
+
+  /** The blocks that a plan that was just run has written. */
+  Set<Integer> written(StepPlan plan) {
+    Set<Integer> blocks = new HashSet<>();
+    for (Slice slice : plan.slices()) {
+      int end = slice.computed() + slice.count();
+      for (int position = slice.computed(); position < end; position++) {
+        blocks.add(known(slice).table[position / blockTokens]);
+      }
+    }
+    return blocks;
+  }
+
   /** Takes the slice's blocks and checks that the slice is what the plan's contract says. */
   private void accept(Slice slice) {
     Known sequence = known(slice);
     int end = slice.computed() + slice.count();
-    check(slice.count() >= 1 && end <= sequence.tokens.length, "slice beyond tokens " + slice);
+    if (!sequence.failed) {
+      check(slice.count() >= 1 && end <= sequence.tokens.length, "slice beyond tokens " + slice);
+      boolean awaits = end > sequence.tokens.length - sequence.untold;
+      check(slice.awaitsToken() == awaits, "awaits a token: " + slice);
+      check(!awaits || slice.count() == 1, "awaits more than a token: " + slice);
+    }
     check(
         sequence.computed < 0 || sequence.computed == slice.computed(),
         "slice begins at " + slice.computed() + ", computed are " + sequence.computed);
@@ -113,7 +151,7 @@ final class FakeRunner {
         sequence.table.length == Math.ceilDiv(end, blockTokens),
         sequence.table.length + " blocks for " + end + " tokens");
     boolean last = end == sequence.tokens.length && sequence.start.sampling().maxTokens() > 0;
-    check(slice.samples() == last, "samples is " + slice.samples());
+    check(sequence.failed || slice.samples() == last, "samples is " + slice.samples());
     sequence.computed = end;
   }
 
@@ -164,6 +202,7 @@ final class FakeRunner {
     int token = model.sample(state, sequence.start.sampling().seed(), count);
     sequence.tokens = Arrays.copyOf(sequence.tokens, count + 1);
     sequence.tokens[count] = token;
+    sequence.untold++;
     return token;
   }
 

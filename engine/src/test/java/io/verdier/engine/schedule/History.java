@@ -49,7 +49,8 @@ record History(
             random.nextBoolean() ? Policy.FCFS : Policy.PRIORITY,
             random.nextInt(12, 120),
             random.nextBoolean() ? new int[] {0} : new int[] {},
-            random.nextInt(5) > 0);
+            random.nextInt(5) > 0,
+            1);
     int longest = Math.min(settings.modelTokensMax(), blockCount * blockTokens);
     int[][] bases = new int[2][longest];
     for (int[] base : bases) {
@@ -78,6 +79,15 @@ record History(
 
   /** The same run with prefix caching as said. */
   History withPrefixCaching(boolean prefixCaching) {
+    return with(prefixCaching, settings.plansMax());
+  }
+
+  /** The same run with so many plans under way. */
+  History withPlans(int plansMax) {
+    return with(settings.prefixCaching(), plansMax);
+  }
+
+  private History with(boolean prefixCaching, int plansMax) {
     SchedulerSettings s = settings;
     return new History(
         seed,
@@ -88,7 +98,8 @@ record History(
             s.policy(),
             s.modelTokensMax(),
             s.endTokens(),
-            prefixCaching),
+            prefixCaching,
+            plansMax),
         blockCount,
         blockTokens,
         model,

@@ -7,6 +7,8 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.LongConsumer;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Random histories against the properties of {@link Simulation}. {@code -Dseed=} replays one.
@@ -15,13 +17,14 @@ import org.junit.jupiter.api.Test;
  */
 class SchedulerPropertyTest {
 
-  @Test
-  void step_randomHistories_keepsAllProperties() {
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void step_randomHistories_keepsAllProperties(int plans) {
     Map<String, Long> seen = new TreeMap<>();
     overSeeds(
         4000,
         seed -> {
-          Simulation simulation = new Simulation(History.of(seed)).run();
+          Simulation simulation = new Simulation(History.of(seed).withPlans(plans)).run();
           count(seen, "preemptions", simulation.stats().preemptions());
           count(seen, "hits", simulation.stats().prefixHitTokens());
           count(seen, "calls", simulation.calls());
@@ -38,23 +41,26 @@ class SchedulerPropertyTest {
     }
   }
 
-  @Test
-  void step_sameHistoryTwice_plansTheSame() {
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void step_sameHistoryTwice_plansTheSame(int plans) {
     overSeeds(
         500,
         seed -> {
-          Simulation first = new Simulation(History.of(seed)).run();
-          Simulation second = new Simulation(History.of(seed)).run();
+          History history = History.of(seed).withPlans(plans);
+          Simulation first = new Simulation(history).run();
+          Simulation second = new Simulation(history).run();
           first.check(first.digest() == second.digest(), "P8 determinism", "plans differ");
         });
   }
 
-  @Test
-  void step_prefixCachingOnAndOff_givesTheSameTokens() {
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void step_prefixCachingOnAndOff_givesTheSameTokens(int plans) {
     overSeeds(
         500,
         seed -> {
-          History history = History.of(seed);
+          History history = History.of(seed).withPlans(plans);
           Simulation on = new Simulation(history.withPrefixCaching(true)).run();
           Simulation off = new Simulation(history.withPrefixCaching(false)).run();
           compare(on, off, "P11 cache");
@@ -62,11 +68,23 @@ class SchedulerPropertyTest {
   }
 
   @Test
-  void step_requestAlone_givesTheSameTokens() {
+  void step_onePlanUnderWayAndTwo_givesTheSameTokens() {
+    overSeeds(
+        1000,
+        seed -> {
+          Simulation one = new Simulation(History.of(seed).withPlans(1)).run();
+          Simulation two = new Simulation(History.of(seed).withPlans(2)).run();
+          compare(one, two, "P7 independence");
+        });
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void step_requestAlone_givesTheSameTokens(int plans) {
     overSeeds(
         300,
         seed -> {
-          History history = History.of(seed);
+          History history = History.of(seed).withPlans(plans);
           Simulation together = new Simulation(history).run();
           for (Arrival arrival : history.arrivals()) {
             compare(new Simulation(history.alone(arrival)).run(), together, "P7 independence");

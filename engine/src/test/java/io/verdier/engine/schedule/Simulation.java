@@ -10,9 +10,11 @@ import io.verdier.engine.schedule.StepOutput.Finish;
 import io.verdier.engine.schedule.StepOutput.Stats;
 import io.verdier.engine.schedule.StepPlan.Slice;
 import io.verdier.engine.schedule.StepPlan.Start;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.Deque;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -29,7 +31,8 @@ import org.jspecify.annotations.Nullable;
  * <p>P1 blocks add up · P2 holders match tables · P3 budget and caps kept · P4 exactly one end · P5
  * drains · P6 order · P7 tokens independent of all else · P8 determinism (by {@link #digest}) · P9
  * cancelled blocks come back · P10 no starvation · P11 no stale or foreign block (by {@link
- * FakeRunner}) · P12 failures stay where they are.
+ * FakeRunner}) · P12 failures stay where they are · P13 blocks that a plan under way writes get no
+ * other owner.
  */
 final class Simulation {
   private final History history;
@@ -41,11 +44,15 @@ final class Simulation {
   private final Map<Long, Stream> streams = new TreeMap<>();
   private final List<Arrival> due;
   private final Set<EngineRequest> duplicates = new HashSet<>();
-  private @Nullable StepOutcome outcome; // of the plan under way
+  private final Deque<Pending> underWay = new ArrayDeque<>(); // oldest first
   private long nextKey = 1000;
   private long arrivalCount;
   private int calls;
   private long digest;
+
+  /** A plan that was run and whose outcome the scheduler does not know. */
+  private record Pending(StepOutcome outcome, Set<Integer> written) {}
+
   private Stats stats = new Stats(0, 0, 0, 0, 0, 0, 0, 0);
 
   Simulation(History history) {
@@ -87,7 +94,7 @@ final class Simulation {
       bound += 12L * (request.tokens().length + request.sampling().maxTokens() + arrival.time());
     }
     bound *= history.arrivals().size() + 1L; // priorities may displace each other
-    while (!due.isEmpty() || outcome != null || live().findAny().isPresent()) {
+    while (!due.isEmpty() || !underWay.isEmpty() || live().findAny().isPresent()) {
       check(calls < bound, "P5 drains", "after %d calls something is still live".formatted(calls));
       tick();
     }
@@ -101,12 +108,18 @@ final class Simulation {
 
   private void tick() {
     calls++;
-    boolean late = outcome != null && random.nextInt(100) < history.latePercent();
+    boolean isFull = underWay.size() == settings.plansMax();
+    boolean late = !underWay.isEmpty() && random.nextInt(100) < history.latePercent();
     List<Cancellation> cancellations = new ArrayList<>();
     List<EngineRequest> arrivals = new ArrayList<>();
     draw(cancellations, arrivals, late);
     arrivals.forEach(this::arrived);
-    StepOutcome told = late ? null : outcome;
+    // A plan may be made before the next outcome comes, and a late outcome comes after others.
+    boolean tells = !late && (isFull || (!underWay.isEmpty() && random.nextInt(4) == 0));
+    StepOutcome told = tells ? underWay.removeFirst().outcome : null;
+    if (told != null) {
+      runner.told(told);
+    }
     StepOutput output = scheduler.step(new StepInput(arrivals, cancellations, told));
     noteFailures(told);
     noteCancellations(cancellations, arrivals);
@@ -115,17 +128,17 @@ final class Simulation {
     silence(cancellations);
     stats = output.stats();
     audit();
-    if (late) {
-      check(output.plan().isEmpty(), "depth", "a second plan was made");
+    if (isFull && !tells) {
+      check(output.plan().isEmpty(), "depth", "one plan too many was made");
       check(output.plan().forgotten().length == 0, "depth", "forgets during a plan");
       return;
     }
-    outcome = null;
     checkPlan(output.plan());
     if (output.plan().isEmpty()) {
       runner.run(output.plan(), Set.of());
     } else {
-      outcome = runner.run(output.plan(), failing(output.plan()));
+      StepOutcome outcome = runner.run(output.plan(), failing(output.plan()));
+      underWay.add(new Pending(outcome, runner.written(output.plan())));
     }
   }
 
@@ -267,7 +280,7 @@ final class Simulation {
 
   private void checkPlan(StepPlan plan) {
     check(
-        scheduler.tables().size() == stats.running(),
+        !underWay.isEmpty() || scheduler.tables().size() == stats.running(),
         "P9 cancelled blocks",
         "blocks of ended sequences outlive the step after");
     int total = 0;
@@ -281,6 +294,12 @@ final class Simulation {
       total += slice.count();
       digest(slice.key(), slice.computed(), slice.count());
       digest(Arrays.hashCode(slice.newBlocks()));
+      for (int block : slice.newBlocks()) {
+        check(
+            underWay.stream().noneMatch(before -> before.written.contains(block)),
+            "P13 blocks under way",
+            "block " + block + " is being written, and given to " + slice.key());
+      }
     }
     digest(plan.step(), Arrays.hashCode(plan.forgotten()), plan.started().size());
     check(total <= settings.batchedTokensMax(), "P3 budget", total + " tokens");
@@ -299,8 +318,12 @@ final class Simulation {
     if (live.isEmpty()) {
       return;
     }
-    check(!plan.isEmpty(), "P10 no starvation", live.size() + " live and nothing planned");
-    if (settings.policy() == Policy.FCFS) {
+    // While a plan is under way, all there is to do may be in it.
+    check(
+        !plan.isEmpty() || !underWay.isEmpty(),
+        "P10 no starvation",
+        live.size() + " live and nothing planned");
+    if (settings.policy() == Policy.FCFS && underWay.isEmpty()) {
       long oldest = live.getFirst().request.key();
       check(planned.contains(oldest), "P10 no starvation", "oldest " + oldest + " has no slice");
     }

@@ -1,0 +1,56 @@
+package io.verdier.engine.schedule;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.schedule.StepOutcome.Failure;
+import io.verdier.engine.schedule.StepOutput.Fault;
+import io.verdier.engine.schedule.StepPlan.Slice;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A plan that the executor has. Owned by the scheduler thread.
+ *
+ * @param sequences whose the slices are, one each
+ */
+record UnderWay(StepPlan plan, List<Sequence> sequences) {
+
+  /**
+   * @throws IllegalStateException when an outcome cannot be this plan's
+   */
+  void requireFit(StepOutcome outcome) {
+    int matched = 0;
+    for (Slice slice : plan.slices()) {
+      if (sampledAt(outcome, slice, matched)) {
+        matched++;
+      }
+    }
+    int keys = outcome.keys().length;
+    if (matched != keys || outcome.tokens().length != keys || outcome.logprobs().length != keys) {
+      throw new IllegalStateException(
+          "the outcome of step %d has %d keys, %d tokens, %d log probabilities; %d match the plan"
+              .formatted(
+                  outcome.step(),
+                  keys,
+                  outcome.tokens().length,
+                  outcome.logprobs().length,
+                  matched));
+    }
+  }
+
+  /** Whether the outcome's token at an index is the slice's. */
+  static boolean sampledAt(StepOutcome outcome, Slice slice, int at) {
+    return slice.samples() && at < outcome.keys().length && outcome.keys()[at] == slice.key();
+  }
+
+  /** Why the slice failed, null if it did not. */
+  static @Nullable Fault failureOf(StepOutcome outcome, Slice slice, boolean sampled) {
+    for (Failure failure : outcome.failures()) {
+      if (failure.key() == slice.key()) {
+        return new Fault(failure.code(), failure.text());
+      }
+    }
+    return slice.samples() && !sampled
+        ? new Fault(ErrorCode.INTERNAL, "The step gave no token for this request.")
+        : null;
+  }
+}
