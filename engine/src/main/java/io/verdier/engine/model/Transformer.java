@@ -238,10 +238,24 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
   }
 
   private void normalise(int[] rows, int from, int count) {
-    gathered.select(0, count);
     normed.select(0, count);
+    Tensor wanted = wanted(rows, from, count);
+    backend.rmsNorm(normed, wanted, weights.finalNorm(), spec.normEpsilon());
+  }
+
+  /** Rows that lie side by side, as all of a decoding step's do, are taken where they are. */
+  private Tensor wanted(int[] rows, int from, int count) {
+    int behind = 1;
+    while (behind < count && rows[from + behind] == rows[from] + behind) {
+      behind++;
+    }
+    if (behind >= count) {
+      residual.select(count == 0 ? 0 : rows[from], count);
+      return residual;
+    }
+    gathered.select(0, count);
     backend.gather(gathered, residual, rows, from);
-    backend.rmsNorm(normed, gathered, weights.finalNorm(), spec.normEpsilon());
+    return gathered;
   }
 
   /** Moves every window to the chunk that begins at a row. */
