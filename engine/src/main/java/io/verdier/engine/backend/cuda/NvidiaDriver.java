@@ -72,6 +72,8 @@ final class NvidiaDriver implements CudaDriver {
   private final Map<Long, DeviceAddress> allocations = new HashMap<>();
   private final List<CUevent> events = new ArrayList<>();
   private Thread current = Thread.currentThread();
+  private long recordings;
+  private long passed; // the last recording that was waited for
   private long waitedNanos;
 
   /** Handles whose value the launch needs; JCuda shows it to subclasses only. */
@@ -107,7 +109,14 @@ final class NvidiaDriver implements CudaDriver {
 
   private record Captured(CUgraphExec graph) implements Graph {}
 
-  private record Recorded(CUevent event) implements Event {}
+  private static final class Recorded implements Event {
+    private final CUevent event;
+    private long number; // of its last recording among all
+
+    Recorded(CUevent event) {
+      this.event = event;
+    }
+  }
 
   /**
    * Opens a device. JCuda's native half must have been loaded.
@@ -331,6 +340,7 @@ final class NvidiaDriver implements CudaDriver {
     int result = JCudaDriver.cuStreamSynchronize(stream);
     waitedNanos += System.nanoTime() - start;
     check(result, "a kernel");
+    passed = recordings;
   }
 
   @Override
@@ -345,16 +355,24 @@ final class NvidiaDriver implements CudaDriver {
   @Override
   public void record(Event event) {
     makeCurrent();
-    check(JCudaDriver.cuEventRecord(((Recorded) event).event, stream), "cuEventRecord");
+    Recorded recorded = (Recorded) event;
+    check(JCudaDriver.cuEventRecord(recorded.event, stream), "cuEventRecord");
+    recorded.number = ++recordings;
   }
 
+  /** What was recorded before something that was waited for has passed: no call is needed. */
   @Override
   public void await(Event event) {
+    Recorded recorded = (Recorded) event;
+    if (recorded.number <= passed) {
+      return;
+    }
     makeCurrent();
     long start = System.nanoTime();
-    int result = JCudaDriver.cuEventSynchronize(((Recorded) event).event);
+    int result = JCudaDriver.cuEventSynchronize(recorded.event);
     waitedNanos += System.nanoTime() - start;
     check(result, "a kernel");
+    passed = recorded.number;
   }
 
   @Override
