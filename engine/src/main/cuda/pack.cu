@@ -333,16 +333,18 @@ DEVICE float element<Int4Weights>(const void* weights, int row, int k, int group
   return element_of(first, second, k);
 }
 
-/// out[row] = embedding[tokens[row]] * factor, f32 [rows][outStride]. The embedding may be the output matrix too (tied weights), so it is
-/// in fragment order: of bf16, a token's row is 8 bytes of every 64. grid (rows), block 256.
+/// out[row] = embedding[tokens[row]] * factor, f32 [rows][outStride]. A negative token ~i is sampled[i], which sample_draw of the step before
+/// wrote. The embedding may be the output matrix too (tied weights), so it is in fragment order: of bf16, a token's row is 8 bytes of every
+/// 64. grid (rows), block 256.
 template <class Format>
-DEVICE void embed(const void* weights, const float* scales, int columns, const int* tokens, float* out, int outStride, const int* counts,
-                  float factor) {
+DEVICE void embed(const void* weights, const float* scales, int columns, const int* tokens, const int* sampled, float* out, int outStride,
+                  const int* counts, float factor) {
   pdl_launch();
   pdl_wait();
   int row = blockIdx.x;
   if (row >= *counts) return;
   int token = tokens[row];
+  if (token < 0) token = sampled[~token];
   float scale = scales == nullptr ? factor : __fmul_rn(scales[token], factor);
   int groups = (columns + GROUP_K - 1) / GROUP_K;
   for (int k = threadIdx.x; k < columns; k += blockDim.x) {
@@ -351,9 +353,9 @@ DEVICE void embed(const void* weights, const float* scales, int columns, const i
 }
 
 #define EMBED(name, Format)                                                                                                        \
-  KERNEL_BOUNDS(name, 256, 1, const void* weights, const float* scales, int columns, const int* tokens, float* out, int outStride, \
-                const int* counts, int countIndex, float factor) {                                                                 \
-    embed<Format>(weights, scales, columns, tokens, out, outStride, counts + countIndex, factor);                                  \
+  KERNEL_BOUNDS(name, 256, 1, const void* weights, const float* scales, int columns, const int* tokens, const int* sampled,        \
+                float* out, int outStride, const int* counts, int countIndex, float factor) {                                      \
+    embed<Format>(weights, scales, columns, tokens, sampled, out, outStride, counts + countIndex, factor);                         \
   }
 
 EMBED(embed_bf16, Bf16Weights)

@@ -487,21 +487,23 @@ void fillRandom_bf16_isNormalAndPadded() {
 void embedAndOperand_rows_keepTheirValues() {
   setting = "embed";
   Case c(BF16, 50, 100, 4);
-  int tokens[5] = {49, 0, 17, 8, 3};
+  int tokens[5] = {49, 0, ~1, 8, 3};  // the third is what the step before has sampled in place 1
+  int sampled[2] = {5, 17};
+  int expected[4] = {49, 0, 17, 8};
   int counts[3] = {0, 0, 4};
   std::vector<float> out(5 * 104, -1);
-  run(verdier_launch_embed_bf16, 5, 256, 0, (const void*)c.weights.data, (const float*)nullptr, 100, (const int*)tokens, out.data(), 104,
+  run(verdier_launch_embed_bf16, 5, 256, 0, (const void*)c.weights.data, (const float*)nullptr, 100, (const int*)tokens, (const int*)sampled, out.data(), 104,
       (const int*)counts, 2, 2.0f);
   bool equal = true;
   for (int i = 0; i < 5; i++)
-    for (int k = 0; k < 104; k++) equal &= out[i * 104 + k] == (i < 4 && k < 100 ? c.weight(tokens[i], k) * 2 : -1);
+    for (int k = 0; k < 104; k++) equal &= out[i * 104 + k] == (i < 4 && k < 100 ? c.weight(expected[i], k) * 2 : -1);
   EXPECT(equal);
   for (Format format : {FP8, INT8, INT4}) {
     Case q(format, 50, 100, 4);
     run(format == FP8 ? verdier_launch_embed_fp8 : format == INT8 ? verdier_launch_embed_int8 : verdier_launch_embed_int4, 5, 256, 0, (const void*)q.weights.data,
-        (const float*)q.scales.data(), 100, (const int*)tokens, out.data(), 104, (const int*)counts, 2, 1.0f);
+        (const float*)q.scales.data(), 100, (const int*)tokens, (const int*)sampled, out.data(), 104, (const int*)counts, 2, 1.0f);
     for (int i = 0; i < 4; i++)
-      for (int k = 0; k < 100; k++) equal &= out[i * 104 + k] == q.weight(tokens[i], k) * q.scales[tokens[i]];
+      for (int k = 0; k < 100; k++) equal &= out[i * 104 + k] == q.weight(expected[i], k) * q.scales[expected[i]];
   }
   EXPECT(equal);
 

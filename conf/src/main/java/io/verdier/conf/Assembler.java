@@ -128,7 +128,10 @@ final class Assembler {
         settings.whole("--max-num-batched-tokens"),
         settings.whole("--max-num-seqs"),
         settings.whole("--long-prefill-token-threshold"),
-        Policy.valueOf(constant("--scheduling-policy")));
+        Policy.valueOf(constant("--scheduling-policy")),
+        settings.given("--async-scheduling")
+            ? Optional.of(settings.on("--async-scheduling"))
+            : Optional.empty());
   }
 
   private ServerConfig.Backend backend() {

@@ -124,6 +124,11 @@ final class Conflicts {
         findings.notice(flag + " has no effect without a GPU");
       }
     }
+    if (kind == BackendKind.CPU && config.scheduling().planAhead().orElse(false)) {
+      findings.notice(
+          "--async-scheduling gains nothing with --backend cpu: a step is computed when it is"
+              + " begun, and its tokens then wait for the next one");
+    }
     if (settings.given("--threads") && !cpu) {
       findings.notice("--threads has no effect without the CPU backend");
     }

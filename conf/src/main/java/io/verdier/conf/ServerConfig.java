@@ -114,9 +114,14 @@ public record ServerConfig(
    * @param batchedTokensMax token budget of a step
    * @param sequencesMax sequences running at once
    * @param longPrefillTokens most tokens of one prompt in a step, 0: no bound below the budget
+   * @param planAhead whether a step is planned while the one before it runs; empty: where it helps
    */
   public record Scheduling(
-      int batchedTokensMax, int sequencesMax, int longPrefillTokens, Policy policy) {}
+      int batchedTokensMax,
+      int sequencesMax,
+      int longPrefillTokens,
+      Policy policy,
+      Optional<Boolean> planAhead) {}
 
   /** Order in which waiting requests are served. */
   public enum Policy {

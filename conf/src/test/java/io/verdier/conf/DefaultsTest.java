@@ -48,7 +48,7 @@ class DefaultsTest {
                     OptionalInt.empty(),
                     Path.of("/cache/verdier"),
                     ServerConfig.PackedWeights.AUTO),
-                new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS),
+                new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS, Optional.empty()),
                 new ServerConfig.Backend(
                     BackendKind.AUTO,
                     OptionalInt.empty(),

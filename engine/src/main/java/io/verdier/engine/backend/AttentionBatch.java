@@ -40,6 +40,16 @@ public final class AttentionBatch {
     tables = new int[slicesMax][];
   }
 
+  /**
+   * Stands for the token that the chunk run last has chosen, or will have, in a place: only its
+   * device knows it.
+   *
+   * @return a negative number, which is no token
+   */
+  public static int sampled(int index) {
+    return ~index;
+  }
+
   public int rowsMax() {
     return tokens.length;
   }
@@ -65,7 +75,7 @@ public final class AttentionBatch {
   /**
    * Appends a slice and selects all rows.
    *
-   * @param source the sequence's token at a position
+   * @param source the sequence's token at a position, or {@link #sampled}
    * @param position of the slice's first token
    * @param tokenCount length of the slice
    * @param table the sequence's blocks; must cover the slice, and stay as it is during the step

@@ -21,6 +21,7 @@ public final class CacheFiller implements StepRunner {
   private final LoadedModel model;
   private final AttentionBatch batch;
   private final Map<Long, RunningSequence> sequences = new HashMap<>();
+  private @Nullable StepOutcome begun;
 
   /**
    * @param model stays the caller's
@@ -33,7 +34,10 @@ public final class CacheFiller implements StepRunner {
   }
 
   @Override
-  public StepOutcome run(StepPlan plan) {
+  public void begin(StepPlan plan) {
+    if (begun != null) {
+      throw new IllegalStateException("two plans at once");
+    }
     for (long key : plan.forgotten()) {
       sequences.remove(key);
     }
@@ -57,8 +61,24 @@ public final class CacheFiller implements StepRunner {
     }
     model.transformer().fill(batch, model.cache());
     @Nullable TokenLogprobs[] none = new TokenLogprobs[sampled];
-    return new StepOutcome(
-        plan.step(), Arrays.copyOf(keys, sampled), new int[sampled], none, List.of(), List.of());
+    begun =
+        new StepOutcome(
+            plan.step(),
+            Arrays.copyOf(keys, sampled),
+            new int[sampled],
+            none,
+            List.of(),
+            List.of());
+  }
+
+  @Override
+  public StepOutcome finish() {
+    StepOutcome outcome = begun;
+    if (outcome == null) {
+      throw new IllegalStateException("no plan is under way");
+    }
+    begun = null;
+    return outcome;
   }
 
   @Override

@@ -45,6 +45,9 @@ final class HostSampling implements RowSampling, RowResults {
   }
 
   @Override
+  public void await() {} // it was waited for their logits
+
+  @Override
   public boolean outlivesNext() {
     return false;
   }

@@ -1,23 +1,17 @@
 package io.verdier.engine.run;
 
 import io.verdier.engine.ErrorCode;
-import io.verdier.engine.RejectedException;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.DeviceClock;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.Transformer;
 import io.verdier.engine.sample.RowResults;
-import io.verdier.engine.sample.Sampled;
-import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome;
 import io.verdier.engine.schedule.StepPlan;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.List;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Runs plans on a model. Owned by the executor thread.
@@ -26,16 +20,23 @@ import org.slf4j.LoggerFactory;
  * pass; logits of the rows that need them, a bounded number at a time; from each row a token, or a
  * score of the prompt token behind it. A sequence in which one of these fails is reported as failed
  * and the others go on as if it were not there.
+ *
+ * <p><b>Two steps under way.</b> Beginning a step queues all of its work on the device and waits
+ * for nothing; finishing it reads what came of it. The step begun in between takes the tokens it
+ * does not know from where the device has put them. Where the host has to know them first ({@link
+ * RunningStep#holdsUpNext}), the step before is read before the next one is queued; where the
+ * device is the host, all of them are. That costs time and changes nothing else.
  */
 public final class ModelRunner implements StepRunner {
-  private static final Logger LOG = LoggerFactory.getLogger(ModelRunner.class);
+  private static final int PLANS_MAX = 2;
 
   private final LoadedModel model;
   private final Transformer transformer;
   private final RowSampling sampling;
-  private final AttentionBatch batch;
+  private final AttentionBatch batch; // of the step begun last
   private final RunningSequences running = new RunningSequences();
-  private final WantedRows wanted;
+  private final Deque<RunningStep> idle = new ArrayDeque<>(PLANS_MAX);
+  private final Deque<RunningStep> underWay = new ArrayDeque<>(PLANS_MAX); // oldest first
   private final int vocabSize;
   private Optional<DeviceClock> clock = Optional.empty();
   private long deviceNanos;
@@ -58,7 +59,9 @@ public final class ModelRunner implements StepRunner {
     transformer = model.transformer();
     vocabSize = model.spec().vocabSize();
     batch = new AttentionBatch(tokensMax, sequencesMax);
-    wanted = new WantedRows(tokensMax);
+    for (int i = 0; i < PLANS_MAX; i++) {
+      idle.add(new RunningStep(tokensMax));
+    }
   }
 
   public LoadedModel model() {
@@ -66,7 +69,29 @@ public final class ModelRunner implements StepRunner {
   }
 
   @Override
-  public StepOutcome run(StepPlan plan) {
+  public int plansMax() {
+    return PLANS_MAX;
+  }
+
+  /**
+   * Where operations compute in the calling thread, or several ranks must be told the tokens, a
+   * second plan only waits for its turn.
+   */
+  @Override
+  public boolean worksByItself() {
+    return model.backend().waitedNanos().isPresent() && transformer.ranks() == 1;
+  }
+
+  @Override
+  public void begin(StepPlan plan) {
+    RunningStep step = idle.peek();
+    if (step == null) {
+      throw new IllegalStateException(PLANS_MAX + " plans are under way");
+    }
+    RunningStep before = underWay.peekLast();
+    if (before != null && (before.holdsUpNext() || transformer.ranks() > 1)) {
+      before.read(); // of several ranks only the first one's device has the tokens
+    }
     for (long key : plan.forgotten()) {
       forget(running.remove(key));
     }
@@ -74,32 +99,48 @@ public final class ModelRunner implements StepRunner {
       forget(running.put(new RunningSequence(start, vocabSize)));
     }
     running.rewind();
-    Results results = new Results(plan);
-    layOut(plan, results);
+    step.begin(plan);
+    layOut(plan, step);
     long start = System.nanoTime();
     if (batch.rows() > 0) {
       transformer.forward(batch, model.cache());
     }
     deviceNanos += System.nanoTime() - start;
-    for (int from = 0; from < wanted.count(); from += sampling.rowsMax()) {
-      int count = Math.min(sampling.rowsMax(), wanted.count() - from);
-      start = System.nanoTime();
-      RowResults chunk = sampling.run(wanted, from, count);
-      deviceNanos += System.nanoTime() - start;
-      if (from + count == wanted.count()) {
-        clock.ifPresent(DeviceClock::stop);
-      }
-      for (int i = 0; i < count; i++) {
-        use(from + i, chunk, i, results);
-      }
-    }
-    deviceSeconds += timed(wanted.count());
-    return results.outcome();
+    sample(step, before);
+    underWay.add(idle.remove());
   }
 
-  /** What the device says that a step has taken; only of those that sample. */
-  private double timed(int wantedRows) {
-    return clock.isEmpty() || wantedRows == 0 ? 0 : clock.get().seconds();
+  /** Queues the choice of all tokens; only the last two chunks can wait to be read. */
+  private void sample(RunningStep step, @Nullable RunningStep before) {
+    WantedRows wanted = step.wanted();
+    for (int from = 0; from < wanted.count(); from += sampling.rowsMax()) {
+      int count = Math.min(sampling.rowsMax(), wanted.count() - from);
+      if (from > 0 && before != null) {
+        before.read();
+      }
+      step.read();
+      long start = System.nanoTime();
+      RowResults chunk = sampling.run(wanted, from, count);
+      deviceNanos += System.nanoTime() - start;
+      step.add(chunk, from, count);
+    }
+    if (wanted.count() > 0) {
+      clock.ifPresent(DeviceClock::stop);
+    }
+  }
+
+  @Override
+  public StepOutcome finish() {
+    RunningStep step = underWay.poll();
+    if (step == null) {
+      throw new IllegalStateException("no plan is under way");
+    }
+    idle.add(step);
+    step.read();
+    if (clock.isPresent() && step.wanted().count() > 0) {
+      deviceSeconds += clock.get().seconds();
+    }
+    return step.outcome();
   }
 
   private void forget(@Nullable RunningSequence sequence) {
@@ -116,7 +157,7 @@ public final class ModelRunner implements StepRunner {
     return model.backend().waitedNanos().orElse(deviceNanos);
   }
 
-  /** From now on the device times the steps itself, if it has a clock. */
+  /** From now on the device times the steps itself, if it has a clock. None is under way. */
   public void timeSteps() {
     clock = model.backend().clock();
   }
@@ -133,113 +174,39 @@ public final class ModelRunner implements StepRunner {
   }
 
   /** Fills the batch and lists the rows whose logits are needed; sequences that cannot run fail. */
-  private void layOut(StepPlan plan, Results results) {
+  private void layOut(StepPlan plan, RunningStep step) {
     batch.clear();
-    wanted.clear();
     for (StepPlan.Slice slice : plan.slices()) {
       RunningSequence sequence = running.next(slice.key());
       sequence.appendBlocks(slice.newBlocks(), model.kvPlan());
+      if (sequence.hasFailed()) {
+        continue; // in the step before, whose outcome tells
+      }
+      if (slice.awaitsToken()) {
+        sequence.awaitToken(slice.computed());
+      }
       String problem = sequence.problem(slice, model.kvPlan());
       if (problem != null) {
-        results.fail(slice.key(), ErrorCode.INVALID_ARGUMENT, problem);
+        step.fail(sequence, ErrorCode.INVALID_ARGUMENT, problem);
         continue;
       }
       int firstRow = batch.rows();
       batch.add(sequence, slice.computed(), slice.count(), sequence.blocks());
-      want(slice, sequence, firstRow);
+      want(slice, sequence, firstRow, step.wanted());
     }
   }
 
   /** Of a prompt the last row is never scored: there is no token behind it yet. */
-  private void want(StepPlan.Slice slice, RunningSequence sequence, int firstRow) {
+  private void want(
+      StepPlan.Slice slice, RunningSequence sequence, int firstRow, WantedRows wanted) {
     for (int i = 0; i < slice.count(); i++) {
       int position = slice.computed() + i;
       if (sequence.isScored(position)) {
-        wanted.score(firstRow + i, sequence, sequence.history().get(position + 1));
+        int token = sequence.history().get(position + 1);
+        wanted.score(firstRow + i, position, sequence, token);
       } else if (slice.samples() && i == slice.count() - 1) {
-        wanted.choose(firstRow + i, sequence);
+        wanted.choose(firstRow + i, position, sequence);
       }
-    }
-  }
-
-  /** Takes the score or the token of a wanted row, which is the {@code place}-th of its chunk. */
-  private void use(int index, RowResults chunk, int place, Results results) {
-    RunningSequence sequence = wanted.sequence(index);
-    long key = sequence.key();
-    if (results.hasFailed(key)) {
-      return;
-    }
-    try {
-      if (wanted.isChosen(index)) {
-        Sampled sampled = chunk.sampled(place);
-        sequence.history().append(sampled.token());
-        results.sample(key, sampled);
-      } else {
-        int position = batch.position(wanted.rows()[index]) + 1;
-        results.score(key, position, chunk.scored(place));
-      }
-    } catch (RejectedException refused) {
-      results.fail(key, refused.code(), refused.text());
-    } catch (Throwable bug) { // an error of one row, whichever, is no reason to fail the others
-      results.fail(
-          key, ErrorCode.INTERNAL, "The server could not choose a token for this request.");
-      LOG.error("Choosing a token failed for sequence {}", key, bug);
-    }
-  }
-
-  /** Gathers a step's outcome. Owned by the executor thread; lives for one step. */
-  private static final class Results {
-    private final long step;
-    private final long[] keys;
-    private final int[] tokens;
-    private final @Nullable TokenLogprobs[] logprobs;
-    private int sampled;
-    private final List<StepOutcome.PromptLogprobs> scores = new ArrayList<>(0);
-    private final List<StepOutcome.Failure> failures = new ArrayList<>(0);
-
-    Results(StepPlan plan) {
-      int slices = plan.slices().size();
-      step = plan.step();
-      keys = new long[slices];
-      tokens = new int[slices];
-      logprobs = new TokenLogprobs[slices];
-    }
-
-    void sample(long key, Sampled token) {
-      keys[sampled] = key;
-      tokens[sampled] = token.token();
-      logprobs[sampled++] = token.logprobs();
-    }
-
-    void score(long key, int position, TokenLogprobs score) {
-      if (scores.isEmpty() || scores.getLast().key() != key) {
-        scores.add(new StepOutcome.PromptLogprobs(key, position, new ArrayList<>()));
-      }
-      scores.getLast().scores().add(score);
-    }
-
-    void fail(long key, ErrorCode code, String text) {
-      failures.add(new StepOutcome.Failure(key, code, text));
-      scores.removeIf(score -> score.key() == key);
-    }
-
-    boolean hasFailed(long key) {
-      for (StepOutcome.Failure failure : failures) {
-        if (failure.key() == key) {
-          return true;
-        }
-      }
-      return false;
-    }
-
-    StepOutcome outcome() {
-      return new StepOutcome(
-          step,
-          Arrays.copyOf(keys, sampled),
-          Arrays.copyOf(tokens, sampled),
-          Arrays.copyOf(logprobs, sampled),
-          List.copyOf(scores),
-          List.copyOf(failures));
     }
   }
 }

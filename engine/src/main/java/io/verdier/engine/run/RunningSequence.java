@@ -1,6 +1,8 @@
 package io.verdier.engine.run;
 
+import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.model.KvPlan;
+import io.verdier.engine.sample.LogitStages;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.schedule.StepPlan;
@@ -17,14 +19,18 @@ final class RunningSequence implements IntUnaryOperator {
   private final TokenHistory history;
   private final SamplingParams params;
   private final @Nullable String fault;
+  private final boolean needsLastToken;
   private int[] blocks = new int[8];
   private int blockCount;
   private boolean isForgotten;
+  private boolean hasFailed;
+  private int expectedIndex; // of its next token in the chunk that samples it
 
   RunningSequence(StepPlan.Start start, int vocabSize) {
     key = start.key();
     history = new TokenHistory(start.tokens(), start.promptTokens());
     params = start.sampling();
+    needsLastToken = LogitStages.excludeByLastToken(params);
     fault = fault(start, vocabSize);
   }
 
@@ -102,8 +108,37 @@ final class RunningSequence implements IntUnaryOperator {
     return null;
   }
 
+  /** It gets no more tokens. */
+  void fail() {
+    hasFailed = true;
+  }
+
+  boolean hasFailed() {
+    return hasFailed;
+  }
+
+  /** The token behind the history is being sampled, in this place of its chunk. */
+  void expect(int index) {
+    expectedIndex = index;
+  }
+
+  /** Brings the history to a length that includes the token that is being sampled, if it is. */
+  void awaitToken(int position) {
+    if (history.size() == position) {
+      history.await();
+    }
+  }
+
+  /** Whether how its next token is chosen depends on its last one in a way only the host knows. */
+  boolean needsLastToken() {
+    return needsLastToken;
+  }
+
+  /** The token at a position, or for the one being sampled where it will be. */
   @Override
   public int applyAsInt(int position) {
-    return history.get(position);
+    return position < history.known()
+        ? history.get(position)
+        : AttentionBatch.sampled(expectedIndex);
   }
 }

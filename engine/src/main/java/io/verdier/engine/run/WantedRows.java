@@ -12,6 +12,7 @@ final class WantedRows {
   private static final int CHOSEN = -1;
 
   private final int[] rows;
+  private final int[] positions;
   private final @Nullable RunningSequence[] sequences;
   private final int[] given;
   private int count;
@@ -21,6 +22,7 @@ final class WantedRows {
    */
   WantedRows(int rowsMax) {
     rows = new int[rowsMax];
+    positions = new int[rowsMax];
     sequences = new RunningSequence[rowsMax];
     given = new int[rowsMax];
   }
@@ -30,18 +32,19 @@ final class WantedRows {
     count = 0;
   }
 
-  /** The sequence's next token is to be chosen from a row of the batch. */
-  void choose(int row, RunningSequence sequence) {
-    add(row, sequence, CHOSEN);
+  /** The sequence's next token is to be chosen from a row of the batch, at a position. */
+  void choose(int row, int position, RunningSequence sequence) {
+    add(row, position, sequence, CHOSEN);
   }
 
   /** A token is to be scored from a row of the batch. */
-  void score(int row, RunningSequence sequence, int token) {
-    add(row, sequence, token);
+  void score(int row, int position, RunningSequence sequence, int token) {
+    add(row, position, sequence, token);
   }
 
-  private void add(int row, RunningSequence sequence, int token) {
+  private void add(int row, int position, RunningSequence sequence, int token) {
     rows[count] = row;
+    positions[count] = position;
     sequences[count] = sequence;
     given[count++] = token;
   }
@@ -53,6 +56,11 @@ final class WantedRows {
   /** Rows of the batch; only the first {@link #count} of the array are meant. */
   int[] rows() {
     return rows;
+  }
+
+  /** Where the row's token stands in its sequence. */
+  int position(int index) {
+    return positions[index];
   }
 
   RunningSequence sequence(int index) {

@@ -21,6 +21,11 @@ public final class LogitStages {
         && !hasPenalties(params);
   }
 
+  /** Whether {@link #excluded} looks at the last token, and not only at how many there are. */
+  public static boolean excludeByLastToken(SamplingParams params) {
+    return Arrays.stream(params.badWords()).anyMatch(word -> word.length > 1);
+  }
+
   static void apply(float[] row, int[] endTokenIds, TokenHistory history, SamplingParams params) {
     if (params.allowedTokenIds().length > 0) {
       maskOthers(row, params.allowedTokenIds());

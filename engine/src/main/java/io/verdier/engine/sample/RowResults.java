@@ -4,6 +4,13 @@ package io.verdier.engine.sample;
 public interface RowResults {
 
   /**
+   * Waits until results are there.
+   *
+   * @throws RuntimeException if the device failed: then there are none of any row
+   */
+  void await();
+
+  /**
    * The token chosen from a row; waits until it is there.
    *
    * @throws IllegalStateException if the row is broken

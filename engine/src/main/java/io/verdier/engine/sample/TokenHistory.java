@@ -4,13 +4,15 @@ import java.util.Arrays;
 import java.util.Objects;
 
 /**
- * Owned by the executor thread. The known tokens of one sequence: its prompt, then what it said.
+ * Owned by the executor thread. The tokens of one sequence: its prompt, then what it said. The last
+ * ones may be awaited: counted already, and not known yet.
  */
 public final class TokenHistory {
   private final int promptTokens;
   private final TokenCounts counts = new TokenCounts();
   private int[] tokens;
   private int size;
+  private int known;
   private int counted;
 
   /**
@@ -25,18 +27,33 @@ public final class TokenHistory {
     this.promptTokens = promptTokens;
     this.tokens = Arrays.copyOf(tokens, tokens.length + 64);
     this.size = tokens.length;
+    this.known = tokens.length;
   }
 
+  /** One more token is known: the first awaited one, or else a new one. */
   public void append(int token) {
+    if (known == size) {
+      await();
+    }
+    tokens[known++] = token;
+  }
+
+  /** One more token will be known. */
+  public void await() {
     if (size == tokens.length) {
       tokens = Arrays.copyOf(tokens, size + (size >> 1) + 1);
     }
-    tokens[size++] = token;
+    size++;
   }
 
-  /** All known tokens; also the position of the next one. */
+  /** All tokens; also the position of the next one. */
   public int size() {
     return size;
+  }
+
+  /** Those that are not awaited. */
+  public int known() {
+    return known;
   }
 
   public int promptTokens() {
@@ -48,11 +65,11 @@ public final class TokenHistory {
   }
 
   public int get(int i) {
-    return tokens[Objects.checkIndex(i, size)];
+    return tokens[Objects.checkIndex(i, known)];
   }
 
   public int[] copy() {
-    return Arrays.copyOf(tokens, size);
+    return Arrays.copyOf(tokens, known);
   }
 
   /**
@@ -60,7 +77,7 @@ public final class TokenHistory {
    * pay nothing; with penalties each token is counted once, not once a step.
    */
   TokenCounts counts() {
-    for (; counted < size; counted++) {
+    for (; counted < known; counted++) {
       counts.add(tokens[counted], counted >= promptTokens);
     }
     return counts;

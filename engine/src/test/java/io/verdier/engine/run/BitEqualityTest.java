@@ -129,7 +129,7 @@ class BitEqualityTest {
     return text.toString();
   }
 
-  private static void append(StringBuilder text, TokenLogprobs logprobs) {
+  static void append(StringBuilder text, TokenLogprobs logprobs) {
     text.append('\n').append(logprobs.token()).append(' ').append(logprobs.rank());
     text.append(' ').append(Float.floatToRawIntBits(logprobs.logprob()));
     for (int i = 0; i < logprobs.topIds().length; i++) {

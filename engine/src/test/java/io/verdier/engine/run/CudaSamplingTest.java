@@ -54,6 +54,10 @@ class CudaSamplingTest {
 
   /** Kinds of parameters, one after the other; some with scores of the prompt too. */
   private static SamplingParams params(int i) {
+    return builder(i).build();
+  }
+
+  static ParamsBuilder builder(int i) {
     ParamsBuilder params = new ParamsBuilder();
     params.seed = 77L + i;
     params.maxTokens = 8;
@@ -89,7 +93,7 @@ class CudaSamplingTest {
       }
       default -> params.minP = 0.05f;
     }
-    return params.build();
+    return params;
   }
 
   @Test

@@ -27,6 +27,11 @@ final class FaultySampling implements RowSampling {
     RowResults results = real.run(wanted, from, count);
     return new RowResults() {
       @Override
+      public void await() {
+        results.await();
+      }
+
+      @Override
       public Sampled sampled(int index) {
         if (wanted.sequence(from + index).params().seed() == seed) {
           throw sneaky(fault);

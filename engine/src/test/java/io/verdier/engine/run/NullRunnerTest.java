@@ -40,6 +40,20 @@ class NullRunnerTest {
     }
   }
 
+  @Test
+  void finish_twoPlansUnderWay_takesTheTimeOfBoth() {
+    try (NullRunner runner = new NullRunner(VOCABULARY, Duration.ofMillis(3))) {
+      long start = System.nanoTime();
+      runner.begin(plan(new StepPlan.Slice(5, 0, 4, new int[0], true)));
+      runner.begin(plan(new StepPlan.Slice(6, 0, 4, new int[0], true)));
+      assertThatThrownBy(() -> runner.begin(plan())).isInstanceOf(IllegalStateException.class);
+      assertThat(runner.finish().keys()).containsExactly(5);
+      assertThat(runner.finish().keys()).containsExactly(6);
+      assertThat(System.nanoTime() - start).isGreaterThanOrEqualTo(6_000_000);
+      assertThatThrownBy(runner::finish).isInstanceOf(IllegalStateException.class);
+    }
+  }
+
   /** 5,000 steps a second are promised for 256 sequences; a fifth of that fails on no machine. */
   @Test
   void run_wideBatchWithoutTime_isFast() {

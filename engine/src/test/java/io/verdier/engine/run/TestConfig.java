@@ -5,6 +5,7 @@ import io.verdier.conf.LoadResult;
 import io.verdier.conf.ServerConfig;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /** Configurations for tests; only what the engine reads differs. */
@@ -48,7 +49,8 @@ public final class TestConfig {
             model.seed(),
             model.logprobsMax()),
         cache,
-        new ServerConfig.Scheduling(batchedTokensMax, sequencesMax, 0, ServerConfig.Policy.FCFS),
+        new ServerConfig.Scheduling(
+            batchedTokensMax, sequencesMax, 0, ServerConfig.Policy.FCFS, Optional.empty()),
         defaults.backend(),
         defaults.http(),
         defaults.vertex(),

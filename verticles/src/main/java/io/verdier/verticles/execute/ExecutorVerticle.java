@@ -14,16 +14,32 @@ import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Runs one plan after the other on its device. Owned by the executor thread. */
+/**
+ * Runs plans on its device, in order. Owned by the executor thread.
+ *
+ * <p>Every message begins the plans it brings and finishes the oldest one. Where the device works
+ * by itself a plan is therefore begun while the one before it runs.
+ */
 public final class ExecutorVerticle extends VerticleBase {
   private static final Logger LOG = LoggerFactory.getLogger(ExecutorVerticle.class);
 
   private final StepRunner runner;
+  private final Deque<Begun> underWay = new ArrayDeque<>(); // oldest first
   private Bus bus;
+
+  /**
+   * A plan that the scheduler waits for.
+   *
+   * @param failed its outcome, where it could not even be begun
+   */
+  private record Begun(StepPlan plan, @Nullable StepOutcome failed) {}
 
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
   public ExecutorVerticle(StepRunner runner) {
@@ -38,25 +54,42 @@ public final class ExecutorVerticle extends VerticleBase {
 
   private void onExecuteStep(ExecuteStep message) {
     long start = System.nanoTime();
-    StepOutcome outcome = run(message.plan());
+    message.plans().forEach(plan -> underWay.add(begin(plan)));
+    StepOutcome outcome = finish(underWay.remove());
     bus.send(Addresses.STEP_DONE, new StepDone(outcome, System.nanoTime() - start));
+  }
+
+  private Begun begin(StepPlan plan) {
+    try {
+      runner.begin(plan);
+      return new Begun(plan, null);
+    } catch (Throwable bug) { // an answer that never comes would stop the engine for good
+      return new Begun(plan, failed(plan, bug));
+    }
+  }
+
+  private StepOutcome finish(Begun oldest) {
+    if (oldest.failed != null) {
+      return oldest.failed;
+    }
+    try {
+      return runner.finish();
+    } catch (Throwable bug) { // likewise
+      return failed(oldest.plan, bug);
+    }
   }
 
   /**
    * A step that throws fails its own sequences, whatever the reason; the next step finds the
    * executor ready, unless the device is lost: then the engine is.
    */
-  private StepOutcome run(StepPlan plan) {
-    try {
-      return runner.run(plan);
-    } catch (Throwable bug) { // an answer that never comes would stop the engine for good
-      if (bug instanceof DeviceException device && device.aftermath() == Aftermath.LOST) {
-        bus.publish(Addresses.STATE, new ServerState.Failed("The device failed."));
-      }
-      StepOutcome failed = failed(plan);
-      LOG.warn("Step {} with {} sequences failed", plan.step(), plan.slices().size(), bug);
-      return failed;
+  private StepOutcome failed(StepPlan plan, Throwable bug) {
+    if (bug instanceof DeviceException device && device.aftermath() == Aftermath.LOST) {
+      bus.publish(Addresses.STATE, new ServerState.Failed("The device failed."));
     }
+    StepOutcome failed = failed(plan);
+    LOG.warn("Step {} with {} sequences failed", plan.step(), plan.slices().size(), bug);
+    return failed;
   }
 
   static StepOutcome failed(StepPlan plan) {

@@ -247,6 +247,7 @@ record EngineParts(
         plan.blocks(),
         plan.blockTokens(),
         plan.bytes() >> 20);
+    StepRunner runner = runner(config, loaded, tokenizer, defaults);
     ServerConfig.Scheduling scheduling = config.scheduling();
     SchedulerSettings settings =
         new SchedulerSettings(
@@ -256,7 +257,8 @@ record EngineParts(
             scheduling.policy(),
             lengthMax,
             defaults.endTokenIds(),
-            config.cache().prefixCaching());
+            config.cache().prefixCaching(),
+            runner.plansMax(scheduling.planAhead()));
     Scheduler scheduler =
         new Scheduler(settings, new KvCacheManager(plan.blocks(), plan.blockTokens()));
     int newTokensMax = defaults.maxNewTokens().orElse(Integer.MAX_VALUE);
@@ -265,7 +267,7 @@ record EngineParts(
         tokenizer,
         new PromptEncoder(tokenizer, renderer(config, directory), lengthMax, newTokensMax),
         scheduler,
-        runner(config, loaded, tokenizer, defaults),
+        runner,
         cacheFacts(config, plan, cacheType(loaded)));
   }
 

@@ -35,8 +35,12 @@ import org.slf4j.LoggerFactory;
  * into the next plan. When nothing runs, the first arrival starts a step at the end of the thread's
  * current queue, so that a burst becomes one batch. The next plan leaves before the news of the
  * last one: the device comes first.
+ *
+ * <p>Where two plans may be under way, the first message to the executor brings both, and each
+ * {@link StepDone} is answered with one more, so that the device always has the next step.
  */
 public final class SchedulerVerticle extends VerticleBase {
+  private static final StepInput NOTHING = new StepInput(List.of(), List.of(), null);
   private static final Logger LOG = LoggerFactory.getLogger(SchedulerVerticle.class);
 
   private final Scheduler scheduler;
@@ -126,14 +130,30 @@ public final class SchedulerVerticle extends VerticleBase {
     cancellations = new ArrayList<>();
     long nowNanos = System.nanoTime();
     StepOutput output = scheduler.step(input);
-    StepPlan plan = output.plan();
-    if (!plan.isEmpty() || plan.forgotten().length > 0) {
-      stepRunning = true;
-      bus.send(Addresses.EXECUTOR, new ExecuteStep(plan));
+    StepOutput ahead = null;
+    List<StepPlan> plans = new ArrayList<>(2);
+    add(plans, output.plan());
+    if (!output.plan().isEmpty() && scheduler.mayPlan()) {
+      ahead = scheduler.step(NOTHING); // has no emissions, for it has heard of nothing
+      add(plans, ahead.plan());
     }
-    emit(plan.step(), output.emissions());
+    if (!plans.isEmpty() || scheduler.isUnderWay()) {
+      stepRunning = true;
+      bus.send(Addresses.EXECUTOR, new ExecuteStep(plans));
+    }
+    emit(output.plan().step(), output.emissions());
     metrics.onStep(output.stats());
     times.onStep(input.cancellations(), output, nowNanos);
+    if (ahead != null) {
+      metrics.onStep(ahead.stats());
+      times.onStep(List.of(), ahead, nowNanos);
+    }
+  }
+
+  private static void add(List<StepPlan> plans, StepPlan plan) {
+    if (!plan.isEmpty() || plan.forgotten().length > 0) {
+      plans.add(plan);
+    }
   }
 
   private void emit(long step, List<Emission> emissions) {

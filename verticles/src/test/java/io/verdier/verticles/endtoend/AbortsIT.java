@@ -34,6 +34,12 @@ class AbortsIT {
     abort(1_000);
   }
 
+  @Test
+  void clients_abortWhileStepsArePlannedAhead_noBlockAndNoSequenceIsLost() throws Exception {
+    abort(3_000, "--backend=null", "--null-step-ms=1", "--async-scheduling");
+    abort(300, "--async-scheduling");
+  }
+
   /** From the moment that HTTP hears of the disconnect to the last step with its sequence. */
   @Test
   void client_leavesMidStream_blocksFreeWithinTwoSteps() throws Exception {
@@ -62,9 +68,14 @@ class AbortsIT {
   /** Counts the steps that begin. */
   private record Counting(StepRunner runner, AtomicInteger steps) implements StepRunner {
     @Override
-    public StepOutcome run(StepPlan plan) {
+    public void begin(StepPlan plan) {
       steps.incrementAndGet();
-      return runner.run(plan);
+      runner.begin(plan);
+    }
+
+    @Override
+    public StepOutcome finish() {
+      return runner.finish();
     }
 
     @Override

@@ -50,6 +50,11 @@ class FaultsIT {
   }
 
   @Test
+  void sampler_failsWhileStepsArePlannedAhead_othersInTheSameBatchAreGolden() throws Exception {
+    check(FailingSampler::new, 1, "--async-scheduling");
+  }
+
+  @Test
   void step_throws_itsSequencesFailAndLaterOnesAreGolden() throws Exception {
     List<Throwable> faults =
         List.of(
@@ -192,8 +197,9 @@ class FaultsIT {
     }
   }
 
-  private static void check(UnaryOperator<StepRunner> around, int rounds) throws Exception {
-    try (InProcessServer server = InProcessServer.start(around);
+  private static void check(UnaryOperator<StepRunner> around, int rounds, String... flags)
+      throws Exception {
+    try (InProcessServer server = InProcessServer.start(around, flags);
         ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
       Client client = new Client(server.baseUrl());
       for (int round = 0; round < rounds; round++) {
@@ -252,11 +258,16 @@ class FaultsIT {
     }
 
     @Override
-    public StepOutcome run(StepPlan plan) {
+    public void begin(StepPlan plan) {
       plan.started().stream()
           .filter(FaultsIT::isPoisoned)
           .forEach(start -> poisoned.add(start.key()));
-      StepOutcome outcome = runner.run(plan);
+      runner.begin(plan);
+    }
+
+    @Override
+    public StepOutcome finish() {
+      StepOutcome outcome = runner.finish();
       List<StepOutcome.Failure> failures = new ArrayList<>(outcome.failures());
       int[] kept =
           IntStream.range(0, outcome.keys().length)
@@ -312,7 +323,7 @@ class FaultsIT {
     }
 
     @Override
-    public StepOutcome run(StepPlan plan) {
+    public void begin(StepPlan plan) {
       if (plan.started().stream().anyMatch(FaultsIT::isPoisoned)) {
         Throwable fault = faults.next();
         if (fault instanceof Error error) {
@@ -320,7 +331,12 @@ class FaultsIT {
         }
         throw (RuntimeException) fault;
       }
-      return runner.run(plan);
+      runner.begin(plan);
+    }
+
+    @Override
+    public StepOutcome finish() {
+      return runner.finish();
     }
 
     @Override

@@ -86,6 +86,30 @@ class GoldenServingIT {
   }
 
   @Test
+  void completions_plannedAhead_areGoldenAndSampledAreEqual() throws Exception {
+    try (InProcessServer server =
+        InProcessServer.start("--async-scheduling", "--long-prefill-token-threshold=50")) {
+      checkBatch(server);
+      checkBatch(server); // now from the prefix cache
+      assertThat(server.metric("vllm:prefix_cache_hits_total")).isPositive();
+      server.awaitIdle();
+      assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
+    }
+  }
+
+  @Test
+  void completions_plannedAheadAndCacheTooSmall_arePreemptedAndStillEqual() throws Exception {
+    try (InProcessServer server =
+        InProcessServer.start(
+            "--async-scheduling", "--max-model-len=640", "--num-gpu-blocks-override=48")) {
+      checkBatch(server);
+      assertThat(server.metric("vllm:num_preemptions_total")).isPositive();
+      server.awaitIdle();
+      assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
+    }
+  }
+
+  @Test
   void chat_streamedAndWhole_sameText() throws Exception {
     try (InProcessServer server = InProcessServer.start()) {
       Client client = new Client(server.baseUrl());

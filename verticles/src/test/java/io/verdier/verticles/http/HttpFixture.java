@@ -154,7 +154,7 @@ final class HttpFixture implements AutoCloseable {
             OptionalInt.empty(),
             Path.of("."),
             ServerConfig.PackedWeights.OFF),
-        new ServerConfig.Scheduling(2048, 64, 0, options.policy),
+        new ServerConfig.Scheduling(2048, 64, 0, options.policy, Optional.empty()),
         new ServerConfig.Backend(
             ServerConfig.BackendKind.CPU,
             OptionalInt.empty(),

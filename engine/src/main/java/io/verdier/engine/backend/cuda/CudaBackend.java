@@ -339,8 +339,9 @@ public final class CudaBackend implements Backend {
 
   private void requireTokens(AttentionBatch batch) {
     for (int row = 0; row < batch.rows(); row++) {
-      if (batch.token(row) < 0 || batch.token(row) >= tokensMax) {
-        throw new IllegalStateException("token " + batch.token(row) + " of " + tokensMax);
+      int token = batch.token(row);
+      if (token >= tokensMax || token < AttentionBatch.sampled(CudaRows.ROWS_MAX - 1)) {
+        throw new IllegalStateException("token " + token + " of " + tokensMax);
       }
     }
   }
@@ -492,6 +493,11 @@ public final class CudaBackend implements Backend {
       multiply(target, in, weight, Epilogue.STORE);
       return target;
     }
+  }
+
+  /** Where the sampler leaves the tokens it has chosen, by row of the chunk. */
+  long sampledTokens() {
+    return rows.sampled();
   }
 
   /** Brings one row of {@link #product} to the host. */

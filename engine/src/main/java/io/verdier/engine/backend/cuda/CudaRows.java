@@ -15,7 +15,7 @@ final class CudaRows {
   private static final int NORM_THREADS = 512;
   private static final int NORM_COLUMNS_MAX = 16_384;
   private static final int GATHER_COLUMNS = 4 * NORM_THREADS; // of a block
-  private static final int ROWS_MAX = 1 << 16;
+  static final int ROWS_MAX = 1 << 16;
 
   private final CudaDriver driver;
   private final Launch launch;
@@ -26,6 +26,7 @@ final class CudaRows {
   private final long counts; // [ROWS_MAX], each number at its own index
   private final Staging staging;
   private final long indices; // [ROWS_MAX]
+  private final long sampled; // [ROWS_MAX], what the chunk run last has chosen
   private final int[] gathered = new int[ROWS_MAX];
 
   CudaRows(CudaDriver driver, Launch launch) {
@@ -40,6 +41,7 @@ final class CudaRows {
     long bytes = (long) ROWS_MAX * Integer.BYTES;
     counts = driver.allocate(bytes);
     indices = driver.allocate(bytes);
+    sampled = driver.allocate(bytes);
     staging = new Staging(driver, bytes);
     Arrays.setAll(gathered, i -> i);
     bring(counts, gathered, ROWS_MAX);
@@ -68,10 +70,15 @@ final class CudaRows {
     return to;
   }
 
+  /** Where the sampler leaves what it has chosen, for a step that was begun before it is read. */
+  long sampled() {
+    return sampled;
+  }
+
   /**
    * Looks rows of a table up.
    *
-   * @param tokens on the device
+   * @param tokens on the device; negative ones are {@link AttentionBatch#sampled}
    * @param rows for which the grid must have room; {@code counts} says how many there are
    */
   void embed(CudaTensor out, CudaMatrix table, long tokens, long counts, int rows) {
@@ -84,6 +91,7 @@ final class CudaRows {
         .pointer(table.scales())
         .integer(table.columns())
         .pointer(tokens)
+        .pointer(sampled)
         .pointer(out.address())
         .integer(out.stride())
         .pointer(counts)

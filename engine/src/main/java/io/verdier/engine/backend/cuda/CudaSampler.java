@@ -70,7 +70,7 @@ final class CudaSampler implements DeviceSampler {
     CudaDriver driver = backend.driver();
     inputs = new SampleInputs(driver, this.rowsMax);
     tables = new TokenTables(driver, launch, vocabSize, TABLES_BYTES_MAX);
-    kernels = new SampleKernels(driver, launch, vocabSize, this.rowsMax);
+    kernels = new SampleKernels(driver, launch, vocabSize, this.rowsMax, backend.sampledTokens());
     topsMax = kernels.topsMax();
     host = new Sampler(vocabSize, endTokenIds);
     hostRow = new float[vocabSize];
@@ -119,6 +119,7 @@ final class CudaSampler implements DeviceSampler {
     private final @Nullable TokenHistory[] histories; // null: a token is scored
     private final @Nullable SamplingParams[] params; // likewise
     private final TokenTables.@Nullable Table[] taken; // null: no penalties, or on the host
+    private final int[] sizes; // of the histories when they were asked about
     private final int[] given;
     private final int[] tops;
     private final boolean[] isOnHost;
@@ -138,6 +139,7 @@ final class CudaSampler implements DeviceSampler {
       histories = new TokenHistory[rowsMax];
       params = new SamplingParams[rowsMax];
       taken = new TokenTables.Table[rowsMax];
+      sizes = new int[rowsMax];
       given = new int[rowsMax];
       tops = new int[rowsMax];
       isOnHost = new boolean[rowsMax];
@@ -162,6 +164,7 @@ final class CudaSampler implements DeviceSampler {
       int row = next();
       histories[row] = history;
       params[row] = asks;
+      sizes[row] = history.size();
       isOnHost[row] = asks.logprobs() > topsMax || !describe(row, history, asks);
       if (isOnHost[row]) {
         rowsOnHost++;
@@ -203,6 +206,7 @@ final class CudaSampler implements DeviceSampler {
       inputs.set(SampleInputs.SEED_HIGH, row, (int) (asks.seed() >>> Integer.SIZE));
       inputs.set(SampleInputs.POSITION, row, history.size());
       inputs.set(SampleInputs.LOGPROBS, row, asks.logprobs());
+      inputs.set(SampleInputs.NEXT_ROW, row, row);
       if (LogitStages.areIdle(history, asks)) {
         return true;
       }
@@ -298,6 +302,13 @@ final class CudaSampler implements DeviceSampler {
       logits = product;
     }
 
+    @Override
+    public void await() {
+      if (rows > 0) {
+        results.await();
+      }
+    }
+
     /** Logits of rows that go to the host are there only until the next step's. */
     @Override
     public boolean outlivesNext() {
@@ -319,7 +330,7 @@ final class CudaSampler implements DeviceSampler {
       int token = results.token(index);
       TokenTables.Table table = taken[index];
       if (table != null) {
-        table.advance(history.size(), token);
+        table.advance(sizes[index], token);
       }
       return new Sampled(token, asks.logprobs() >= 0 ? results.logprobs(index) : null);
     }

@@ -21,6 +21,7 @@ final class SampleKernels {
   private final int vocabSize;
   private final long partials;
   private final long results; // as SampleResults draws them
+  private final long nextTokens; // [rows], by NEXT_ROW
   private final DeviceBuffer staged; // [rows, stride of the logits]
 
   /**
@@ -32,10 +33,14 @@ final class SampleKernels {
   record Chunk(
       CudaTensor logits, SampleInputs inputs, long tables, int staged, boolean reportsTops) {}
 
-  SampleKernels(CudaDriver driver, Launch launch, int vocabSize, int rowsMax) {
+  /**
+   * @param nextTokens where chosen tokens are left for the next step
+   */
+  SampleKernels(CudaDriver driver, Launch launch, int vocabSize, int rowsMax, long nextTokens) {
     this.driver = driver;
     this.launch = launch;
     this.vocabSize = vocabSize;
+    this.nextTokens = nextTokens;
     extremes = driver.kernel("sample_extremes", 0);
     weigh = driver.kernel("sample_weigh", 0);
     draw = driver.kernel("sample_draw", 0);
@@ -74,7 +79,7 @@ final class SampleKernels {
         .pointer(results)
         .pointer(results + SampleResults.topIdsAt(rows))
         .pointer(results + SampleResults.topLogitsAt(rows))
-        .pointer(0);
+        .pointer(nextTokens);
     driver.launch(draw, launch);
     target.bring(results, rows, chunk.reportsTops);
   }

@@ -77,12 +77,16 @@ final class SampleResults {
   }
 
   /** Waits for the copy. */
-  private int word(int index) {
+  void await() {
     if (!isRead) {
       driver.await(arrived);
       MemorySegment.copy(host, ValueLayout.JAVA_INT, 0, words, 0, count);
       isRead = true;
     }
+  }
+
+  private int word(int index) {
+    await();
     return words[index];
   }
 

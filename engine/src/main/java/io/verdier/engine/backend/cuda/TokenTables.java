@@ -17,6 +17,10 @@ import org.jspecify.annotations.Nullable;
  * hand, known again. Where it is unknown, or not the history as it is (a choice was refused, made
  * on the host, not read or not accepted), the table is counted anew: it is never wrong, at worst
  * rebuilt.
+ *
+ * <p>A history whose last token is awaited has its table too: the kernel that chooses that token
+ * stands in the queue before the one that asks. If nothing is chosen, the sequence has failed, and
+ * nobody reads what comes of its table.
  */
 final class TokenTables {
   private static final int THREADS = 256;
@@ -40,6 +44,7 @@ final class TokenTables {
     private final int index;
     private final int promptTokens;
     private int counted = UNKNOWN; // tokens of the history that the table stands for
+    private int awaited = UNKNOWN; // those it will stand for when the chunk that uses it has run
     private int last; // of these tokens
     private int start; // of the tokens to count, in the inputs
     private int count; // of these
@@ -61,6 +66,9 @@ final class TokenTables {
     }
 
     private boolean standsFor(TokenHistory history) {
+      if (history.known() < history.size()) {
+        return awaited == history.size();
+      }
       return counted == history.size() && history.get(counted - 1) == last;
     }
   }
@@ -102,6 +110,9 @@ final class TokenTables {
       return null;
     }
     if (!table.standsFor(history)) {
+      if (history.known() < history.size()) {
+        return null; // the host can wait for the token
+      }
       table.start = inputs.end();
       table.count = history.size();
       if (!appendTokens(history, inputs)) {
@@ -110,6 +121,7 @@ final class TokenTables {
       fresh.add(table);
     }
     table.counted = UNKNOWN;
+    table.awaited = history.size() + 1;
     table.chunk = chunk;
     return table;
   }

@@ -14,7 +14,9 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -22,6 +24,9 @@ import java.util.Map;
 /**
  * A device that is this processor: the kernels' sources, compiled by the C++ compiler against
  * {@code emulation.h}, launched at once where a real driver would queue them. Owned by one thread.
+ *
+ * <p>{@link #late} is the other extreme: everything is queued and runs only when somebody waits for
+ * it. What was overwritten too early in between, on the host's side or the device's, then shows.
  *
  * <p>Memory is surrounded by guard words that {@link #close} looks at, so that a kernel that writes
  * beyond an allocation fails its test.
@@ -41,6 +46,8 @@ final class EmulatedDriver implements CudaDriver {
   private Device device = new Device("emulation", 9, 0, 4, 8L << 30, 227 << 10);
   private List<Recorded> recording = List.of();
   private boolean isRecording;
+  private final Deque<Runnable> queue = new ArrayDeque<>(); // while it is late
+  private boolean isLate;
   private boolean isFull;
   private int launches;
   private long taken;
@@ -64,6 +71,8 @@ final class EmulatedDriver implements CudaDriver {
   private record Recording(List<Recorded> launches) implements Graph {}
 
   private static final class Moment implements Event {
+    private long recorded; // times
+    private long passed; // the last of them that the queue has passed
     private long nanos;
   }
 
@@ -96,6 +105,22 @@ final class EmulatedDriver implements CudaDriver {
   /** Most bytes that were ever allocated at the same time. */
   long takenMax() {
     return takenMax;
+  }
+
+  /** The same, but nothing runs before it is waited for. */
+  EmulatedDriver late() {
+    isLate = true;
+    return this;
+  }
+
+  /** Now, or as late as possible. */
+  private void queue(Runnable work) {
+    requireNoRecording();
+    if (isLate) {
+      queue.add(work);
+    } else {
+      work.run();
+    }
   }
 
   /** Launches so far, those of replayed graphs included. */
@@ -144,6 +169,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public void free(long address) {
+    synchronize(); // as the real driver does
     Allocation known = allocations.remove(address);
     if (known == null) {
       throw new IllegalStateException("no allocation begins at " + address);
@@ -163,26 +189,22 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public void clear(long address, long bytes) {
-    requireNoRecording();
-    memory(address, bytes).fill((byte) 0);
+    queue(() -> memory(address, bytes).fill((byte) 0));
   }
 
   @Override
   public void copy(long to, long from, long bytes) {
-    requireNoRecording();
-    MemorySegment.copy(memory(from, bytes), 0, memory(to, bytes), 0, bytes);
+    queue(() -> MemorySegment.copy(memory(from, bytes), 0, memory(to, bytes), 0, bytes));
   }
 
   @Override
   public void copyIn(long to, MemorySegment from, long bytes) {
-    requireNoRecording();
-    MemorySegment.copy(from, 0, memory(to, bytes), 0, bytes);
+    queue(() -> MemorySegment.copy(from, 0, memory(to, bytes), 0, bytes));
   }
 
   @Override
   public void copyOut(MemorySegment to, long from, long bytes) {
-    requireNoRecording();
-    MemorySegment.copy(memory(from, bytes), 0, to, 0, bytes);
+    queue(() -> MemorySegment.copy(memory(from, bytes), 0, to, 0, bytes));
   }
 
   /** Device memory, checked to lie within one allocation. */
@@ -228,9 +250,12 @@ final class EmulatedDriver implements CudaDriver {
     };
     if (isRecording) {
       recording.add(new Recorded(entry, shape, launch.values().toArray(ValueLayout.JAVA_BYTE)));
-      return;
+    } else if (isLate) {
+      byte[] values = launch.values().toArray(ValueLayout.JAVA_BYTE);
+      queue.add(() -> run(new Recorded(entry, shape, values)));
+    } else {
+      run(entry, shape, launch.arguments());
     }
-    run(entry, shape, launch.arguments());
   }
 
   private void run(Entry entry, int[] shape, MemorySegment arguments) {
@@ -259,6 +284,9 @@ final class EmulatedDriver implements CudaDriver {
   @Override
   public void synchronize() {
     requireNoRecording();
+    while (!queue.isEmpty()) {
+      queue.remove().run();
+    }
   }
 
   @Override
@@ -268,13 +296,22 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public void record(Event event) {
-    requireNoRecording();
-    ((Moment) event).nanos = System.nanoTime();
+    Moment moment = (Moment) event;
+    long number = ++moment.recorded;
+    queue(
+        () -> {
+          moment.passed = number;
+          moment.nanos = System.nanoTime();
+        });
   }
 
   @Override
   public void await(Event event) {
     requireNoRecording();
+    Moment moment = (Moment) event;
+    while (moment.passed < moment.recorded) {
+      queue.remove().run();
+    }
   }
 
   /** Nothing is ever waited for: what is queued has run. */
@@ -304,22 +341,28 @@ final class EmulatedDriver implements CudaDriver {
   @Override
   public void replay(Graph graph) {
     for (Recorded recorded : ((Recording) graph).launches) {
-      try (Arena own = Arena.ofConfined()) {
-        MemorySegment values = own.allocate(recorded.values.length + 8L, 8);
-        MemorySegment.copy(
-            recorded.values, 0, values, ValueLayout.JAVA_BYTE, 0, recorded.values.length);
-        int count = recorded.values.length / 8;
-        MemorySegment pointers = own.allocate(Math.max(1, count) * 8L, 8);
-        for (int i = 0; i < count; i++) {
-          pointers.setAtIndex(JAVA_LONG, i, values.address() + i * 8L);
-        }
-        run(recorded.entry, recorded.shape, pointers);
+      queue(() -> run(recorded));
+    }
+  }
+
+  private void run(Recorded recorded) {
+    try (Arena own = Arena.ofConfined()) {
+      MemorySegment values = own.allocate(recorded.values.length + 8L, 8);
+      MemorySegment.copy(
+          recorded.values, 0, values, ValueLayout.JAVA_BYTE, 0, recorded.values.length);
+      int count = recorded.values.length / 8;
+      MemorySegment pointers = own.allocate(Math.max(1, count) * 8L, 8);
+      for (int i = 0; i < count; i++) {
+        pointers.setAtIndex(JAVA_LONG, i, values.address() + i * 8L);
       }
+      run(recorded.entry, recorded.shape, pointers);
     }
   }
 
   @Override
-  public void release(Graph graph) {}
+  public void release(Graph graph) {
+    synchronize(); // as the real driver does
+  }
 
   @Override
   public DeviceExchange exchange(Rank rank, Meeting meeting) {
@@ -328,6 +371,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public void close() {
+    queue.clear();
     allocations.values().forEach(Allocation::check);
     allocations.values().forEach(allocation -> allocation.arena.close());
     allocations.clear();

@@ -74,6 +74,11 @@ public final class TestCuda {
     return GPU;
   }
 
+  /** The same, but on the processor nothing runs before it is waited for. */
+  public static CudaBackend lateBackend(Options options) {
+    return GPU ? backend(options) : new CudaBackend(emulation().late(), options);
+  }
+
   static EmulatedDriver emulation() {
     Optional<Path> library = EmulatedKernels.file();
     Assumptions.assumeTrue(library.isPresent(), "no g++: the CUDA kernels are not tested");

@@ -11,14 +11,15 @@ import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.engine.schedule.Scheduler;
 import io.verdier.engine.schedule.SchedulerSettings;
 import io.verdier.engine.schedule.StepInput;
-import io.verdier.engine.schedule.StepOutcome;
 import io.verdier.engine.schedule.StepOutput;
 import io.verdier.engine.schedule.StepPlan;
 import io.verdier.engine.schedule.StepPlan.Slice;
 import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.bench.offline.PhaseTimes.StepTime;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Deque;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -35,6 +36,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class OfflineEngine implements AutoCloseable {
   private static final int[] NO_TOKENS = {};
+  private static final StepInput NOTHING = new StepInput(List.of(), List.of(), null);
+  private static final StepPlan NO_PLAN = new StepPlan(0, new long[0], List.of(), List.of());
 
   private final OfflineOptions options;
   private final int vocabulary;
@@ -74,7 +77,8 @@ final class OfflineEngine implements AutoCloseable {
                 scheduling.policy(),
                 model.lengthMax(),
                 NO_TOKENS,
-                true),
+                true,
+                runner.plansMax(scheduling.planAhead())),
             new KvCacheManager(model.kvPlan().blocks(), model.kvPlan().blockTokens()));
   }
 
@@ -166,28 +170,37 @@ final class OfflineEngine implements AutoCloseable {
   /** Runs requests to their ends, and returns what each generated. */
   private int[][] drive(StepRunner by, List<EngineRequest> requests, StepListener listener) {
     Answers answers = new Answers(requests);
-    List<EngineRequest> arrivals = requests;
-    StepOutcome outcome = null;
+    Deque<StepPlan> begun = new ArrayDeque<>();
+    StepInput input = new StepInput(requests, List.of(), null);
     while (true) {
       long start = System.nanoTime();
-      long waitedBefore = runner.deviceNanos();
+      long leftBefore = runner.deviceNanos();
       double deviceBefore = runner.deviceSeconds();
-      StepOutput output = scheduler.step(new StepInput(arrivals, List.of(), outcome));
-      output.emissions().forEach(answers::take);
-      StepPlan plan = output.plan();
-      if (plan.isEmpty()) {
+      StepPlan plan = plan(input, answers);
+      while (!plan.isEmpty()) {
+        by.begin(plan);
+        begun.add(plan);
+        boolean mayBegin = begun.size() < by.plansMax() && scheduler.mayPlan();
+        plan = mayBegin ? plan(NOTHING, answers) : NO_PLAN;
+      }
+      if (begun.isEmpty()) {
         by.run(plan); // only what is to be forgotten
         return answers.tokens();
       }
-      outcome = by.run(plan);
-      arrivals = List.of();
+      input = new StepInput(List.of(), List.of(), by.finish());
       StepTime time =
           new StepTime(
               System.nanoTime() - start,
-              runner.deviceNanos() - waitedBefore,
+              runner.deviceNanos() - leftBefore,
               (long) ((runner.deviceSeconds() - deviceBefore) * 1e9));
-      listener.onStep(plan, time);
+      listener.onStep(begun.remove(), time);
     }
+  }
+
+  private StepPlan plan(StepInput input, Answers answers) {
+    StepOutput output = scheduler.step(input);
+    output.emissions().forEach(answers::take);
+    return output.plan();
   }
 
   /** Owned by the measuring thread. Collects tokens by the order of the requests. */

@@ -1,0 +1,145 @@
+package io.verdier.engine.run;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.RejectedException;
+import io.verdier.engine.sample.RowResults;
+import io.verdier.engine.sample.Sampled;
+import io.verdier.engine.sample.TokenLogprobs;
+import io.verdier.engine.schedule.StepOutcome;
+import io.verdier.engine.schedule.StepPlan;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A step between its plan and its outcome: which rows were wanted, and what has come of them so
+ * far. Owned by the executor thread, and used again for the step after the next.
+ */
+final class RunningStep {
+  private static final Logger LOG = LoggerFactory.getLogger(RunningStep.class);
+
+  private final WantedRows wanted;
+  private long number;
+  private long[] keys = {};
+  private int[] tokens = {};
+  private @Nullable TokenLogprobs[] logprobs = {};
+  private int sampled;
+  private List<StepOutcome.PromptLogprobs> scores = new ArrayList<>(0);
+  private List<StepOutcome.Failure> failures = new ArrayList<>(0);
+  private @Nullable RowResults pending; // of a chunk of the wanted rows that is still to be read
+  private int pendingFrom;
+  private int pendingCount;
+  private boolean holdsUpNext;
+
+  /**
+   * @param rowsMax most rows of a step
+   */
+  RunningStep(int rowsMax) {
+    wanted = new WantedRows(rowsMax);
+  }
+
+  void begin(StepPlan plan) {
+    int slices = plan.slices().size();
+    wanted.clear();
+    number = plan.step();
+    keys = new long[slices];
+    tokens = new int[slices];
+    logprobs = new TokenLogprobs[slices];
+    sampled = 0;
+    scores = new ArrayList<>(0);
+    failures = new ArrayList<>(0);
+    pending = null;
+    holdsUpNext = false;
+  }
+
+  WantedRows wanted() {
+    return wanted;
+  }
+
+  /** A sequence cannot run. */
+  void fail(RunningSequence sequence, ErrorCode code, String text) {
+    sequence.fail();
+    failures.add(new StepOutcome.Failure(sequence.key(), code, text));
+    scores.removeIf(score -> score.key() == sequence.key());
+  }
+
+  /** A chunk of the wanted rows was run; the chunk before it has been read. */
+  void add(RowResults results, int from, int count) {
+    pending = results;
+    pendingFrom = from;
+    pendingCount = count;
+    holdsUpNext = !results.outlivesNext();
+    for (int i = from; i < from + count; i++) {
+      RunningSequence sequence = wanted.sequence(i);
+      if (wanted.isChosen(i)) {
+        sequence.expect(i - from);
+        holdsUpNext |= sequence.needsLastToken();
+      }
+    }
+  }
+
+  /**
+   * Whether its tokens must be known before the next step can begin: they are chosen on the host,
+   * or how the next one is chosen depends on them in a way that only the host knows.
+   */
+  boolean holdsUpNext() {
+    return pending != null && holdsUpNext;
+  }
+
+  /** Reads the results of the chunk that was run last, if they have not been yet. */
+  void read() {
+    RowResults results = pending;
+    if (results == null) {
+      return;
+    }
+    pending = null;
+    results.await();
+    for (int i = pendingFrom; i < pendingFrom + pendingCount; i++) {
+      read(i, results);
+    }
+  }
+
+  /** Takes the score or the token of a wanted row. */
+  private void read(int index, RowResults results) {
+    RunningSequence sequence = wanted.sequence(index);
+    if (sequence.hasFailed()) {
+      return;
+    }
+    try {
+      if (wanted.isChosen(index)) {
+        Sampled token = results.sampled(index - pendingFrom);
+        sequence.history().append(token.token());
+        keys[sampled] = sequence.key();
+        tokens[sampled] = token.token();
+        logprobs[sampled++] = token.logprobs();
+      } else {
+        score(sequence.key(), wanted.position(index) + 1, results.scored(index - pendingFrom));
+      }
+    } catch (RejectedException refused) {
+      fail(sequence, refused.code(), refused.text());
+    } catch (Throwable bug) { // an error of one row, whichever, is no reason to fail the others
+      fail(sequence, ErrorCode.INTERNAL, "The server could not choose a token for this request.");
+      LOG.error("Choosing a token failed for sequence {}", sequence.key(), bug);
+    }
+  }
+
+  private void score(long key, int position, TokenLogprobs score) {
+    if (scores.isEmpty() || scores.getLast().key() != key) {
+      scores.add(new StepOutcome.PromptLogprobs(key, position, new ArrayList<>()));
+    }
+    scores.getLast().scores().add(score);
+  }
+
+  StepOutcome outcome() {
+    return new StepOutcome(
+        number,
+        Arrays.copyOf(keys, sampled),
+        Arrays.copyOf(tokens, sampled),
+        Arrays.copyOf(logprobs, sampled),
+        List.copyOf(scores),
+        List.copyOf(failures));
+  }
+}

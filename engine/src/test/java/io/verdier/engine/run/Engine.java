@@ -1,0 +1,125 @@
+package io.verdier.engine.run;
+
+import io.verdier.cache.kv.KvCacheManager;
+import io.verdier.conf.ServerConfig.Policy;
+import io.verdier.engine.schedule.EngineRequest;
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.engine.schedule.Scheduler;
+import io.verdier.engine.schedule.SchedulerSettings;
+import io.verdier.engine.schedule.StepInput;
+import io.verdier.engine.schedule.StepInput.Cancellation;
+import io.verdier.engine.schedule.StepOutput;
+import io.verdier.engine.schedule.StepOutput.Emission;
+import io.verdier.engine.schedule.StepOutput.Finish;
+import io.verdier.engine.schedule.StepPlan;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** The scheduler and a runner, as the server's actors drive them. Owned by the test thread. */
+final class Engine {
+  private static final StepInput NOTHING = new StepInput(List.of(), List.of(), null);
+  private static final StepPlan NO_PLAN = new StepPlan(0, new long[0], List.of(), List.of());
+
+  private final Scheduler scheduler;
+  private final StepRunner runner;
+  private final Deque<StepPlan> underWay = new ArrayDeque<>();
+  private final Map<Long, Heard> heard = new HashMap<>();
+  private int pairs;
+  private long preemptions;
+
+  /** What a client gets, floats as bits. */
+  static final class Heard {
+    final List<Integer> tokens = new ArrayList<>();
+    private final StringBuilder scores = new StringBuilder();
+    private String end = "";
+
+    String text() {
+      return end + tokens + scores;
+    }
+  }
+
+  /**
+   * @param plans most plans under way
+   */
+  Engine(StepRunner runner, int tokens, int blocks, int lengthMax, int plans) {
+    this.runner = runner;
+    scheduler =
+        new Scheduler(
+            new SchedulerSettings(
+                tokens,
+                64,
+                0,
+                Policy.FCFS,
+                lengthMax,
+                new int[] {4065, 4072, 4073},
+                true,
+                runner.plansMax(Optional.of(plans > 1))),
+            new KvCacheManager(blocks, 16));
+  }
+
+  /** Steps that were begun while another was under way. */
+  int pairs() {
+    return pairs;
+  }
+
+  long preemptions() {
+    return preemptions;
+  }
+
+  /**
+   * Works all requests through.
+   *
+   * @param cancelled keys that are cancelled, by the number of steps before
+   */
+  Map<Long, Heard> run(List<EngineRequest> requests, Map<Integer, Long> cancelled) {
+    StepInput input = new StepInput(requests, List.of(), null);
+    for (int steps = 0; ; steps++) {
+      StepPlan plan = step(input);
+      while (!plan.isEmpty()) {
+        pairs += underWay.isEmpty() ? 0 : 1;
+        runner.begin(plan);
+        underWay.add(plan);
+        plan = scheduler.mayPlan() ? step(NOTHING) : NO_PLAN;
+      }
+      if (underWay.isEmpty()) {
+        runner.run(plan);
+        return heard;
+      }
+      underWay.remove();
+      List<Cancellation> cancellations = new ArrayList<>();
+      Long key = cancelled.get(steps);
+      if (key != null) {
+        cancellations.add(new Cancellation(key, FinishReason.ABORT, false));
+      }
+      input = new StepInput(List.of(), cancellations, runner.finish());
+    }
+  }
+
+  private StepPlan step(StepInput input) {
+    StepOutput output = scheduler.step(input);
+    output.emissions().forEach(this::hear);
+    preemptions = output.stats().preemptions();
+    return output.plan();
+  }
+
+  private void hear(Emission emission) {
+    Heard stream = heard.computeIfAbsent(emission.key(), key -> new Heard());
+    for (int token : emission.tokens()) {
+      stream.tokens.add(token);
+    }
+    emission.promptLogprobs().forEach(score -> BitEqualityTest.append(stream.scores, score));
+    emission.logprobs().forEach(score -> BitEqualityTest.append(stream.scores, score));
+    Finish finish = emission.finish();
+    if (finish != null) {
+      String fault = finish.fault() == null ? "" : finish.fault().text();
+      stream.end =
+          "%s %d %d %s "
+              .formatted(finish.reason(), finish.stopToken(), finish.generatedTokens(), fault);
+    }
+  }
+}
