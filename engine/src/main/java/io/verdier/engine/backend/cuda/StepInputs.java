@@ -19,6 +19,7 @@ import io.verdier.engine.backend.Backend.KvShape;
 final class StepInputs {
   private static final int COUNTS = 8;
   private static final int TABLES_PER_SLICE = 256; // from the start: 4096 tokens of each
+  private static final int ROWS_ALIGNED = 4; // behind them are records, read by 16 bytes
   private static final int COUNT_TILES = 2;
   private static final int COUNT_ITEMS = 4;
   private static final int COUNT_FOLDS = 5;
@@ -46,7 +47,7 @@ final class StepInputs {
     /** What a batch needs, with twice the tables that it has: the next one will have more. */
     static Sizes of(AttentionBatch batch, int blockTokens, AttentionWork work) {
       return new Sizes(
-          batch.rowsMax(),
+          (batch.rowsMax() + ROWS_ALIGNED - 1) / ROWS_ALIGNED * ROWS_ALIGNED,
           batch.slicesMax(),
           work.tilesMax(batch.rowsMax(), batch.slicesMax()),
           work.itemsMax(StepGraphs.roundedRows(batch.slicesMax())),
