@@ -33,7 +33,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * rounding a term is off by about {@code sqrt(100) · 6e-8}, below 1e-5 relative to the largest term
  * sums of 30. What an operand holds is off by {@link #operandStep} besides.
  */
-public abstract class BackendContract extends BackendFixture {
+public abstract class BackendContract extends BlockCopyContract {
   private static final double AMPLITUDE = 1.25; // of the rotation, as YaRN has it
 
   protected BackendContract(Backend backend) {

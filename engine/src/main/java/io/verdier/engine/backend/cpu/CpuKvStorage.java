@@ -1,7 +1,6 @@
 package io.verdier.engine.backend.cpu;
 
 import io.verdier.engine.backend.Backend.KvShape;
-import io.verdier.engine.backend.KvStorage;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -23,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * needed, because the foreign-function machinery behind the mapping takes a tenth of a second to
  * wake in a cold JVM, and a short first answer does well without it.
  */
-final class CpuKvStorage implements KvStorage {
+final class CpuKvStorage extends HostKvStorage {
   static final ValueLayout.OfFloat FLOAT =
       ValueLayout.JAVA_FLOAT.withOrder(ByteOrder.nativeOrder());
   private static final int GROUP = AttendWork.GROUP;
@@ -74,8 +73,18 @@ final class CpuKvStorage implements KvStorage {
     return data;
   }
 
-  private long blockBytes() {
+  @Override
+  public long blockBytes() {
     return 2L * shape.layers() * groups * shape.heads() * headBytes;
+  }
+
+  @Override
+  MemorySegment block(int index) {
+    require(index);
+    MemorySegment later = rest;
+    return index < firstBlocks || later == null
+        ? first.asSlice(index * blockBytes(), blockBytes())
+        : later.asSlice((index - firstBlocks) * blockBytes(), blockBytes());
   }
 
   /** Where in {@link #data} a head's keys begin, for the group of tokens with a position. */

@@ -1,7 +1,6 @@
 package io.verdier.engine.backend.cpu;
 
 import io.verdier.engine.backend.Backend.KvShape;
-import io.verdier.engine.backend.KvStorage;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Objects;
@@ -10,7 +9,7 @@ import java.util.Objects;
  * Keys and values in bfloat16 ({@code verdier.h} has the picture). Owned by the executor thread;
  * compute threads write disjoint tokens. Memory appears when a block is first written.
  */
-final class NativeKvStorage implements KvStorage {
+final class NativeKvStorage extends HostKvStorage {
   static final int GROUP = 16; // tokens in a plane
 
   private final KvShape shape;
@@ -44,8 +43,14 @@ final class NativeKvStorage implements KvStorage {
     return data.address();
   }
 
-  long blockBytes() {
+  @Override
+  public long blockBytes() {
     return 2L * shape.layers() * groups * shape.heads() * planeBytes;
+  }
+
+  @Override
+  MemorySegment block(int index) {
+    return data.asSlice(index * blockBytes(), blockBytes());
   }
 
   /** Bytes from a block's begin to those of a layer. */

@@ -53,6 +53,41 @@ final class CountingDriver implements CudaDriver {
   /** Launches that were captured. */
   private record Captured(long nodes) implements Graph {}
 
+  /** Copies are past at once. They take no device memory. */
+  private record NoQueue() implements CopyQueue, CopyQueue.Mark {
+
+    @Override
+    public void followMain() {}
+
+    @Override
+    public void holdMain(Mark mark) {}
+
+    @Override
+    public void copyOut(MemorySegment to, long from, Pieces pieces) {}
+
+    @Override
+    public void copyIn(long to, MemorySegment from, Pieces pieces) {}
+
+    @Override
+    public Mark mark() {
+      return this;
+    }
+
+    @Override
+    public boolean isPast() {
+      return true;
+    }
+
+    @Override
+    public void await() {}
+
+    @Override
+    public void release() {}
+
+    @Override
+    public void close() {}
+  }
+
   /**
    * @param device whose memory would be taken
    */
@@ -172,6 +207,11 @@ final class CountingDriver implements CudaDriver {
   @Override
   public double secondsBetween(Event first, Event last) {
     return 0;
+  }
+
+  @Override
+  public CopyQueue copyQueue() {
+    return new NoQueue();
   }
 
   @Override

@@ -66,7 +66,11 @@ interface CudaDriver extends AutoCloseable {
 
   void free(long address);
 
-  /** Host memory that the device copies from and to without the processor. */
+  /**
+   * Host memory that the device copies from and to without the processor.
+   *
+   * @throws CudaException when the driver refuses to lock so much
+   */
   MemorySegment hostBuffer(long bytes);
 
   void freeHost(MemorySegment buffer);
@@ -112,6 +116,9 @@ interface CudaDriver extends AutoCloseable {
 
   /** Time that all calls of {@link #await} and {@link #synchronize} have taken so far. */
   long waitedNanos();
+
+  /** Opens a queue for copies beside the main one. */
+  CopyQueue copyQueue();
 
   /** Runs {@code launches}, whose launches are recorded instead of queued. */
   Graph capture(Runnable launches);

@@ -1,7 +1,11 @@
 package io.verdier.engine.backend.cuda;
 
 import io.verdier.engine.backend.Backend.KvShape;
+import io.verdier.engine.backend.HostBlocks;
+import io.verdier.engine.backend.HostCopy;
 import io.verdier.engine.backend.KvStorage;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * Blocks in device memory, bfloat16 or e4m3, in the order in which tensor cores take them. Owned by
@@ -24,6 +28,7 @@ final class CudaKvStorage implements KvStorage {
   private final KvShape shape;
   private final CacheFormat format;
   private final long address;
+  private final List<CudaHostBlocks> hostBlocks = new ArrayList<>();
   private boolean closed;
 
   /**
@@ -67,13 +72,53 @@ final class CudaKvStorage implements KvStorage {
     return padded > DIMS_MAX / 2 ? DIMS_MAX : padded;
   }
 
-  long layerBytes() {
-    return 2L
-        * shape.blocks()
-        * shape.heads()
-        * shape.blockTokens()
-        * paddedHeadDim()
-        * format.bytes();
+  /** Keys and values of a block in one layer. */
+  private long pieceBytes() {
+    return 2L * shape.heads() * shape.blockTokens() * paddedHeadDim() * format.bytes();
+  }
+
+  private long layerBytes() {
+    return pieceBytes() * shape.blocks();
+  }
+
+  @Override
+  public long blockBytes() {
+    return pieceBytes() * shape.layers();
+  }
+
+  @Override
+  public CudaHostBlocks hostBlocks(int slots) {
+    CudaHostBlocks blocks = new CudaHostBlocks(driver, this, slots);
+    hostBlocks.add(blocks);
+    return blocks;
+  }
+
+  @Override
+  public HostCopy copyOut(HostBlocks to, List<HostBlocks.Pair> pairs) {
+    return own(to).copyOut(pairs);
+  }
+
+  @Override
+  public HostCopy copyIn(HostBlocks from, List<HostBlocks.Pair> pairs) {
+    return own(from).copyIn(pairs);
+  }
+
+  private CudaHostBlocks own(HostBlocks blocks) {
+    CudaHostBlocks host = (CudaHostBlocks) blocks;
+    if (host.storage() != this) {
+      throw new IllegalStateException("host blocks of another storage");
+    }
+    return host;
+  }
+
+  /** Where a block begins in the first layer. */
+  long block(int index) {
+    return address + index * pieceBytes();
+  }
+
+  /** A block's part of each layer. */
+  CopyQueue.Pieces pieces() {
+    return new CopyQueue.Pieces(shape.layers(), pieceBytes(), layerBytes());
   }
 
   /** Where a layer's blocks begin. */
@@ -85,6 +130,7 @@ final class CudaKvStorage implements KvStorage {
   public void close() {
     if (!closed) {
       closed = true;
+      hostBlocks.forEach(CudaHostBlocks::close); // first: copies read the cache
       driver.free(address);
     }
   }

@@ -10,6 +10,7 @@ import io.verdier.engine.backend.Rank;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
@@ -71,6 +72,8 @@ final class NvidiaDriver implements CudaDriver {
   private final Map<Long, HostAddress> hostBuffers = new HashMap<>();
   private final Map<Long, DeviceAddress> allocations = new HashMap<>();
   private final List<CUevent> events = new ArrayList<>();
+  private final List<NvidiaCopyQueue> copyQueues = new ArrayList<>();
+  private final SymbolLookup library;
   private Thread current = Thread.currentThread();
   private long recordings;
   private long passed; // the last recording that was waited for
@@ -85,7 +88,8 @@ final class NvidiaDriver implements CudaDriver {
     }
   }
 
-  private static final class StreamHandle extends CUstream {
+  /** A stream whose value foreign calls need. */
+  static final class StreamHandle extends CUstream {
     long value() {
       return getNativePointer();
     }
@@ -146,12 +150,8 @@ final class NvidiaDriver implements CudaDriver {
               + ".");
     }
     check(JCudaDriver.cuStreamCreate(stream, 1), "cuStreamCreate"); // 1: non-blocking
-    SymbolLookup library = SymbolLookup.libraryLookup("libcuda.so.1", arena);
-    launchKernel =
-        Linker.nativeLinker()
-            .downcallHandle(
-                library.find("cuLaunchKernelEx").orElseThrow(),
-                FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS));
+    library = SymbolLookup.libraryLookup("libcuda.so.1", arena);
+    launchKernel = function("cuLaunchKernelEx", ADDRESS, JAVA_LONG, ADDRESS, ADDRESS);
     launchConfig = arena.allocate(56, 8);
     MemorySegment attribute = arena.allocate(72, 8);
     attribute.set(JAVA_INT, 0, PROGRAMMATIC_SERIALIZATION);
@@ -173,6 +173,13 @@ final class NvidiaDriver implements CudaDriver {
               + ", counted from 0. Lower --tensor-parallel-size, or change --device-ids or"
               + " CUDA_VISIBLE_DEVICES.");
     }
+  }
+
+  /** A function of the driver that gives a result code. */
+  MethodHandle function(String name, MemoryLayout... parameters) {
+    return Linker.nativeLinker()
+        .downcallHandle(
+            library.find(name).orElseThrow(), FunctionDescriptor.of(JAVA_INT, parameters));
   }
 
   private Device describe() {
@@ -240,7 +247,9 @@ final class NvidiaDriver implements CudaDriver {
   public MemorySegment hostBuffer(long bytes) {
     makeCurrent();
     HostAddress address = new HostAddress(0);
-    check(JCudaDriver.cuMemAllocHost(address, bytes), "cuMemAllocHost");
+    check(
+        JCudaDriver.cuMemAllocHost(address, bytes),
+        "locking " + (bytes >> 20) + " MiB of the host's memory");
     hostBuffers.put(address.value(), address);
     return MemorySegment.ofAddress(address.value()).reinterpret(bytes);
   }
@@ -392,6 +401,14 @@ final class NvidiaDriver implements CudaDriver {
   }
 
   @Override
+  public CopyQueue copyQueue() {
+    makeCurrent();
+    NvidiaCopyQueue queue = new NvidiaCopyQueue(this, stream);
+    copyQueues.add(queue);
+    return queue;
+  }
+
+  @Override
   public Graph capture(Runnable launches) {
     makeCurrent();
     CUgraph graph = new CUgraph();
@@ -435,6 +452,7 @@ final class NvidiaDriver implements CudaDriver {
   public void close() {
     makeCurrent();
     JCudaDriver.cuStreamSynchronize(stream); // an error was reported where it arose
+    copyQueues.forEach(NvidiaCopyQueue::close);
     allocations.values().forEach(JCudaDriver::cuMemFree);
     hostBuffers.values().forEach(JCudaDriver::cuMemFreeHost);
     events.forEach(JCudaDriver::cuEventDestroy);
@@ -445,7 +463,7 @@ final class NvidiaDriver implements CudaDriver {
   }
 
   /** A context is current by thread: the loading thread hands over to the executor's once. */
-  private void makeCurrent() {
+  void makeCurrent() {
     Thread thread = Thread.currentThread();
     if (thread != current) {
       check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
@@ -453,7 +471,7 @@ final class NvidiaDriver implements CudaDriver {
     }
   }
 
-  private static void check(int result, String what) {
+  static void check(int result, String what) {
     if (result != CUresult.CUDA_SUCCESS) {
       throw new CudaException(
           what + " failed: " + CUresult.stringFor(result),

@@ -20,6 +20,7 @@ import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiConsumer;
 
 /**
  * A device that is this processor: the kernels' sources, compiled by the C++ compiler against
@@ -323,6 +324,95 @@ final class EmulatedDriver implements CudaDriver {
   @Override
   public double secondsBetween(Event first, Event last) {
     return (((Moment) last).nanos - ((Moment) first).nanos) / 1e9;
+  }
+
+  @Override
+  public CopyQueue copyQueue() {
+    return new LateQueue();
+  }
+
+  /**
+   * Copies as late as it may: one each time that somebody asks whether it is done, or all when
+   * somebody waits. What does not wait sees memory as it was before.
+   */
+  private final class LateQueue implements CopyQueue {
+    private final Deque<Runnable> waiting = new ArrayDeque<>();
+    private int begun; // copies ever run
+
+    @Override
+    public void followMain() {} // there everything is past
+
+    @Override
+    public void holdMain(Mark mark) {
+      mark.await();
+    }
+
+    @Override
+    public void copyOut(MemorySegment to, long from, Pieces pieces) {
+      requireNoRecording();
+      waiting.add(
+          () ->
+              each(
+                  pieces,
+                  (at, far) ->
+                      EmulatedDriver.this.copyOut(
+                          to.asSlice(at, pieces.bytes()), from + far, pieces.bytes())));
+    }
+
+    @Override
+    public void copyIn(long to, MemorySegment from, Pieces pieces) {
+      requireNoRecording();
+      waiting.add(
+          () ->
+              each(
+                  pieces,
+                  (at, far) ->
+                      EmulatedDriver.this.copyIn(
+                          to + far, from.asSlice(at, pieces.bytes()), pieces.bytes())));
+    }
+
+    private void each(Pieces pieces, BiConsumer<Long, Long> copy) {
+      for (int i = 0; i < pieces.count(); i++) {
+        copy.accept(i * pieces.bytes(), i * pieces.stride());
+      }
+    }
+
+    private void runOne() {
+      begun++;
+      waiting.remove().run();
+    }
+
+    @Override
+    public Mark mark() {
+      int last = begun + waiting.size();
+      return new Mark() {
+        @Override
+        public boolean isPast() {
+          if (begun < last) {
+            runOne();
+            return false;
+          }
+          return true;
+        }
+
+        @Override
+        public void await() {
+          while (begun < last) {
+            runOne();
+          }
+        }
+
+        @Override
+        public void release() {}
+      };
+    }
+
+    @Override
+    public void close() {
+      while (!waiting.isEmpty()) {
+        runOne();
+      }
+    }
   }
 
   @Override
