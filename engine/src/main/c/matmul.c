@@ -360,6 +360,22 @@ static void put(const task *t) {
   }
 }
 
+/* What adapters add to a tile's gate and up, before they meet. */
+static void adapt(const task *t, int64_t tile) {
+  const matmul_args *a = t->a;
+  int64_t half = a->out_columns / 2, count = min64(16, half - tile * 16);
+  float *sums = sums_of(t, tile);
+  for (int64_t r = 0; r < t->rows; r++, sums += TILE) {
+    int32_t place = a->places[t->first_row + r];
+    if (place < 0) continue;
+    const float *from = a->addend + place * a->out_columns + tile * 16;
+    for (int64_t i = 0; i < count; i++) {
+      sums[i] += from[i];
+      sums[16 + i] += from[half + i];
+    }
+  }
+}
+
 /* silu(gate) * up of a tile's row: gate in its first 16 lanes, up in the others. */
 V_INLINE vf gate(const float *sums) {
   vf x = vf_load(sums);
@@ -448,6 +464,7 @@ void v_matmul(const matmul_args *a, int32_t unit, int32_t worker) {
   }
   tiles_end(&t.tiles);
   if (a->epilogue == GATE) {
+    for (int64_t tile = t.first_tile; a->addend && tile < t.end_tile; tile++) adapt(&t, tile);
     for (int64_t tile = t.first_tile; tile < t.end_tile; tile += 2) put_gated(&t, tile);
   } else {
     put(&t);

@@ -22,7 +22,7 @@
 #define V_INLINE static inline __attribute__((always_inline))
 
 /* Raised whenever a layout or an argument block changes; Java refuses another number. */
-#define V_ABI 3
+#define V_ABI 4
 
 /*
  * Raised whenever a matrix would be packed to other bytes than before, be it by a layout or by a
@@ -98,7 +98,29 @@ typedef struct {
   operand gated; /* GATE */
   uint8_t *scratch;
   int64_t scratch_bytes; /* per worker */
+  const float *addend;   /* GATE: what adapters add to gate and up, [places][out_columns]; or null */
+  const int32_t *places; /* [rows] of the input in it, -1 for none */
 } matmul_args;
+
+/* What an adapter adds to one row of one part of a product; CpuLoraImage.java draws a and b. */
+typedef struct {
+  int64_t row; /* of the input */
+  int64_t rank;
+  int64_t rows; /* outputs */
+  double scale;
+  const uint16_t *a;
+  const uint16_t *b;
+  float *to; /* first output */
+} lora_part;
+
+typedef struct {
+  operand in;
+  const lora_part *parts; /* [units of shrink] */
+  float *low;             /* [parts][low_stride], 16 a rank while it is worked out */
+  int64_t low_stride;
+  int64_t slices; /* units of a part in expand */
+  int64_t tiles_per_unit;
+} lora_args;
 
 typedef struct {
   operand out;
@@ -208,6 +230,8 @@ V_API int64_t v_panels(int64_t operand_format, int64_t rows);
 V_API int64_t v_matmul_scratch(int64_t rows, int64_t tiles);
 V_API int64_t v_attend_scratch(int64_t rows, int64_t head_dim);
 V_API void v_matmul(const matmul_args *args, int32_t unit, int32_t worker);
+V_API void v_lora_shrink(const lora_args *args, int32_t unit, int32_t worker);
+V_API void v_lora_expand(const lora_args *args, int32_t unit, int32_t worker);
 V_API void v_rows(const rows_args *args, int32_t unit, int32_t worker);
 V_API void v_embed(const embed_args *args, int32_t unit, int32_t worker);
 V_API void v_rope(const rope_args *args, int32_t unit, int32_t worker);

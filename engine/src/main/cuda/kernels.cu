@@ -1,6 +1,7 @@
 // All kernels as one translation unit: one fat binary (nvcc) or one shared library (g++ -DVERDIER_EMULATED).
 #include "attention.cu"
 #include "elementwise.cu"
+#include "lora.cu"
 #include "matmul_small.cu"
 #include "matmul_tile.cu"
 #include "matmul_wgmma.cu"

@@ -124,9 +124,12 @@ DEVICE void load_tokens(const unsigned char* rows, int offset, uint32_t (&b)[GRO
 ///   counts        counts[countIndex] tokens are real; outputs of others are not written
 ///   n, k          real weight rows (gate and up together) and columns
 ///   stages, stageGroups   the ring: how many stages, groups of 64 k a stage (matmul_tile has its own and ignores them)
+///   addend, addendPlaces  EPILOGUE_GATE: what adapters add to gate and up before they meet, f32 [places][n], and the place of each token or
+///                         -1 (lora.cu); null where no token has an adapter
 #define MATMUL_PARAMETERS                                                                                                          \
   const void *weights, const float *scales, const float *bias, const void *operand, int operandRows, void *out, int outStride,   \
-      const int *counts, int countIndex, int n, int k, int epilogue, int stages, int stageGroups
+      const int *counts, int countIndex, int n, int k, int epilogue, int stages, int stageGroups, const float *addend,           \
+      const int *addendPlaces
 
 /// The same, for the functions behind the entry points.
 struct Matmul {
@@ -143,6 +146,14 @@ struct Matmul {
   int epilogue;
   int stages;
   int stageGroups;
+  const float* addend;
+  const int* addendPlaces;
+
+  /// What is added to a token's row of the weights and those behind it; null for nothing.
+  DEVICE const float* added(int token, int row) const {
+    if (addend == nullptr || addendPlaces[token] < 0) return nullptr;
+    return addend + static_cast<long>(addendPlaces[token]) * n + row;
+  }
 
   /// 16-row tiles of real rows, groups of 64 k.
   DEVICE int tiles() const { return (n + 15) / 16; }
@@ -152,7 +163,7 @@ struct Matmul {
 #define MATMUL_ARGUMENTS                                                                                                           \
   Matmul {                                                                                                                         \
     static_cast<const unsigned char*>(weights), scales, bias, static_cast<const unsigned char*>(operand), operandRows, out,       \
-        outStride, counts + countIndex, n, k, epilogue, stages, stageGroups                                                       \
+        outStride, counts + countIndex, n, k, epilogue, stages, stageGroups, addend, addendPlaces                                 \
   }
 
 // ---------------------------------------------------------------------------------------------------------------- epilogues
@@ -202,7 +213,12 @@ struct Finish {
       float high = scaled(m, d[i + 2], row + 8);
       if (m.epilogue == EPILOGUE_GATE) {
         int column = row / 16 * 8 + row % 16;
-        if (column < m.n / 2) *operand_at(m.out, m.outStride, token + i, column) = from_float_rn(gated(low, high));
+        if (column >= m.n / 2) continue;
+        if (const float* added = m.added(token + i, row)) {
+          low = __fadd_rn(low, added[0]);
+          high = __fadd_rn(high, added[8]);
+        }
+        *operand_at(m.out, m.outStride, token + i, column) = from_float_rn(gated(low, high));
         continue;
       }
       bool add = m.epilogue == EPILOGUE_ADD;

@@ -154,8 +154,13 @@ DEVICE void wgmma_write_gate(const Matmul& m, const float* pass, int row0, int t
   if (token >= tokens || column >= m.n / 2) return;
   const float* gate = pass + token * PASS_STRIDE + tile * 16;
   float g[8];
+  const float* added = m.added(token0 + token, row0 + tile * 16);
 #pragma unroll
-  for (int j = 0; j < 8; j++) g[j] = gated(gate[j], gate[8 + j]);
+  for (int j = 0; j < 8; j++) {
+    float low = added != nullptr ? __fadd_rn(gate[j], added[j]) : gate[j];
+    float high = added != nullptr ? __fadd_rn(gate[8 + j], added[8 + j]) : gate[8 + j];
+    g[j] = gated(low, high);
+  }
   bf16* out = operand_at(m.out, m.outStride, token0 + token, column);
   if (column + 8 <= m.n / 2) {
     *reinterpret_cast<uint4*>(out) = make_uint4(pack2(g[0], g[1]), pack2(g[2], g[3]), pack2(g[4], g[5]), pack2(g[6], g[7]));

@@ -33,7 +33,9 @@ check matmul "$out/matmul_bench"
 check cublas python3 engine/src/test/cuda/cublas_rate.py
 sed 's/^/          /' "$out/cublas.txt" | tail -1
 check attention "$out/attention_bench"
-check tests ./verdier test --gpu -pl engine -am -Dtest='CudaBackendTest*,CudaModelTest*,CudaSamplingTest,CudaSamplerTest*,CudaQuantizedTest*,CudaCacheFormatTest' -Dsurefire.failIfNoSpecifiedTests=false
+check tests ./verdier test --gpu -pl engine -am -Dsurefire.failIfNoSpecifiedTests=false \
+  -Dtest='CudaBackendTest*,CudaModelTest*,CudaSamplingTest,CudaSamplerTest*,CudaQuantizedTest*,CudaCacheFormatTest,CudaLoraTest,CudaBlockCopyTest'
+grep -hE '^blocks of|adapters of rank' "$out/tests.txt" | sed 's/^/          /'
 if command -v compute-sanitizer >/dev/null; then
   check memcheck compute-sanitizer --error-exitcode 1 --tool memcheck --target-processes all \
     ./verdier test --gpu -pl engine -am -Dtest='CudaBackendTest*' -Dsurefire.failIfNoSpecifiedTests=false

@@ -249,7 +249,9 @@ void launch(const Kernel& kernel, const MatmulPlan& plan, const Shape& shape, lo
   int operandRows = TOKENS_MAX, outStride = epilogue == EPILOGUE_GATE ? TOKENS_MAX : shape.n, n = shape.n, k = shape.k, stages = plan.stages,
       stageGroups = plan.stageGroups;
   const int* count = counts;
-  void* arguments[] = {&weights, &scale, &bias, &x, &operandRows, &to, &outStride, &count, &countIndex, &n, &k, &epilogue, &stages, &stageGroups};
+  const void* none = nullptr;  // addend, its places
+  void* arguments[] = {&weights,    &scale, &bias, &x,        &operandRows, &to,          &outStride, &count,
+                       &countIndex, &n,     &k,    &epilogue, &stages,      &stageGroups, &none,      &none};
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(plan.gridX, plan.gridY);
   config.blockDim = dim3(plan.block);

@@ -97,6 +97,8 @@ struct Case {
   std::vector<float> scales, bias;
   std::vector<double> exact;  // [tokens][n] products without scale
   std::vector<float> x;       // [tokens][k] as bf16 values
+  std::vector<float> addend;  // [places][n], for the gate; empty for none
+  std::vector<int> addendPlaces;
   Bytes operand;
 
   Case(Format format, int n, int k, int tokens)
@@ -154,7 +156,8 @@ struct Case {
     int counts[4] = {-1, rows, -1, -1};
     run(kernel.entry, dim3(plan.gridX, plan.gridY), plan.block, plan.sharedBytes, (const void*)weights.data,
         (const float*)(format == BF16 ? nullptr : scales.data()), (const float*)bias.data(), (const void*)operand.data, operandRows, out,
-        outStride, (const int*)counts, 1, n, k, epilogue, plan.stages, plan.stageGroups);
+        outStride, (const int*)counts, 1, n, k, epilogue, plan.stages, plan.stageGroups,
+        (const float*)(addend.empty() ? nullptr : addend.data()), (const int*)(addend.empty() ? nullptr : addendPlaces.data()));
   }
 };
 
@@ -292,6 +295,38 @@ void gate_columnsNotOfEight_writesAnOperand() {
   }
 }
 
+/// What adapters add comes after scale and bias, and to the tokens that have a place alone.
+void gate_addend_isAddedToItsTokens() {
+  const int n = 96, tokens = 75, rowsPad = 256;
+  for (Format format : {BF16, FP8, INT8, INT4}) {
+    Case c(format, n, 100, tokens);
+    Output sums(tokens, n);
+    c.launch(first_of(format), tokens, EPILOGUE_STORE, sums.values, n, 0);
+    for (int i = 0; i < tokens; i++) c.addendPlaces.push_back(i % 3 == 1 ? tokens / 3 - 1 - i / 3 : -1);
+    for (int i = 0; i < tokens / 3 * n; i++) c.addend.push_back(random_float());
+    for (const Kernel& kernel : KERNELS) {
+      if (kernel.format != format) continue;
+      for (int rows : {1, 2, 40, tokens}) {
+        setting = std::string(kernel.name) + " addend rows " + std::to_string(rows);
+        Bytes out(size_t(64) * rowsPad * 2);
+        c.launch(kernel, rows, EPILOGUE_GATE, out.data, rowsPad, rows % 3);
+        bool equal = true;
+        for (int i = 0; i < rows; i++)
+          for (int j = 0; j < n / 2; j++) {
+            int row = j / 8 * 16 + j % 8;
+            float low = sums.values[i * n + row], high = sums.values[i * n + row + 8];
+            if (c.addendPlaces[i] >= 0) {
+              low += c.addend[c.addendPlaces[i] * n + row];
+              high += c.addend[c.addendPlaces[i] * n + row + 8];
+            }
+            equal &= bf16_bits(*operand_at((const void*)out.data, rowsPad, i, j)) == bf16_bits(from_float_rn(gated(low, high)));
+          }
+        EXPECT(equal);
+      }
+    }
+  }
+}
+
 /// The first column of the weights holds every code, the first of the operand 1: what comes out is the code's value.
 void quantised_everyCode_isExact() {
   for (Format format : {FP8, INT8}) {
@@ -337,7 +372,7 @@ void counts_noRows_writesNothing() {
     Output out(5, 64);
     run(kernel.entry, dim3(plan.gridX, plan.gridY), plan.block, plan.sharedBytes, (const void*)c.weights.data, (const float*)nullptr,
         (const float*)nullptr, (const void*)c.operand.data, c.operandRows, (void*)out.values, 64, (const int*)counts, 0, 64, 64, 0,
-        plan.stages, plan.stageGroups);
+        plan.stages, plan.stageGroups, (const float*)nullptr, (const int*)nullptr);
     bool untouched = true;
     for (int i = 0; i < 5 * 64; i++) untouched &= same(out.values[i], Output::before(i));
     EXPECT(untouched);
@@ -566,6 +601,7 @@ const struct {
     ROW(quantised_everyCode_isExact),
     ROW(counts_noRows_writesNothing),
     ROW(gate_columnsNotOfEight_writesAnOperand),
+    ROW(gate_addend_isAddedToItsTokens),
     ROW(rows_anotherPlace_keepTheirBits),
     ROW(kernels_raggedShapes_equalEachOther),
 };

@@ -17,11 +17,16 @@ import java.util.function.IntUnaryOperator;
  * <p>Operations see the selected rows, which may begin and end within a slice.
  */
 public final class AttentionBatch {
+  /** In place of an adapter's slot. */
+  public static final int NO_ADAPTER = -1;
+
   private final int[] tokens;
   private final int[] positions;
   private final int[] slices;
   private final int[] sliceEnds;
   private final int[][] tables;
+  private final int[] adapters; // of slices
+  private int adapted; // slices that have one
   private int rows;
   private int sliceCount;
   private int first;
@@ -38,6 +43,7 @@ public final class AttentionBatch {
     slices = new int[rowsMax];
     sliceEnds = new int[slicesMax];
     tables = new int[slicesMax][];
+    adapters = new int[slicesMax];
   }
 
   /**
@@ -69,7 +75,13 @@ public final class AttentionBatch {
     Arrays.fill(tables, 0, sliceCount, null);
     rows = 0;
     sliceCount = 0;
+    adapted = 0;
     select(0, 0);
+  }
+
+  /** Appends a slice of a sequence without an adapter; the parameters are those of the other. */
+  public void add(IntUnaryOperator source, int position, int tokenCount, int[] table) {
+    add(source, position, tokenCount, table, NO_ADAPTER);
   }
 
   /**
@@ -79,8 +91,9 @@ public final class AttentionBatch {
    * @param position of the slice's first token
    * @param tokenCount length of the slice
    * @param table the sequence's blocks; must cover the slice, and stay as it is during the step
+   * @param adapter slot of the sequence's adapter, or {@link #NO_ADAPTER}
    */
-  public void add(IntUnaryOperator source, int position, int tokenCount, int[] table) {
+  public void add(IntUnaryOperator source, int position, int tokenCount, int[] table, int adapter) {
     if (rows + tokenCount > tokens.length || sliceCount == sliceEnds.length) {
       throw new IllegalStateException(
           "step of more than " + tokens.length + " tokens or " + sliceEnds.length + " sequences");
@@ -93,6 +106,8 @@ public final class AttentionBatch {
     version++;
     rows += tokenCount;
     tables[sliceCount] = table;
+    adapters[sliceCount] = adapter;
+    adapted += adapter == NO_ADAPTER ? 0 : 1;
     sliceEnds[sliceCount++] = rows;
     select(0, rows);
   }
@@ -114,6 +129,8 @@ public final class AttentionBatch {
     System.arraycopy(other.slices, 0, slices, 0, rows);
     System.arraycopy(other.sliceEnds, 0, sliceEnds, 0, sliceCount);
     System.arraycopy(other.tables, 0, tables, 0, sliceCount);
+    System.arraycopy(other.adapters, 0, adapters, 0, sliceCount);
+    adapted = other.adapted;
     select(0, rows);
   }
 
@@ -177,6 +194,16 @@ public final class AttentionBatch {
   /** Row behind a slice's last. */
   public int sliceEnd(int slice) {
     return sliceEnds[slice];
+  }
+
+  /** Slot of a slice's adapter, or {@link #NO_ADAPTER}. */
+  public int adapter(int slice) {
+    return adapters[slice];
+  }
+
+  /** Whether any slice has an adapter. */
+  public boolean hasAdapters() {
+    return adapted > 0;
   }
 
   /** Block ids of a slice's sequence, in order of position; may be longer than needed. */

@@ -160,6 +160,28 @@ public interface Backend extends AutoCloseable {
   void matmulGate(Operand out, Operand in, Matrix gateUp);
 
   /**
+   * Reserves room for adapters, once.
+   *
+   * @throws DeviceException when there is too little memory
+   */
+  LoraSlots loraSlots(LoraShape shape);
+
+  /**
+   * {@code sum[row] += scale · (in[row] · aᵀ) · bᵀ} for rows whose sequence has an adapter, with
+   * the factors of that; other rows stay as they are. What stands for part after part of the
+   * product stands side by side in {@code sum}.
+   */
+  void addLora(Tensor sum, Operand in, LoraTarget target, AttentionBatch batch);
+
+  /**
+   * Multiplies as {@link #matmulGate(Operand, Operand, Matrix)}, where adapters add to both
+   * products before they meet; rows without an adapter get the same bits as from that.
+   *
+   * @param target of two parts, the gate and the up projection
+   */
+  void matmulGate(Operand out, Operand in, Matrix gateUp, LoraTarget target, AttentionBatch batch);
+
+  /**
    * Makes queries, keys and values of the batch's selected rows ready to attend: normalises and
    * rotates queries and keys by head, the queries in place, and puts keys and values into their
    * blocks.

@@ -120,14 +120,36 @@ public record StoredTensor(
   public float[] floats() {
     float[] values = new float[columns()];
     for (int i = 0; i < values.length; i++) {
-      values[i] =
-          switch (dtype) {
-            case F32 -> data.get(FLOAT, i * 4L);
-            case BF16 -> Float.intBitsToFloat(data.get(SHORT, i * 2L) << 16);
-            case F16 -> Float.float16ToFloat(data.get(SHORT, i * 2L));
-            default -> throw new IllegalArgumentException(name + ": " + dtype);
-          };
+      values[i] = element((long) i * dtype.bytes());
     }
     return values;
+  }
+
+  private float element(long offset) {
+    return switch (dtype) {
+      case F32 -> data.get(FLOAT, offset);
+      case BF16 -> Float.intBitsToFloat(data.get(SHORT, offset) << 16);
+      case F16 -> Float.float16ToFloat(data.get(SHORT, offset));
+      default -> throw new IllegalArgumentException(name + ": " + dtype);
+    };
+  }
+
+  /**
+   * Copies a row as bfloat16: to the nearest, ties to even.
+   *
+   * @param at where in {@code to} its two bytes a column begin
+   */
+  public void copyBfloat16(int row, MemorySegment to, long at) {
+    long first = row * rowBytes;
+    if (dtype == DType.BF16) {
+      MemorySegment.copy(data, first, to, at, rowLength());
+      return;
+    }
+    for (int i = 0; i < columns(); i++) {
+      int bits = Float.floatToRawIntBits(element(first + (long) i * dtype.bytes()));
+      boolean isNan = (bits & 0x7fffffff) > 0x7f800000;
+      int rounded = isNan ? bits | 0x400000 : bits + 0x7fff + (bits >>> 16 & 1);
+      to.set(SHORT, at + i * 2L, (short) (rounded >>> 16));
+    }
   }
 }

@@ -41,6 +41,7 @@ public abstract class BackendContract extends BlockCopyContract {
   }
 
   /** Relative step between the numbers that an operand can hold; results are of order 1. */
+  @Override
   protected double operandStep() {
     return 0;
   }

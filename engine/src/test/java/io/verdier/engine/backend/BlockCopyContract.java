@@ -19,7 +19,7 @@ import org.junit.jupiter.api.Test;
  * Blocks that went to the host and came back are the same to the bit, in whatever blocks they then
  * lie; and who waits as {@link KvStorage} says sees nothing half copied.
  */
-abstract class BlockCopyContract extends BackendFixture {
+abstract class BlockCopyContract extends LoraContract {
   private static final int BLOCK_TOKENS = 32;
   private static final int BLOCKS = 40;
   private static final int[] TABLE = {5, 0, 39, 17};

@@ -58,6 +58,25 @@ class StoredTensorTest {
   }
 
   @Test
+  void copyBfloat16_ofSomeColumns_takesThemFromEachRow() {
+    StoredTensor columns = matrix(6, 5).columns(3, 2);
+    MemorySegment row = arena.allocate(2L * Short.BYTES, 2);
+
+    columns.copyBfloat16(4, row, 0);
+
+    assertThat(row.toArray(ValueLayout.JAVA_SHORT)).containsExactly(bfloat16(23), bfloat16(24));
+    MemorySegment narrow = arena.allocateFrom(ValueLayout.JAVA_SHORT, new short[] {1, 2, 3, 4});
+    new StoredTensor("n", DType.BF16, new long[] {2, 2}, narrow)
+        .columns(1, 1)
+        .copyBfloat16(1, row, Short.BYTES);
+    assertThat(row.toArray(ValueLayout.JAVA_SHORT)).containsExactly(bfloat16(23), (short) 4);
+  }
+
+  private static short bfloat16(float exact) {
+    return (short) (Float.floatToRawIntBits(exact) >>> 16);
+  }
+
+  @Test
   void pieces_outsideTheTensor_areRefused() {
     StoredTensor matrix = matrix(6, 5);
 

@@ -7,6 +7,9 @@ import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.LoraShape;
+import io.verdier.engine.backend.LoraShape.Product;
+import io.verdier.engine.backend.LoraTarget;
 import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Rank;
@@ -57,6 +60,7 @@ public final class CpuBackend implements Backend {
   private final PackJob.Scratch[] packing;
   private final MatmulJob matmul;
   private final NormJob norm;
+  private final LoraJob lora;
   private final TokenJobs.Embed embed = new TokenJobs.Embed();
   private final TokenJobs.Rope rope = new TokenJobs.Rope();
   private final List<AttendJob> attends = new ArrayList<>();
@@ -77,6 +81,7 @@ public final class CpuBackend implements Backend {
     Arrays.setAll(packing, i -> new PackJob.Scratch());
     matmul = new MatmulJob(count, kernels);
     norm = new NormJob(count);
+    lora = new LoraJob(count);
     warmup = form == KernelForm.WARMING ? new KernelWarmup(this::use) : null;
     if (warmup != null) {
       warmup.start();
@@ -236,6 +241,45 @@ public final class CpuBackend implements Backend {
   public void matmulGate(Operand out, Operand in, Matrix gateUp) {
     requireColumns(gateUp.rows(), 2 * out.columns());
     multiply((CpuTensor) out, in, gateUp, Epilogue.GATE);
+  }
+
+  @Override
+  public CpuLoraSlots loraSlots(LoraShape shape) {
+    return new CpuLoraSlots(shape);
+  }
+
+  @Override
+  public void addLora(Tensor sum, Operand in, LoraTarget target, AttentionBatch batch) {
+    Product adapted = target.product();
+    requireRows(sum.rows(), batch.count());
+    requireRows(in.rows(), batch.count());
+    requireColumns(sum.columns(), adapted.rows());
+    requireColumns(in.columns(), adapted.columns());
+    if (batch.hasAdapters()) {
+      lora.rows().find(target, batch);
+      lora.add((CpuTensor) sum, (CpuTensor) in);
+      pool.run(lora, lora.rows().count());
+    }
+  }
+
+  @Override
+  public void matmulGate(
+      Operand out, Operand in, Matrix gateUp, LoraTarget target, AttentionBatch batch) {
+    Product adapted = target.product();
+    requireRows(in.rows(), batch.count());
+    requireColumns(in.columns(), adapted.columns());
+    requireColumns(gateUp.rows(), adapted.rows());
+    requireColumns(gateUp.rows(), 2 * out.columns());
+    CpuTensor gated = (CpuTensor) out;
+    requireRows(gated.rows(), in.rows());
+    matmul.target(gated.data, gated.at(0), gated.stride, Epilogue.GATE);
+    if (batch.hasAdapters()) {
+      lora.rows().find(target, batch);
+      float[] addend = lora.leave(gateUp.rows(), (CpuTensor) in);
+      pool.run(lora, lora.rows().count());
+      matmul.addend(addend, lora.rows().places());
+    }
+    multiply((CpuTensor) in, (PackedMatrix) gateUp);
   }
 
   @Override

@@ -12,21 +12,6 @@ import java.util.List;
  * the cores that compute.
  */
 abstract class HostKvStorage implements KvStorage {
-  /** A copy that was made before its call returned. */
-  private static final HostCopy DONE =
-      new HostCopy() {
-        @Override
-        public boolean isDone() {
-          return true;
-        }
-
-        @Override
-        public void await() {}
-
-        @Override
-        public void holdSteps() {}
-      };
-
   /** All layers of a block; it need not have been written before. */
   abstract MemorySegment block(int index);
 
@@ -39,14 +24,14 @@ abstract class HostKvStorage implements KvStorage {
   public final HostCopy copyOut(HostBlocks to, List<HostBlocks.Pair> pairs) {
     CpuHostBlocks host = checked(to, pairs);
     pairs.forEach(pair -> host.record(pair.slot()).copyFrom(block(pair.block())));
-    return DONE;
+    return DoneCopy.DONE;
   }
 
   @Override
   public final HostCopy copyIn(HostBlocks from, List<HostBlocks.Pair> pairs) {
     CpuHostBlocks host = checked(from, pairs);
     pairs.forEach(pair -> block(pair.block()).copyFrom(host.record(pair.slot())));
-    return DONE;
+    return DoneCopy.DONE;
   }
 
   private CpuHostBlocks checked(HostBlocks blocks, List<HostBlocks.Pair> pairs) {

@@ -23,7 +23,7 @@ import java.nio.file.StandardCopyOption;
  */
 final class KernelLibrary {
   /** Of {@code verdier.h}. */
-  private static final int ABI = 3;
+  private static final int ABI = 4;
 
   private static final Linker LINKER = Linker.nativeLinker();
   private static final ValueLayout.OfLong WORD = ValueLayout.JAVA_LONG;
@@ -41,6 +41,8 @@ final class KernelLibrary {
   final MemorySegment embed;
   final MemorySegment rope;
   final MemorySegment attend;
+  final MemorySegment loraShrink;
+  final MemorySegment loraExpand;
   final MemorySegment pack;
   final MemorySegment probe;
   private final MemorySegment panels;
@@ -55,6 +57,8 @@ final class KernelLibrary {
     embed = symbol("v_embed");
     rope = symbol("v_rope");
     attend = symbol("v_attend");
+    loraShrink = symbol("v_lora_shrink");
+    loraExpand = symbol("v_lora_expand");
     pack = symbol("v_pack");
     probe = symbol("v_probe");
     panels = symbol("v_panels");

@@ -35,6 +35,7 @@ final class MatmulJob implements ComputePool.Job {
   private static final long UNIT_BYTES = 64 << 10;
 
   private static final int LANES = PackedMatrix.TILE_ROWS;
+  private static final int[] NO_PLACES = {};
   private static final ValueLayout.OfFloat FLOAT =
       ValueLayout.JAVA_FLOAT.withOrder(ByteOrder.nativeOrder());
 
@@ -47,6 +48,8 @@ final class MatmulJob implements ComputePool.Job {
   private int outStart;
   private int outStride;
   private Epilogue epilogue = Epilogue.STORE;
+  private float[] addend = {}; // of adapters, to gate and up: [places][matrix's rows]
+  private int[] addendPlaces = {}; // of each row; empty: there is none
   private boolean panels; // unpacked, else straight from the weights
   private int[] firstTiles = new int[64]; // of the units of each row group; then behind the last
   private int tileUnits; // units of a row group
@@ -71,6 +74,18 @@ final class MatmulJob implements ComputePool.Job {
     outStart = start;
     outStride = stride;
     epilogue = end;
+    addendPlaces = NO_PLACES;
+  }
+
+  /**
+   * What is added to gate and up before they meet; to be called after {@link #target}.
+   *
+   * @param data {@code [places][matrix's rows]}, the gate's before up's
+   * @param places of each row in it, -1 for none
+   */
+  void addend(float[] data, int[] places) {
+    addend = data;
+    addendPlaces = places;
   }
 
   /** Prepares {@code out = in · weightᵀ}; then run the {@link #blocks}, if any, and the units. */
@@ -153,6 +168,9 @@ final class MatmulJob implements ComputePool.Job {
       multiplyPairs(work, firstTile, endTile);
     }
     for (int row = 0; row < work.rows; row++) {
+      if (addendPlaces.length > 0 && addendPlaces[firstRow + row] >= 0) {
+        adapt(work, firstTile, endTile, row, addendPlaces[firstRow + row] * matrix.rows());
+      }
       finish(work, firstTile, endTile, row, outStart + (firstRow + row) * outStride);
     }
   }
@@ -226,6 +244,17 @@ final class MatmulJob implements ComputePool.Job {
   private void select(TileWork work, int tile, int index) {
     work.offset = tile * matrix.tileBytes();
     work.sumsAt = index * work.sumsStep;
+  }
+
+  /** Adds to the sums of gate and up what begins there. */
+  private void adapt(TileWork work, int firstTile, int endTile, int row, int from) {
+    int half = matrix.rows() / 2;
+    for (int tile = firstTile; tile < endTile; tile++) {
+      int column = tile / 2 * LANES;
+      int at = (tile - firstTile) * work.sumsStep + row * LANES;
+      int term = from + tile % 2 * half + column;
+      kernels.add(addend, term, work.sums, at, Math.min(LANES, half - column));
+    }
   }
 
   /** Brings one row's sums, all tiles' after each other, to where the output's row begins. */

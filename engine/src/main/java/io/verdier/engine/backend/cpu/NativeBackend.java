@@ -4,12 +4,15 @@ import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.LoraShape;
+import io.verdier.engine.backend.LoraTarget;
 import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Tensor;
+import io.verdier.engine.backend.cpu.NativeLora.Addend;
 import io.verdier.engine.backend.cpu.NativeMatmul.Epilogue;
 import io.verdier.engine.backend.cpu.NativeMatrix.RowOrder;
 import io.verdier.engine.weights.StoredTensor;
@@ -45,6 +48,7 @@ final class NativeBackend implements Backend {
   private final NativePacker packer;
   private final NativeMatmul matmul;
   private final NativeAttend attention;
+  private final NativeLora lora;
   private final NativeJob rows;
   private final NativeJob embed;
   private final List<NativeKvStorage> storages = new ArrayList<>();
@@ -73,6 +77,7 @@ final class NativeBackend implements Backend {
     packer = new NativePacker(library, pool, arena, kept);
     matmul = new NativeMatmul(library, pool, arena);
     attention = new NativeAttend(library, pool, arena);
+    lora = new NativeLora(library, pool, arena);
     rows = new NativeJob(library.rows, ROWS_FIELDS, arena);
     embed = new NativeJob(library.embed, EMBED_FIELDS, arena);
     product = new NativeTensor(0, 0, arena);
@@ -248,11 +253,51 @@ final class NativeBackend implements Backend {
 
   @Override
   public void matmulGate(Operand out, Operand in, Matrix gateUp) {
+    gate(out, in, gateUp, Addend.NONE);
+  }
+
+  private void gate(Operand out, Operand in, Matrix gateUp, Addend addend) {
     require(out.rows(), in.rows(), "rows");
     require(in.columns(), gateUp.columns(), "columns");
     require(gateUp.rows(), 2 * out.columns(), "columns");
     NativeMatrix matrix = requireOrder(gateUp, RowOrder.GATED);
-    matmul.gate((NativeOperand) in, matrix, (NativeOperand) out);
+    matmul.gate((NativeOperand) in, matrix, (NativeOperand) out, addend);
+  }
+
+  @Override
+  public CpuLoraSlots loraSlots(LoraShape shape) {
+    return new CpuLoraSlots(shape);
+  }
+
+  @Override
+  public void addLora(Tensor sum, Operand in, LoraTarget target, AttentionBatch batch) {
+    require(sum.rows(), batch.count(), "rows");
+    require(sum.columns(), target.product().rows(), "columns");
+    if (adapts(in, target, batch)) {
+      lora.add((NativeTensor) sum, (NativeOperand) in);
+    }
+  }
+
+  @Override
+  public void matmulGate(
+      Operand out, Operand in, Matrix gateUp, LoraTarget target, AttentionBatch batch) {
+    require(gateUp.rows(), target.product().rows(), "rows");
+    Addend addend = Addend.NONE;
+    if (adapts(in, target, batch)) {
+      addend = lora.addend(gateUp.rows(), (NativeOperand) in);
+    }
+    gate(out, in, gateUp, addend);
+  }
+
+  /** Whether adapters add to any of the rows. */
+  private boolean adapts(Operand in, LoraTarget target, AttentionBatch batch) {
+    require(in.rows(), batch.count(), "rows");
+    require(in.columns(), target.product().columns(), "columns");
+    if (!batch.hasAdapters()) {
+      return false;
+    }
+    lora.rows().find(target, batch);
+    return lora.rows().count() > 0;
   }
 
   @Override

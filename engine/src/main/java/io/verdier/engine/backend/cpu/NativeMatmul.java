@@ -1,5 +1,6 @@
 package io.verdier.engine.backend.cpu;
 
+import io.verdier.engine.backend.cpu.NativeLora.Addend;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
@@ -26,7 +27,7 @@ final class NativeMatmul {
     }
   }
 
-  private static final int FIELDS = 19;
+  private static final int FIELDS = 21;
 
   private final KernelLibrary library;
   private final ComputePool pool;
@@ -45,10 +46,15 @@ final class NativeMatmul {
   }
 
   void multiply(NativeOperand in, NativeMatrix weight, Epilogue epilogue, NativeTensor out) {
+    job.addend = Addend.NONE;
     run(in, weight, epilogue, out.address(), out.stride(), none);
   }
 
-  void gate(NativeOperand in, NativeMatrix weight, NativeOperand out) {
+  /**
+   * @param addend what adapters add before gate and up meet
+   */
+  void gate(NativeOperand in, NativeMatrix weight, NativeOperand out, Addend addend) {
+    job.addend = addend;
     run(in, weight, Epilogue.GATE, 0, 0, out.written());
   }
 
@@ -100,6 +106,8 @@ final class NativeMatmul {
         .put(gated)
         .put(scratch.address())
         .put(scratchBytes)
+        .put(job.addend.data())
+        .put(job.addend.places())
         .end();
     pool.run(job, units.count() * slices);
   }
@@ -122,6 +130,7 @@ final class NativeMatmul {
 
   /** The kernel, and the copy to the heap where one is asked for. */
   private static final class Job extends NativeJob {
+    private Addend addend = Addend.NONE;
     private float @Nullable [] heap;
     private @Nullable NativeTensor through;
     private int rows;

@@ -1,5 +1,7 @@
 package io.verdier.engine.backend.cuda;
 
+import io.verdier.conf.ServerConfig;
+
 /** How keys and values are kept on the device. */
 public enum CacheFormat {
   BF16("bfloat16", "", 2),
@@ -14,6 +16,11 @@ public enum CacheFormat {
     this.type = type;
     this.kernelPart = kernelPart;
     this.bytes = bytes;
+  }
+
+  /** What the configuration asks for. */
+  static CacheFormat of(ServerConfig.KvFormat format) {
+    return format == ServerConfig.KvFormat.FP8 ? FP8 : BF16;
   }
 
   /** In vLLM's words. */

@@ -27,6 +27,9 @@ interface CopyQueue extends AutoCloseable {
   /** Queues a copy from page-locked memory, which must stay as it is until it has run. */
   void copyIn(long to, MemorySegment from, Pieces pieces);
 
+  /** The same of one piece, however long. */
+  void copyIn(long to, MemorySegment from, long bytes);
+
   /** A moment of this queue: when all that is queued now has run. */
   Mark mark();
 

@@ -69,6 +69,9 @@ final class CountingDriver implements CudaDriver {
     public void copyIn(long to, MemorySegment from, Pieces pieces) {}
 
     @Override
+    public void copyIn(long to, MemorySegment from, long bytes) {}
+
+    @Override
     public Mark mark() {
       return this;
     }

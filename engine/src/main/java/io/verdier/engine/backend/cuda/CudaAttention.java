@@ -1,5 +1,8 @@
 package io.verdier.engine.backend.cuda;
 
+import static io.verdier.engine.backend.Shapes.requireColumns;
+import static io.verdier.engine.backend.Shapes.requireRows;
+
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend.Attention;
 import io.verdier.engine.backend.Backend.Gain;
@@ -101,6 +104,7 @@ final class CudaAttention {
    */
   void rotateAndStore(
       Projection projection, Rotation rotation, int layer, AttentionBatch batch, int gridRows) {
+    require(projection, rotation, batch);
     prepare(batch);
     StepInputs inputs = batches.on(batch);
     KvShape shape = storage.shape();
@@ -123,6 +127,15 @@ final class CudaAttention {
         .integer(paddedDim)
         .integer(shape.blockTokens());
     driver.launch(rotateStore, launch);
+  }
+
+  private void require(Projection projection, Rotation rotation, AttentionBatch batch) {
+    KvShape shape = storage.shape();
+    requireRows(projection.all().rows(), batch.count());
+    requireRows(batch.count(), batch.rows());
+    requireColumns(projection.queries().columns(), shape.queryHeads() * shape.headDim());
+    requireColumns(projection.keys().columns(), shape.heads() * shape.headDim());
+    requireColumns(rotation.table().headDim(), shape.headDim());
   }
 
   private Launch rotation(Rotation rotation) {
@@ -185,6 +198,7 @@ final class CudaAttention {
       Attention attention,
       AttentionBatch batch,
       StepGraphs.Form captured) {
+    require(projection, rotation, batch);
     prepare(batch);
     StepInputs inputs = batches.on(batch);
     AttentionWork work = batches.work();

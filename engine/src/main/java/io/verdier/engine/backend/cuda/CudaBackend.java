@@ -11,24 +11,26 @@ import io.verdier.engine.backend.DeviceClock;
 import io.verdier.engine.backend.DeviceMemory;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.LoraShape;
+import io.verdier.engine.backend.LoraTarget;
 import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Tensor;
+import io.verdier.engine.backend.cuda.CudaLora.Addend;
 import io.verdier.engine.backend.cuda.CudaMatmul.Epilogue;
 import io.verdier.engine.backend.cuda.CudaMatrix.RowOrder;
 import io.verdier.engine.backend.cuda.Ranges.Kind;
+import io.verdier.engine.backend.cuda.StepGraphs.Form;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.Supplier;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -57,13 +59,13 @@ public final class CudaBackend implements Backend {
   private final CudaMatmul matmul;
   private final CudaRows rows;
   private final StepGraphs graphs;
+  private final CudaAdapters adapters;
   private final List<CudaRopeTable> tables = new ArrayList<>();
   private final List<CudaKvStorage> storages = new ArrayList<>();
   private final List<CudaAttention> attentions = new ArrayList<>(); // of the storages
   private final CudaLogits logits;
   private final CudaClock clock;
   private @Nullable KvStorage stepped; // whose steps are captured
-  private StepGraphs.Form captured = StepGraphs.Form.NONE; // of the graph that is being captured
   private int tokensMax = Integer.MAX_VALUE; // rows of the embedding that was last used
   private @Nullable StepInputs stepInputs; // of the step that is running
 
@@ -88,17 +90,12 @@ public final class CudaBackend implements Backend {
 
     /** What the configuration asks for. */
     public static Options of(ServerConfig.Backend config) {
-      WeightFormat format =
-          switch (config.quantization()) {
-            case NONE -> WeightFormat.BF16;
-            case FP8 -> WeightFormat.FP8;
-            case INT8 -> WeightFormat.INT8;
-            case INT4 -> WeightFormat.INT4;
-          };
-      CacheFormat cache =
-          config.kvFormat() == ServerConfig.KvFormat.FP8 ? CacheFormat.FP8 : CacheFormat.BF16;
       boolean eager = config.gpu().eager() || config.ranks() > 1; // no captured step has been tried
-      return new Options(eager, format, cache, config.gpu().memoryShare());
+      return new Options(
+          eager,
+          WeightFormat.of(config.quantization()),
+          CacheFormat.of(config.kvFormat()),
+          config.gpu().memoryShare());
     }
   }
 
@@ -115,9 +112,10 @@ public final class CudaBackend implements Backend {
     this.ranges = ranges;
     launch = new Launch(arena);
     weights = new CudaWeights(driver, launch);
-    matmul = new CudaMatmul(driver, launch, hardware(driver.device()));
+    matmul = new CudaMatmul(driver, launch, MatmulPlan.Hardware.of(driver.device()));
     rows = new CudaRows(driver, launch);
     graphs = new StepGraphs(driver, options.eager() ? 0 : GRAPH_ROWS_MAX);
+    adapters = new CudaAdapters(driver, launch, graphs::clear);
     logits = new CudaLogits(driver);
     clock = new CudaClock(driver);
   }
@@ -165,23 +163,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public Optional<DeviceMemory> memory() {
-    CudaDriver.Device device = driver.device();
-    return Optional.of(
-        new DeviceMemory(
-            device.name(),
-            device.memoryBytes(),
-            driver.freeBytes(),
-            options.memoryShare(),
-            options.weights().label(),
-            () -> CudaRehearsal.of(device, options)));
-  }
-
-  private static MatmulPlan.Hardware hardware(CudaDriver.Device device) {
-    return new MatmulPlan.Hardware(
-        device.multiprocessors(),
-        device.sharedBytesMax(),
-        device.major() >= 9,
-        device.major() == 9);
+    return Optional.of(CudaRehearsal.memory(driver.device(), driver.freeBytes(), options));
   }
 
   /** All rows at once: the device has memory for them, and larger multiplications are faster. */
@@ -214,11 +196,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public CudaMatrix vocabularyMatrix(StoredTensor rows) {
-    return weights.matrix(
-        List.of(rows),
-        Collections.singletonList(null),
-        RowOrder.PLAIN,
-        options.weights().ofVocabulary());
+    return weights.matrix(rows, options.weights().ofVocabulary());
   }
 
   @Override
@@ -257,7 +235,7 @@ public final class CudaBackend implements Backend {
       begin(batch, storage);
       if (batch.slices() == batch.rows() && graphs.serves(batch.rows())) {
         boolean folds = attention(storage).batches().work().folds().count() > 0;
-        driver.replay(graph(StepGraphs.Form.of(batch.rows(), folds), operations));
+        driver.replay(graphs.of(Form.of(batch, folds), operations));
       } else {
         operations.run();
       }
@@ -270,8 +248,8 @@ public final class CudaBackend implements Backend {
   public void prepare(AttentionBatch batch, KvStorage storage, Runnable operations) {
     begin(batch, storage);
     try {
-      graph(StepGraphs.Form.of(batch.rows(), false), operations);
-      graph(StepGraphs.Form.of(batch.rows(), true), operations);
+      graphs.of(Form.of(batch, false), operations);
+      graphs.of(Form.of(batch, true), operations);
     } finally {
       stepInputs = null;
     }
@@ -279,11 +257,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public int[] preparedRows(int rowsMax) {
-    return IntStream.rangeClosed(1, rowsMax)
-        .filter(graphs::serves)
-        .map(rows -> Math.min(rowsMax, StepGraphs.roundedRows(rows)))
-        .distinct()
-        .toArray();
+    return graphs.preparedRows(rowsMax);
   }
 
   /** Has everything in place that a step reads, and room for what it leaves. */
@@ -296,28 +270,16 @@ public final class CudaBackend implements Backend {
       stepped = storage;
     }
     attention.prepare(batch);
+    adapters.prepare(batch);
     for (CudaRopeTable table : tables) {
       table.require(batch);
     }
     stepInputs = attention.batches().on(batch);
   }
 
-  private CudaDriver.Graph graph(StepGraphs.Form form, Runnable operations) {
-    return graphs.of(
-        form,
-        () -> {
-          captured = form;
-          try {
-            operations.run();
-          } finally {
-            captured = StepGraphs.Form.NONE;
-          }
-        });
-  }
-
   /** Rows for which a grid must have room. */
   private int gridRows(int actual) {
-    return Math.max(captured.rows(), actual);
+    return Math.max(graphs.captured().rows(), actual);
   }
 
   /** Where kernels find how many rows there are. */
@@ -384,8 +346,7 @@ public final class CudaBackend implements Backend {
     requireRows(out.rows(), in.rows());
     requireColumns(out.columns(), weight.rows());
     requireColumns(in.columns(), weight.columns());
-    CudaTensor target = (CudaTensor) out;
-    product(new CudaMatmul.Target(epilogue, target.address(), target.stride()), in, weight);
+    product(CudaMatmul.Target.of((CudaTensor) out, epilogue), in, weight);
   }
 
   private void product(CudaMatmul.Target target, Operand in, Matrix weight) {
@@ -397,12 +358,41 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void matmulGate(Operand out, Operand in, Matrix gateUp) {
+    gate(out, in, gateUp, Addend.NONE);
+  }
+
+  private void gate(Operand out, Operand in, Matrix gateUp, Addend addend) {
     requireRows(out.rows(), in.rows());
     requireColumns(gateUp.rows(), 2 * out.columns());
     requireColumns(in.columns(), gateUp.columns());
-    CudaOperand target = (CudaOperand) out;
-    product(
-        new CudaMatmul.Target(Epilogue.GATE, target.address(), target.paddedRows()), in, gateUp);
+    product(CudaMatmul.Target.gated((CudaOperand) out, addend), in, gateUp);
+  }
+
+  @Override
+  public CudaLoraSlots loraSlots(LoraShape shape) {
+    return adapters.open(shape);
+  }
+
+  @Override
+  public void addLora(Tensor sum, Operand in, LoraTarget target, AttentionBatch batch) {
+    CudaLora lora = adapters.in(target.slots());
+    try (var _ = ranges.open(Kind.ADAPTERS)) {
+      int rowCount = graphs.captured().rows();
+      lora.add((CudaTensor) sum, (CudaOperand) in, target.index(), batch, rowCount);
+    }
+  }
+
+  @Override
+  public void matmulGate(
+      Operand out, Operand in, Matrix gateUp, LoraTarget target, AttentionBatch batch) {
+    CudaLora lora = adapters.in(target.slots());
+    CudaMatrix weight = (CudaMatrix) gateUp;
+    Addend addend;
+    try (var _ = ranges.open(Kind.ADAPTERS)) {
+      int rowCount = graphs.captured().rows();
+      addend = lora.addend(weight, (CudaOperand) in, target.index(), batch, rowCount);
+    }
+    gate(out, in, weight, addend);
   }
 
   @Override
@@ -412,19 +402,9 @@ public final class CudaBackend implements Backend {
       KvStorage storage,
       int layer,
       AttentionBatch batch) {
-    requireProjection(projection, rotation, storage.shape(), batch);
     try (var _ = ranges.open(Kind.ATTENTION)) {
       attention(storage).rotateAndStore(projection, rotation, layer, batch, gridRows(batch.rows()));
     }
-  }
-
-  private static void requireProjection(
-      Projection projection, Rotation rotation, KvShape shape, AttentionBatch batch) {
-    requireRows(projection.all().rows(), batch.count());
-    requireRows(batch.count(), batch.rows());
-    requireColumns(projection.queries().columns(), shape.queryHeads() * shape.headDim());
-    requireColumns(projection.keys().columns(), shape.heads() * shape.headDim());
-    requireColumns(rotation.table().headDim(), shape.headDim());
   }
 
   @Override
@@ -457,12 +437,12 @@ public final class CudaBackend implements Backend {
       return;
     }
     KvShape shape = storage.shape();
-    requireProjection(projection, rotation, shape, batch);
     requireRows(out.rows(), batch.count());
     requireColumns(out.columns(), shape.queryHeads() * shape.headDim());
     try (var _ = ranges.open(Kind.ATTENTION)) {
       attention(storage)
-          .rotateStoreAttend((CudaOperand) out, projection, rotation, attention, batch, captured);
+          .rotateStoreAttend(
+              (CudaOperand) out, projection, rotation, attention, batch, graphs.captured());
     }
   }
 

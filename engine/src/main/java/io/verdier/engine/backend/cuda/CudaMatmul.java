@@ -1,5 +1,6 @@
 package io.verdier.engine.backend.cuda;
 
+import io.verdier.engine.backend.cuda.CudaLora.Addend;
 import io.verdier.engine.backend.cuda.MatmulPlan.Hardware;
 import java.util.HashMap;
 import java.util.Map;
@@ -31,8 +32,18 @@ final class CudaMatmul {
    * Where a product goes.
    *
    * @param stride columns between rows of a tensor; padded rows of an operand
+   * @param addend what adapters add to a gated product
    */
-  record Target(Epilogue epilogue, long address, int stride) {}
+  record Target(Epilogue epilogue, long address, int stride, Addend addend) {
+
+    static Target of(CudaTensor tensor, Epilogue epilogue) {
+      return new Target(epilogue, tensor.address(), tensor.stride(), Addend.NONE);
+    }
+
+    static Target gated(CudaOperand operand, Addend addend) {
+      return new Target(Epilogue.GATE, operand.address(), operand.paddedRows(), addend);
+    }
+  }
 
   private record Shape(int tokens, int rows, WeightFormat format) {}
 
@@ -75,7 +86,9 @@ final class CudaMatmul {
         .integer(weight.columns())
         .integer(target.epilogue.code)
         .integer(plan.stages())
-        .integer(plan.stageGroups());
+        .integer(plan.stageGroups())
+        .pointer(target.addend.address())
+        .pointer(target.addend.places());
     driver.launch(planned.kernel, launch);
   }
 

@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cuda;
 import io.verdier.engine.backend.cuda.CudaMatrix.RowOrder;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.MemorySegment;
+import java.util.Collections;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -27,6 +28,11 @@ final class CudaWeights {
   CudaWeights(CudaDriver driver, Launch launch) {
     this.driver = driver;
     this.launch = launch;
+  }
+
+  /** Takes over a matrix of one part, without a bias. */
+  CudaMatrix matrix(StoredTensor rows, WeightFormat format) {
+    return matrix(List.of(rows), Collections.singletonList(null), RowOrder.PLAIN, format);
   }
 
   /**

@@ -31,7 +31,16 @@ record MatmulPlan(
    * @param bulk whether it copies by the block (sm_90 and later)
    * @param wgmma whether whole warpgroups multiply (sm_90a), with the same bits as warps
    */
-  record Hardware(int multiprocessors, int sharedBytesMax, boolean bulk, boolean wgmma) {}
+  record Hardware(int multiprocessors, int sharedBytesMax, boolean bulk, boolean wgmma) {
+
+    static Hardware of(CudaDriver.Device device) {
+      return new Hardware(
+          device.multiprocessors(),
+          device.sharedBytesMax(),
+          device.major() >= 9,
+          device.major() == 9);
+    }
+  }
 
   /**
    * Chooses.

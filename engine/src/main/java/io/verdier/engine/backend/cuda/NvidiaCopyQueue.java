@@ -84,6 +84,11 @@ final class NvidiaCopyQueue implements CopyQueue {
     run(pieces);
   }
 
+  @Override
+  public void copyIn(long to, MemorySegment from, long bytes) {
+    driver.copyIn(to, from, bytes, stream);
+  }
+
   private static boolean areLines(Pieces pieces) {
     return pieces.stride() <= PITCH_MAX;
   }

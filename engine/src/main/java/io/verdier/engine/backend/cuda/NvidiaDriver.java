@@ -278,9 +278,14 @@ final class NvidiaDriver implements CudaDriver {
 
   @Override
   public void copyIn(long to, MemorySegment from, long bytes) {
+    copyIn(to, from, bytes, stream);
+  }
+
+  /** The same in another stream. */
+  void copyIn(long to, MemorySegment from, long bytes, CUstream queue) {
     makeCurrent();
     check(
-        JCudaDriver.cuMemcpyHtoDAsync(at(to), new HostAddress(from.address()), bytes, stream),
+        JCudaDriver.cuMemcpyHtoDAsync(at(to), new HostAddress(from.address()), bytes, queue),
         "cuMemcpyHtoDAsync");
   }
 

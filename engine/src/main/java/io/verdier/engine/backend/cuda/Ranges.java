@@ -25,6 +25,7 @@ interface Ranges {
     EMBEDDING,
     NORM,
     PRODUCT,
+    ADAPTERS,
     ATTENTION,
     LOGITS,
     SAMPLING

@@ -1,5 +1,7 @@
 package io.verdier.engine.backend.cuda;
 
+import io.verdier.conf.ServerConfig;
+
 /** How a weight is kept on the device. */
 public enum WeightFormat {
   BF16("bf16", 2048),
@@ -21,6 +23,16 @@ public enum WeightFormat {
   WeightFormat(String label, int groupBytes) {
     this.label = label;
     this.groupBytes = groupBytes;
+  }
+
+  /** What the configuration asks for. */
+  static WeightFormat of(ServerConfig.Quantization quantization) {
+    return switch (quantization) {
+      case NONE -> BF16;
+      case FP8 -> FP8;
+      case INT8 -> INT8;
+      case INT4 -> INT4;
+    };
   }
 
   /** As it stands in the kernels' names. */

@@ -371,6 +371,11 @@ final class EmulatedDriver implements CudaDriver {
                           to + far, from.asSlice(at, pieces.bytes()), pieces.bytes())));
     }
 
+    @Override
+    public void copyIn(long to, MemorySegment from, long bytes) {
+      copyIn(to, from, new Pieces(1, bytes, bytes));
+    }
+
     private void each(Pieces pieces, BiConsumer<Long, Long> copy) {
       for (int i = 0; i < pieces.count(); i++) {
         copy.accept(i * pieces.bytes(), i * pieces.stride());

@@ -44,13 +44,7 @@ public final class TestCuda {
    */
   public static DeviceMemory memory(String name, long bytes, long freeBytes, Options options) {
     CudaDriver.Device device = new CudaDriver.Device(name, 9, 0, 132, bytes, 227 << 10);
-    return new DeviceMemory(
-        name,
-        bytes,
-        freeBytes,
-        options.memoryShare(),
-        options.weights().label(),
-        () -> CudaRehearsal.of(device, options));
+    return CudaRehearsal.memory(device, freeBytes, options);
   }
 
   /** A device without wgmma and bulk copies; skips the test where kernels are not emulated. */
