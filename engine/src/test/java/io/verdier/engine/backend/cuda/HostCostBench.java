@@ -25,8 +25,8 @@ import java.util.List;
 
 /**
  * What a decoding step costs the host beside the device: planning, packing, reading results. Run
- * {@code main}; the device is a {@link CountingDriver}, which does nothing, so the calls of the real
- * driver (some twenty a step) come on top. What it samples is the token 0.
+ * {@code main}; the device is a {@link CountingDriver}, which does nothing, so the calls of the
+ * real driver (some twenty a step) come on top. What it samples is the token 0.
  */
 final class HostCostBench {
   private static final int BLOCK_TOKENS = 16;
