@@ -124,7 +124,10 @@ class RankServingIT {
   /** Every step ends as when one of its ranks fails. Owned by the executor thread. */
   private record FailingRank(StepRunner runner) implements StepRunner {
     @Override
-    public StepOutcome run(StepPlan plan) {
+    public void begin(StepPlan plan) {}
+
+    @Override
+    public StepOutcome finish() {
       throw new RankFailure("rank 1 of the test", new IllegalStateException("of the test"));
     }
 
