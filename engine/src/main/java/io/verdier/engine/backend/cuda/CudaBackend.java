@@ -263,7 +263,7 @@ public final class CudaBackend implements Backend {
   /** Has everything in place that a step reads, and room for what it leaves. */
   private void begin(AttentionBatch batch, KvStorage storage) {
     weights.release(); // whoever steps has loaded
-    requireTokens(batch);
+    CudaRows.requireTokens(batch, tokensMax);
     CudaAttention attention = attention(storage);
     if (!storage.equals(stepped)) {
       graphs.clear(); // they are another cache's
@@ -293,23 +293,11 @@ public final class CudaBackend implements Backend {
     requireColumns(out.columns(), table.columns());
     CudaMatrix matrix = (CudaMatrix) table;
     tokensMax = matrix.rows();
-    requireTokens(batch);
+    CudaRows.requireTokens(batch, tokensMax);
+    long tokens = stepInputs == null ? rows.tokens(batch) : stepInputs.tokens();
     try (var _ = ranges.open(Kind.EMBEDDING)) {
-      rows.embed((CudaTensor) out, matrix, tokens(batch), counts(out.rows()), gridRows(out.rows()));
+      rows.embed((CudaTensor) out, matrix, tokens, counts(out.rows()), gridRows(out.rows()));
     }
-  }
-
-  private void requireTokens(AttentionBatch batch) {
-    for (int row = 0; row < batch.rows(); row++) {
-      int token = batch.token(row);
-      if (token >= tokensMax || token < AttentionBatch.sampled(CudaRows.ROWS_MAX - 1)) {
-        throw new IllegalStateException("token " + token + " of " + tokensMax);
-      }
-    }
-  }
-
-  private long tokens(AttentionBatch batch) {
-    return stepInputs == null ? rows.tokens(batch) : stepInputs.tokens();
   }
 
   @Override

@@ -47,6 +47,16 @@ final class CudaRows {
     bring(counts, gathered, ROWS_MAX);
   }
 
+  /** Each token is an id below the table's size, or names a row whose token was just sampled. */
+  static void requireTokens(AttentionBatch batch, int tokensMax) {
+    for (int row = 0; row < batch.rows(); row++) {
+      int token = batch.token(row);
+      if (token >= tokensMax || token < AttentionBatch.sampled(ROWS_MAX - 1)) {
+        throw new IllegalStateException("token " + token + " of " + tokensMax);
+      }
+    }
+  }
+
   /** Where a number lies on the device, for kernels that ask there how many rows they have. */
   long count(int rows) {
     if (rows >= ROWS_MAX) {
