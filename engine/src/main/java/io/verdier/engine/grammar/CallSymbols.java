@@ -1,0 +1,116 @@
+package io.verdier.engine.grammar;
+
+import io.verdier.engine.grammar.Expression.Both;
+import io.verdier.engine.grammar.Expression.Call;
+import io.verdier.engine.grammar.Expression.Chars;
+import io.verdier.engine.grammar.Expression.Choice;
+import io.verdier.engine.grammar.Expression.Except;
+import io.verdier.engine.grammar.Expression.Literal;
+import io.verdier.engine.grammar.Expression.Repeat;
+import io.verdier.engine.grammar.Expression.Sequence;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What the automata of a grammar call, numbered: rules, and repetitions that are counted while they
+ * are matched. Owned by the compiling thread.
+ */
+final class CallSymbols {
+  private final List<Expression> rules; // those of the grammar, then the parts of repetitions
+  private final boolean[] nullable; // by the grammar's rules
+  private final boolean isRegular;
+  private final List<Symbol> symbols = new ArrayList<>();
+  private final Map<Symbol, Integer> numbers = new HashMap<>();
+  private final Map<Expression, Integer> parts = new HashMap<>();
+
+  /**
+   * What is called.
+   *
+   * @param rule that is matched, between {@code min} and {@code max} times
+   */
+  record Symbol(int rule, int min, int max) {}
+
+  private CallSymbols(List<Expression> rules, boolean isRegular) {
+    this.rules = new ArrayList<>(rules);
+    this.isRegular = isRegular;
+    nullable = new boolean[rules.size()];
+    boolean changes;
+    do {
+      changes = false;
+      for (int i = 0; i < nullable.length; i++) {
+        if (!nullable[i] && isNullable(rules.get(i))) {
+          nullable[i] = true;
+          changes = true;
+        }
+      }
+    } while (changes);
+  }
+
+  static CallSymbols of(List<Expression> rules) {
+    return new CallSymbols(rules, false);
+  }
+
+  /** For automata that call nothing. */
+  static CallSymbols none() {
+    return new CallSymbols(List.of(), true);
+  }
+
+  List<Expression> rules() {
+    return rules;
+  }
+
+  List<Symbol> symbols() {
+    return symbols;
+  }
+
+  int rule(int rule) {
+    if (isRegular) {
+      throw new GrammarException("only regular parts can be intersected or excluded");
+    }
+    return symbol(new Symbol(rule, 1, 1));
+  }
+
+  /** The symbol of a repetition; -1: it must be written out. */
+  int repeated(Repeat repeat) {
+    if (isRegular) {
+      return -1;
+    }
+    int rule =
+        parts.computeIfAbsent(
+            repeat.part(),
+            part -> {
+              rules.add(part);
+              return rules.size() - 1;
+            });
+    return symbol(new Symbol(rule, repeat.min(), repeat.max()));
+  }
+
+  private int symbol(Symbol symbol) {
+    return numbers.computeIfAbsent(
+        symbol,
+        s -> {
+          symbols.add(s);
+          return symbols.size() - 1;
+        });
+  }
+
+  boolean isNullableRule(int rule) {
+    return rule < nullable.length && nullable[rule]; // parts of repetitions never are
+  }
+
+  /** Whether the empty text matches. */
+  boolean isNullable(Expression expression) {
+    return switch (expression) {
+      case Chars chars -> false;
+      case Literal literal -> literal.text().isEmpty();
+      case Sequence sequence -> sequence.parts().stream().allMatch(this::isNullable);
+      case Choice choice -> choice.options().stream().anyMatch(this::isNullable);
+      case Repeat repeat -> repeat.min() == 0 || isNullable(repeat.part());
+      case Call call -> nullable[call.rule()];
+      case Both both -> isNullable(both.first()) && isNullable(both.second());
+      case Except except -> !isNullable(except.part());
+    };
+  }
+}

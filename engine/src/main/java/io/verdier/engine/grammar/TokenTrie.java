@@ -1,0 +1,158 @@
+package io.verdier.engine.grammar;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.IntFunction;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The tokens of a vocabulary by their bytes, as a tree in which tokens that begin alike share their
+ * beginning. Immutable; one for all grammars.
+ *
+ * <p>Nodes lie in depth-first order, children by ascending byte: a walk goes through arrays from
+ * front to back, and leaves a subtree by one jump. So do the tokens, those of a node before those
+ * of its children. The root, which stands for no byte, is not stored.
+ */
+public final class TokenTrie {
+  private final int vocabularySize;
+  private final byte[][] bytes; // by token id; empty where the grammar must never have it
+  private final int[] sorted; // token ids by their bytes, [tokens]
+
+  // By node.
+  private final byte[] labels;
+  private final int[] depths; // 0: first byte of a token
+  private final int[] ends; // the node behind the subtree
+  private final int[] tokenStarts; // in `sorted`; [nodes + 1]
+
+  private final int depthMax;
+
+  private TokenTrie(byte[][] bytes, int[] sorted, Nodes nodes) {
+    vocabularySize = bytes.length;
+    this.bytes = bytes;
+    this.sorted = sorted;
+    labels = Arrays.copyOf(nodes.labels, nodes.size);
+    depths = Arrays.copyOf(nodes.depths, nodes.size);
+    ends = Arrays.copyOf(nodes.ends, nodes.size);
+    tokenStarts = Arrays.copyOf(nodes.tokenStarts, nodes.size + 1);
+    tokenStarts[nodes.size] = sorted.length;
+    depthMax = Arrays.stream(depths).max().orElse(-1) + 1;
+  }
+
+  /**
+   * @param size of the vocabulary: ids are below it
+   * @param bytesOf a token; null or empty for one that stands for no text, such as a special token
+   */
+  public static TokenTrie of(int size, IntFunction<byte @Nullable []> bytesOf) {
+    byte[][] bytes = new byte[size][];
+    List<Integer> ids = new ArrayList<>();
+    for (int id = 0; id < size; id++) {
+      byte[] one = bytesOf.apply(id);
+      bytes[id] = one == null ? new byte[0] : one;
+      if (bytes[id].length > 0) {
+        ids.add(id);
+      }
+    }
+    ids.sort((a, b) -> Arrays.compareUnsigned(bytes[a], bytes[b]));
+    int[] sorted = ids.stream().mapToInt(Integer::intValue).toArray();
+    Nodes nodes = new Nodes();
+    byte[] before = {};
+    for (int i = 0; i < sorted.length; i++) {
+      byte[] token = bytes[sorted[i]];
+      int shared = Arrays.mismatch(before, token);
+      nodes.closeTo(shared < 0 ? token.length : shared);
+      for (int depth = shared < 0 ? token.length : shared; depth < token.length; depth++) {
+        nodes.open(token[depth], i);
+      }
+      before = token;
+    }
+    nodes.closeTo(0);
+    return new TokenTrie(bytes, sorted, nodes);
+  }
+
+  /** Grows in depth-first order; used while a trie is made. */
+  private static final class Nodes {
+    private int size;
+    private byte[] labels = new byte[1024];
+    private int[] depths = new int[1024];
+    private int[] ends = new int[1024];
+    private int[] tokenStarts = new int[1024];
+    private int[] path = new int[16]; // nodes from the root to here
+    private int depth;
+
+    /** A node's tokens begin with the one that opens it. */
+    private void open(byte label, int token) {
+      if (size + 1 >= labels.length) {
+        labels = Arrays.copyOf(labels, 2 * size);
+        depths = Arrays.copyOf(depths, 2 * size);
+        ends = Arrays.copyOf(ends, 2 * size);
+        tokenStarts = Arrays.copyOf(tokenStarts, 2 * size);
+      }
+      if (depth == path.length) {
+        path = Arrays.copyOf(path, 2 * depth);
+      }
+      labels[size] = label;
+      depths[size] = depth;
+      tokenStarts[size] = token;
+      path[depth++] = size++;
+    }
+
+    private void closeTo(int newDepth) {
+      while (depth > newDepth) {
+        ends[path[--depth]] = size;
+      }
+    }
+  }
+
+  public int vocabularySize() {
+    return vocabularySize;
+  }
+
+  byte[] bytes(int token) {
+    return bytes[token];
+  }
+
+  int nodes() {
+    return labels.length;
+  }
+
+  int label(int node) {
+    return labels[node] & 0xff;
+  }
+
+  int depth(int node) {
+    return depths[node];
+  }
+
+  /** The node behind a subtree. */
+  int end(int node) {
+    return ends[node];
+  }
+
+  int depthMax() {
+    return depthMax;
+  }
+
+  /**
+   * Where in {@link #token} the tokens begin that end exactly at a node. They go on up to {@link
+   * #tokensEnd}.
+   */
+  int tokensStart(int node) {
+    return tokenStarts[node];
+  }
+
+  /** Behind the tokens that end exactly at a node. */
+  int tokensEnd(int node) {
+    return node + 1 < ends[node] ? tokenStarts[node + 1] : tokenStarts[ends[node]];
+  }
+
+  /** Behind all tokens of a subtree. */
+  int subtreeTokensEnd(int node) {
+    return tokenStarts[ends[node]];
+  }
+
+  /** A token by its place in the order of bytes. */
+  int token(int place) {
+    return sorted[place];
+  }
+}
