@@ -1,0 +1,36 @@
+package io.verdier.engine.grammar;
+
+import java.util.List;
+
+/** Makes grammars of constraints. Stateless; what one costs is bounded by its {@link Budget}. */
+public final class GrammarCompiler {
+  private GrammarCompiler() {}
+
+  /**
+   * @throws GrammarException if the constraint is malformed, asks for what cannot be held, matches
+   *     nothing, or costs more than the budget has; the message is for the client
+   */
+  public static Grammar compile(Constraint constraint, Budget budget) {
+    return Grammar.of(rules(constraint), budget);
+  }
+
+  /** Texts match the first. */
+  private static List<Expression> rules(Constraint constraint) {
+    return switch (constraint) {
+      case Constraint.Regex regex ->
+          List.of(RegexParser.parse(regex.pattern(), RegexParser.Extent.WHOLE));
+      case Constraint.Choice choice -> List.of(choice(choice.options()));
+      case Constraint.JsonObject json -> throw new GrammarException("JSON is not available yet");
+      case Constraint.JsonSchema json -> throw new GrammarException("JSON is not available yet");
+      case Constraint.Rules rules -> throw new GrammarException("rules are not available yet");
+      case Constraint.StructuralTag tag -> throw new GrammarException("tags are not available yet");
+    };
+  }
+
+  private static Expression choice(List<String> options) {
+    if (options.isEmpty()) {
+      throw new GrammarException("a choice needs at least one option");
+    }
+    return new Expression.Choice(options.stream().map(Expression::text).toList());
+  }
+}
