@@ -59,7 +59,7 @@ class AbortsIT {
         Thread.sleep(1);
       }
       int heard = steps.get();
-      awaitIdle(server);
+      server.awaitIdle();
       assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
       assertThat(steps.get() - heard).isLessThanOrEqualTo(2);
     }
@@ -105,7 +105,7 @@ class AbortsIT {
               });
         }
       }
-      awaitIdle(server);
+      server.awaitIdle();
       assertThat(server.metric("vllm:num_requests_running")).as("seed %d", SEED).isZero();
       assertThat(server.metric("vllm:num_requests_waiting")).isZero();
       assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
@@ -150,16 +150,5 @@ class AbortsIT {
             + body.length()
             + "\r\n\r\n";
     return (head + body).getBytes(StandardCharsets.US_ASCII);
-  }
-
-  private static void awaitIdle(InProcessServer server) throws InterruptedException {
-    long deadline = System.nanoTime() + 20_000_000_000L;
-    while (System.nanoTime() < deadline
-        && (server.server().liveSequences() > 0
-            || server.metric("vllm:num_requests_running") > 0
-            || server.metric("vllm:num_requests_waiting") > 0)) {
-      Thread.sleep(20);
-    }
-    assertThat(server.server().liveSequences()).isZero();
   }
 }

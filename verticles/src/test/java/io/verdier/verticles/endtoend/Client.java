@@ -8,6 +8,8 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -54,6 +56,31 @@ final class Client {
             .header("Content-Type", "application/json")
             .POST(HttpRequest.BodyPublishers.ofString(body))
             .build());
+  }
+
+  /**
+   * Token ids of eight answers of 300 tokens that begin together, since they are one request: where
+   * 152 blocks of 16 tokens do not fit, some are preempted.
+   */
+  List<List<Integer>> manyChoices() {
+    Map<String, Object> body = new LinkedHashMap<>();
+    body.put("prompt", "A car is");
+    body.put("n", 8);
+    body.put("max_tokens", 300);
+    body.put("ignore_eos", true);
+    body.put("seed", 1234);
+    body.put("return_token_ids", true);
+    Answer answer = post("/v1/completions", body);
+    if (answer.status() != 200) {
+      throw new AssertionError(answer.body());
+    }
+    List<List<Integer>> choices = new ArrayList<>();
+    for (JsonNode choice : answer.json().get("choices")) {
+      List<Integer> ids = new ArrayList<>();
+      choice.get("token_ids").forEach(id -> ids.add(id.asInt()));
+      choices.add(ids);
+    }
+    return choices;
   }
 
   private Answer send(HttpRequest request) {

@@ -72,6 +72,7 @@ class FaultsIT {
         assertGolden(client);
       }
       assertThat(turns.hasNext()).isFalse();
+      server.awaitIdle();
       assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
       assertThat(client.get("/health").status()).isEqualTo(200);
     }
@@ -213,8 +214,8 @@ class FaultsIT {
           assertThat(answer.get().body()).doesNotContain("java").contains("the test's sampler");
         }
       }
-      assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
       server.awaitIdle();
+      assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
     }
   }
 

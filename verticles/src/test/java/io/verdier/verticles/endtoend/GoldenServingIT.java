@@ -28,6 +28,7 @@ class GoldenServingIT {
 
   private static List<JsonNode> cases = List.of();
   private static List<List<Integer>> sampledAlone = List.of();
+  private static List<List<Integer>> manyAlone = List.of();
 
   @BeforeAll
   static void readGolden() throws IOException {
@@ -36,6 +37,8 @@ class GoldenServingIT {
     try (InProcessServer server = InProcessServer.start("--no-enable-prefix-caching")) {
       Client client = new Client(server.baseUrl());
       sampledAlone = cases.stream().map(golden -> tokens(client, golden, 0.9)).toList();
+      manyAlone = client.manyChoices();
+      assertThat(server.metric("vllm:num_preemptions_total")).isZero();
     }
   }
 
@@ -80,8 +83,7 @@ class GoldenServingIT {
     try (InProcessServer server =
         InProcessServer.start("--max-model-len=640", "--num-gpu-blocks-override=48")) {
       checkBatch(server);
-      assertThat(server.metric("vllm:num_preemptions_total")).isPositive();
-      assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
+      checkPreempted(server);
     }
   }
 
@@ -103,9 +105,7 @@ class GoldenServingIT {
         InProcessServer.start(
             "--async-scheduling", "--max-model-len=640", "--num-gpu-blocks-override=48")) {
       checkBatch(server);
-      assertThat(server.metric("vllm:num_preemptions_total")).isPositive();
-      server.awaitIdle();
-      assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
+      checkPreempted(server);
     }
   }
 
@@ -147,6 +147,16 @@ class GoldenServingIT {
       assertEqual(greedy.get(i), goldenTokens(cases.get(i)), "greedy " + name(cases.get(i)));
       assertEqual(sampled.get(i), sampledAlone.get(i), "sampled " + name(cases.get(i)));
     }
+  }
+
+  /**
+   * Eight answers that begin together and do not fit together: one request, so no client is late.
+   */
+  private static void checkPreempted(InProcessServer server) throws Exception {
+    assertThat(new Client(server.baseUrl()).manyChoices()).isEqualTo(manyAlone);
+    assertThat(server.metric("vllm:num_preemptions_total")).isPositive();
+    server.awaitIdle();
+    assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
   }
 
   private static void assertEqual(Future<List<Integer>> actual, List<Integer> expected, String name)

@@ -48,11 +48,13 @@ class RankServingIT {
   @Test
   void completions_batchedChunkedPreempted_areEqualToAlone() throws Exception {
     List<List<Integer>> alone = new ArrayList<>();
+    List<List<Integer>> manyAlone;
     try (InProcessServer server = InProcessServer.start(RANKS, "--no-enable-prefix-caching")) {
       Client client = new Client(server.baseUrl());
       for (int i = 0; i < CASES.size(); i++) {
         alone.add(tokens(client, CASES.get(i), i % 2 * 0.9));
       }
+      manyAlone = client.manyChoices();
     }
     try (InProcessServer server =
         InProcessServer.start(
@@ -76,6 +78,7 @@ class RankServingIT {
               .isEqualTo(alone.get(i));
         }
       }
+      assertThat(client.manyChoices()).isEqualTo(manyAlone);
       assertThat(server.metric("vllm:num_preemptions_total")).isPositive();
     }
     assertNoRankThread();

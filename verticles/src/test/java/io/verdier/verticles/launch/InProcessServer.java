@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.UnaryOperator;
 
 /**
@@ -71,15 +72,27 @@ public final class InProcessServer implements AutoCloseable {
     return new InProcessServer(server);
   }
 
-  /** Waits until no sequence is live: places come back when the last byte of an answer has left. */
+  /**
+   * Waits until no sequence is live and no block in use: places come back when the last byte of an
+   * answer has left, blocks with the last step that was planned for it.
+   */
   public void awaitIdle() {
-    long deadline = System.nanoTime() + 10_000_000_000L;
-    while (server.liveSequences() > 0) {
+    long deadline = System.nanoTime() + 20_000_000_000L;
+    while (!isIdle()) {
       if (System.nanoTime() > deadline) {
-        throw new AssertionError(server.liveSequences() + " sequences are still live");
+        throw new AssertionError(
+            "%d sequences are still live, %.3f of the cache in use"
+                .formatted(server.liveSequences(), metric("vllm:kv_cache_usage_perc")));
       }
-      Thread.onSpinWait();
+      LockSupport.parkNanos(1_000_000);
     }
+  }
+
+  private boolean isIdle() {
+    return server.liveSequences() == 0
+        && metric("vllm:num_requests_running") == 0
+        && metric("vllm:num_requests_waiting") == 0
+        && metric("vllm:kv_cache_usage_perc") == 0;
   }
 
   public Server server() {
