@@ -35,6 +35,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  */
 public abstract class BackendContract extends BlockCopyContract {
   private static final double AMPLITUDE = 1.25; // of the rotation, as YaRN has it
+  private static final int STEPS_EACH = 24; // that are taken one by one
 
   protected BackendContract(Backend backend) {
     super(backend);
@@ -236,8 +237,12 @@ public abstract class BackendContract extends BlockCopyContract {
           .containsExactly(c.expected(r));
     }
     assertThat(c.run(67, 2)).as("chunks of 67, other blocks").isEqualTo(whole);
+    c.wholeUpTo = 116; // step by step to the end of the shorter one, and then of the longer
     assertThat(c.run(3, 3)).as("three tokens at a time").isEqualTo(whole);
     assertThat(c.run(1, 4)).as("token by token").isEqualTo(whole);
+    c.wholeUpTo = 257;
+    assertThat(c.run(1, 5)).as("token by token, far out").isEqualTo(whole);
+    c.wholeUpTo = 0;
     c.poison = true;
     assertThat(c.run(100, 1)).as("garbage in unused blocks").isEqualTo(whole);
   }
@@ -296,10 +301,14 @@ public abstract class BackendContract extends BlockCopyContract {
   @Test
   void rotateStoreAttend_tokenByToken_equalsTheTwoCalls() {
     AttentionCase far = new AttentionCase(4, 2, 16, 0, 16, new int[] {261, 5});
+    far.wholeUpTo = 237;
+    AttentionCase near = new AttentionCase(4, 2, 16, 0, 16, new int[] {19, 5});
     AttentionCase windowed = new AttentionCase(6, 2, 40, 70, 32, new int[] {140, 64});
+    windowed.wholeUpTo = 117;
     AttentionCase normed = new AttentionCase(8, 1, 128, 0, 16, new int[] {67});
     normed.normed = true;
-    for (AttentionCase c : List.of(far, windowed, normed)) {
+    normed.wholeUpTo = 44;
+    for (AttentionCase c : List.of(far, near, windowed, normed)) {
       float[][] whole = c.run(70, 1);
       c.poison = true;
       c.atOnce = true;
@@ -327,6 +336,7 @@ public abstract class BackendContract extends BlockCopyContract {
     private boolean poison;
     private boolean normed;
     private boolean atOnce; // rotation, storing, attention
+    private int wholeUpTo; // so many tokens at once, whatever the chunk
     private int shift; // position of each sequence's first token
 
     AttentionCase(int heads, int kvHeads, int headDim, int window, int blockTokens, int[] lengths) {
@@ -357,28 +367,10 @@ public abstract class BackendContract extends BlockCopyContract {
           1e-5f);
     }
 
-    /** A head of a row as it meets others: normalised, rotated. */
-    private double[] ready(float[] row, int at, float[] gain, int position) {
-      double[] x = new double[headDim];
-      double squares = 0;
-      for (int d = 0; d < headDim; d++) {
-        squares += (double) row[at + d] * row[at + d];
-      }
-      for (int d = 0; d < headDim; d++) {
-        double factor = normed ? gain[d] / Math.sqrt(squares / headDim + 1e-5f) : 1;
-        x[d] = row[at + d] * factor;
-      }
-      double[] y = new double[headDim];
-      int half = headDim / 2;
-      for (int i = 0; i < half; i++) {
-        double angle = position * frequencies[i];
-        y[i] = AMPLITUDE * (x[i] * Math.cos(angle) - x[i + half] * Math.sin(angle));
-        y[i + half] = AMPLITUDE * (x[i + half] * Math.cos(angle) + x[i] * Math.sin(angle));
-      }
-      return y;
-    }
-
-    /** Stores and attends in steps of at most {@code chunk} tokens a sequence. */
+    /**
+     * Stores and attends in steps of at most {@code chunk} tokens a sequence; emulated devices take
+     * long for single tokens, so only some behind {@link #wholeUpTo} are taken that way.
+     */
     float[][] run(int chunk, long blockSeed) {
       KvStorage storage =
           backend.kvStorage(new KvShape(2, kvHeads, heads, headDim, blockTokens, blocksAll));
@@ -389,11 +381,20 @@ public abstract class BackendContract extends BlockCopyContract {
         poison(storage);
       }
       float[][] out = new float[q.length][];
-      for (int from = 0; from < IntStream.of(lengths).max().orElse(0); from += chunk) {
-        step(storage, blocks, from, chunk, out);
+      int longest = IntStream.of(lengths).max().orElse(0);
+      for (int from = 0; from < longest; ) {
+        boolean isSmall = from >= wholeUpTo && from < wholeUpTo + STEPS_EACH;
+        int count = isSmall || wholeUpTo == 0 ? chunk : next(from);
+        step(storage, blocks, from, count, out);
+        from += count;
       }
       storage.close();
       return out;
+    }
+
+    /** Tokens that go whole, up to where smaller steps begin. */
+    private int next(int from) {
+      return from < wholeUpTo ? Math.min(100, wholeUpTo - from) : 100;
     }
 
     private void step(KvStorage storage, List<Integer> blocks, int from, int chunk, float[][] out) {
@@ -446,38 +447,13 @@ public abstract class BackendContract extends BlockCopyContract {
     }
 
     private float[] expected(int row) {
-      int first = 0;
-      int s = 0;
-      while (row >= first + lengths[s]) {
-        first += lengths[s++];
-      }
-      int begin = window == 0 ? first : Math.max(first, row - window + 1);
-      double[] out = new double[heads * headDim];
-      for (int h = 0; h < heads; h++) {
-        int kv = h / (heads / kvHeads) * headDim;
-        double[] query = ready(q[row], h * headDim, queryGain, shift + row - first);
-        double total = 0;
-        double[] weight = new double[row + 1];
-        for (int t = begin; t <= row; t++) {
-          double dot = 0;
-          double[] key = ready(k[t], kv, keyGain, shift + t - first);
-          for (int d = 0; d < headDim; d++) {
-            dot += query[d] * key[d];
-          }
-          weight[t] = Math.exp(dot / Math.sqrt(headDim));
-          total += weight[t];
-        }
-        for (int t = begin; t <= row; t++) {
-          for (int d = 0; d < headDim; d++) {
-            out[h * headDim + d] += weight[t] / total * v[t][kv + d];
-          }
-        }
-      }
-      float[] rounded = new float[out.length];
-      for (int i = 0; i < out.length; i++) {
-        rounded[i] = (float) out[i];
-      }
-      return rounded;
+      AttentionOracle oracle =
+          new AttentionOracle(
+              new AttentionOracle.Heads(heads, kvHeads, headDim),
+              new AttentionOracle.Rotations(frequencies, AMPLITUDE, shift),
+              normed ? new AttentionOracle.Gains(queryGain, keyGain) : null,
+              window);
+      return oracle.row(q, k, v, lengths, row);
     }
   }
 
