@@ -1,5 +1,6 @@
 package io.verdier.engine.grammar;
 
+import io.verdier.engine.grammar.Expression.Automaton;
 import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
@@ -109,6 +110,7 @@ final class CallSymbols {
       case Choice choice -> choice.options().stream().anyMatch(this::isNullable);
       case Repeat repeat -> repeat.min() == 0 || isNullable(repeat.part());
       case Call call -> nullable[call.rule()];
+      case Automaton automaton -> automaton.accepts().contains(0);
       case Both both -> isNullable(both.first()) && isNullable(both.second());
       case Except except -> !isNullable(except.part());
     };

@@ -2,6 +2,7 @@ package io.verdier.engine.grammar;
 
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Set;
 
 /**
  * What a text must match: the one form that every kind of constraint is brought into. Immutable.
@@ -59,6 +60,20 @@ public sealed interface Expression {
    * @param rule its index
    */
   record Call(int rule) implements Expression {}
+
+  /**
+   * An automaton: what takes it from state 0 to one of those that accept. Where a language is much
+   * shorter so than as an expression: numbers that something divides.
+   */
+  record Automaton(List<Edge> edges, Set<Integer> accepts) implements Expression {
+    public Automaton {
+      edges = List.copyOf(edges);
+      accepts = Set.copyOf(accepts);
+    }
+  }
+
+  /** One code point of a set leads from a state to a state. */
+  record Edge(int from, CodePoints set, int to) {}
 
   /** What both match. Neither may call rules. */
   record Both(Expression first, Expression second) implements Expression {}

@@ -11,17 +11,19 @@ public final class GrammarCompiler {
    *     nothing, or costs more than the budget has; the message is for the client
    */
   public static Grammar compile(Constraint constraint, Budget budget) {
-    return Grammar.of(rules(constraint), budget);
+    return Grammar.of(rules(constraint, budget), budget);
   }
 
   /** Texts match the first. */
-  private static List<Expression> rules(Constraint constraint) {
+  private static List<Expression> rules(Constraint constraint, Budget budget) {
     return switch (constraint) {
       case Constraint.Regex regex ->
           List.of(RegexParser.parse(regex.pattern(), RegexParser.Extent.WHOLE));
       case Constraint.Choice choice -> List.of(choice(choice.options()));
-      case Constraint.JsonObject json -> throw new GrammarException("JSON is not available yet");
-      case Constraint.JsonSchema json -> throw new GrammarException("JSON is not available yet");
+      case Constraint.JsonObject json ->
+          JsonSchemaReader.rules("{\"type\": \"object\"}", json.style(), budget);
+      case Constraint.JsonSchema json ->
+          JsonSchemaReader.rules(json.schema(), json.style(), budget);
       case Constraint.Rules rules -> throw new GrammarException("rules are not available yet");
       case Constraint.StructuralTag tag -> throw new GrammarException("tags are not available yet");
     };

@@ -1,9 +1,11 @@
 package io.verdier.engine.grammar;
 
+import io.verdier.engine.grammar.Expression.Automaton;
 import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
 import io.verdier.engine.grammar.Expression.Choice;
+import io.verdier.engine.grammar.Expression.Edge;
 import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
@@ -61,11 +63,24 @@ final class NfaBuilder {
       }
       case Repeat repeat -> addRepeat(repeat, from, to);
       case Call call -> nfa.call(from, symbols.rule(call.rule()), to);
+      case Automaton automaton -> addAutomaton(automaton, from, to);
       case Both both -> {
         ByteDfa first = regular(both.first());
         addDfa(first.and(regular(both.second()), budget), from, to);
       }
       case Except except -> addDfa(regular(except.part()).not(budget), from, to);
+    }
+  }
+
+  private void addAutomaton(Automaton automaton, int from, int to) {
+    Map<Integer, Integer> states = new HashMap<>();
+    nfa.nothing(from, states.computeIfAbsent(0, s -> nfa.state()));
+    for (Edge edge : automaton.edges()) {
+      int start = states.computeIfAbsent(edge.from(), s -> nfa.state());
+      addChars(edge.set(), start, states.computeIfAbsent(edge.to(), s -> nfa.state()));
+    }
+    for (int state : automaton.accepts()) {
+      nfa.nothing(states.computeIfAbsent(state, s -> nfa.state()), to);
     }
   }
 
