@@ -3,6 +3,7 @@ package io.verdier.engine.grammar;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.IntPredicate;
 import org.jspecify.annotations.Nullable;
 
 /** The named sets of ECMA-262 patterns (section 22.2.2.9) and of Unicode's general categories. */
@@ -54,6 +55,68 @@ final class CharacterClasses {
           Map.entry("Co", bits(Character.PRIVATE_USE)),
           Map.entry("Cn", bits(Character.UNASSIGNED)));
 
+  /** The long names of table 4-4, and the groups. */
+  private static final Map<String, String> LONG_NAMES =
+      Map.ofEntries(
+          Map.entry("Letter", "L"),
+          Map.entry("Uppercase_Letter", "Lu"),
+          Map.entry("Lowercase_Letter", "Ll"),
+          Map.entry("Titlecase_Letter", "Lt"),
+          Map.entry("Modifier_Letter", "Lm"),
+          Map.entry("Other_Letter", "Lo"),
+          Map.entry("Mark", "M"),
+          Map.entry("Nonspacing_Mark", "Mn"),
+          Map.entry("Spacing_Mark", "Mc"),
+          Map.entry("Enclosing_Mark", "Me"),
+          Map.entry("Number", "N"),
+          Map.entry("Decimal_Number", "Nd"),
+          Map.entry("Letter_Number", "Nl"),
+          Map.entry("Other_Number", "No"),
+          Map.entry("Punctuation", "P"),
+          Map.entry("Connector_Punctuation", "Pc"),
+          Map.entry("Dash_Punctuation", "Pd"),
+          Map.entry("Open_Punctuation", "Ps"),
+          Map.entry("Close_Punctuation", "Pe"),
+          Map.entry("Initial_Punctuation", "Pi"),
+          Map.entry("Final_Punctuation", "Pf"),
+          Map.entry("Other_Punctuation", "Po"),
+          Map.entry("Symbol", "S"),
+          Map.entry("Math_Symbol", "Sm"),
+          Map.entry("Currency_Symbol", "Sc"),
+          Map.entry("Modifier_Symbol", "Sk"),
+          Map.entry("Other_Symbol", "So"),
+          Map.entry("Separator", "Z"),
+          Map.entry("Space_Separator", "Zs"),
+          Map.entry("Line_Separator", "Zl"),
+          Map.entry("Paragraph_Separator", "Zp"),
+          Map.entry("Other", "C"),
+          Map.entry("Control", "Cc"),
+          Map.entry("Format", "Cf"),
+          Map.entry("Private_Use", "Co"),
+          Map.entry("Unassigned", "Cn"));
+
+  /** Those of ECMA-262's table 67 that Java's tables have. */
+  private static final Map<String, IntPredicate> PROPERTIES =
+      Map.ofEntries(
+          Map.entry("Any", c -> true),
+          Map.entry("ASCII", c -> c < 0x80),
+          Map.entry("Assigned", Character::isDefined),
+          Map.entry("Alphabetic", Character::isAlphabetic),
+          Map.entry("Alpha", Character::isAlphabetic),
+          Map.entry("Lowercase", Character::isLowerCase),
+          Map.entry("Lower", Character::isLowerCase),
+          Map.entry("Uppercase", Character::isUpperCase),
+          Map.entry("Upper", Character::isUpperCase),
+          Map.entry("White_Space", CharacterClasses::isWhiteSpace),
+          Map.entry("space", CharacterClasses::isWhiteSpace),
+          Map.entry("Ideographic", Character::isIdeographic),
+          Map.entry("Emoji", Character::isEmoji),
+          Map.entry("Emoji_Presentation", Character::isEmojiPresentation),
+          Map.entry("Emoji_Modifier", Character::isEmojiModifier),
+          Map.entry("Emoji_Modifier_Base", Character::isEmojiModifierBase),
+          Map.entry("Emoji_Component", Character::isEmojiComponent),
+          Map.entry("Extended_Pictographic", Character::isExtendedPictographic));
+
   private static final Map<String, CodePoints> KNOWN = new ConcurrentHashMap<>();
 
   private CharacterClasses() {}
@@ -62,22 +125,56 @@ final class CharacterClasses {
     return 1 << type;
   }
 
+  /** Unicode's property, which is not Java's idea of white space. */
+  private static boolean isWhiteSpace(int c) {
+    return (c >= '\t' && c <= '\r') || c == 0x85 || Character.isSpaceChar(c);
+  }
+
   /**
-   * The code points of a general category, such as {@code Lu}, or of a group of them, such as
-   * {@code L}; null if there is none of this name.
+   * The code points of a general category or a group of them ({@code Lu}, {@code L}, {@code
+   * Letter}), of a script ({@code Script=Greek}, {@code Greek}) or with a property ({@code
+   * Alphabetic}); null if there is none of this name.
    */
-  static @Nullable CodePoints category(String name) {
-    int wanted = 0;
+  static @Nullable CodePoints property(String name) {
+    int equals = name.indexOf('=');
+    String value = name.substring(equals + 1);
+    return switch (equals < 0 ? "" : name.substring(0, equals)) {
+      case "gc", "General_Category" -> category(value);
+      case "sc", "Script" -> script(value);
+      case "" -> {
+        IntPredicate property = PROPERTIES.get(value);
+        CodePoints category = property == null ? category(value) : known(value, property);
+        yield category == null ? script(value) : category;
+      }
+      default -> null;
+    };
+  }
+
+  private static @Nullable CodePoints category(String name) {
+    String wanted = LONG_NAMES.getOrDefault(name, name);
+    int types = 0;
     for (Map.Entry<String, Integer> category : CATEGORIES.entrySet()) {
-      if (category.getKey().equals(name) || category.getKey().substring(0, 1).equals(name)) {
-        wanted |= category.getValue();
+      if (category.getKey().equals(wanted) || category.getKey().substring(0, 1).equals(wanted)) {
+        types |= category.getValue();
       }
     }
-    if (wanted == 0) {
+    int all = types;
+    return all == 0 ? null : known(wanted, c -> ((all >> Character.getType(c)) & 1) != 0);
+  }
+
+  private static @Nullable CodePoints script(String name) {
+    try {
+      Character.UnicodeScript script = Character.UnicodeScript.forName(name);
+      return known(script.name(), c -> Character.UnicodeScript.of(c) == script);
+    } catch (IllegalArgumentException unknown) {
       return null;
     }
-    int types = wanted;
-    return KNOWN.computeIfAbsent(
-        name, n -> CodePoints.matching(c -> ((types >> Character.getType(c)) & 1) != 0));
+  }
+
+  /**
+   * @param name as our tables or Java's have it, so that there are only so many
+   */
+  private static CodePoints known(String name, IntPredicate members) {
+    return KNOWN.computeIfAbsent(name, n -> CodePoints.matching(members));
   }
 }

@@ -130,6 +130,10 @@ public final class CodePoints {
     return bounds.length == 0;
   }
 
+  boolean isSingle() {
+    return bounds.length == 2 && bounds[0] == bounds[1];
+  }
+
   public boolean contains(int codePoint) {
     int at = Arrays.binarySearch(bounds, codePoint);
     return at >= 0 || (-at - 1) % 2 == 1;

@@ -6,17 +6,19 @@ import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Reads a regular expression in the syntax of ECMA-262 (section 22.2.1, with the meaning of its
- * {@code u} flag), as JSON Schema's {@code pattern} has it. Owned by its caller.
+ * {@code u} flag), as JSON Schema's {@code pattern} has it, and what the regular expressions of
+ * Python and Rust add that means the same to all. Owned by its caller.
  *
  * <p>Alternatives, groups of every kind that captures or not, quantifiers (a lazy one matches the
- * same texts), classes, and the escapes of characters and of general categories are taken. What
- * looks around or back ({@code (?=}, {@code \b}, {@code \1}) is refused by name: an automaton does
- * not remember what a group held. {@code ^} and {@code $} are taken where a whole alternative
- * begins and ends.
+ * same texts), classes, flags such as {@code (?i)}, and the escapes of characters and of Unicode's
+ * properties are taken. What looks around or back ({@code (?=}, {@code \b}, {@code \1}) is refused
+ * by name: an automaton does not remember what a group held. {@code ^} and {@code $} are taken
+ * where a text begins and ends, in groups too, but not in the middle.
  */
 public final class RegexParser {
   /** Groups in groups; parsing one takes a few frames of the stack. */
@@ -26,10 +28,22 @@ public final class RegexParser {
 
   private static final Expression ANYTHING = Expression.any(new Chars(CodePoints.ALL));
 
+  private static final Pattern POSIX_CLASS = Pattern.compile("\\[:\\^?[a-z]{1,10}:\\]");
+
   private final String pattern;
   private final Extent extent;
+  private final RegexOutline outline;
   private int at;
   private int depth;
+  private Flags flags = new Flags(false, false, false);
+
+  /** How a part of a pattern is read: {@code (?i)}, {@code (?s)} and {@code (?m)}. */
+  private record Flags(boolean ignoresCase, boolean dotIsAll, boolean anchorsAreLines) {}
+
+  /** Which edges of a text a part of a pattern touches. */
+  private record Edges(boolean isFirst, boolean isLast) {
+    static final Edges NONE = new Edges(false, false);
+  }
 
   /** What of a text a pattern describes. */
   public enum Extent {
@@ -42,6 +56,7 @@ public final class RegexParser {
   private RegexParser(String pattern, Extent extent) {
     this.pattern = pattern;
     this.extent = extent;
+    outline = new RegexOutline(pattern);
   }
 
   /**
@@ -51,7 +66,7 @@ public final class RegexParser {
    */
   public static Expression parse(String pattern, Extent extent) {
     RegexParser parser = new RegexParser(pattern, extent);
-    Expression all = parser.alternatives();
+    Expression all = parser.alternatives(new Edges(true, true));
     if (parser.at < pattern.length()) {
       throw parser.error("unmatched )");
     }
@@ -59,35 +74,43 @@ public final class RegexParser {
   }
 
   /** Up to the end or the parenthesis that closes this group. */
-  private Expression alternatives() {
+  private Expression alternatives(Edges edges) {
     List<Expression> options = new ArrayList<>();
     do {
-      options.add(alternative());
+      options.add(alternative(edges));
     } while (accept('|'));
     return options.size() == 1 ? options.getFirst() : new Choice(options);
   }
 
-  private Expression alternative() {
+  private Expression alternative(Edges edges) {
     List<Expression> parts = new ArrayList<>();
-    boolean isOutermost = depth == 0;
-    boolean begins = false;
-    boolean ends = false;
+    boolean begins = !edges.isFirst; // nothing has to come before
+    boolean ends = !edges.isLast;
+    boolean isClosed = false; // by $
     while (!isAtEnd() && peek() != '|' && peek() != ')') {
-      if (peek() == '^' || peek() == '$') {
-        boolean isStart = peek() == '^';
-        if (!isOutermost || (isStart && !(parts.isEmpty() && !ends))) {
-          throw error("^ and $ are supported only where a whole alternative begins and ends");
-        }
-        at++;
+      if (skipFlags()) {
+        continue;
+      }
+      if (outline.isStart(at) || outline.isEnd(at)) {
+        boolean isStart = outline.isStart(at);
+        checkAnchor(isStart ? edges.isFirst && parts.isEmpty() && !isClosed : edges.isLast);
         begins |= isStart;
+        isClosed |= !isStart;
         ends |= !isStart;
-      } else if (ends) {
-        throw error("$ is supported only where an alternative ends");
+        at += peek() == '\\' ? 2 : 1;
+      } else if (isClosed) {
+        throw error("$ is supported only where a text ends");
+      } else if (peek() == '(' && outline.isAnchored(at)) {
+        boolean isFirst = parts.isEmpty() && !begins;
+        boolean isLast = outline.isLast(at) && !ends;
+        begins |= isFirst;
+        ends |= isLast;
+        parts.add(term(new Edges(isFirst, isLast)));
       } else {
-        parts.add(term());
+        parts.add(term(Edges.NONE));
       }
     }
-    if (isOutermost && extent == Extent.PART) {
+    if (extent == Extent.PART) {
       if (!begins) {
         parts.addFirst(ANYTHING);
       }
@@ -98,8 +121,17 @@ public final class RegexParser {
     return parts.size() == 1 ? parts.getFirst() : new Sequence(parts);
   }
 
-  private Expression term() {
-    Expression atom = atom();
+  private void checkAnchor(boolean isAtEdge) {
+    if (!isAtEdge) {
+      throw error("^ and $ are supported only where a text begins and ends");
+    }
+    if (flags.anchorsAreLines) {
+      throw error("^ and $ are not supported with the flag m, where they are of lines");
+    }
+  }
+
+  private Expression term(Edges edges) {
+    Expression atom = atom(edges);
     Repeat counted = quantified(atom);
     if (counted == null) {
       return atom;
@@ -121,9 +153,10 @@ public final class RegexParser {
     if (accept('?')) {
       return new Repeat(part, 0, 1);
     }
-    if (!accept('{')) {
+    if (!isCountNext(at)) {
       return null;
     }
+    at++;
     int min = count();
     int max = min;
     if (accept(',')) {
@@ -134,6 +167,15 @@ public final class RegexParser {
       throw error("a repetition of at least " + min + " and at most " + max + " times");
     }
     return new Repeat(part, min, max);
+  }
+
+  /** A brace before anything else is itself. */
+  private boolean isCountNext(int brace) {
+    if (!pattern.startsWith("{", brace) || brace + 1 == pattern.length()) {
+      return false;
+    }
+    char next = pattern.charAt(brace + 1);
+    return next == ',' || (next >= '0' && next <= '9');
   }
 
   private int count() {
@@ -149,19 +191,26 @@ public final class RegexParser {
     return (int) count;
   }
 
-  private Expression atom() {
+  private Expression atom(Edges edges) {
+    if (isCountNext(at)) {
+      throw error("nothing to repeat");
+    }
     int c = next();
     return switch (c) {
-      case '(' -> group();
+      case '(' -> group(edges);
       case '[' -> new Chars(bracketed());
-      case '.' -> new Chars(CharacterClasses.LINE_END.not());
-      case '\\' -> new Chars(escape(false));
-      case '*', '+', '?', '{' -> {
+      case '.' -> new Chars(flags.dotIsAll ? CodePoints.ALL : CharacterClasses.LINE_END.not());
+      case '\\' -> new Chars(cased(escape(false)));
+      case '*', '+', '?' -> {
         at--;
         throw error("nothing to repeat");
       }
-      default -> new Chars(CodePoints.of(checked(c)));
+      default -> new Chars(cased(CodePoints.of(checked(c))));
     };
+  }
+
+  private CodePoints cased(CodePoints set) {
+    return flags.ignoresCase ? CaseFolding.closed(set) : set;
   }
 
   private int checked(int c) {
@@ -171,8 +220,12 @@ public final class RegexParser {
     return c;
   }
 
-  private Expression group() {
+  private Expression group(Edges edges) {
+    Flags outer = flags;
     if (accept('?')) {
+      if (isFlag()) {
+        flags = flags();
+      }
       if (!accept(':')) {
         skipName();
       }
@@ -180,10 +233,47 @@ public final class RegexParser {
     if (++depth > DEPTH_MAX) {
       throw error("groups are nested more than " + DEPTH_MAX + " deep");
     }
-    Expression all = alternatives();
+    Expression all = alternatives(edges);
     depth--;
+    flags = outer;
     expect(')');
     return all;
+  }
+
+  /** Of the rest of a group: {@code (?i)}. False: there are none. */
+  private boolean skipFlags() {
+    int from = at;
+    if (pattern.startsWith("(?", at)) {
+      at += 2;
+      Flags changed = isFlag() ? flags() : null;
+      if (changed != null && accept(')')) {
+        flags = changed;
+        return true;
+      }
+    }
+    at = from;
+    return false;
+  }
+
+  private boolean isFlag() {
+    return !isAtEnd() && (peek() == '-' || (peek() >= 'a' && peek() <= 'z'));
+  }
+
+  private Flags flags() {
+    boolean on = true;
+    Flags changed = flags;
+    while (isFlag()) {
+      char flag = pattern.charAt(at++);
+      switch (flag) {
+        case '-' -> on = false;
+        case 'i' -> changed = new Flags(on, changed.dotIsAll, changed.anchorsAreLines);
+        case 's' -> changed = new Flags(changed.ignoresCase, on, changed.anchorsAreLines);
+        case 'm' -> changed = new Flags(changed.ignoresCase, changed.dotIsAll, on);
+        case 'u' -> {} // as always
+        default -> throw error("the flag " + flag + " is not supported");
+      }
+    }
+    return changed;
   }
 
   private void skipName() {
@@ -193,6 +283,10 @@ public final class RegexParser {
     if (pattern.startsWith("<=", at) || pattern.startsWith("<!", at)) {
       throw error("looking behind is not supported");
     }
+    if (accept('>')) {
+      throw error("(?> is not supported: an automaton does not prefer one match to another");
+    }
+    accept('P'); // as Python has it
     if (!accept('<')) {
       throw error("(? is followed by what is not supported");
     }
@@ -214,6 +308,9 @@ public final class RegexParser {
       if (accept(']')) {
         break;
       }
+      if (POSIX_CLASS.matcher(pattern).region(at, pattern.length()).lookingAt()) {
+        throw error("classes such as [:alpha:] are not supported; write \\p{L} or a range");
+      }
       CodePoints first = member();
       if (!isAtEnd()
           && peek() == '-'
@@ -225,7 +322,7 @@ public final class RegexParser {
         sets.add(first);
       }
     }
-    CodePoints set = CodePoints.union(sets);
+    CodePoints set = cased(CodePoints.union(sets));
     return isNegated ? set.not() : set;
   }
 
@@ -235,15 +332,10 @@ public final class RegexParser {
   }
 
   private CodePoints span(CodePoints first, CodePoints last) {
-    boolean areSingle = isSingle(first) && isSingle(last);
-    if (!areSingle || first.first(0) > last.first(0)) {
+    if (!first.isSingle() || !last.isSingle() || first.first(0) > last.first(0)) {
       throw error("a range in [] goes from a character to one that is not below it");
     }
     return CodePoints.range(first.first(0), last.first(0));
-  }
-
-  private static boolean isSingle(CodePoints set) {
-    return set.ranges() == 1 && set.first(0) == set.last(0);
   }
 
   /** Behind the backslash. */
@@ -334,17 +426,19 @@ public final class RegexParser {
   }
 
   private CodePoints property() {
-    int close = pattern.indexOf('}', at);
-    if (!accept('{') || close < 0) {
-      throw error("\\p needs a general category in {}");
+    int from = at;
+    String name;
+    if (accept('{')) {
+      int close = pattern.indexOf('}', at);
+      name = close < 0 ? "" : pattern.substring(at, close);
+      at = close + 1;
+    } else {
+      name = isAtEnd() ? "" : Character.toString(next());
     }
-    String name = pattern.substring(at, close);
-    at = close + 1;
-    String value = name.startsWith("gc=") ? name.substring(3) : name;
-    CodePoints set = CharacterClasses.category(value);
+    CodePoints set = name.isEmpty() ? null : CharacterClasses.property(name);
     if (set == null) {
-      throw error(
-          "\\p{" + name + "} is not supported: only general categories such as L or Nd are");
+      at = from;
+      throw error("\\p needs a general category, a script or a property of Unicode's in {}");
     }
     return set;
   }
