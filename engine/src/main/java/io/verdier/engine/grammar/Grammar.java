@@ -1,10 +1,12 @@
 package io.verdier.engine.grammar;
 
 import io.verdier.engine.grammar.CallSymbols.Symbol;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 
 /**
  * A set of rules, each an automaton over bytes that may call others: what is regular is matched by
@@ -46,7 +48,7 @@ public final class Grammar {
       IntPredicate nullable = symbol -> calls.isNullableRule(calls.symbols().get(symbol).rule());
       compiled.add(new Determinizer(built, budget, nullable).run());
     }
-    boolean[] matching = matching(compiled, calls.symbols());
+    boolean[] matching = matching(compiled, calls.symbols(), budget);
     if (!matching[0]) {
       throw new GrammarException("no text can match the constraint");
     }
@@ -60,20 +62,40 @@ public final class Grammar {
     return grammar;
   }
 
-  /** Which rules match anything at all. */
-  private static boolean[] matching(List<ByteDfa> rules, List<Symbol> symbols) {
-    boolean[] matching = new boolean[rules.size()];
-    boolean changes;
-    do {
-      changes = false;
-      for (int i = 0; i < matching.length; i++) {
-        if (!matching[i] && rules.get(i).ending(s -> matching[symbols.get(s).rule()])[0]) {
-          matching[i] = true;
-          changes = true;
-        }
+  /** Which rules match anything at all; looks again at a rule when one that it calls does. */
+  private static boolean[] matching(List<ByteDfa> rules, List<Symbol> symbols, Budget budget) {
+    List<List<Integer>> callers = new ArrayList<>();
+    rules.forEach(rule -> callers.add(new ArrayList<>()));
+    ArrayDeque<Integer> waiting = new ArrayDeque<>();
+    for (int i = 0; i < rules.size(); i++) {
+      for (int called : called(rules.get(i), symbols)) {
+        callers.get(called).add(i);
       }
-    } while (changes);
+      waiting.add(i);
+    }
+    boolean[] matching = new boolean[rules.size()];
+    while (!waiting.isEmpty()) {
+      int rule = waiting.remove();
+      budget.work(rules.get(rule).states());
+      if (!matching[rule]
+          && rules.get(rule).states() > 0
+          && rules.get(rule).ending(s -> matching[symbols.get(s).rule()])[0]) {
+        matching[rule] = true;
+        waiting.addAll(callers.get(rule));
+      }
+    }
     return matching;
+  }
+
+  /** The rules that a rule calls, each once. */
+  private static int[] called(ByteDfa rule, List<Symbol> symbols) {
+    return IntStream.range(0, rule.states())
+        .flatMap(
+            state ->
+                IntStream.range(0, rule.calls(state).length / 2).map(i -> rule.calls(state)[2 * i]))
+        .map(symbol -> symbols.get(symbol).rule())
+        .distinct()
+        .toArray();
   }
 
   private void requireNoLeftRecursion() {
@@ -112,11 +134,11 @@ public final class Grammar {
     int count = 1;
     for (ByteDfa rule : rules) {
       int[] finer = new int[256];
-      int[] known = new int[256 * 256];
+      int[] known = new int[count * rule.classCount()];
       Arrays.fill(known, -1);
       int next = 0;
       for (int value = 0; value < 256; value++) {
-        int both = (names[value] << 8) | rule.classOf(value);
+        int both = names[value] * rule.classCount() + rule.classOf(value);
         if (known[both] < 0) {
           known[both] = next++;
         }
