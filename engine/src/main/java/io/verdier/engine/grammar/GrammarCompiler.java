@@ -24,7 +24,7 @@ public final class GrammarCompiler {
           JsonSchemaReader.rules("{\"type\": \"object\"}", json.style(), budget);
       case Constraint.JsonSchema json ->
           JsonSchemaReader.rules(json.schema(), json.style(), budget);
-      case Constraint.Rules rules -> throw new GrammarException("rules are not available yet");
+      case Constraint.Rules rules -> RulesReader.read(rules.text());
       case Constraint.StructuralTag tag -> throw new GrammarException("tags are not available yet");
     };
   }
