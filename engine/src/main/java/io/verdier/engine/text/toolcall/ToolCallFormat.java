@@ -1,0 +1,94 @@
+package io.verdier.engine.text.toolcall;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * How a model writes tool calls: the table of parsers. Immutable.
+ *
+ * <p>A format names the special tokens that its parser must see: text leaves special tokens out
+ * where a client does not ask for them, and the markers of calls often are such tokens.
+ */
+public enum ToolCallFormat {
+  LLAMA3(
+      List.of("llama3_json", "vertex-llama-3", "llama4_json"),
+      Set.of("<|python_tag|>", "<|python_start|>", "<|python_end|>"),
+      (tools, sink) -> new LlamaParser(tools, sink, LlamaParser.Dialect.ALL)),
+  PYTHONIC(
+      List.of("pythonic", "llama4_pythonic"),
+      Set.of("<|python_tag|>", "<|python_start|>", "<|python_end|>"),
+      (tools, sink) -> new LlamaParser(tools, sink, LlamaParser.Dialect.PYTHONIC)),
+  HERMES(
+      List.of("hermes"),
+      Set.of("<tool_call>", "</tool_call>"),
+      regions(List.of("<tool_call>"), List.of("</tool_call>"))),
+  MISTRAL(
+      List.of("mistral"),
+      Set.of(MistralParser.CALLS, MistralParser.ARGUMENTS, MistralParser.CALL_ID),
+      MistralParser::new),
+  QWEN3_CODER(
+      List.of("qwen3_coder", "qwen3_xml"),
+      Set.of("<tool_call>", "</tool_call>"),
+      QwenXmlParser::new),
+  DEEPSEEK_V3(
+      List.of("deepseek_v3", "deepseek_v31"),
+      Set.of(
+          DeepSeekParser.CALLS_BEGIN,
+          DeepSeekParser.CALLS_END,
+          DeepSeekParser.CALL_BEGIN,
+          DeepSeekParser.CALL_END,
+          DeepSeekParser.SEPARATOR),
+      DeepSeekParser::new),
+  GRANITE(
+      List.of("granite"),
+      Set.of("<|tool_call|>", "<tool_call>", "</tool_call>"),
+      regions(List.of("<|tool_call|>", "<tool_call>"), List.of("</tool_call>"))),
+  PHI4_MINI(
+      List.of("phi4_mini_json"),
+      Set.of("<|tool_call|>", "<|/tool_call|>"),
+      regions(List.of("functools", "<|tool_call|>"), List.of("<|/tool_call|>"))),
+  INTERNLM(
+      List.of("internlm"),
+      Set.of("<|action_start|>", "<|plugin|>", "<|action_end|>"),
+      regions(List.of("<|action_start|><|plugin|>"), List.of("<|action_end|>")));
+
+  private final List<String> names;
+  private final Set<String> visible;
+  private final Maker maker;
+
+  private interface Maker {
+    ToolCallParser make(Tools tools, ToolCallSink sink);
+  }
+
+  ToolCallFormat(List<String> names, Set<String> visible, Maker maker) {
+    this.names = names;
+    this.visible = visible;
+    this.maker = maker;
+  }
+
+  private static Maker regions(List<String> openers, List<String> closers) {
+    return (tools, sink) -> new JsonRegions(tools, sink, openers, closers);
+  }
+
+  /** The names that operators know it by; the first is the usual one. */
+  public List<String> names() {
+    return names;
+  }
+
+  /** Special tokens, as the vocabulary spells them, that must stay in the text. */
+  public Set<String> visibleTokens() {
+    return visible;
+  }
+
+  /** A parser for one text. */
+  public ToolCallParser parser(Tools tools, ToolCallSink sink) {
+    return maker.make(tools, sink);
+  }
+
+  /** The format of that name. */
+  public static Optional<ToolCallFormat> of(String name) {
+    return Arrays.stream(values()).filter(format -> format.names.contains(name)).findFirst();
+  }
+}
