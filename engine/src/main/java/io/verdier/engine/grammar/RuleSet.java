@@ -1,5 +1,6 @@
 package io.verdier.engine.grammar;
 
+import io.verdier.engine.grammar.Expression.Automaton;
 import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
@@ -54,6 +55,7 @@ final class RuleSet {
     switch (expression) {
       case Chars chars -> {}
       case Literal literal -> {}
+      case Automaton automaton -> {}
       case Sequence sequence -> sequence.parts().forEach(part -> forEachCall(part, listener));
       case Choice choice -> choice.options().forEach(option -> forEachCall(option, listener));
       case Repeat repeat -> forEachCall(repeat.part(), listener);
@@ -71,6 +73,7 @@ final class RuleSet {
     return switch (expression) {
       case Chars chars -> chars;
       case Literal literal -> literal;
+      case Automaton automaton -> automaton;
       case Sequence sequence -> new Sequence(replaceCalls(sequence.parts(), replacement));
       case Choice choice -> new Choice(replaceCalls(choice.options(), replacement));
       case Repeat repeat ->
