@@ -1,5 +1,6 @@
 package io.verdier.engine.grammar;
 
+import io.verdier.engine.grammar.Expression.Automaton;
 import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
@@ -112,6 +113,7 @@ final class Inliner {
     return switch (expression) {
       case Chars chars -> 1 + chars.set().ranges() / 2;
       case Literal literal -> literal.text().length();
+      case Automaton automaton -> automaton.edges().size();
       case Sequence sequence -> sequence.parts().stream().mapToLong(this::size).sum();
       case Choice choice -> 1 + choice.options().stream().mapToLong(this::size).sum();
       case Repeat repeat -> {
@@ -128,6 +130,7 @@ final class Inliner {
     return switch (expression) {
       case Chars chars -> 1;
       case Literal literal -> 1;
+      case Automaton automaton -> 1;
       case Sequence sequence -> 1 + depth(sequence.parts());
       case Choice choice -> 1 + depth(choice.options());
       case Repeat repeat -> 1 + depth(repeat.part());

@@ -1,5 +1,6 @@
 package io.verdier.engine.grammar;
 
+import io.verdier.engine.grammar.Expression.Automaton;
 import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
@@ -186,6 +187,8 @@ final class LeftRecursion {
     switch (expression) {
       case Chars chars -> throw new IllegalStateException("a class begins with a rule");
       case Literal literal -> throw new IllegalStateException("a literal begins with a rule");
+      case Automaton automaton ->
+          throw new IllegalStateException("an automaton begins with a rule");
       case Both both -> throw new IllegalStateException("an intersection begins with a rule");
       case Except except -> throw new IllegalStateException("an exclusion begins with a rule");
       case Call call -> {
@@ -246,6 +249,7 @@ final class LeftRecursion {
     return switch (expression) {
       case Chars chars -> chars;
       case Literal literal -> Expression.NEVER;
+      case Automaton automaton -> new Both(automaton, new Except(Expression.EMPTY));
       case Both both -> new Both(both, new Except(Expression.EMPTY));
       case Except except -> new Both(except, new Except(Expression.EMPTY));
       case Call call -> {
@@ -288,6 +292,7 @@ final class LeftRecursion {
       case Choice choice -> choice.options().stream().anyMatch(this::isNullable);
       case Repeat repeat -> repeat.min() == 0 || isNullable(repeat.part());
       case Call call -> call.rule() < isNullable.length && isNullable[call.rule()];
+      case Automaton automaton -> automaton.accepts().contains(0);
       case Both both -> isNullable(both.first()) && isNullable(both.second());
       case Except except -> !isNullable(except.part());
     };
@@ -304,6 +309,7 @@ final class LeftRecursion {
     switch (expression) {
       case Chars chars -> {}
       case Literal literal -> {}
+      case Automaton automaton -> {}
       case Both both -> {}
       case Except except -> {}
       case Call call -> found.add(call.rule());
