@@ -25,7 +25,7 @@ public final class GrammarCompiler {
       case Constraint.JsonSchema json ->
           JsonSchemaReader.rules(json.schema(), json.style(), budget);
       case Constraint.Rules rules -> RulesReader.read(rules.text());
-      case Constraint.StructuralTag tag -> throw new GrammarException("tags are not available yet");
+      case Constraint.StructuralTag tag -> StructuralTagReader.read(tag, GrammarCompiler::rules);
     };
   }
 

@@ -28,6 +28,12 @@ final class RuleSet {
     rules.set(rule.rule(), body);
   }
 
+  Call add(Expression body) {
+    Call rule = reserve();
+    define(rule, body);
+    return rule;
+  }
+
   /** Takes in another reader's rules, and calls the first of them. */
   Expression include(List<Expression> others) {
     if (others.size() == 1 && !callsAny(others.getFirst())) {
