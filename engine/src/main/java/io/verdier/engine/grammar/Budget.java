@@ -43,7 +43,15 @@ public final class Budget {
    * @throws GrammarException if there are too many
    */
   void state() {
-    if (++states > limits.states) {
+    requireRoom(1);
+    states++;
+  }
+
+  /**
+   * @throws GrammarException if so many more states would be too many
+   */
+  void requireRoom(int more) {
+    if (states + more > limits.states) {
       throw new GrammarException(
           "the constraint needs more than "
               + limits.states

@@ -19,20 +19,14 @@ public final class GrammarCompiler {
     return switch (constraint) {
       case Constraint.Regex regex ->
           List.of(RegexParser.parse(regex.pattern(), RegexParser.Extent.WHOLE));
-      case Constraint.Choice choice -> List.of(choice(choice.options()));
+      case Constraint.Choice choice -> Choices.rules(choice.options(), budget);
       case Constraint.JsonObject json ->
           JsonSchemaReader.rules("{\"type\": \"object\"}", json.style(), budget);
       case Constraint.JsonSchema json ->
           JsonSchemaReader.rules(json.schema(), json.style(), budget);
       case Constraint.Rules rules -> RulesReader.read(rules.text());
-      case Constraint.StructuralTag tag -> StructuralTagReader.read(tag, GrammarCompiler::rules);
+      case Constraint.StructuralTag tag ->
+          StructuralTagReader.read(tag, inner -> rules(inner, budget));
     };
-  }
-
-  private static Expression choice(List<String> options) {
-    if (options.isEmpty()) {
-      throw new GrammarException("a choice needs at least one option");
-    }
-    return new Expression.Choice(options.stream().map(Expression::text).toList());
   }
 }
