@@ -231,6 +231,30 @@ class StructuralTagTest {
     assertThat(matches(space, "日本")).isTrue();
   }
 
+  @Test
+  void compile_realSchemas_holdsTheContent() {
+    String schema =
+        "{'type': 'object', 'properties': {'x': {'type': 'integer'}}, 'required': ['x'],"
+            + " 'additionalProperties': false}";
+    String format =
+        "{'format': {'type': 'triggered_tags', 'triggers': ['<f='], 'tags': [{'begin': '<f=a>',"
+            + " 'content': {'type': 'json_schema', 'json_schema': "
+            + schema
+            + "}, 'end': '</f>'}]}}";
+    String structures =
+        "{'structures': [{'begin': '<f=a>', 'schema': "
+            + schema
+            + ", 'end': '</f>'}], 'triggers': ['<f=']}";
+    for (String tag : List.of(format, structures)) {
+      Constraint constraint = new Constraint.StructuralTag(tag.replace('\'', '"'), JsonStyle.USUAL);
+      StateSpace space = new StateSpace(GrammarCompiler.compile(constraint, Budget.defaults()));
+      assertThat(matches(space, "So <f=a>{\"x\": 12}</f> and <f=a>{\"x\":1}</f>.")).isTrue();
+      assertThat(matches(space, "So <f=a>{\"x\": 1.5}</f>")).isFalse();
+      assertThat(matches(space, "So <f=a>{}</f>")).isFalse();
+      assertThat(matches(space, "So <f=b>")).isFalse();
+    }
+  }
+
   @ParameterizedTest
   @MethodSource("refused")
   void read_malformedOrUnsupported_saysWhatAndWhere(Map.Entry<String, String> example) {
