@@ -14,7 +14,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /** The keywords that speak of items and properties, as facts. Owned by the compiling thread. */
 final class ContainerKeywords {
@@ -127,32 +126,29 @@ final class ContainerKeywords {
       return;
     }
     ObjectFacts.Unit unit = new ObjectFacts.Unit(properties, patterns, additional);
-    facts.add(
-        fact(
-            Kinds.ANY.with(ObjectFacts.of(unit)),
-            () -> otherProperties(schema, properties, patterns, additional)));
+    facts.add(fact(Kinds.ANY.with(ObjectFacts.of(unit)), () -> otherProperties(schema, unit)));
   }
 
-  private static List<Kinds> otherProperties(
-      SchemaNode schema,
-      Map<String, Signed> properties,
-      List<ObjectFacts.Pattern> patterns,
-      @Nullable Signed additional) {
+  private List<Kinds> otherProperties(SchemaNode schema, ObjectFacts.Unit unit) {
     List<Kinds> any = new ArrayList<>();
-    properties.forEach(
+    Set<String> required = names(schema, "required");
+    unit.properties.forEach(
         (name, value) -> {
           if (!value.isTrue()) {
             Signed other = new Signed(value.schema(), !value.holds());
-            ObjectFacts.Unit unit = new ObjectFacts.Unit(Map.of(name, other), List.of(), null);
+            ObjectFacts is =
+                ObjectFacts.of(new ObjectFacts.Unit(Map.of(name, other), List.of(), null));
             ObjectFacts has = ObjectFacts.requiring(Set.of(name));
-            any.add(Kinds.NONE.with(ObjectFacts.of(unit).and(has)));
+            // One that is required may as well be missing: then `required` fails.
+            any.add(Kinds.NONE.with(required.contains(name) ? is : is.and(has)));
           }
         });
-    if (!patterns.isEmpty()) {
+    Signed additional = unit.additional;
+    if (!unit.patterns.isEmpty()) {
       String refusal = refusal(schema, "patternProperties");
       any.add(Kinds.NONE.with(ObjectFacts.refused(refusal)));
     } else if (additional != null && additional.isFalse()) {
-      any.add(Kinds.NONE.with(ObjectFacts.beside(properties.keySet())));
+      any.add(Kinds.NONE.with(ObjectFacts.beside(unit.properties.keySet())));
     } else if (additional != null && !additional.isTrue()) {
       String refusal = refusal(schema, "additionalProperties");
       any.add(Kinds.NONE.with(ObjectFacts.refused(refusal)));
@@ -176,10 +172,9 @@ final class ContainerKeywords {
 
   private void addRequired(List<Fact> facts, SchemaNode schema) {
     if (schema.has("required")) {
-      Set<String> names = names(schema, "required", schema.get("required"));
-      List<Kinds> fails = lacking(names);
+      Set<String> names = names(schema, "required");
       if (!names.isEmpty()) {
-        facts.add(fact(Kinds.ANY.with(ObjectFacts.requiring(names)), () -> fails));
+        facts.add(fact(Kinds.ANY.with(ObjectFacts.requiring(names)), () -> lacking(schema, names)));
       }
     }
     for (String keyword : List.of("dependentRequired", "dependencies")) {
@@ -229,6 +224,23 @@ final class ContainerKeywords {
       throw schema.error(keyword, "a list of names is needed");
     }
     return names;
+  }
+
+  private static Set<String> names(SchemaNode schema, String keyword) {
+    return schema.has(keyword) ? names(schema, keyword, schema.get(keyword)) : Set.of();
+  }
+
+  /** Without one of the names; what {@link #otherProperties} has told is not told again. */
+  private List<Kinds> lacking(SchemaNode schema, Set<String> names) {
+    Set<String> untold = new LinkedHashSet<>(names);
+    named(schema, "properties")
+        .forEach(
+            (name, value) -> {
+              if (!value.isTrue()) {
+                untold.remove(name);
+              }
+            });
+    return lacking(untold);
   }
 
   private static List<Kinds> lacking(Set<String> names) {

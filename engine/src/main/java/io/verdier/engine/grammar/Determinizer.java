@@ -28,6 +28,7 @@ final class Determinizer {
   private int[] table = new int[0];
   private final List<int[]> calls = new ArrayList<>();
 
+  private final int[] alone; // by state: the name of where it leads by itself, -1: not known yet
   private final int[] marks; // by state: the last closure it was in
   private int mark;
   private int[] members; // of the closure that is being made
@@ -56,6 +57,8 @@ final class Determinizer {
     this.budget = budget;
     this.nullable = nullable;
     marks = new int[nfa.states()];
+    alone = new int[nfa.states()];
+    Arrays.fill(alone, -1);
     members = new int[nfa.states()];
   }
 
@@ -138,6 +141,17 @@ final class Determinizer {
   }
 
   private int closed(int[] states, int count) {
+    if (count == 1 && alone[states[0]] >= 0) {
+      return alone[states[0]];
+    }
+    int name = named(states, count);
+    if (count == 1) {
+      alone[states[0]] = name;
+    }
+    return name;
+  }
+
+  private int named(int[] states, int count) {
     open();
     for (int i = 0; i < count; i++) {
       put(states[i]);

@@ -5,9 +5,7 @@ import io.verdier.engine.grammar.Expression.Choice;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,7 +32,6 @@ final class JsonMembers {
   private final List<Expression> rules;
   private final int min;
   private final int max;
-  private final Map<Integer, Integer> counted = new HashMap<>();
 
   record Member(Expression text, boolean isRequired) {}
 
@@ -97,7 +94,7 @@ final class JsonMembers {
     }
     boolean isCounted = min > Math.max(1, required) || max < all;
     if (isCounted && !members.isEmpty()) {
-      return new Listed(counted(0, 0), mayBeEmpty);
+      return new Listed(counted(), mayBeEmpty);
     }
     if (members.isEmpty() && others != null) {
       int more = max == Repeat.UNBOUNDED ? max : max - 1;
@@ -159,35 +156,36 @@ final class JsonMembers {
     }
   }
 
-  /** From a member on, where some were there before it. */
-  private Expression counted(int place, int count) {
-    int seen = max == Repeat.UNBOUNDED ? Math.min(count, Math.max(1, min)) : count;
-    int key = place * (members.size() + 2) + seen;
-    Integer known = counted.get(key);
-    if (known != null) {
-      return new Call(known);
-    }
-    if (counted.size() >= COUNTED_MAX) {
+  /** A rule for each member and each count of those that were there before it. */
+  private Expression counted() {
+    int kept = max == Repeat.UNBOUNDED ? Math.max(1, min) : Math.min(max, members.size());
+    if ((members.size() + 1L) * (kept + 1L) > COUNTED_MAX) {
       throw new GrammarException(
           "the JSON schema: minProperties or maxProperties, or uniqueItems, beside so many names"
               + " or values takes too many rules");
     }
-    int rule = rules.size();
-    rules.add(Expression.NEVER);
-    counted.put(key, rule);
-    rules.set(rule, place < members.size() ? one(place, seen) : tail(seen));
-    return new Call(rule);
+    int[] behind = new int[kept + 1]; // rules of the next member, by count
+    for (int place = members.size(); place >= 0; place--) { // no recursion: there may be many
+      int[] here = new int[kept + 1];
+      for (int count = 0; count <= Math.min(place, kept); count++) {
+        here[count] = rules.size();
+        rules.add(place < members.size() ? one(place, count, behind) : tail(count));
+      }
+      behind = here;
+    }
+    return new Call(behind[0]);
   }
 
-  private Expression one(int place, int count) {
+  private Expression one(int place, int count, int[] behind) {
     Member member = members.get(place);
     List<Expression> options = new ArrayList<>();
     if (count < max) {
       Expression text = count == 0 ? member.text : Expression.sequence(comma, member.text);
-      options.add(Expression.sequence(text, counted(place + 1, count + 1)));
+      int more = Math.min(count + 1, behind.length - 1); // no more matters
+      options.add(Expression.sequence(text, new Call(behind[more])));
     }
     if (!member.isRequired) {
-      options.add(counted(place + 1, count));
+      options.add(new Call(behind[count]));
     }
     return new Choice(options);
   }

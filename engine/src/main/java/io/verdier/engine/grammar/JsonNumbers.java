@@ -19,8 +19,9 @@ import java.util.Set;
 /**
  * How JSON spells numbers (RFC 8259, section 6). Stateless.
  *
- * <p>An integer has no fraction, though {@code 1.0} is one; and numbers that are compared or
- * divided have no exponent, so that comparing them is comparing their digits.
+ * <p>Forty digits before the point and behind it are enough, or a sampler might never leave them,
+ * and readers have limits too. An integer has no fraction, though {@code 1.0} is one; and numbers
+ * that are compared or divided have no exponent, so that comparing them is comparing their digits.
  */
 final class JsonNumbers {
   /** Digits before and behind the point up to which numbers are compared. */
@@ -47,17 +48,41 @@ final class JsonNumbers {
   /** Without exponent. */
   static final Expression DECIMAL = Expression.sequence(INTEGER, FRACTION);
 
-  /** Any number; three digits of exponent, since no double has more. */
+  /**
+   * Any number that is not too long and fits into a double: behind many digits an exponent of two
+   * at most, behind one, as serialisers write it, up to 307.
+   */
   static final Expression NUMBER =
-      Expression.sequence(
-          DECIMAL,
-          Expression.optional(
-              Expression.sequence(
-                  new Chars(CodePoints.of("eE")),
-                  Expression.optional(new Chars(CodePoints.of("+-"))),
-                  new Repeat(DIGIT, 1, 3))));
+      Expression.choice(
+          Expression.sequence(
+              decimals(COMPARED_DIGITS), Expression.optional(exponent("[+-]?\\d{1,2}"))),
+          Expression.sequence(
+              Expression.optional(MINUS),
+              DIGIT,
+              Expression.optional(
+                  Expression.sequence(Expression.text("."), new Repeat(DIGIT, 1, COMPARED_DIGITS))),
+              exponent("(\\+?([12]\\d\\d|30[0-7])|-[0-3]\\d\\d)")));
 
   private JsonNumbers() {}
+
+  private static Expression exponent(String digits) {
+    return RegexParser.parse("[eE]" + digits, RegexParser.Extent.WHOLE);
+  }
+
+  /** With so many digits at most before the point and behind it. */
+  static Expression decimals(int digits) {
+    return Expression.sequence(
+        integers(digits),
+        Expression.optional(
+            Expression.sequence(Expression.text("."), new Repeat(DIGIT, 1, digits))));
+  }
+
+  static Expression integers(int digits) {
+    return Expression.sequence(
+        Expression.optional(MINUS),
+        Expression.choice(
+            Expression.text("0"), Expression.sequence(NOT_ZERO, new Repeat(DIGIT, 0, digits - 1))));
+  }
 
   /**
    * One number, as it is usually written: without exponent, or a very large one with it.
@@ -158,14 +183,19 @@ final class JsonNumbers {
    * @param divider above zero
    */
   static Expression multiplesOf(BigDecimal divider) {
-    BigDecimal stripped = divider.stripTrailingZeros();
-    int scale = Math.max(0, stripped.scale());
-    BigDecimal unscaled = stripped.movePointRight(scale);
-    if (unscaled.compareTo(BigDecimal.valueOf(DIVIDER_STATES_MAX / (scale + 1))) > 0) {
+    int scale = Math.max(0, divider.stripTrailingZeros().scale());
+    BigDecimal unscaled = divider.stripTrailingZeros().movePointRight(scale);
+    if (statesOf(divider) > DIVIDER_STATES_MAX) {
       throw new GrammarException(
           "multipleOf " + divider + " has too many digits to be counted by an automaton");
     }
     return new Divider(unscaled.intValueExact(), scale).automaton();
+  }
+
+  /** Which the automaton of its multiples has, about. */
+  static double statesOf(BigDecimal divider) {
+    int scale = Math.max(0, divider.stripTrailingZeros().scale());
+    return divider.movePointRight(scale).doubleValue() * (scale + 1);
   }
 
   /** Makes one automaton. */

@@ -65,6 +65,14 @@ record Kinds(
         && (string == null || (string.values() != null && string.equals(onlyValues(string))));
   }
 
+  boolean isObject() {
+    return object != null && equals(NONE.with(object));
+  }
+
+  boolean isString() {
+    return string != null && equals(NONE.with(string));
+  }
+
   private static NumberFacts onlyValues(NumberFacts facts) {
     return NumberFacts.of(Sets.orNone(facts.values()));
   }

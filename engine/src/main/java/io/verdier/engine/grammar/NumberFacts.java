@@ -6,6 +6,7 @@ import io.verdier.engine.grammar.Expression.Except;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -28,6 +29,8 @@ record NumberFacts(
     List<NumberFacts> never) {
   static final NumberFacts ANY = new NumberFacts(false, null, null, Set.of(), null, List.of());
   static final NumberFacts INTEGER = new NumberFacts(true, null, null, Set.of(), null, List.of());
+
+  private static final double MULTIPLES_STATES = 4000;
 
   private static final BigDecimal LARGEST = BigDecimal.TEN.pow(JsonNumbers.COMPARED_DIGITS);
 
@@ -111,7 +114,7 @@ record NumberFacts(
       }
     }
     boolean isPlain = never.isEmpty() && dividers.isEmpty() && !(isInteger && min != null);
-    return !isPlain && texts.isEmpty(expression());
+    return !isPlain && texts.isEmpty(exact());
   }
 
   /** The texts of such numbers. */
@@ -121,27 +124,41 @@ record NumberFacts(
       boolean hasFractions = few.stream().anyMatch(value -> value.scale() > 0);
       return new Choice(few.stream().map(v -> JsonNumbers.of(v, hasFractions)).toList());
     }
-    List<Expression> parts = new ArrayList<>();
-    if (isInteger) {
-      parts.add(JsonNumbers.INTEGER);
+    int digits = digits();
+    if (min == null && max == null && dividers.isEmpty() && never.isEmpty()) {
+      return isInteger ? JsonNumbers.integers(digits) : JsonNumbers.NUMBER;
     }
+    return new Both(JsonNumbers.decimals(digits), exact());
+  }
+
+  /** Numbers that are multiples are shorter, if their automaton is large. */
+  private int digits() {
+    double digits = JsonNumbers.COMPARED_DIGITS;
+    for (BigDecimal divider : dividers) {
+      digits = Math.min(digits, MULTIPLES_STATES / JsonNumbers.statesOf(divider));
+    }
+    for (Bound bound : Arrays.asList(min, max)) {
+      if (bound != null) {
+        digits = Math.max(digits, bound.value.precision() - bound.value.scale() + 2.0);
+        digits = Math.max(digits, bound.value.scale() + 1.0);
+      }
+    }
+    return (int) Math.min(JsonNumbers.COMPARED_DIGITS, Math.max(6, digits));
+  }
+
+  /** Of any length, without exponent. */
+  private Expression exact() {
+    Expression all = isInteger ? JsonNumbers.INTEGER : JsonNumbers.DECIMAL;
     if (min != null) {
-      parts.add(lowest(min));
+      all = new Both(all, lowest(min));
     }
     if (max != null) {
-      parts.add(highest(max));
+      all = new Both(all, highest(max));
     }
     for (BigDecimal divider : dividers) {
-      parts.add(JsonNumbers.multiplesOf(divider));
+      all = new Both(all, JsonNumbers.multiplesOf(divider));
     }
-    if (parts.isEmpty() && never.isEmpty()) {
-      return JsonNumbers.NUMBER;
-    }
-    Expression all = parts.isEmpty() ? JsonNumbers.DECIMAL : parts.getFirst();
-    for (int i = 1; i < parts.size(); i++) {
-      all = new Both(all, parts.get(i));
-    }
-    for (NumberFacts facts : never) { // both without exponent, hence all spellings of a value
+    for (NumberFacts facts : never) {
       all = new Both(all, new Except(facts.decimals()));
     }
     return all;
@@ -151,7 +168,7 @@ record NumberFacts(
   private Expression decimals() {
     Set<BigDecimal> few = finite();
     if (few == null) {
-      return isInteger ? valued(expression()) : expression();
+      return isInteger ? valued(exact()) : exact();
     }
     List<Expression> spelled = new ArrayList<>();
     for (BigDecimal value : few) {

@@ -139,7 +139,9 @@ final class Properties {
     Set<String> told = new LinkedHashSet<>(facts.declared());
     told.addAll(facts.forbidden());
     Expression all =
-        names == null ? null : new Choice(names.stream().map(StringFacts::matched).toList());
+        names == null
+            ? null
+            : new Choice(names.stream().map(facts -> facts.matched(texts)).toList());
     if (told.isEmpty()) {
       return all;
     }

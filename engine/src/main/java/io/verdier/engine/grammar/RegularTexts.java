@@ -30,6 +30,11 @@ final class RegularTexts {
     return state != ByteDfa.DEAD && dfa.accepts(state);
   }
 
+  /** Of an automaton that matches it. */
+  int states(Expression expression) {
+    return compiled(expression).states();
+  }
+
   private ByteDfa compiled(Expression expression) {
     return ByteDfa.of(NfaBuilder.build(expression, budget, CallSymbols.none()), budget)
         .trimmed(symbol -> false);

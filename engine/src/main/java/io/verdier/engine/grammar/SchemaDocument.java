@@ -3,6 +3,7 @@ package io.verdier.engine.grammar;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
@@ -31,7 +32,7 @@ final class SchemaDocument {
   private static final int DEPTH_MAX = 500;
 
   /** Values in all; some hundred bytes each. */
-  private static final int VALUES_MAX = 200_000;
+  private static final int VALUES_MAX = 100_000;
 
   private static final int DIGITS_MAX = 400;
 
@@ -42,8 +43,8 @@ final class SchemaDocument {
       JsonFactory.builder()
           .streamReadConstraints(
               StreamReadConstraints.builder()
-                  .maxNestingDepth(DEPTH_MAX)
-                  .maxNumberLength(DIGITS_MAX)
+                  .maxNestingDepth(DEPTH_MAX + 1) // one more: ours says it in plain words
+                  .maxNumberLength(Integer.MAX_VALUE)
                   .build())
           .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
           .build();
@@ -93,7 +94,17 @@ final class SchemaDocument {
   private static void requireFewValues(String text) throws IOException {
     try (JsonParser parser = FACTORY.createParser(text)) {
       int values = 0;
-      while (parser.nextToken() != null) {
+      int depth = 0;
+      for (JsonToken token = parser.nextToken(); token != null; token = parser.nextToken()) {
+        depth += token.isStructStart() ? 1 : token.isStructEnd() ? -1 : 0;
+        if (depth > DEPTH_MAX) {
+          throw new GrammarException(
+              "the JSON schema has more than " + DEPTH_MAX + " values in values");
+        }
+        if (token.isNumeric() && parser.getTextLength() > DIGITS_MAX) {
+          throw new GrammarException(
+              "the JSON schema has a number of more than " + DIGITS_MAX + " digits");
+        }
         if (++values > VALUES_MAX) {
           throw new GrammarException(
               "the JSON schema has more than " + VALUES_MAX + " values. Make it smaller.");

@@ -17,6 +17,9 @@ import java.util.function.Supplier;
  * section 10.3), as facts. Owned by the compiling thread.
  */
 final class SchemaKeywords {
+  /** Of an enum; each takes a state or more. */
+  private static final int VALUES_MAX = 20_000;
+
   /** More is taken for it. */
   private static final int COUNT_MAX = 1_000_000_000;
 
@@ -38,6 +41,9 @@ final class SchemaKeywords {
     if (schema.has("enum")) {
       if (!schema.get("enum").isArray()) {
         throw schema.error("enum", "a list of values is needed");
+      }
+      if (schema.get("enum").size() > VALUES_MAX) {
+        throw schema.error("enum", "more than " + VALUES_MAX + " values");
       }
       facts.add(values(schema, "enum", schema.get("enum")));
     }

@@ -3,10 +3,12 @@ package io.verdier.engine.grammar;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.math.BigDecimal;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.function.Supplier;
 
@@ -227,17 +229,51 @@ final class SchemaLogic {
     for (SchemaNode option : options) {
       parts.add(both(others, alternatives(option, true), schema));
     }
+    List<Map<String, Set<String>>> tags = parts.stream().map(this::tags).toList();
     List<Kinds> any = new ArrayList<>();
     for (int i = 0; i < options.size(); i++) {
       List<Kinds> one = parts.get(i);
       for (int j = 0; j < options.size(); j++) {
-        if (j != i && !areApart(parts.get(i), parts.get(j), 0)) {
+        if (j != i
+            && !differ(tags.get(i), tags.get(j))
+            && !areApart(parts.get(i), parts.get(j), 0)) {
           one = both(one, alternatives(options.get(j), false), schema);
         }
       }
       any.addAll(one);
     }
     return either(any, schema);
+  }
+
+  /**
+   * The required properties of an option that are one of a few texts, as those are that tell
+   * options apart: many of these are compared quickly.
+   */
+  private Map<String, Set<String>> tags(List<Kinds> option) {
+    Map<String, Set<String>> tags = new HashMap<>();
+    if (option.size() != 1 || !option.getFirst().isObject()) {
+      return tags;
+    }
+    ObjectFacts object = Objects.requireNonNull(option.getFirst().object());
+    for (String name : object.required()) {
+      List<Kinds> value = all(object.property(name, texts));
+      if (value.size() == 1 && value.getFirst().areValues() && value.getFirst().isString()) {
+        StringFacts string = Objects.requireNonNull(value.getFirst().string());
+        tags.put(name, Sets.orNone(string.values()));
+      }
+    }
+    return tags;
+  }
+
+  private boolean differ(Map<String, Set<String>> first, Map<String, Set<String>> second) {
+    budget.work(16);
+    for (Map.Entry<String, Set<String>> tag : first.entrySet()) {
+      Set<String> other = second.get(tag.getKey());
+      if (other != null && Collections.disjoint(tag.getValue(), other)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private List<Kinds> noneOf(SchemaNode schema) {

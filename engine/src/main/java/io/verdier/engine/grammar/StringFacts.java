@@ -25,6 +25,13 @@ record StringFacts(
     Set<Expression> patterns,
     @Nullable Set<String> values,
     List<StringFacts> never) {
+  /** Of both a pattern and a count. */
+  private static final int COUNTED_STATES = 20_000;
+
+  private static final int SURELY_COUNTED = 50;
+
+  private static final CodePoints ESCAPED = CodePoints.range(0x7f, CodePoints.LAST);
+
   static final StringFacts ANY = new StringFacts(0, Repeat.UNBOUNDED, Set.of(), null, List.of());
 
   static StringFacts ofLength(int min, int max) {
@@ -84,8 +91,13 @@ record StringFacts(
     if (few != null) {
       return few.isEmpty();
     }
-    boolean isPlain = patterns.size() + never.size() == 0;
-    return min > max || (!isPlain && texts.isEmpty(matched()));
+    if (min > max || (patterns.isEmpty() && never.isEmpty())) {
+      return min > max;
+    }
+    boolean isLong = max != Repeat.UNBOUNDED && max > SURELY_COUNTED || min > SURELY_COUNTED;
+    StringFacts looked = // what would be shortened is not empty for that
+        isLong ? new StringFacts(0, Repeat.UNBOUNDED, patterns, values, never) : this;
+    return texts.isEmpty(looked.matched(texts));
   }
 
   boolean isAny() {
@@ -102,40 +114,61 @@ record StringFacts(
       return Expression.NEVER;
     }
     boolean isPlain = patterns.isEmpty() && never.isEmpty();
-    return isPlain ? JsonStrings.ofLength(min, max) : JsonStrings.of(matched());
+    return isPlain ? JsonStrings.ofLength(min, max) : JsonStrings.of(matched(texts));
   }
 
   /** The values themselves, where they are not listed. */
-  Expression matched() {
+  Expression matched(RegularTexts texts) {
     if (values != null) {
-      return restricted(new Choice(values.stream().map(Expression::text).toList()));
+      return restricted(new Choice(values.stream().map(Expression::text).toList()), texts);
     }
     List<Expression> parts = new ArrayList<>(patterns);
     Expression all = parts.isEmpty() ? length(min, max) : parts.getFirst();
     if (parts.size() == 1 && all instanceof Repeat(Chars part, int least, int most)) {
       int from = Math.max(min, least); // shorter than both: the same part, counted once
       int to = Math.min(max, most);
-      return without(from > to ? Expression.NEVER : new Repeat(part, from, to));
+      return without(from > to ? Expression.NEVER : new Repeat(part, from, to), texts);
     }
     for (int i = 1; i < parts.size(); i++) {
       all = new Both(all, parts.get(i));
     }
     boolean isBounded = !parts.isEmpty() && !TextLength.of(parts.getFirst()).isWithin(min, max);
-    return without(isBounded ? new Both(all, length(min, max)) : all);
+    return without(isBounded ? new Both(all, shortened(parts.getFirst(), texts)) : all, texts);
   }
 
-  private Expression restricted(Expression texts) {
-    Expression all = new Both(texts, length(min, max));
+  /**
+   * Texts of the length, of characters that a pattern knows. What is so long that matching and
+   * counting at once would take too many states is left out.
+   */
+  private Expression shortened(Expression pattern, RegularTexts texts) {
+    CodePoints characters = TextLength.characters(pattern);
+    int spellings = characters.and(ESCAPED).isEmpty() ? 2 : 25; // states a character, about
+    int longest =
+        Math.max(SURELY_COUNTED, COUNTED_STATES / spellings / (texts.states(pattern) + 1));
+    int most = Math.min(max, Math.max(longest, Math.min(min, COUNTED_STATES)));
+    if (min > most) {
+      return min > max ? Expression.NEVER : tooLong();
+    }
+    return new Repeat(new Chars(characters), min, most);
+  }
+
+  private Expression tooLong() {
+    throw new GrammarException(
+        "the JSON schema: minLength " + min + " beside a pattern or format takes too many states");
+  }
+
+  private Expression restricted(Expression listed, RegularTexts texts) {
+    Expression all = new Both(listed, length(min, max));
     for (Expression pattern : patterns) {
       all = new Both(all, pattern);
     }
-    return without(all);
+    return without(all, texts);
   }
 
-  private Expression without(Expression texts) {
-    Expression all = texts;
+  private Expression without(Expression values, RegularTexts texts) {
+    Expression all = values;
     for (StringFacts facts : never) {
-      all = new Both(all, new Except(facts.matched()));
+      all = new Both(all, new Except(facts.matched(texts)));
     }
     return all;
   }

@@ -1,6 +1,7 @@
 package io.verdier.engine.grammar;
 
 import io.verdier.engine.grammar.Expression.Repeat;
+import java.util.List;
 
 /**
  * How long the texts of an expression are, in code points: bounds, not always the closest.
@@ -47,6 +48,25 @@ record TextLength(long min, long max) {
       case Expression.Automaton automaton -> new TextLength(0, UNKNOWN);
       case Expression.Except except -> new TextLength(0, UNKNOWN);
     };
+  }
+
+  /** The characters that may be in a text. */
+  static CodePoints characters(Expression expression) {
+    return switch (expression) {
+      case Expression.Chars chars -> chars.set();
+      case Expression.Literal literal -> CodePoints.of(literal.text());
+      case Expression.Sequence sequence -> characters(sequence.parts());
+      case Expression.Choice choice -> characters(choice.options());
+      case Repeat repeat -> characters(repeat.part());
+      case Expression.Both both -> characters(both.first());
+      case Expression.Call call -> CodePoints.ALL;
+      case Expression.Automaton automaton -> CodePoints.ALL;
+      case Expression.Except except -> CodePoints.ALL;
+    };
+  }
+
+  private static CodePoints characters(List<Expression> parts) {
+    return CodePoints.union(parts.stream().map(TextLength::characters).toList());
   }
 
   private static long capped(long length) {
