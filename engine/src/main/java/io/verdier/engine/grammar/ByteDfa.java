@@ -19,6 +19,7 @@ final class ByteDfa {
   private final int[] table; // [states][classCount], DEAD where nothing matches any more
   private final boolean[] accepts; // [states]
   private final int[][] calls; // [states]: symbol, state behind it, and so on
+  private final boolean[] takesBytes; // [states]
 
   ByteDfa(byte[] classes, int classCount, int[] table, boolean[] accepts, int[][] calls) {
     this.classes = classes;
@@ -26,6 +27,10 @@ final class ByteDfa {
     this.table = table;
     this.accepts = accepts;
     this.calls = calls;
+    takesBytes = new boolean[accepts.length];
+    for (int i = 0; i < accepts.length * classCount; i++) {
+      takesBytes[i / classCount] |= table[i] != DEAD;
+    }
   }
 
   /** The automaton that is in all states at once in which a nondeterministic one may be. */
@@ -64,12 +69,21 @@ final class ByteDfa {
 
   /** Whether any byte leads on. */
   boolean takesBytes(int state) {
-    for (int c = 0; c < classCount; c++) {
-      if (table[state * classCount + c] != DEAD) {
-        return true;
-      }
+    return takesBytes[state];
+  }
+
+  /** Whether a text is here and nowhere else: nothing is called, and nothing ends. */
+  boolean isPlain(int state) {
+    return takesBytes[state] && !accepts[state] && calls[state].length == 0;
+  }
+
+  /** Of what it holds, about. */
+  long bytes() {
+    long sum = 256 + 4L * table.length + 6L * accepts.length;
+    for (int[] pairs : calls) {
+      sum += pairs.length == 0 ? 4 : 24 + 4L * pairs.length;
     }
-    return false;
+    return sum;
   }
 
   /** What both match; neither may call. */

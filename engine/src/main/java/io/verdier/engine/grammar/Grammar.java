@@ -176,6 +176,11 @@ public final class Grammar {
     return examples[byteClass];
   }
 
+  /** Of what it holds, about. */
+  public long bytes() {
+    return 2048 + 48L * symbols.size() + rules.stream().mapToLong(ByteDfa::bytes).sum();
+  }
+
   /** Of all rules together. */
   public int states() {
     return rules.stream().mapToInt(ByteDfa::states).sum();

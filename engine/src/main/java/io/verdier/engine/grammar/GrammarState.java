@@ -1,5 +1,9 @@
 package io.verdier.engine.grammar;
 
+import io.verdier.engine.grammar.CallSymbols.Symbol;
+import io.verdier.engine.grammar.Expression.Repeat;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -9,39 +13,100 @@ import org.jspecify.annotations.Nullable;
  * belongs to the thread that owns its {@link TokenGrammar}.
  */
 public final class GrammarState {
-  private final List<Place> places; // each takes bytes
-  private final boolean mayEnd;
+  /** Never comes. */
+  static final int FAR = Integer.MAX_VALUE;
 
-  // What its owner has found out; by byte class of the grammar.
-  final @Nullable GrammarState[] next;
-  final boolean[] isKnown;
-  long @Nullable [] allowed;
+  /** No state: no byte leads on, and the text does not match. */
+  static final GrammarState NOWHERE = new GrammarState(new Place[0], false);
+
+  private final Place[] places; // each takes bytes
+  private final boolean mayEnd;
+  private final int distance;
+  private final int hash;
+
+  // What the space that found it remembers.
+  int generation;
+  @Nullable Shape shape;
+  @Nullable GrammarState @Nullable [] next; // by column of the shape; null: not known yet
+  @Nullable GrammarState far;
+  @Nullable GrammarState behind; // one character of this set, whichever
+  ContentSet.@Nullable Key behindKey;
 
   /** A state of a rule's automaton, and who called the rule; null: nobody, it is the first. */
   record Place(ByteDfa rule, int state, @Nullable Caller caller) {}
 
   /** Who called a rule, and where it goes on behind it. */
   static final class Caller {
+    /** A count from which neither limit of a repetition can be reached: it may end. */
+    private static final int ANY_OPEN = -1;
+
+    /** As {@link #ANY_OPEN}, where it may not end yet. */
+    private static final int ANY_CLOSED = -2;
+
     final ByteDfa rule;
     final int state; // behind the call
-    final int symbol;
+    final Symbol symbol;
     final int count; // how often the called rule has matched; 0 where it is called once
     final @Nullable Caller caller;
+    private final int distance;
     private final int hash;
+    private @Nullable Caller far;
 
-    Caller(ByteDfa rule, int state, int symbol, int count, @Nullable Caller caller) {
+    Caller(ByteDfa rule, int state, Symbol symbol, int count, @Nullable Caller caller) {
       this.rule = rule;
       this.state = state;
       this.symbol = symbol;
       this.count = count;
       this.caller = caller;
       int above = caller == null ? 0 : caller.hash;
-      hash =
-          31 * (31 * (31 * (31 * System.identityHashCode(rule) + state) + symbol) + count) + above;
+      hash = 31 * (31 * (31 * (31 * rule.hashCode() + state) + symbol.rule()) + count) + above;
+      distance = Math.min(ownDistance(), caller == null ? FAR : caller.distance);
     }
 
-    Caller counted(int times) {
-      return new Caller(rule, state, symbol, times, caller);
+    /** The called rule has matched once more; this is who calls it then, if it may match again. */
+    @Nullable Caller again() {
+      if (count < 0) {
+        return this;
+      }
+      if (count + 1 >= symbol.max()) {
+        return null;
+      }
+      boolean isUnbounded = symbol.max() == Repeat.UNBOUNDED;
+      int counted = isUnbounded ? Math.min(count + 1, symbol.min()) : count + 1; // no more matters
+      return new Caller(rule, state, symbol, counted, caller);
+    }
+
+    /** Whether the called rule, when it has matched once more, has matched often enough. */
+    boolean mayEnd() {
+      return count == ANY_OPEN || (count >= 0 && count + 1 >= symbol.min());
+    }
+
+    private int ownDistance() {
+      if (count < 0 || symbol.max() == 1) {
+        return FAR;
+      }
+      if (count < symbol.min()) {
+        return symbol.min() - count;
+      }
+      return symbol.max() == Repeat.UNBOUNDED ? FAR : symbol.max() - count;
+    }
+
+    /** With all counts out of reach of their limits. Goes up the stack, not by recursion. */
+    Caller far() {
+      List<Caller> nearer = new ArrayList<>();
+      Caller at = this;
+      while (at != null && at.distance != FAR && at.far == null) {
+        nearer.add(at);
+        at = at.caller;
+      }
+      Caller above = at == null || at.distance == FAR ? at : at.far;
+      for (Caller one : nearer.reversed()) {
+        int any = one.count < one.symbol.min() ? ANY_CLOSED : ANY_OPEN;
+        int counted = one.ownDistance() == FAR ? one.count : any;
+        above = new Caller(one.rule, one.state, one.symbol, counted, above);
+        one.far = above;
+      }
+      return above == null ? this : above;
     }
 
     @Override
@@ -72,15 +137,29 @@ public final class GrammarState {
     }
   }
 
-  GrammarState(List<Place> places, boolean mayEnd, int classCount) {
+  GrammarState(Place[] places, boolean mayEnd) {
     this.places = places;
     this.mayEnd = mayEnd;
-    next = new GrammarState[classCount];
-    isKnown = new boolean[classCount];
+    int nearest = FAR;
+    int sum = mayEnd ? 1 : 0;
+    for (Place place : places) {
+      nearest = place.caller == null ? nearest : Math.min(nearest, place.caller.distance);
+      sum = 31 * sum + place.hashCode();
+    }
+    distance = nearest;
+    hash = sum;
   }
 
-  List<Place> places() {
+  Place[] places() {
     return places;
+  }
+
+  /**
+   * Bytes after which a counted repetition may reach one of its limits; {@link #FAR}: never. Each
+   * round takes at least one.
+   */
+  int distance() {
+    return distance;
   }
 
   /** Whether the text so far matches as it is. */
@@ -90,6 +169,21 @@ public final class GrammarState {
 
   /** Whether the text so far matches and no longer one does. */
   public boolean mustEnd() {
-    return places.isEmpty();
+    return places.length == 0;
+  }
+
+  /** Equal states, of one grammar, go on alike. */
+  @Override
+  public boolean equals(@Nullable Object other) {
+    return this == other
+        || (other instanceof GrammarState state
+            && hash == state.hash
+            && mayEnd == state.mayEnd
+            && Arrays.equals(places, state.places));
+  }
+
+  @Override
+  public int hashCode() {
+    return hash;
   }
 }

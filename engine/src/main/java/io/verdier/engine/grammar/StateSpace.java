@@ -1,10 +1,10 @@
 package io.verdier.engine.grammar;
 
 import io.verdier.engine.grammar.CallSymbols.Symbol;
-import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.GrammarState.Caller;
 import io.verdier.engine.grammar.GrammarState.Place;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -16,31 +16,67 @@ import org.jspecify.annotations.Nullable;
  * The states of one grammar, found as texts get there. Owned by one thread.
  *
  * <p>Equal states are one object, so that what was once worked out for one holds for every text
- * that gets there. Their number is bounded: beyond it all are forgotten, and found again as needed.
+ * that gets there. Their bytes are bounded: beyond that all are forgotten, and found again as
+ * needed. A forgotten state that is still in use leads nowhere but where it is asked to, so that it
+ * does not keep the others.
  */
 final class StateSpace {
-  /** Some hundred bytes each. */
-  private static final int STATES_MAX = 1 << 14;
+  /** For all states of a grammar. */
+  private static final int BYTES_MAX = 4 << 20;
 
   /** Places in a state; only an ambiguous grammar has more than a few. */
   private static final int PLACES_MAX = 4096;
 
+  /**
+   * Places entered, and some nodes of the vocabulary's tree passed, in one call of the owner: some
+   * tens of milliseconds. An honest grammar takes a hundredth of it.
+   */
+  private static final int WORK_MAX = 1 << 17;
+
   private final Grammar grammar;
-  private final Map<Key, GrammarState> states = new HashMap<>();
+  private final int statesMax;
+  private final Map<GrammarState, GrammarState> states = new HashMap<>();
+  private final Map<Shape, Shape> shapes = new HashMap<>(); // never more than there are states
+  private int generation;
+  private int work;
 
   // The closure that is being made.
   private final Set<Place> known = new HashSet<>();
   private final List<Place> reached = new ArrayList<>();
   private boolean mayEnd;
 
-  private record Key(List<Place> places, boolean mayEnd) {}
-
   StateSpace(Grammar grammar) {
     this.grammar = grammar;
+    statesMax = BYTES_MAX / stateBytes();
+  }
+
+  private int stateBytes() {
+    return 400 + grammar.classCount();
   }
 
   Grammar grammar() {
     return grammar;
+  }
+
+  /** Of the states it knows, about. */
+  long bytes() {
+    return (long) states.size() * stateBytes();
+  }
+
+  /** A new call of the owner: what it may cost is counted from here. */
+  void renew() {
+    work = 0;
+  }
+
+  /**
+   * @throws GrammarException if it is too much
+   */
+  void spend(int steps) {
+    work += steps;
+    if (work > WORK_MAX) {
+      throw new GrammarException(
+          "the constraint is too ambiguous: what may come next takes too long to find");
+    }
   }
 
   /** Of the empty text. */
@@ -52,22 +88,91 @@ final class StateSpace {
 
   /** A place by itself, not followed to where it may be without taking a byte. */
   GrammarState at(Place place) {
-    return state(List.of(place), false);
+    return state(new Place[] {place}, place.rule().accepts(place.state()));
+  }
+
+  /** Behind a called rule, once it has matched. */
+  GrammarState after(Caller caller) {
+    begin();
+    leave(caller);
+    return close();
+  }
+
+  /** The same with all counts out of reach of their limits. */
+  GrammarState far(GrammarState state) {
+    if (state.distance() == GrammarState.FAR) {
+      return state;
+    }
+    GrammarState far = state.far;
+    if (far == null) {
+      begin();
+      for (Place place : state.places()) {
+        Caller caller = place.caller();
+        enter(place.rule(), place.state(), caller == null ? null : caller.far());
+      }
+      far = state(reached.toArray(Place[]::new), state.mayEnd());
+      if (state.generation == generation) {
+        state.far = far;
+      }
+    }
+    return far;
   }
 
   /** Behind one more byte; null: nothing matches. */
   @Nullable GrammarState next(GrammarState state, int value) {
-    int byteClass = grammar.classOf(value);
-    if (!state.isKnown[byteClass]) {
-      state.next[byteClass] = step(state, grammar.example(byteClass));
-      state.isKnown[byteClass] = true;
+    Shape shape = state.shape == null ? shape(state) : state.shape;
+    int column = shape.column(grammar.classOf(value));
+    if (column == 0) {
+      return null;
     }
-    return state.next[byteClass];
+    @Nullable GrammarState[] next = state.next;
+    GrammarState found = next == null ? null : next[column];
+    return found == null ? step(state, shape, column) : found;
   }
 
-  private @Nullable GrammarState step(GrammarState state, int value) {
+  /** As {@link #next}, without remembering: what the rest must agree with. */
+  @Nullable GrammarState stepped(GrammarState state, int value) {
+    return target(state, value);
+  }
+
+  private @Nullable GrammarState step(GrammarState state, Shape shape, int column) {
+    GrammarState found = target(state, shape.example(column));
+    if (state.generation == generation) {
+      if (state.next == null) {
+        state.next = new GrammarState[shape.columnCount()];
+      }
+      state.next[column] = found;
+    }
+    return found;
+  }
+
+  Shape shape(GrammarState state) {
+    if (state.shape != null) {
+      return state.shape;
+    }
+    Shape shape = shapes.get(Shape.key(state));
+    if (shape == null) {
+      shape = Shape.key(state).completed(grammar);
+      shapes.put(shape, shape);
+    }
+    state.shape = shape;
+    return shape;
+  }
+
+  private @Nullable GrammarState target(GrammarState state, int value) {
+    Place[] places = state.places();
+    if (places.length == 1) { // nearly always
+      Place place = places[0];
+      int target = place.rule().next(place.state(), value);
+      if (target == ByteDfa.DEAD) {
+        return null;
+      }
+      if (place.rule().isPlain(target)) {
+        return state(new Place[] {new Place(place.rule(), target, place.caller())}, false);
+      }
+    }
     begin();
-    for (Place place : state.places()) {
+    for (Place place : places) {
       int target = place.rule().next(place.state(), value);
       if (target != ByteDfa.DEAD) {
         enter(place.rule(), target, place.caller());
@@ -83,6 +188,7 @@ final class StateSpace {
   }
 
   private void enter(ByteDfa rule, int state, @Nullable Caller caller) {
+    spend(1);
     Place place = new Place(rule, state, caller);
     if (known.add(place)) {
       if (reached.size() == PLACES_MAX) {
@@ -104,7 +210,14 @@ final class StateSpace {
         leave(place.caller());
       }
     }
-    return state(reached.stream().filter(p -> p.rule().takesBytes(p.state())).toList(), mayEnd);
+    int size = 0;
+    Place[] places = new Place[reached.size()];
+    for (Place place : reached) {
+      if (place.rule().takesBytes(place.state())) {
+        places[size++] = place;
+      }
+    }
+    return state(size == places.length ? places : Arrays.copyOf(places, size), mayEnd);
   }
 
   /**
@@ -118,7 +231,7 @@ final class StateSpace {
             && rule.accepts(behind)
             && rule.calls(behind).length == 0
             && !rule.takesBytes(behind);
-    Caller from = isLast ? place.caller() : new Caller(rule, behind, symbol, 0, place.caller());
+    Caller from = isLast ? place.caller() : new Caller(rule, behind, called, 0, place.caller());
     enter(grammar.rule(called.rule()), 0, from);
   }
 
@@ -128,23 +241,37 @@ final class StateSpace {
       mayEnd = true;
       return;
     }
-    Symbol symbol = grammar.symbol(caller.symbol);
-    int count = caller.count + 1;
-    if (count < symbol.max()) {
-      boolean isUnbounded = symbol.max() == Repeat.UNBOUNDED;
-      int counted = isUnbounded ? Math.min(count, symbol.min()) : count; // no more matters
-      enter(grammar.rule(symbol.rule()), 0, caller.counted(counted));
+    Caller again = caller.again();
+    if (again != null) {
+      enter(grammar.rule(caller.symbol.rule()), 0, again);
     }
-    if (count >= symbol.min()) {
+    if (caller.mayEnd()) {
       enter(caller.rule, caller.state, caller.caller);
     }
   }
 
-  private GrammarState state(List<Place> places, boolean mayEnd) {
-    if (states.size() >= STATES_MAX) {
-      states.clear();
+  private GrammarState state(Place[] places, boolean mayEnd) {
+    GrammarState made = new GrammarState(places, mayEnd);
+    GrammarState known = states.get(made);
+    if (known != null) {
+      return known;
     }
-    return states.computeIfAbsent(
-        new Key(places, mayEnd), key -> new GrammarState(places, mayEnd, grammar.classCount()));
+    if (states.size() >= statesMax) {
+      forget();
+    }
+    made.generation = generation;
+    states.put(made, made);
+    return made;
+  }
+
+  private void forget() {
+    for (GrammarState state : states.keySet()) {
+      state.next = null;
+      state.far = null;
+      state.behind = null;
+    }
+    states.clear();
+    shapes.clear();
+    generation++;
   }
 }

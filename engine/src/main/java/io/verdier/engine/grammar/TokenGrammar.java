@@ -1,9 +1,8 @@
 package io.verdier.engine.grammar;
 
+import io.verdier.engine.grammar.GrammarState.Caller;
 import io.verdier.engine.grammar.GrammarState.Place;
 import java.util.Arrays;
-import java.util.HashMap;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -13,51 +12,114 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Masks.</b> Whether a token may follow hardly ever depends on who called the rule that is
  * being matched: most tokens fit into the rule, or break it, whoever called. So the walk through
  * the vocabulary's tree is done once for a state of a rule, without its callers, and gives two
- * things: the tokens that fit, as a set of bits, and those that first complete the rule and then go
- * on, of which the callers decide. A mask is the union of the sets of its places, and what became
- * of the few others. (XGrammar calls them context-independent and dependent; Dong et al., 2024.)
+ * things: the tokens that fit, and the nodes of the tree at which the rule is complete and tokens
+ * go on, of which the callers decide. A mask is the union of the sets of its places, and what the
+ * callers let follow behind those nodes. (XGrammar calls the tokens context-independent and
+ * dependent; Dong et al., 2024.)
  *
- * <p>Where nearly every token completes a rule, as inside a counted repetition, the walk is done
- * for the state itself. Masks are kept as long as their states.
+ * <p><b>Running text.</b> Where most characters lead back to the same state, the walk meets only
+ * the tokens that leave it; the rest is a {@link ContentSet}.
+ *
+ * <p><b>Counted repetitions.</b> Every count is a state of its own, but no token of a few bytes
+ * tells counts apart from which no limit can be reached. Their mask is that of the state with its
+ * counts {@link GrammarState.Caller#far far} from limits; nearer to one, only the tokens that are
+ * long enough to reach it are tried one by one.
+ *
+ * <p>Masks are kept in a store of bounded size. What one call may cost is bounded too, see {@link
+ * StateSpace#spend}.
  */
 public final class TokenGrammar {
-  /** So many tokens to be tried one by one cost what a walk through the vocabulary does. */
+  /** Tokens to be tried one by one, for less than what a walk through the vocabulary costs. */
   private static final int TRIED_MAX = 4096;
+
+  /** Tokens behind nodes at which a rule is complete, beyond which a state is walked as it is. */
+  private static final int OPEN_MAX = 16_384;
+
+  /** Token ids beyond which a set of bits is smaller. */
+  private static final int LISTED_MAX = 1024;
+
+  /** Bytes of a forced run. */
+  static final int FORCED_MAX = 256;
 
   private final StateSpace space;
   private final TokenTrie trie;
-  private final Map<Place, Fitting> fittings = new HashMap<>(); // by place without caller
-  private final @Nullable GrammarState[] path; // of a walk, by depth
+  private final MaskStore store;
+  private final TokenWalk walk;
 
   /**
    * The tokens that may follow a place.
    *
-   * @param sure whoever called, {@code [vocabulary / 64]}
-   * @param open ids of those that complete the rule and have bytes left
+   * @param content running text whose tokens may all follow; null: none
+   * @param bits further tokens, {@code [vocabulary / 64]}; null: none
+   * @param listed ids of further tokens
+   * @param open nodes at which the rule is complete and tokens go on
+   * @param isWide whether that is so for most of the vocabulary; then they are not listed
    */
-  private record Fitting(long[] sure, int[] open) {}
+  private record Fit(
+      @Nullable ContentSet content,
+      long @Nullable [] bits,
+      int[] listed,
+      int[] open,
+      boolean isWide) {
+    private static final int[] NONE = {};
 
+    long bytes() {
+      return 64 + (bits == null ? 0 : 8L * bits.length) + 4L * (listed.length + open.length);
+    }
+
+    void addTo(long[] mask) {
+      if (content != null) {
+        content.addTo(mask);
+      }
+      for (int i = 0; bits != null && i < bits.length; i++) {
+        mask[i] |= bits[i];
+      }
+      for (int token : listed) {
+        mask[token >> 6] |= 1L << token;
+      }
+    }
+  }
+
+  /** With a store of its own. */
   public TokenGrammar(Grammar grammar, TokenTrie trie) {
+    this(grammar, trie, new MaskStore());
+  }
+
+  /**
+   * @param store of all grammars of a thread
+   */
+  public TokenGrammar(Grammar grammar, TokenTrie trie, MaskStore store) {
     this.space = new StateSpace(grammar);
     this.trie = trie;
-    path = new GrammarState[trie.depthMax() + 1];
+    this.store = store;
+    walk = new TokenWalk(space, trie);
   }
 
   /** Before the first token. */
   public GrammarState start() {
+    space.renew();
     return space.start();
   }
 
-  /** Behind one more token; null: it may not follow. A token without bytes never does. */
+  /**
+   * Behind one more token; null: it may not follow. A token without bytes never does.
+   *
+   * @throws GrammarException if the text has too many readings
+   */
   public @Nullable GrammarState next(GrammarState state, int token) {
     byte[] bytes = trie.bytes(token);
     return bytes.length == 0 ? null : next(state, bytes);
   }
 
-  /** Behind more bytes; null: they may not follow. */
+  /**
+   * Behind more bytes; null: they may not follow.
+   *
+   * @throws GrammarException if the text has too many readings
+   */
   public @Nullable GrammarState next(GrammarState state, byte[] bytes) {
     GrammarState at = state;
     for (byte value : bytes) {
+      space.renew();
       at = space.next(at, value & 0xff);
       if (at == null) {
         return null;
@@ -69,111 +131,190 @@ public final class TokenGrammar {
   /**
    * Which tokens may follow, one bit a token id, lowest first; not to be changed. End tokens are
    * not among them: {@link GrammarState#mayEnd} speaks of those.
+   *
+   * @throws GrammarException if the text has too many readings
    */
   public long[] allowed(GrammarState state) {
-    long[] known = state.allowed;
-    if (known == null) {
-      known = mask(state);
-      state.allowed = known;
+    space.renew();
+    return mask(state);
+  }
+
+  /**
+   * The bytes that must come next, wherever no other can: up to where the text may end, where there
+   * is a choice, or {@link #FORCED_MAX}. They may end within a character.
+   *
+   * @throws GrammarException if the text has too many readings
+   */
+  public byte[] forced(GrammarState state) {
+    byte[] forced = new byte[FORCED_MAX];
+    GrammarState at = state;
+    int size = 0;
+    while (at != null && size < FORCED_MAX && !at.mayEnd()) {
+      int only = onlyByte(at);
+      if (only < 0) {
+        break;
+      }
+      space.renew();
+      forced[size++] = (byte) only;
+      at = space.next(at, only);
     }
-    return known;
+    return Arrays.copyOf(forced, size);
+  }
+
+  /** -1: there are several. */
+  private static int onlyByte(GrammarState state) {
+    int only = -1;
+    for (int value = 0; value < 256; value++) {
+      for (Place place : state.places()) {
+        if (value != only && place.rule().next(place.state(), value) != ByteDfa.DEAD) {
+          if (only >= 0) {
+            return -1;
+          }
+          only = value;
+        }
+      }
+    }
+    return only;
+  }
+
+  /** Of the states it knows, about; masks are in the store. */
+  public long bytes() {
+    return space.bytes();
+  }
+
+  /** Forgets what it has kept in the store; it may be used on. */
+  public void release() {
+    store.forget(this);
   }
 
   private long[] mask(GrammarState state) {
-    int open = 0;
-    for (Place place : state.places()) {
-      open += place.caller() == null ? 0 : fitting(place).open.length;
+    GrammarState alike = state.distance() > trie.depthMax() ? space.far(state) : state;
+    if (store.get(alike) instanceof long[] known) {
+      return known;
     }
-    if (open > TRIED_MAX) {
-      return walk(state).sure;
-    }
-    long[] mask = new long[words()];
-    for (Place place : state.places()) {
-      long[] sure = fitting(place).sure;
-      for (int i = 0; i < mask.length; i++) {
-        mask[i] |= sure[i];
+    long[] mask = made(alike);
+    store.put(this, alike, mask, 8L * mask.length);
+    return mask;
+  }
+
+  private long[] made(GrammarState state) {
+    Place[] places = state.places();
+    Fit[] fits = new Fit[places.length];
+    for (int i = 0; i < places.length; i++) {
+      fits[i] = fit(places[i]);
+      if (fits[i].isWide && places[i].caller() != null) {
+        return wide(state);
       }
     }
-    for (Place place : state.places()) {
-      if (place.caller() != null) {
-        admit(state, fitting(place).open, mask);
+    long[] mask = new long[trie.words()];
+    walk.begin();
+    for (int i = 0; i < places.length; i++) {
+      fits[i].addTo(mask);
+      Caller caller = places[i].caller();
+      if (caller != null && fits[i].open.length > 0) {
+        GrammarState after = space.after(caller);
+        for (int node : fits[i].open) {
+          walk.below(node, after);
+        }
       }
+    }
+    walk.addTo(mask);
+    return mask;
+  }
+
+  /** As the state is, callers and all. */
+  private long[] wide(GrammarState state) {
+    Running running = running(state);
+    if (running != null) {
+      long[] mask = running.content.mask(running.chain.length - 1);
+      walk.begin();
+      walk.leaving(running.content, running.chain);
+      walk.addTo(mask);
+      return mask;
+    }
+    int distance = state.distance();
+    if (distance < GrammarState.FAR && trie.countFrom(distance) <= TRIED_MAX) {
+      return near(state, distance);
+    }
+    walk.begin();
+    walk.all(state);
+    long[] mask = new long[trie.words()];
+    walk.addTo(mask);
+    return mask;
+  }
+
+  /** Where only long tokens reach a limit. */
+  private long[] near(GrammarState state, int distance) {
+    long[] mask = mask(space.far(state)).clone();
+    int count = trie.countFrom(distance);
+    for (int i = 0; i < count; i++) {
+      int token = trie.longest(i);
+      long bit = 1L << token;
+      boolean fits = reaches(state, trie.bytes(token));
+      mask[token >> 6] = fits ? mask[token >> 6] | bit : mask[token >> 6] & ~bit;
     }
     return mask;
   }
 
-  private void admit(GrammarState state, int[] tokens, long[] mask) {
-    for (int token : tokens) {
-      if (!isSet(mask, token) && next(state, trie.bytes(token)) != null) {
-        set(mask, token);
+  private boolean reaches(GrammarState from, byte[] bytes) {
+    GrammarState at = from;
+    for (int i = 0; at != null && i < bytes.length; i++) {
+      at = space.next(at, bytes[i] & 0xff);
+    }
+    return at != null;
+  }
+
+  private Fit fit(Place place) {
+    Place alone = place.caller() == null ? place : new Place(place.rule(), place.state(), null);
+    if (store.get(alone) instanceof Fit known) {
+      return known;
+    }
+    Fit fit = fit(space.at(alone));
+    store.put(this, alone, fit, fit.bytes());
+    return fit;
+  }
+
+  /**
+   * @param alone without callers
+   */
+  private Fit fit(GrammarState alone) {
+    walk.begin();
+    Running running = running(alone);
+    boolean isWide = false;
+    if (running == null) {
+      walk.all(alone);
+    } else {
+      walk.leaving(running.content, running.chain);
+      for (int i = 1; i < running.chain.length; i++) {
+        isWide |= running.chain[i].mayEnd();
       }
     }
-  }
-
-  private Fitting fitting(Place place) {
-    Place alone = new Place(place.rule(), place.state(), null);
-    Fitting known = fittings.get(alone);
-    if (known == null) {
-      known = walk(space.at(alone));
-      fittings.put(alone, known);
+    isWide |= walk.openTokens() > OPEN_MAX;
+    int[] open = isWide ? Fit.NONE : walk.open();
+    boolean isWhole = running != null && running.chain.length > trie.depthMax();
+    ContentSet content = isWhole ? running.content : null;
+    if (walk.foundCount() <= LISTED_MAX && (isWhole || running == null)) {
+      return new Fit(content, null, walk.found(), open, isWide);
     }
-    return known;
+    long[] bits =
+        isWhole || running == null
+            ? new long[trie.words()]
+            : running.content.mask(running.chain.length - 1);
+    walk.addTo(bits);
+    return new Fit(content, bits, Fit.NONE, open, isWide);
   }
 
-  /** Goes through the vocabulary's tree, as far as the state lets it. */
-  private Fitting walk(GrammarState from) {
-    long[] sure = new long[words()];
-    int[] open = new int[64];
-    int opened = 0;
-    path[0] = from;
-    int node = 0;
-    while (node < trie.nodes()) {
-      int depth = trie.depth(node);
-      GrammarState before = path[depth];
-      GrammarState here = before == null ? null : space.next(before, trie.label(node));
-      if (here == null) {
-        node = trie.end(node);
-        continue;
-      }
-      for (int i = trie.tokensStart(node); i < trie.tokensEnd(node); i++) {
-        set(sure, trie.token(i));
-      }
-      if (here.mayEnd()) {
-        int first = trie.tokensEnd(node);
-        int count = trie.subtreeTokensEnd(node) - first;
-        open = opened + count > open.length ? Arrays.copyOf(open, 2 * (opened + count)) : open;
-        for (int i = 0; i < count; i++) {
-          open[opened++] = trie.token(first + i);
-        }
-      }
-      path[depth + 1] = here;
-      node = here.mustEnd() ? trie.end(node) : node + 1;
-    }
-    return new Fitting(sure, unsure(open, opened, sure));
-  }
+  /**
+   * Text that a state is in.
+   *
+   * @param chain the states behind 0, 1 and more of its characters
+   */
+  private record Running(ContentSet content, GrammarState[] chain) {}
 
-  /** Each once, and none that is sure. */
-  private static int[] unsure(int[] open, int count, long[] sure) {
-    long[] seen = sure.clone();
-    int kept = 0;
-    for (int i = 0; i < count; i++) {
-      if (!isSet(seen, open[i])) {
-        set(seen, open[i]);
-        open[kept++] = open[i];
-      }
-    }
-    return Arrays.copyOf(open, kept);
-  }
-
-  private int words() {
-    return (trie.vocabularySize() + Long.SIZE - 1) / Long.SIZE;
-  }
-
-  private static boolean isSet(long[] bits, int index) {
-    return ((bits[index >> 6] >>> index) & 1) != 0;
-  }
-
-  private static void set(long[] bits, int index) {
-    bits[index >> 6] |= 1L << index;
+  private @Nullable Running running(GrammarState state) {
+    ContentSet.Key key = ContentSet.keyOf(space, state);
+    GrammarState[] chain =
+        key == null ? null : ContentSet.chain(space, state, key, trie.depthMax());
+    return key == null || chain == null ? null : new Running(trie.content(key), chain);
   }
 }

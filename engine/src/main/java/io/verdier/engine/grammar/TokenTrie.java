@@ -2,19 +2,23 @@ package io.verdier.engine.grammar;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The tokens of a vocabulary by their bytes, as a tree in which tokens that begin alike share their
- * beginning. Immutable; one for all grammars.
+ * beginning. Immutable, but for what it remembers under a lock; one for all grammars.
  *
  * <p>Nodes lie in depth-first order, children by ascending byte: a walk goes through arrays from
  * front to back, and leaves a subtree by one jump. So do the tokens, those of a node before those
  * of its children. The root, which stands for no byte, is not stored.
  */
 public final class TokenTrie {
+  /** Some ten kilobytes each; of those, what all grammars over the vocabulary share. */
+  private static final int CONTENTS_MAX = 256;
+
   private final int vocabularySize;
   private final byte[][] bytes; // by token id; empty where the grammar must never have it
   private final int[] sorted; // token ids by their bytes, [tokens]
@@ -26,6 +30,11 @@ public final class TokenTrie {
   private final int[] tokenStarts; // in `sorted`; [nodes + 1]
 
   private final int depthMax;
+  private final int[] byLength; // token ids, longest first
+  private final int[] counts; // of tokens with so many bytes or more, [depthMax + 1]
+
+  private final LinkedHashMap<ContentSet.Key, ContentSet> contents =
+      new LinkedHashMap<>(16, 0.75f, true);
 
   private TokenTrie(byte[][] bytes, int[] sorted, Nodes nodes) {
     vocabularySize = bytes.length;
@@ -37,6 +46,18 @@ public final class TokenTrie {
     tokenStarts = Arrays.copyOf(nodes.tokenStarts, nodes.size + 1);
     tokenStarts[nodes.size] = sorted.length;
     depthMax = Arrays.stream(depths).max().orElse(-1) + 1;
+    byLength = new int[sorted.length];
+    counts = new int[depthMax + 2];
+    for (int token : sorted) {
+      counts[bytes[token].length - 1]++;
+    }
+    for (int length = depthMax - 1; length >= 0; length--) {
+      counts[length] += counts[length + 1];
+    }
+    int[] at = counts.clone(); // behind those that are longer than the index
+    for (int token : sorted) {
+      byLength[at[bytes[token].length]++] = token;
+    }
   }
 
   /**
@@ -106,6 +127,36 @@ public final class TokenTrie {
 
   public int vocabularySize() {
     return vocabularySize;
+  }
+
+  /** Of a mask. */
+  int words() {
+    return (vocabularySize + Long.SIZE - 1) / Long.SIZE;
+  }
+
+  /** How many tokens have so many bytes or more, from 1. */
+  int countFrom(int length) {
+    return length > depthMax ? 0 : counts[length - 1];
+  }
+
+  /** A token by its place in the order of lengths, longest first. */
+  int longest(int place) {
+    return byLength[place];
+  }
+
+  /** The tokens within running text of these characters. */
+  ContentSet content(ContentSet.Key key) {
+    synchronized (contents) {
+      ContentSet known = contents.get(key);
+      if (known == null) {
+        known = ContentSet.of(this, key);
+        contents.put(key, known);
+        if (contents.size() > CONTENTS_MAX) {
+          contents.remove(contents.firstEntry().getKey());
+        }
+      }
+      return known;
+    }
   }
 
   byte[] bytes(int token) {
