@@ -155,6 +155,10 @@ public final class Grammar {
     return examples;
   }
 
+  int ruleCount() {
+    return rules.size();
+  }
+
   ByteDfa rule(int index) {
     return rules.get(index);
   }

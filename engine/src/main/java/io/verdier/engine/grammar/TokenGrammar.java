@@ -41,6 +41,9 @@ public final class TokenGrammar {
   /** Bytes of a forced run. */
   static final int FORCED_MAX = 256;
 
+  /** States looked at beforehand. */
+  private static final int PREPARED_MAX = 2048;
+
   private final StateSpace space;
   private final TokenTrie trie;
   private final MaskStore store;
@@ -93,6 +96,22 @@ public final class TokenGrammar {
     this.trie = trie;
     this.store = store;
     walk = new TokenWalk(space, trie);
+  }
+
+  /**
+   * Makes what all grammars over a vocabulary share and this one is the first to need, on whatever
+   * thread compiles it: some milliseconds, that the owner's thread is spared.
+   */
+  public static void prepare(Grammar grammar, TokenTrie trie) {
+    TokenGrammar trial = new TokenGrammar(grammar, trie);
+    int states = 0;
+    for (int i = 0; i < grammar.ruleCount(); i++) {
+      ByteDfa rule = grammar.rule(i);
+      for (int s = 0; s < rule.states() && states++ < PREPARED_MAX; s++) {
+        trial.space.renew();
+        trial.running(trial.space.at(new Place(rule, s, null)));
+      }
+    }
   }
 
   /** Before the first token. */

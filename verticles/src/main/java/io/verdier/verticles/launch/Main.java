@@ -6,6 +6,7 @@ import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.weights.DType;
+import io.verdier.verticles.bench.BenchGrammar;
 import io.verdier.verticles.bench.BenchKernels;
 import io.verdier.verticles.bench.BenchServe;
 import io.verdier.verticles.bench.offline.BenchOffline;
@@ -14,7 +15,7 @@ import java.util.Map;
 
 /**
  * The command line: {@code serve}, {@code bench serve}, {@code bench offline}, {@code bench
- * kernels}, {@code health}, {@code selfcheck}, {@code version}.
+ * kernels}, {@code bench grammar}, {@code health}, {@code selfcheck}, {@code version}.
  */
 public final class Main {
   private static final String USAGE =
@@ -26,6 +27,7 @@ public final class Main {
         verdier bench serve [flags]                 measure a running server; --help lists the flags
         verdier bench offline [flags]               measure the engine alone; --help lists the flags
         verdier bench kernels [flags]               measure the CPU kernels beside the machine's limits
+        verdier bench grammar [flags]               measure constraints over JSON schemas; --help lists the flags
         verdier health [--port N]                   exit 0 when the server on this host is ready
         verdier selfcheck                           start, answer a chat, stop; exit 0 when all is well
         verdier version
@@ -80,11 +82,13 @@ public final class Main {
     try {
       return switch (argv.isEmpty() ? "" : argv.getFirst()) {
         case "serve" -> BenchServe.run(rest, System.out);
+        case "grammar" -> BenchGrammar.run(rest, System.out);
         case "kernels" -> BenchKernels.run(rest, environment, System.out);
         case "offline" -> BenchOffline.run(rest, environment, Main::warmBackend, System.out);
         default -> {
           System.err.println(
-              "verdier bench: say what to measure: bench serve, bench offline or bench kernels");
+              "verdier bench: say what to measure: bench serve, bench offline, bench kernels or bench"
+                  + " grammar");
           yield Command.MISUSED;
         }
       };
