@@ -4,6 +4,8 @@ import io.verdier.engine.backend.Backend.Matrix;
 import io.verdier.engine.sample.RowResults;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TokenHistory;
+import io.verdier.engine.sample.TokenMask;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Chooses and scores tokens where the logits are, so that a step brings back a few numbers per row
@@ -36,8 +38,15 @@ public interface DeviceSampler {
      *
      * @param history appended to by the caller once the token is accepted; the sampler may remember
      *     the object until {@link #forget}
+     * @param mask what a constraint lets follow, as it is until the token is accepted; null:
+     *     anything
      */
-    void choose(TokenHistory history, SamplingParams params);
+    void choose(TokenHistory history, SamplingParams params, @Nullable TokenMask mask);
+
+    /** As {@link #choose(TokenHistory, SamplingParams, TokenMask)}, without a mask. */
+    default void choose(TokenHistory history, SamplingParams params) {
+      choose(history, params, null);
+    }
 
     /** Asks for the log probabilities of a token and of the {@code topCount} most probable ones. */
     void score(int token, int topCount);

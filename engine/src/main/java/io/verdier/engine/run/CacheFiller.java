@@ -42,7 +42,7 @@ public final class CacheFiller implements StepRunner {
       sequences.remove(key);
     }
     for (StepPlan.Start start : plan.started()) {
-      sequences.put(start.key(), new RunningSequence(start, model.spec().vocabSize()));
+      sequences.put(start.key(), new RunningSequence(start, model.spec().vocabSize(), null));
     }
     batch.clear();
     long[] keys = new long[plan.slices().size()];

@@ -26,7 +26,7 @@ final class DeviceSampling implements RowSampling {
     for (int i = from; i < from + count; i++) {
       RunningSequence sequence = wanted.sequence(i);
       if (wanted.isChosen(i)) {
-        chunk.choose(sequence.history(), sequence.params());
+        chunk.choose(sequence.history(), sequence.params(), sequence.mask());
       } else {
         chunk.score(wanted.given(i), sequence.params().promptLogprobs());
       }

@@ -55,7 +55,8 @@ final class HostSampling implements RowSampling, RowResults {
   @Override
   public Sampled sampled(int index) {
     RunningSequence sequence = wanted().sequence(from + index);
-    return sampler.sample(logits, index * vocabSize, sequence.history(), sequence.params());
+    return sampler.sample(
+        logits, index * vocabSize, sequence.history(), sequence.params(), sequence.mask());
   }
 
   @Override

@@ -3,6 +3,7 @@ package io.verdier.engine.run;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.DeviceClock;
+import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.Transformer;
 import io.verdier.engine.sample.RowResults;
@@ -29,12 +30,14 @@ import org.jspecify.annotations.Nullable;
  */
 public final class ModelRunner implements StepRunner {
   private static final int PLANS_MAX = 2;
+  private static final int GRAMMARS_MAX = 32;
 
   private final LoadedModel model;
   private final Transformer transformer;
   private final RowSampling sampling;
   private final AttentionBatch batch; // of the step begun last
   private final RunningSequences running = new RunningSequences();
+  private final TokenGrammars grammars = new TokenGrammars(GRAMMARS_MAX);
   private final Deque<RunningStep> idle = new ArrayDeque<>(PLANS_MAX);
   private final Deque<RunningStep> underWay = new ArrayDeque<>(PLANS_MAX); // oldest first
   private final int vocabSize;
@@ -96,7 +99,7 @@ public final class ModelRunner implements StepRunner {
       forget(running.remove(key));
     }
     for (StepPlan.Start start : plan.started()) {
-      forget(running.put(new RunningSequence(start, vocabSize)));
+      forget(running.put(sequence(start)));
     }
     running.rewind();
     step.begin(plan);
@@ -110,9 +113,23 @@ public final class ModelRunner implements StepRunner {
     underWay.add(idle.remove());
   }
 
+  private RunningSequence sequence(StepPlan.Start start) {
+    Guide guide = start.guide();
+    Guidance guidance =
+        guide == null
+            ? null
+            : new Guidance(
+                grammars.of(guide),
+                model.generation().endTokenIds(),
+                guide.beginAfter(),
+                start.promptTokens());
+    return new RunningSequence(start, vocabSize, guidance);
+  }
+
   /** Queues the choice of all tokens; only the last two chunks can wait to be read. */
   private void sample(RunningStep step, @Nullable RunningStep before) {
     WantedRows wanted = step.wanted();
+    step.prepareMasks(); // while the device computes
     for (int from = 0; from < wanted.count(); from += sampling.rowsMax()) {
       int count = Math.min(sampling.rowsMax(), wanted.count() - from);
       if (from > 0 && before != null) {

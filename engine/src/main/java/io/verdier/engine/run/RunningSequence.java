@@ -5,6 +5,7 @@ import io.verdier.engine.model.KvPlan;
 import io.verdier.engine.sample.LogitStages;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TokenHistory;
+import io.verdier.engine.sample.TokenMask;
 import io.verdier.engine.schedule.StepPlan;
 import java.util.Arrays;
 import java.util.function.IntUnaryOperator;
@@ -19,18 +20,24 @@ final class RunningSequence implements IntUnaryOperator {
   private final TokenHistory history;
   private final SamplingParams params;
   private final @Nullable String fault;
+  private final @Nullable Guidance guidance;
   private final boolean needsLastToken;
   private int[] blocks = new int[8];
   private int blockCount;
   private boolean isForgotten;
   private boolean hasFailed;
+  private @Nullable TokenMask mask; // for its next token
   private int expectedIndex; // of its next token in the chunk that samples it
 
-  RunningSequence(StepPlan.Start start, int vocabSize) {
+  /**
+   * @param guidance for a sequence with a constraint, at its start; null: there is none
+   */
+  RunningSequence(StepPlan.Start start, int vocabSize, @Nullable Guidance guidance) {
     key = start.key();
     history = new TokenHistory(start.tokens(), start.promptTokens());
     params = start.sampling();
-    needsLastToken = LogitStages.excludeByLastToken(params);
+    this.guidance = guidance;
+    needsLastToken = guidance != null || LogitStages.excludeByLastToken(params);
     fault = fault(start, vocabSize);
   }
 
@@ -66,6 +73,23 @@ final class RunningSequence implements IntUnaryOperator {
 
   SamplingParams params() {
     return params;
+  }
+
+  /**
+   * Works out what may follow the tokens so far, all of which are known.
+   *
+   * @throws io.verdier.engine.RejectedException if its constraint lets nothing follow
+   */
+  void prepareMask() {
+    if (guidance != null) {
+      mask = null;
+      mask = guidance.maskBehind(history);
+    }
+  }
+
+  /** What may follow the tokens so far; null: anything. */
+  @Nullable TokenMask mask() {
+    return mask;
   }
 
   /** Block ids in order of position; may be longer than used. */

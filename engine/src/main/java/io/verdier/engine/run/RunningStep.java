@@ -66,6 +66,23 @@ final class RunningStep {
     scores.removeIf(score -> score.key() == sequence.key());
   }
 
+  /**
+   * Works out which tokens may be chosen. A sequence whose constraint lets none follow fails; its
+   * row is run all the same, and what comes of it dropped.
+   */
+  void prepareMasks() {
+    for (int i = 0; i < wanted.count(); i++) {
+      RunningSequence sequence = wanted.sequence(i);
+      if (wanted.isChosen(i)) {
+        try {
+          sequence.prepareMask();
+        } catch (Throwable bug) { // or a refusal
+          onFailed(sequence, bug);
+        }
+      }
+    }
+  }
+
   /** A chunk of the wanted rows was run; the chunk before it has been read. */
   void add(RowResults results, int from, int count) {
     pending = results;
@@ -118,11 +135,17 @@ final class RunningStep {
       } else {
         score(sequence.key(), wanted.position(index) + 1, results.scored(index - pendingFrom));
       }
-    } catch (RejectedException refused) {
-      fail(sequence, refused.code(), refused.text());
     } catch (Throwable bug) { // an error of one row, whichever, is no reason to fail the others
+      onFailed(sequence, bug);
+    }
+  }
+
+  private void onFailed(RunningSequence sequence, Throwable cause) {
+    if (cause instanceof RejectedException refused) {
+      fail(sequence, refused.code(), refused.text());
+    } else {
       fail(sequence, ErrorCode.INTERNAL, "The server could not choose a token for this request.");
-      LOG.error("Choosing a token failed for sequence {}", sequence.key(), bug);
+      LOG.error("Choosing a token failed for sequence {}", sequence.key(), cause);
     }
   }
 

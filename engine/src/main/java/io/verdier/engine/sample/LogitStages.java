@@ -2,6 +2,7 @@ package io.verdier.engine.sample;
 
 import java.util.Arrays;
 import java.util.function.IntConsumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The stages that change logits before a token is chosen, each a pure function on one row [vocab]
@@ -12,7 +13,7 @@ public final class LogitStages {
 
   private LogitStages() {}
 
-  /** Whether {@link #apply} would leave every row as it is. */
+  /** Whether {@link #apply} without a mask would leave every row as it is. */
   public static boolean areIdle(TokenHistory history, SamplingParams params) {
     return params.allowedTokenIds().length == 0
         && params.badWords().length == 0
@@ -26,11 +27,19 @@ public final class LogitStages {
     return Arrays.stream(params.badWords()).anyMatch(word -> word.length > 1);
   }
 
-  static void apply(float[] row, int[] endTokenIds, TokenHistory history, SamplingParams params) {
+  static void apply(
+      float[] row,
+      int[] endTokenIds,
+      TokenHistory history,
+      SamplingParams params,
+      @Nullable TokenMask mask) {
     if (params.allowedTokenIds().length > 0) {
       maskOthers(row, params.allowedTokenIds());
     }
-    excluded(endTokenIds, history, params, id -> row[id] = MASKED);
+    if (mask != null) {
+      maskOthers(row, mask, endTokenIds);
+    }
+    excluded(endTokenIds, history, params, mask, id -> row[id] = MASKED);
     addBias(row, params.biasIds(), params.biasValues());
     if (hasPenalties(params)) {
       penalize(row, history.counts(), params);
@@ -54,19 +63,43 @@ public final class LogitStages {
     Arrays.fill(row, from, row.length, MASKED);
   }
 
+  /** Masks all but those that have a bit, and the end tokens unless the answer may end. */
+  private static void maskOthers(float[] row, TokenMask mask, int[] endTokenIds) {
+    long[] tokens = mask.tokens();
+    for (int first = 0; first < row.length; first += Long.SIZE) {
+      long word = first / Long.SIZE < tokens.length ? tokens[first / Long.SIZE] : 0;
+      for (int id : endTokenIds) {
+        if (id / Long.SIZE == first / Long.SIZE) {
+          word = mask.mayEnd() ? word | 1L << id : word & ~(1L << id);
+        }
+      }
+      int end = Math.min(row.length, first + Long.SIZE);
+      for (int id = first; word != -1 && id < end; id++) {
+        if ((word >>> id & 1) == 0) {
+          row[id] = MASKED;
+        }
+      }
+    }
+  }
+
   /**
    * The single ids that may not come next: the last token of each bad word whose other tokens are
-   * the last generated ones, and all that would stop before the minimum length.
+   * the last generated ones, and all that would stop before the minimum length, unless an answer
+   * under a constraint has to.
    */
   public static void excluded(
-      int[] endTokenIds, TokenHistory history, SamplingParams params, IntConsumer excluded) {
+      int[] endTokenIds,
+      TokenHistory history,
+      SamplingParams params,
+      @Nullable TokenMask mask,
+      IntConsumer excluded) {
     for (int[] word : params.badWords()) {
       int prefix = word.length - 1;
       if (prefix <= history.generatedTokens() && endsWith(history, word, prefix)) {
         excluded.accept(word[prefix]);
       }
     }
-    if (history.generatedTokens() < params.minTokens()) {
+    if (history.generatedTokens() < params.minTokens() && (mask == null || !mask.mustEnd())) {
       acceptAll(endTokenIds, excluded);
       acceptAll(params.stopTokenIds(), excluded);
     }

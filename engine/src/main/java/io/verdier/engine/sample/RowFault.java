@@ -24,7 +24,7 @@ public final class RowFault {
   public static RejectedException noTokenLeft() {
     return new RejectedException(
         ErrorCode.INVALID_ARGUMENT,
-        "No token can be chosen: allowed_token_ids, bad_words and min_tokens together exclude every token of the vocabulary. Allow more tokens or leave one of them out.");
+        "No token can be chosen: allowed_token_ids, bad_words, min_tokens and what the answer must match together exclude every token of the vocabulary. Allow more tokens or leave one of them out.");
   }
 
   /** The stages make a sound logit NaN or positive infinity. */

@@ -2,6 +2,7 @@ package io.verdier.engine.sample;
 
 import io.verdier.engine.RejectedException;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Owned by the executor thread. Chooses tokens from logits: a pure function of (logits, tokens so
@@ -9,9 +10,10 @@ import java.util.Arrays;
  * allocated once, for one row.
  *
  * <p>The order is that of vLLM's V1 sampler: log probabilities come from the raw logits; then
- * allowed ids, bad words, minimum length, bias, penalties ({@link LogitStages}); then either the
- * largest logit, or temperature, min_p, top_k, top_p and a draw ({@link Candidates}). The draw is
- * an inverse distribution function fed by a {@link Philox} number of (seed, position).
+ * allowed ids, the constraint's mask, bad words, minimum length, bias, penalties ({@link
+ * LogitStages}); then either the largest logit, or temperature, min_p, top_k, top_p and a draw
+ * ({@link Candidates}). The draw is an inverse distribution function fed by a {@link Philox} number
+ * of (seed, position).
  */
 public final class Sampler {
   private final int vocabSize;
@@ -36,25 +38,36 @@ public final class Sampler {
     this.candidates = new Candidates(vocabSize);
   }
 
+  /** As {@link #sample(float[], int, TokenHistory, SamplingParams, TokenMask)}, without a mask. */
+  public Sampled sample(float[] logits, int offset, TokenHistory history, SamplingParams params) {
+    return sample(logits, offset, history, params, null);
+  }
+
   /**
    * Chooses the token that follows the history.
    *
    * @param logits the row [vocab] f32 starts at {@code offset}; it is not changed. Negative
    *     infinity masks a token
+   * @param mask what a constraint lets follow; null: anything
    * @throws IllegalStateException if a logit is NaN or positive infinity, or if all are negative
    *     infinity; the text names the cause, and the sampler stays usable
    * @throws RejectedException if the row is sound, but what the parameters ask for leaves no token
    *     to choose
    */
-  public Sampled sample(float[] logits, int offset, TokenHistory history, SamplingParams params) {
+  public Sampled sample(
+      float[] logits,
+      int offset,
+      TokenHistory history,
+      SamplingParams params,
+      @Nullable TokenMask mask) {
     boolean scored = params.logprobs() >= 0;
     int token;
-    if (LogitStages.areIdle(history, params)) {
+    if (mask == null && LogitStages.areIdle(history, params)) {
       token = choose(logits, offset, sound(logits, offset), history, params);
     } else {
       sound(logits, offset); // refuses a broken row before a mask could hide it
       System.arraycopy(logits, offset, row, 0, vocabSize);
-      LogitStages.apply(row, endTokenIds, history, params);
+      LogitStages.apply(row, endTokenIds, history, params, mask);
       token = choose(row, 0, choosable(max(row, 0)), history, params);
     }
     return new Sampled(token, scored ? score(logits, offset, token, params.logprobs()) : null);

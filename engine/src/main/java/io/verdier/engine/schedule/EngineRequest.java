@@ -1,7 +1,9 @@
 package io.verdier.engine.schedule;
 
+import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One sequence to generate: what the scheduler is asked for. Immutable.
@@ -16,6 +18,7 @@ import io.verdier.engine.text.TextParams;
  * @param priority lower is served earlier; 0 under first-come-first-served
  * @param cacheSalt separates prefix caches of tenants; empty: shared
  * @param adapter identity of the LoRA adapter; empty: the base model
+ * @param guide what the answer is held to; null: nothing
  */
 public record EngineRequest(
     long key,
@@ -25,4 +28,25 @@ public record EngineRequest(
     TextParams text,
     int priority,
     String cacheSalt,
-    String adapter) {}
+    String adapter,
+    @Nullable Guide guide) {
+
+  /** A sequence without a constraint. */
+  public EngineRequest(
+      long key,
+      int[] tokens,
+      int promptTokens,
+      SamplingParams sampling,
+      TextParams text,
+      int priority,
+      String cacheSalt,
+      String adapter) {
+    this(key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, null);
+  }
+
+  /** The same, held to something. */
+  public EngineRequest with(Guide held) {
+    return new EngineRequest(
+        key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, held);
+  }
+}

@@ -188,7 +188,8 @@ final class Sequence {
   Start start() {
     started = true;
     int[] all = known == tokens.length ? tokens : Arrays.copyOf(tokens, known);
-    return new Start(key(), all, request.promptTokens(), request.sampling(), request.adapter());
+    return new Start(
+        key(), all, request.promptTokens(), request.sampling(), request.adapter(), request.guide());
   }
 
   /** Plans the next {@code count} tokens, in blocks that the table has. */

@@ -81,14 +81,16 @@ final class SequenceRules {
    * Whether a sequence whose known tokens are these has ended.
    *
    * <p>Stop tokens are looked at before lengths: an answer whose last allowed token ends it is
-   * complete.
+   * complete. So is one that is held to something, wherever it says an end token: it could not say
+   * one elsewhere, and there is nothing to go on with.
    */
   Optional<Ending> endOf(EngineRequest request, int[] tokens, int known) {
     SamplingParams sampling = request.sampling();
     int generated = known - request.promptTokens();
     if (generated > 0) {
       int last = tokens[known - 1];
-      if (!sampling.ignoreEos() && contains(endTokens, last)) {
+      boolean endsItself = !sampling.ignoreEos() || request.guide() != null;
+      if (endsItself && contains(endTokens, last)) {
         return Ending.MODEL_END;
       }
       if (contains(sampling.stopTokenIds(), last)) {

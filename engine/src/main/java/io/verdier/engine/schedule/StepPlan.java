@@ -1,7 +1,9 @@
 package io.verdier.engine.schedule;
 
+import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.sample.SamplingParams;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The work of one step, from the scheduler to the executor. Immutable. A plan is a difference: the
@@ -31,9 +33,22 @@ public record StepPlan(long step, long[] forgotten, List<Start> started, List<Sl
    *
    * @param tokens all known tokens: prompt, then generated ones
    * @param promptTokens how many of them are the prompt
+   * @param guide what it is held to; null: nothing
    */
   public record Start(
-      long key, int[] tokens, int promptTokens, SamplingParams sampling, String adapter) {}
+      long key,
+      int[] tokens,
+      int promptTokens,
+      SamplingParams sampling,
+      String adapter,
+      @Nullable Guide guide) {
+
+    /** A sequence without a constraint. */
+    public Start(
+        long key, int[] tokens, int promptTokens, SamplingParams sampling, String adapter) {
+      this(key, tokens, promptTokens, sampling, adapter, null);
+    }
+  }
 
   /**
    * A run of consecutive tokens of one sequence.

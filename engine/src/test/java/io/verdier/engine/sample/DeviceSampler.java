@@ -254,7 +254,7 @@ final class DeviceSampler {
       set(ALLOWED, row, allowed.length == 0 ? -1 : mask(allowed));
       set(GRAMMAR, row, it.grammar == null ? -1 : mask(it.grammar));
       set(EXCLUDED_START, row, lists.size());
-      LogitStages.excluded(endTokenIds, it.history, params, lists::add);
+      LogitStages.excluded(endTokenIds, it.history, params, null, lists::add);
       set(EXCLUDED_COUNT, row, lists.size() - fields.getAtIndex(JAVA_INT, at(EXCLUDED_START, row)));
       set(BIAS_START, row, lists.size());
       set(BIAS_COUNT, row, params.biasIds().length);

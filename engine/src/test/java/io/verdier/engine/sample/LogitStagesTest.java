@@ -113,7 +113,7 @@ class LogitStagesTest {
     ParamsBuilder params = new ParamsBuilder();
     change.accept(params);
     float[] row = {1, 2, 3, -1, -2, 0};
-    LogitStages.apply(row, END, history(), params.build());
+    LogitStages.apply(row, END, history(), params.build(), null);
     return row;
   }
 

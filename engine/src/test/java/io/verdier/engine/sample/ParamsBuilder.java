@@ -11,6 +11,7 @@ public final class ParamsBuilder {
   public float repetition = 1;
   public long seed;
   public int minTokens;
+  public boolean ignoreEos;
   public int[] stopIds = {};
   public int[] biasIds = {};
   public float[] biasValues = {};
@@ -32,7 +33,7 @@ public final class ParamsBuilder {
         seed,
         maxTokens,
         minTokens,
-        false,
+        ignoreEos,
         stopIds,
         biasIds,
         biasValues,

@@ -11,9 +11,9 @@ import java.nio.file.Path;
 import java.util.Objects;
 
 /** The demo model's tokenizer and the golden data, loaded once for all tests. Immutable. */
-final class DemoTokenizer {
+public final class DemoTokenizer {
   static final Path NATIVE_CACHE = Path.of("target", "native");
-  static final Tokenizer TOKENIZER = load();
+  public static final Tokenizer TOKENIZER = load();
 
   private DemoTokenizer() {}
 

@@ -10,6 +10,7 @@ import io.verdier.engine.sample.Sampler;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.sample.TokenLogprobs;
+import io.verdier.engine.sample.TokenMask;
 import java.util.Arrays;
 import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
@@ -118,6 +119,7 @@ final class CudaSampler implements DeviceSampler {
     private final SampleResults results;
     private final @Nullable TokenHistory[] histories; // null: a token is scored
     private final @Nullable SamplingParams[] params; // likewise
+    private final @Nullable TokenMask[] masks; // null: no constraint, or a token is scored
     private final TokenTables.@Nullable Table[] taken; // null: no penalties, or on the host
     private final int[] sizes; // of the histories when they were asked about
     private final int[] given;
@@ -126,6 +128,8 @@ final class CudaSampler implements DeviceSampler {
 
     private int[] lastAllowed = NO_IDS; // choices of one request share a mask
     private int lastMask;
+    private @Nullable TokenMask lastGrammar; // likewise, where they stand at the same place
+    private int lastGrammarMask;
     private int rows;
     private int rowsOnHost;
     private int asked;
@@ -138,6 +142,7 @@ final class CudaSampler implements DeviceSampler {
       results = new SampleResults(driver, rowsMax);
       histories = new TokenHistory[rowsMax];
       params = new SamplingParams[rowsMax];
+      masks = new TokenMask[rowsMax];
       taken = new TokenTables.Table[rowsMax];
       sizes = new int[rowsMax];
       given = new int[rowsMax];
@@ -148,6 +153,7 @@ final class CudaSampler implements DeviceSampler {
     private void begin(int rowCount, long chunkNumber) {
       Arrays.fill(histories, 0, rows, null);
       Arrays.fill(params, 0, rows, null);
+      Arrays.fill(masks, 0, rows, null);
       Arrays.fill(taken, 0, rows, null);
       number = chunkNumber;
       rows = rowCount;
@@ -156,16 +162,18 @@ final class CudaSampler implements DeviceSampler {
       staged = 0;
       reportsTops = false;
       lastAllowed = NO_IDS;
+      lastGrammar = null;
       logits = null;
     }
 
     @Override
-    public void choose(TokenHistory history, SamplingParams asks) {
+    public void choose(TokenHistory history, SamplingParams asks, @Nullable TokenMask mask) {
       int row = next();
       histories[row] = history;
       params[row] = asks;
+      masks[row] = mask;
       sizes[row] = history.size();
-      isOnHost[row] = asks.logprobs() > topsMax || !describe(row, history, asks);
+      isOnHost[row] = asks.logprobs() > topsMax || !describe(row, history, asks, mask);
       if (isOnHost[row]) {
         rowsOnHost++;
         inputs.clear(row);
@@ -197,7 +205,8 @@ final class CudaSampler implements DeviceSampler {
     }
 
     /** Writes a row's parameters; false if the kernels do not take them. */
-    private boolean describe(int row, TokenHistory history, SamplingParams asks) {
+    private boolean describe(
+        int row, TokenHistory history, SamplingParams asks, @Nullable TokenMask mask) {
       inputs.set(SampleInputs.TEMPERATURE, row, asks.temperature());
       inputs.set(SampleInputs.TOP_P, row, asks.topP());
       inputs.set(SampleInputs.MIN_P, row, asks.minP());
@@ -207,25 +216,29 @@ final class CudaSampler implements DeviceSampler {
       inputs.set(SampleInputs.POSITION, row, history.size());
       inputs.set(SampleInputs.LOGPROBS, row, asks.logprobs());
       inputs.set(SampleInputs.NEXT_ROW, row, row);
-      if (LogitStages.areIdle(history, asks)) {
+      if (mask == null && LogitStages.areIdle(history, asks)) {
         return true;
       }
-      if (!describeMasks(row, history, asks) || !describePenalties(row, history, asks)) {
+      if (!describeMasks(row, history, asks, mask) || !describePenalties(row, history, asks)) {
         return false;
       }
       inputs.set(SampleInputs.STAGED, row, staged++);
       return true;
     }
 
-    private boolean describeMasks(int row, TokenHistory history, SamplingParams asks) {
+    private boolean describeMasks(
+        int row, TokenHistory history, SamplingParams asks, @Nullable TokenMask mask) {
       if (isAnyOutside(asks.allowedTokenIds()) || isAnyOutside(asks.biasIds())) {
         return false;
       }
       if (asks.allowedTokenIds().length > 0) {
         inputs.set(SampleInputs.ALLOWED, row, mask(asks.allowedTokenIds()));
       }
+      if (mask != null) {
+        inputs.set(SampleInputs.GRAMMAR, row, grammarMask(mask));
+      }
       int start = inputs.end();
-      LogitStages.excluded(endTokenIds, history, asks, appended);
+      LogitStages.excluded(endTokenIds, history, asks, mask, appended);
       inputs.set(SampleInputs.EXCLUDED_START, row, start);
       inputs.set(SampleInputs.EXCLUDED_COUNT, row, inputs.end() - start);
       for (int at = start; at < inputs.end(); at++) {
@@ -253,6 +266,18 @@ final class CudaSampler implements DeviceSampler {
         }
       }
       return lastMask;
+    }
+
+    private int grammarMask(TokenMask mask) {
+      TokenMask last = lastGrammar;
+      if (last == null || last.tokens() != mask.tokens() || last.mayEnd() != mask.mayEnd()) {
+        lastGrammar = mask;
+        lastGrammarMask = inputs.appendBits(vocabSize, mask.tokens());
+        for (int id : endTokenIds) {
+          inputs.putBit(lastGrammarMask, id, mask.mayEnd());
+        }
+      }
+      return lastGrammarMask;
     }
 
     private boolean describePenalties(int row, TokenHistory history, SamplingParams asks) {
@@ -325,7 +350,7 @@ final class CudaSampler implements DeviceSampler {
       }
       if (isOnHost[index]) {
         backend.read(hostRow, product, index);
-        return host.sample(hostRow, 0, history, asks);
+        return host.sample(hostRow, 0, history, asks, masks[index]);
       }
       int token = results.token(index);
       TokenTables.Table table = taken[index];

@@ -114,6 +114,20 @@ final class SampleInputs {
     return start;
   }
 
+  /**
+   * Appends bits, and returns the index of their first word.
+   *
+   * @param values lowest bit first; those it lacks are 0
+   */
+  int appendBits(int bits, long[] values) {
+    int start = appendBits(bits);
+    int count = Math.min(end - start, 2 * values.length);
+    for (int i = 0; i < count; i++) {
+      words[start + i] = (int) (values[i / 2] >>> (i % 2 * Integer.SIZE));
+    }
+    return start;
+  }
+
   /** What was appended at an index. */
   int get(int index) {
     return words[index];
@@ -121,6 +135,12 @@ final class SampleInputs {
 
   void setBit(int start, int bit) {
     words[start + bit / Integer.SIZE] |= 1 << bit;
+  }
+
+  void putBit(int start, int bit, boolean isSet) {
+    int mask = 1 << bit;
+    int at = start + bit / Integer.SIZE;
+    words[at] = isSet ? words[at] | mask : words[at] & ~mask;
   }
 
   private void reserve(int count) {

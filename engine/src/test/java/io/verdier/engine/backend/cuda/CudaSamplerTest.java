@@ -11,6 +11,7 @@ import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TestSeed;
 import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.sample.TokenLogprobs;
+import io.verdier.engine.sample.TokenMask;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -29,7 +30,29 @@ class CudaSamplerTest {
 
   /** A row of a chunk; without a history a token is scored. */
   private record Row(
-      float[] logits, @Nullable TokenHistory history, SamplingParams params, int given, int tops) {}
+      float[] logits,
+      @Nullable TokenHistory history,
+      SamplingParams params,
+      int given,
+      int tops,
+      @Nullable TokenMask mask) {
+    Row(
+        float[] logits,
+        @Nullable TokenHistory history,
+        SamplingParams params,
+        int given,
+        int tops) {
+      this(logits, history, params, given, tops, null);
+    }
+  }
+
+  /** What a constraint allows at some place. */
+  private record Mask(long[] tokens, boolean mayEnd) implements TokenMask {
+    @Override
+    public boolean mustEnd() {
+      return Arrays.stream(tokens).allMatch(word -> word == 0);
+    }
+  }
 
   @Test
   void sampled_sequencesOverSteps_equalsHost() {
@@ -60,6 +83,49 @@ class CudaSamplerTest {
         }
       }
     }
+  }
+
+  /** Masks of every density, shared by rows or not, under parameters of every kind. */
+  @Test
+  void sampled_masks_equalsHost() {
+    Random random = TestSeed.random("CUDA sampler, masks");
+    for (int vocab : new int[] {300, 1531, 1536}) {
+      try (Fixture fixture = new Fixture(vocab)) {
+        for (int step = 0; step < 12; step++) {
+          List<Row> rows = new ArrayList<>();
+          Mask shared = mask(random, vocab);
+          while (rows.size() < ROWS_MAX) {
+            Mask mask =
+                switch (random.nextInt(4)) {
+                  case 0 -> shared;
+                  case 1 -> new Mask(shared.tokens, !shared.mayEnd);
+                  default -> mask(random, vocab);
+                };
+            rows.add(
+                new Row(
+                    RandomInputs.logits(random, vocab),
+                    history(random, vocab),
+                    params(random, vocab),
+                    0,
+                    0,
+                    random.nextInt(5) == 0 ? null : mask));
+          }
+          fixture.check(rows);
+        }
+      }
+    }
+  }
+
+  private static Mask mask(Random random, int vocab) {
+    long[] tokens = new long[(vocab + 63) / 64 - random.nextInt(2)];
+    int count = random.nextInt(4) == 0 ? random.nextInt(3) : random.nextInt(vocab);
+    for (int i = 0; i < count; i++) {
+      int id = random.nextInt(64 * tokens.length);
+      if (id < vocab && id != END[0] && id != END[1]) {
+        tokens[id >> 6] |= 1L << id;
+      }
+    }
+    return new Mask(tokens, random.nextBoolean());
   }
 
   @Test
@@ -204,7 +270,7 @@ class CudaSamplerTest {
         if (row.history == null) {
           chunk.score(row.given, row.tops);
         } else {
-          chunk.choose(row.history, row.params);
+          chunk.choose(row.history, row.params, row.mask);
         }
       }
       chunk.answer(upload(rows));
@@ -220,7 +286,9 @@ class CudaSamplerTest {
         } else {
           TokenHistory history = row.history;
           actual = outcome(() -> chosen(index, chunk.sampled(index)));
-          expected = outcome(() -> chosen(index, host.sample(row.logits, 0, history, row.params)));
+          expected =
+              outcome(
+                  () -> chosen(index, host.sample(row.logits, 0, history, row.params, row.mask)));
         }
         assertThat(actual).as("row %s: %s", i, row.params).isEqualTo(expected);
       }
