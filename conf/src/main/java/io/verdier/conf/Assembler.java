@@ -45,7 +45,15 @@ final class Assembler {
 
   ServerConfig config() {
     return new ServerConfig(
-        model(), cache(), scheduling(), backend(), http(), vertex(), limits(), logging());
+        model(),
+        cache(),
+        scheduling(),
+        backend(),
+        http(),
+        vertex(),
+        limits(),
+        logging(),
+        structuredOutput());
   }
 
   private ServerConfig.Model model() {
@@ -242,6 +250,30 @@ final class Assembler {
           default -> LogLevel.INFO;
         };
     return new ServerConfig.Logging(level, LogFormat.valueOf(constant("--log-format")));
+  }
+
+  private ServerConfig.StructuredOutput structuredOutput() {
+    return new ServerConfig.StructuredOutput(
+        structuredOutput("disable_any_whitespace")
+            || settings.on("--guided-decoding-disable-any-whitespace"),
+        structuredOutput("disable_additional_properties")
+            || settings.on("--guided-decoding-disable-additional-properties"));
+  }
+
+  /** A switch of the flag that has several. */
+  private boolean structuredOutput(String key) {
+    String flag = "--structured-outputs-config";
+    Optional<JsonNode> given = settings.json(flag);
+    if (given.isEmpty()) {
+      return false;
+    }
+    JsonNode value = given.get().path(key);
+    if (!given.get().isObject() || !(value.isMissingNode() || value.isBoolean())) {
+      findings.problem(
+          settings.origin(flag),
+          flag + ": must be a JSON object in which " + key + " is true or false");
+    }
+    return value.asBoolean(false);
   }
 
   private String constant(String flag) {

@@ -20,12 +20,21 @@ public record ServerConfig(
     Http http,
     Vertex vertex,
     Limits limits,
-    Logging logging) {
+    Logging logging,
+    StructuredOutput structuredOutput) {
 
   /** The same on another port: 0 was asked for, and this one was found. */
   public ServerConfig withPort(int port) {
     return new ServerConfig(
-        model, cache, scheduling, backend, http.withPort(port), vertex, limits, logging);
+        model,
+        cache,
+        scheduling,
+        backend,
+        http.withPort(port),
+        vertex,
+        limits,
+        logging,
+        structuredOutput);
   }
 
   /**
@@ -256,6 +265,14 @@ public record ServerConfig(
       Optional<String> predictRoute,
       Optional<String> healthRoute,
       Optional<String> storageUri) {}
+
+  /**
+   * How answers that must be JSON look, where requests do not say.
+   *
+   * @param isCompact no space but one behind each comma and colon
+   * @param isClosed objects have no properties that their schema does not name
+   */
+  public record StructuredOutput(boolean isCompact, boolean isClosed) {}
 
   /** Least severe line that is logged. */
   public enum LogLevel {

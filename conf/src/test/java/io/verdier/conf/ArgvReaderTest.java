@@ -132,6 +132,27 @@ class ArgvReaderTest {
   }
 
   @Test
+  void structuredOutput_eachSpelling_isADefault() {
+    for (String flag :
+        List.of(
+            "--structured-outputs-config={\"disable_any_whitespace\": true}",
+            "--structured-outputs-config.disable_any_whitespace=true",
+            "--guided-decoding-disable-any-whitespace")) {
+      assertThat(Loading.config(flag).structuredOutput())
+          .as(flag)
+          .isEqualTo(new ServerConfig.StructuredOutput(true, false));
+    }
+    assertThat(
+            Loading.config("--structured-outputs-config={\"disable_additional_properties\":true}")
+                .structuredOutput())
+        .isEqualTo(new ServerConfig.StructuredOutput(false, true));
+    assertThat(
+            Loading.config("--structured-outputs-config={\"backend\": \"xgrammar\"}")
+                .structuredOutput())
+        .isEqualTo(new ServerConfig.StructuredOutput(false, false));
+  }
+
+  @Test
   void generationConfig_auto_meansTheModelsOwn() {
     assertThat(Loading.config("--generation-config=auto").model().generationConfig()).isEmpty();
     assertThat(Loading.config("--generation-config=vllm").model().generationConfig())

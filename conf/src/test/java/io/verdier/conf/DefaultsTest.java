@@ -74,7 +74,8 @@ class DefaultsTest {
                 new ServerConfig.Vertex(
                     false, Optional.empty(), Optional.empty(), Optional.empty()),
                 limits(),
-                new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT)));
+                new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT),
+                new ServerConfig.StructuredOutput(false, false)));
   }
 
   private static Limits limits() {

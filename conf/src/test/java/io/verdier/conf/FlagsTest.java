@@ -16,6 +16,7 @@ class FlagsTest {
   private static String otherValue(Flag flag) {
     return switch (flag.name()) {
       case "--override-generation-config" -> "{\"top_k\": 7}";
+      case "--structured-outputs-config" -> "{\"disable_any_whitespace\": true}";
       case "--aip-mode" -> "PREDICTION";
       case "--block-size" -> "32";
       case "--host" -> "::1";

@@ -55,7 +55,8 @@ public final class TestConfig {
         defaults.http(),
         defaults.vertex(),
         defaults.limits(),
-        defaults.logging());
+        defaults.logging(),
+        new ServerConfig.StructuredOutput(false, false));
   }
 
   private static ServerConfig defaults() {

@@ -14,6 +14,9 @@ public final class Addresses {
   /** {@link ExecuteStep}. */
   public static final String EXECUTOR = "verdier.executor";
 
+  /** {@link CompileQuery}. */
+  public static final String GRAMMAR = "verdier.grammar";
+
   /** {@link ResolveModel}. */
   public static final String CACHE = "verdier.cache";
 

@@ -33,6 +33,8 @@ public final class Bus {
           TokenizeQuery.Reply.class,
           DetokenizeQuery.class,
           DetokenizeQuery.Reply.class,
+          CompileQuery.class,
+          CompileQuery.Reply.class,
           Refused.class,
           Tokenized.class,
           Cancel.class,

@@ -34,6 +34,12 @@ public record Delta(
     return new Delta(key, null, "", NO_TOKENS, List.of(), List.of(), end);
   }
 
+  /** A sequence that somebody ended before it began. */
+  public static Delta ended(long key, FinishReason reason) {
+    End end = new End(reason, null, -1, 0, 0, null);
+    return new Delta(key, null, "", NO_TOKENS, List.of(), List.of(), end);
+  }
+
   /** What is known once the prompt is tokenized. */
   public record Start(int[] promptTokens) {}
 

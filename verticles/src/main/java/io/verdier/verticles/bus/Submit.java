@@ -3,6 +3,7 @@ package io.verdier.verticles.bus;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * HTTP asks for {@code keys.length} continuations of one prompt. Answered by {@link Deltas} for
@@ -14,6 +15,7 @@ import java.util.List;
  * @param badWords texts that must not be produced
  * @param truncatePromptTokens keep only the last so many prompt tokens, -1: refuse what is too long
  * @param text how tokens become text
+ * @param demand what the continuations must match; null: nothing
  */
 public record Submit(
     long[] keys,
@@ -23,7 +25,8 @@ public record Submit(
     int truncatePromptTokens,
     TextParams text,
     int priority,
-    String cacheSalt) {
+    String cacheSalt,
+    @Nullable Demand demand) {
 
   /** As {@code maxTokens}: as many as the model's length allows. */
   public static final int MAX_TOKENS_OPEN = Integer.MAX_VALUE;

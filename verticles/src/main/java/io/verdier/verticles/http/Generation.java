@@ -2,14 +2,17 @@ package io.verdier.verticles.http;
 
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One prompt and how to continue it, checked; a {@link Submit} without keys. Immutable.
  *
  * @param choices how many continuations
+ * @param demand what the answers must match; null: nothing
  */
 public record Generation(
     Prompt prompt,
@@ -19,7 +22,8 @@ public record Generation(
     int truncatePromptTokens,
     TextParams text,
     int priority,
-    String cacheSalt) {
+    String cacheSalt,
+    @Nullable Demand demand) {
   public Generation {
     badWords = List.copyOf(badWords);
   }
@@ -27,11 +31,19 @@ public record Generation(
   /** The same for another prompt, or with other sampling values. */
   public Generation with(Prompt newPrompt, SamplingParams newSampling) {
     return new Generation(
-        newPrompt, choices, newSampling, badWords, truncatePromptTokens, text, priority, cacheSalt);
+        newPrompt,
+        choices,
+        newSampling,
+        badWords,
+        truncatePromptTokens,
+        text,
+        priority,
+        cacheSalt,
+        demand);
   }
 
   Submit submit(long[] keys) {
     return new Submit(
-        keys, prompt, sampling, badWords, truncatePromptTokens, text, priority, cacheSalt);
+        keys, prompt, sampling, badWords, truncatePromptTokens, text, priority, cacheSalt, demand);
   }
 }

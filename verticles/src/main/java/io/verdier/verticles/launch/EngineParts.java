@@ -13,6 +13,7 @@ import io.verdier.engine.backend.cpu.CpuBackends;
 import io.verdier.engine.backend.cuda.Cuda;
 import io.verdier.engine.backend.cuda.CudaBackend;
 import io.verdier.engine.backend.cuda.CudaException;
+import io.verdier.engine.grammar.TokenTrie;
 import io.verdier.engine.model.GenerationDefaults;
 import io.verdier.engine.model.KvPlan;
 import io.verdier.engine.model.LoadProgress;
@@ -47,6 +48,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
@@ -62,6 +64,7 @@ record EngineParts(
     PromptEncoder encoder,
     Scheduler scheduler,
     StepRunner runner,
+    Supplier<TokenTrie> vocabulary,
     Map<String, String> cacheFacts) {
   private static final Logger LOG = LoggerFactory.getLogger(EngineParts.class);
 
@@ -73,12 +76,12 @@ record EngineParts(
 
   /** The same with another runner. */
   EngineParts withRunner(StepRunner other) {
-    return new EngineParts(card, tokenizer, encoder, scheduler, other, cacheFacts);
+    return new EngineParts(card, tokenizer, encoder, scheduler, other, vocabulary, cacheFacts);
   }
 
   /** The same with another encoder. */
   EngineParts withEncoder(PromptEncoder other) {
-    return new EngineParts(card, tokenizer, other, scheduler, runner, cacheFacts);
+    return new EngineParts(card, tokenizer, other, scheduler, runner, vocabulary, cacheFacts);
   }
 
   /**
@@ -268,7 +271,29 @@ record EngineParts(
         new PromptEncoder(tokenizer, renderer(config, directory), lengthMax, newTokensMax),
         scheduler,
         runner,
+        () -> vocabulary(tokenizer, loaded.description.spec().vocabSize(), defaults),
         cacheFacts(config, plan, cacheType(loaded)));
+  }
+
+  /** What constraints see of the tokens: neither special ones nor those that end an answer. */
+  private static TokenTrie vocabulary(
+      Tokenizer tokenizer, int vocabSize, GenerationDefaults defaults) {
+    int[] ends = defaults.endTokenIds();
+    long start = System.nanoTime();
+    TokenTrie trie =
+        TokenTrie.of(
+            vocabSize,
+            id ->
+                tokenizer.contains(id)
+                        && !tokenizer.isSpecial(id)
+                        && IntStream.of(ends).noneMatch(end -> end == id)
+                    ? tokenizer.tokenBytes(id)
+                    : null);
+    LOG.info(
+        "Vocabulary for constraints: {} tokens in {} ms",
+        vocabSize,
+        (System.nanoTime() - start) / 1_000_000);
+    return trie;
   }
 
   private static ChatRenderer renderer(ServerConfig config, Path directory) {

@@ -9,6 +9,7 @@ import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cache.CacheVerticle;
 import io.verdier.verticles.execute.ExecutorVerticle;
+import io.verdier.verticles.grammar.GrammarVerticle;
 import io.verdier.verticles.http.Admission;
 import io.verdier.verticles.http.HttpVerticle;
 import io.verdier.verticles.observe.ServingMetrics;
@@ -42,7 +43,7 @@ import org.slf4j.LoggerFactory;
  *
  * <pre>
  *   http × cores ── tokenizer × w ── scheduler ── executor
- *        ▲                               │
+ *        ▲               grammar         │
  *        └────── detokenizer × k ◄───────┘           cache
  * </pre>
  */
@@ -197,6 +198,8 @@ public final class Server {
     deployments.add(worker("scheduler", new SchedulerVerticle(parts.scheduler(), shards, metrics)));
     deployments.add(worker("executor", new ExecutorVerticle(parts.runner())));
     deployments.addAll(detokenizers(shards, parts));
+    deployments.add(
+        worker("grammar", new GrammarVerticle(parts.vocabulary()), GrammarVerticle.THREADS));
     for (int i = 0; i < tokenizers; i++) {
       deployments.add(worker("tokenizer-" + i, new TokenizerVerticle(i, parts.encoder())));
     }
@@ -220,11 +223,18 @@ public final class Server {
 
   /** Each worker has a thread of its own, named after it. */
   private Future<String> worker(String name, Deployable verticle) {
+    return worker(name, verticle, 1);
+  }
+
+  /**
+   * @param threads its own, and those for work that it hands on
+   */
+  private Future<String> worker(String name, Deployable verticle, int threads) {
     DeploymentOptions options =
         new DeploymentOptions()
             .setThreadingModel(ThreadingModel.WORKER)
             .setWorkerPoolName("verdier-" + name)
-            .setWorkerPoolSize(1)
+            .setWorkerPoolSize(threads)
             .setMaxWorkerExecuteTimeUnit(TimeUnit.HOURS)
             .setMaxWorkerExecuteTime(WORKER_HOURS_MAX);
     return vertx.deployVerticle(verticle, options);

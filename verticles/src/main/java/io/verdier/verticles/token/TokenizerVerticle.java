@@ -1,12 +1,15 @@
 package io.verdier.verticles.token;
 
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
+import io.verdier.verticles.bus.CompileQuery;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
+import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.DetokenizeQuery;
 import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.SequenceKey;
@@ -19,7 +22,9 @@ import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -31,6 +36,10 @@ import org.slf4j.LoggerFactory;
  * <p>A cancellation is passed on to the scheduler: it gets there behind the request that it is
  * meant for, whatever is queued here.
  *
+ * <p>A request whose answer must match something is encoded while its constraint is compiled
+ * elsewhere, and waits for it, if need be, without holding up the others. If it is cancelled
+ * meanwhile, that is its end: the scheduler hears of neither.
+ *
  * <p>Whatever goes wrong with a prompt ends that request here: the scheduler never hears of it.
  */
 public final class TokenizerVerticle extends VerticleBase {
@@ -38,6 +47,7 @@ public final class TokenizerVerticle extends VerticleBase {
 
   private final int instance;
   private final PromptEncoder encoder;
+  private final Set<Long> pending = new HashSet<>(); // sequences whose constraint is compiled
   private Bus bus;
 
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
@@ -55,7 +65,7 @@ public final class TokenizerVerticle extends VerticleBase {
   private void onMessage(Message<Object> message) {
     switch (message.body()) {
       case Submit submit -> onSubmit(submit);
-      case Cancel cancel -> bus.send(Addresses.SCHEDULER, cancel);
+      case Cancel cancel -> onCancel(cancel);
       case TokenizeQuery query -> message.reply(answer(() -> tokenize(query)));
       case DetokenizeQuery query -> message.reply(answer(() -> detokenize(query)));
       default -> throw new IllegalStateException("unexpected " + message.body().getClass());
@@ -63,23 +73,82 @@ public final class TokenizerVerticle extends VerticleBase {
   }
 
   private void onSubmit(Submit submit) {
+    Demand demand = submit.demand();
+    Future<CompileQuery.Reply> compiled =
+        demand == null
+            ? null
+            : bus.request(
+                Addresses.GRAMMAR, new CompileQuery(demand.constraint()), CompileQuery.Reply.class);
     List<EngineRequest> requests;
     try {
       requests = encoder.requests(submit);
     } catch (RuntimeException | Error failed) { // whatever it is: HTTP waits for the end
-      refuse(submit, refused(failed));
+      refuse(submit.keys(), refused(failed));
       return;
     }
-    bus.send(Addresses.SCHEDULER, new Tokenized(requests));
+    if (demand == null || compiled == null) {
+      bus.send(Addresses.SCHEDULER, new Tokenized(requests));
+      return;
+    }
+    for (long key : submit.keys()) {
+      pending.add(key);
+    }
+    compiled
+        .onSuccess(reply -> onCompiled(requests, reply.guide()))
+        .onFailure(failed -> onNotCompiled(requests, demand, failed));
   }
 
-  private void refuse(Submit submit, Refused refused) {
-    List<Delta> deltas =
-        Arrays.stream(submit.keys())
+  private void onCompiled(List<EngineRequest> requests, Guide guide) {
+    List<EngineRequest> left = takePending(requests);
+    if (!left.isEmpty()) {
+      bus.send(
+          Addresses.SCHEDULER,
+          new Tokenized(left.stream().map(request -> request.with(guide)).toList()));
+    }
+  }
+
+  private void onNotCompiled(List<EngineRequest> requests, Demand demand, Throwable failed) {
+    List<EngineRequest> left = takePending(requests);
+    if (!left.isEmpty()) {
+      Refused why = refused(failed);
+      refuse(
+          left.stream().mapToLong(EngineRequest::key).toArray(),
+          new Refused(why.code(), why.text(), demand.parameter()));
+    }
+  }
+
+  /** Those that were not cancelled. */
+  private List<EngineRequest> takePending(List<EngineRequest> requests) {
+    return requests.stream().filter(request -> pending.remove(request.key())).toList();
+  }
+
+  private void onCancel(Cancel cancel) {
+    long[] passed = Arrays.stream(cancel.keys()).filter(key -> !pending.contains(key)).toArray();
+    if (passed.length > 0) {
+      bus.send(Addresses.SCHEDULER, new Cancel(passed, cancel.reason(), cancel.silent()));
+    }
+    List<Delta> ends = new ArrayList<>();
+    for (long key : cancel.keys()) {
+      if (pending.remove(key) && !cancel.silent()) {
+        ends.add(Delta.ended(key, cancel.reason()));
+      }
+    }
+    tell(ends);
+  }
+
+  private void refuse(long[] keys, Refused refused) {
+    tell(
+        Arrays.stream(keys)
             .mapToObj(
                 key -> Delta.refused(key, refused.code(), refused.text(), refused.parameter()))
-            .toList();
-    bus.send(Addresses.http(SequenceKey.instance(submit.keys()[0])), new Deltas(deltas));
+            .toList());
+  }
+
+  /** All of one request, and so of one HTTP instance. */
+  private void tell(List<Delta> deltas) {
+    if (!deltas.isEmpty()) {
+      bus.send(Addresses.http(SequenceKey.instance(deltas.getFirst().key())), new Deltas(deltas));
+    }
   }
 
   private TokenizeQuery.Reply tokenize(TokenizeQuery query) {

@@ -222,8 +222,6 @@ class ChatCompletionsTest {
             List.of(",\"logprobs\":true,\"top_logprobs\":21", "top_logprobs"),
             List.of(",\"stream_options\":{}", "stream_options"),
             List.of(",\"stream\":true,\"prompt_logprobs\":1", "prompt_logprobs"),
-            List.of(",\"response_format\":{\"type\":\"json_object\"}", "response_format"),
-            List.of(",\"guided_json\":{}", "guided_json"),
             List.of(",\"tool_choice\":\"required\"", "tool_choice"),
             List.of(",\"tool_choice\":\"auto\"", "tool_choice"),
             List.of(",\"tools\":[]", "tools"),

@@ -179,7 +179,8 @@ final class HttpFixture implements AutoCloseable {
             true),
         new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),
         limits(options),
-        new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT));
+        new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT),
+        new ServerConfig.StructuredOutput(false, false));
   }
 
   static Limits limits(Options options) {

@@ -59,7 +59,8 @@ class PromptEncoderTest {
             -1,
             new TextParams(List.of(), false, true, false),
             0,
-            ""));
+            "",
+            null));
   }
 
   private static SamplingParams scored(int promptLogprobs) {
@@ -126,7 +127,8 @@ class PromptEncoderTest {
         truncate,
         new TextParams(List.of(), false, true, false),
         0,
-        "");
+        "",
+        null);
   }
 
   @Test

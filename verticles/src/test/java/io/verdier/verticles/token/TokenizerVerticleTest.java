@@ -2,7 +2,14 @@ package io.verdier.verticles.token;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.grammar.Budget;
+import io.verdier.engine.grammar.Constraint;
+import io.verdier.engine.grammar.GrammarCompiler;
+import io.verdier.engine.grammar.Guide;
+import io.verdier.engine.grammar.TokenTrie;
 import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.ChatTemplate;
 import io.verdier.engine.text.TextParams;
@@ -11,13 +18,19 @@ import io.verdier.engine.text.template.RenderLimits;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
+import io.verdier.verticles.bus.CompileQuery;
+import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.bus.Deltas;
+import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.bus.Tokenized;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
 import io.vertx.core.ThreadingModel;
 import io.vertx.core.Vertx;
+import io.vertx.core.eventbus.Message;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.List;
@@ -25,17 +38,31 @@ import java.util.Map;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class TokenizerVerticleTest {
   private static final int REQUESTS = 50;
+  private static final Demand DEMAND =
+      new Demand(new Constraint.Regex("a+"), "structured_outputs.regex");
+  private static final Guide GUIDE =
+      new Guide(
+          GrammarCompiler.compile(DEMAND.constraint(), Budget.defaults()),
+          TokenTrie.of(1, id -> new byte[] {'a'}));
 
   @TempDir static Path natives;
 
-  /** A cancellation that waits in the same queue gets to the scheduler behind its request. */
-  @Test
-  void cancel_behindItsSubmit_staysBehindItsRequest() throws Exception {
+  private final BlockingQueue<Object> scheduler = new LinkedBlockingQueue<>();
+  private final BlockingQueue<Delta> told = new LinkedBlockingQueue<>();
+  private final BlockingQueue<Message<Object>> compiling = new LinkedBlockingQueue<>();
+  private Vertx vertx;
+  private Bus bus;
+
+  @BeforeEach
+  void deploy() throws Exception {
     Tokenizer tokenizer =
         Tokenizer.load(Path.of("../engine/src/main/resources/demo-model"), natives);
     ChatRenderer renderer =
@@ -43,43 +70,128 @@ class TokenizerVerticleTest {
             ChatTemplate.of("{{ messages }}", Map.of()),
             new RenderLimits(1000, 1000),
             Clock.systemUTC());
-    Vertx vertx = Vertx.vertx();
-    try {
-      Bus bus = Bus.register(vertx);
-      BlockingQueue<Object> scheduler = new LinkedBlockingQueue<>();
-      join(bus.consumeAny(Addresses.SCHEDULER, message -> scheduler.add(message.body())));
-      TokenizerVerticle verticle =
-          new TokenizerVerticle(1, new PromptEncoder(tokenizer, renderer, 2048, Integer.MAX_VALUE));
-      DeploymentOptions worker =
-          new DeploymentOptions().setThreadingModel(ThreadingModel.WORKER).setWorkerPoolSize(1);
-      join(vertx.deployVerticle(verticle, worker));
-      for (int key = 0; key < REQUESTS; key++) {
-        bus.send(Addresses.tokenizer(1), submit(key));
-        bus.send(Addresses.tokenizer(1), new Cancel(new long[] {key}, FinishReason.ABORT, false));
-      }
-      for (int key = 0; key < REQUESTS; key++) {
-        if (!(scheduler.poll(5, TimeUnit.SECONDS) instanceof Tokenized request)
-            || !(scheduler.poll(5, TimeUnit.SECONDS) instanceof Cancel cancel)) {
-          throw new AssertionError("not a request and its cancellation, at " + key);
-        }
-        assertThat(request.requests().getFirst().key()).isEqualTo(key);
-        assertThat(cancel.keys()).containsExactly(key);
-      }
-    } finally {
-      join(vertx.close());
+    vertx = Vertx.vertx();
+    bus = Bus.register(vertx);
+    join(bus.consumeAny(Addresses.SCHEDULER, message -> scheduler.add(message.body())));
+    join(bus.consume(Addresses.http(0), Deltas.class, deltas -> told.addAll(deltas.deltas())));
+    join(bus.consumeAny(Addresses.GRAMMAR, compiling::add));
+    TokenizerVerticle verticle =
+        new TokenizerVerticle(1, new PromptEncoder(tokenizer, renderer, 2048, Integer.MAX_VALUE));
+    DeploymentOptions worker =
+        new DeploymentOptions().setThreadingModel(ThreadingModel.WORKER).setWorkerPoolSize(1);
+    join(vertx.deployVerticle(verticle, worker));
+  }
+
+  @AfterEach
+  void close() {
+    join(vertx.close());
+  }
+
+  /** A cancellation that waits in the same queue gets to the scheduler behind its request. */
+  @Test
+  void cancel_behindItsSubmit_staysBehindItsRequest() throws Exception {
+    for (int key = 0; key < REQUESTS; key++) {
+      bus.send(Addresses.tokenizer(1), submit(null, key));
+      bus.send(Addresses.tokenizer(1), new Cancel(new long[] {key}, FinishReason.ABORT, false));
+    }
+    for (int key = 0; key < REQUESTS; key++) {
+      assertThat(tokenized().requests().getFirst().key()).isEqualTo(key);
+      assertThat(take(scheduler)).isInstanceOf(Cancel.class);
     }
   }
 
-  private static Submit submit(long key) {
+  @Test
+  void submit_constrained_waitsForItsConstraintAndNobodyForIt() throws Exception {
+    bus.send(Addresses.tokenizer(1), submit(DEMAND, 1, 2));
+    bus.send(Addresses.tokenizer(1), submit(null, 3));
+    assertThat(tokenized().requests().getFirst().key()).isEqualTo(3);
+    Message<Object> query = take(compiling);
+    assertThat(query.body()).isEqualTo(new CompileQuery(DEMAND.constraint()));
+    query.reply(new CompileQuery.Reply(GUIDE));
+    List<EngineRequest> requests = tokenized().requests();
+    assertThat(requests).extracting(EngineRequest::key).containsExactly(1L, 2L);
+    assertThat(requests).extracting(EngineRequest::guide).containsOnly(GUIDE);
+  }
+
+  @Test
+  void submit_constraintIsRefused_isToldWithItsField() throws Exception {
+    bus.send(Addresses.tokenizer(1), submit(DEMAND, 1, 2));
+    take(compiling).reply(new Refused(ErrorCode.INVALID_ARGUMENT, "No.", null));
+    for (long key = 1; key <= 2; key++) {
+      Delta delta = take(told);
+      assertThat(delta.key()).isEqualTo(key);
+      assertThat(delta.end().refusal())
+          .isEqualTo(new Refused(ErrorCode.INVALID_ARGUMENT, "No.", "structured_outputs.regex"));
+    }
+    assertNothingElse();
+  }
+
+  /** What HTTP does when a client leaves early: some of the sequences end, and they end here. */
+  @Test
+  void cancel_whileTheConstraintIsCompiled_isInsteadOfTheRequest() throws Exception {
+    bus.send(Addresses.tokenizer(1), submit(DEMAND, 1, 2, 3));
+    Message<Object> query = take(compiling);
+    bus.send(Addresses.tokenizer(1), new Cancel(new long[] {1, 9}, FinishReason.ABORT, false));
+    bus.send(Addresses.tokenizer(1), new Cancel(new long[] {2}, FinishReason.ABORT, true));
+    Delta end = take(told);
+    assertThat(end.key()).isEqualTo(1);
+    assertThat(end.end().reason()).isEqualTo(FinishReason.ABORT);
+    assertThat(((Cancel) take(scheduler)).keys()).containsExactly(9);
+    query.reply(new CompileQuery.Reply(GUIDE));
+    assertThat(tokenized().requests()).extracting(EngineRequest::key).containsExactly(3L);
+    bus.send(Addresses.tokenizer(1), new Cancel(new long[] {3}, FinishReason.ABORT, false));
+    assertThat(((Cancel) take(scheduler)).keys()).containsExactly(3);
+    assertNothingElse();
+  }
+
+  @Test
+  void submit_promptCannotBe_isRefusedWithoutItsConstraint() throws Exception {
+    Submit submit = submit(DEMAND, 1);
+    bus.send(
+        Addresses.tokenizer(1),
+        new Submit(
+            submit.keys(),
+            new Prompt.Tokens(new int[0]),
+            submit.sampling(),
+            List.of(),
+            -1,
+            submit.text(),
+            0,
+            "",
+            DEMAND));
+    assertThat(take(told).end().refusal().parameter()).isEqualTo("prompt");
+    take(compiling).reply(new CompileQuery.Reply(GUIDE));
+    assertNothingElse();
+  }
+
+  private Tokenized tokenized() throws Exception {
+    return (Tokenized) take(scheduler);
+  }
+
+  /** Behind one more request, which everything else would come before. */
+  private void assertNothingElse() throws Exception {
+    bus.send(Addresses.tokenizer(1), submit(null, 99));
+    assertThat(tokenized().requests().getFirst().key()).isEqualTo(99);
+    assertThat(told).isEmpty();
+  }
+
+  private static <T> T take(BlockingQueue<T> queue) throws Exception {
+    T next = queue.poll(5, TimeUnit.SECONDS);
+    assertThat(next).isNotNull();
+    return next;
+  }
+
+  private static Submit submit(@Nullable Demand demand, long... keys) {
     return new Submit(
-        new long[] {key},
+        keys,
         new Prompt.Text("Hello there", true),
         SamplingParams.greedy(8),
         List.of(),
         -1,
         new TextParams(List.of(), false, true, true),
         0,
-        "");
+        "",
+        demand);
   }
 
   private static void join(Future<?> future) {

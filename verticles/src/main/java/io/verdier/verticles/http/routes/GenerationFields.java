@@ -21,16 +21,6 @@ import org.jspecify.annotations.Nullable;
 final class GenerationFields {
   private static final int CACHE_SALT_CHARS_MAX = 256;
 
-  /** Asked for in vain: said, rather than answered as if it had been heard. */
-  private static final List<String> NOT_YET =
-      List.of(
-          "structured_outputs",
-          "structural_tag",
-          "guided_json",
-          "guided_regex",
-          "guided_choice",
-          "guided_grammar");
-
   private static final List<String> NEVER = List.of("logits_processors", "prompt_embeds");
 
   private final Ingress ingress;
@@ -70,19 +60,10 @@ final class GenerationFields {
   }
 
   private void refuse() {
-    for (String name : NOT_YET) {
-      if (fields.has(name)) {
-        throw fields.unsupported(name, "structured output is not available yet.");
-      }
-    }
     for (String name : NEVER) {
       if (fields.has(name)) {
         throw fields.unsupported(name, "this server does not take it from requests.");
       }
-    }
-    Fields format = fields.object("response_format");
-    if (format != null && !"text".equals(format.value("type"))) {
-      throw fields.unsupported("response_format", "only the type \"text\" is available yet.");
     }
     if (fields.bool("use_beam_search", false)) {
       throw fields.unsupported("use_beam_search", "beam search is not available.");
@@ -114,7 +95,8 @@ final class GenerationFields {
         truncation(),
         text,
         priority(),
-        cacheSalt());
+        cacheSalt(),
+        ConstraintFields.read(fields, ingress.config().structuredOutput()));
   }
 
   private List<String> stopStrings() {

@@ -1,0 +1,259 @@
+package io.verdier.verticles.endtoend;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.verticles.launch.InProcessServer;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** Answers that must match something do, through a whole server; what cannot be is refused. */
+class StructuredOutputIT {
+  private static final String PHONE = "[0-9]{3}-[0-9]{4}";
+
+  private static InProcessServer server;
+  private static Client client;
+
+  @BeforeAll
+  static void start() {
+    server = InProcessServer.start("--max-num-seqs=32");
+    client = new Client(server.baseUrl());
+  }
+
+  @AfterAll
+  static void stop() {
+    server.close();
+  }
+
+  private static Map<String, Object> chat(Map<String, ?> more) {
+    Map<String, Object> body = new HashMap<>();
+    body.put("messages", List.of(Map.of("role", "user", "content", "Say something.")));
+    body.put("temperature", 1.5);
+    body.put("seed", 5);
+    body.put("max_tokens", 60);
+    body.putAll(more);
+    return body;
+  }
+
+  private static JsonNode answer(Map<String, ?> more) {
+    Client.Answer answer = client.post("/v1/chat/completions", chat(more));
+    assertThat(answer.status()).as(answer.body()).isEqualTo(200);
+    return answer.json();
+  }
+
+  private static String content(JsonNode choice) {
+    return choice.at("/message/content").asText();
+  }
+
+  private static Map<String, Object> regex(String pattern) {
+    return Map.of("structured_outputs", Map.of("regex", pattern));
+  }
+
+  private static Map<String, Object> with(Map<String, ?> constraint, String name, Object value) {
+    Map<String, Object> all = new HashMap<>(constraint);
+    all.put(name, value);
+    return all;
+  }
+
+  @Test
+  void regex_manySeeds_alwaysMatches() {
+    for (int seed = 0; seed < 20; seed++) {
+      JsonNode choice = answer(with(regex(PHONE), "seed", seed)).at("/choices/0");
+      assertThat(content(choice)).matches(PHONE);
+      assertThat(choice.get("finish_reason").asText()).isEqualTo("stop");
+      assertThat(choice.get("stop_reason").isNull()).isTrue();
+    }
+  }
+
+  @Test
+  void choice_severalAnswers_areEachOneOfThem() {
+    List<String> options = List.of("red", "green", "dark blue");
+    JsonNode choices = answer(Map.of("guided_choice", options, "n", 8)).get("choices");
+    assertThat(choices).hasSize(8);
+    choices.forEach(choice -> assertThat(options).contains(content(choice)));
+  }
+
+  @Test
+  void logprobs_underAMask_areThoseOfTheModel() {
+    JsonNode body = answer(with(with(regex(PHONE), "logprobs", true), "top_logprobs", 3));
+    JsonNode tokens = body.at("/choices/0/logprobs/content");
+    assertThat(tokens.size()).isGreaterThan(3);
+    for (JsonNode token : tokens) {
+      assertThat(token.get("logprob").asDouble()).isLessThanOrEqualTo(0);
+      assertThat(token.get("top_logprobs")).hasSize(3);
+    }
+    assertThat(tokens.toString()).as("tokens that no phone number has").containsPattern("[a-z]{2}");
+  }
+
+  @Test
+  void stream_concatenated_isTheWholeAnswer() {
+    String whole = content(answer(regex(PHONE)).at("/choices/0"));
+    Client.Answer streamed =
+        client.post("/v1/chat/completions", chat(with(regex(PHONE), "stream", true)));
+    StringBuilder text = new StringBuilder();
+    for (JsonNode event : Client.events(streamed)) {
+      text.append(event.at("/choices/0/delta/content").asText(""));
+    }
+    assertThat(text.toString()).isEqualTo(whole).matches(PHONE);
+  }
+
+  @Test
+  void completionsAndPredictions_areHeldToo() {
+    Map<String, Object> body = with(regex(PHONE), "prompt", "Call me: ");
+    body.put("temperature", 1.5);
+    JsonNode completion = client.post("/v1/completions", body).json();
+    assertThat(completion.at("/choices/0/text").asText()).matches(PHONE);
+    body.put("raw_response", true);
+    JsonNode prediction = client.post("/generate", Map.of("instances", List.of(body))).json();
+    assertThat(prediction.at("/predictions/0").asText()).matches(PHONE);
+  }
+
+  @Test
+  void stopString_insideAMatch_endsIt() {
+    JsonNode choice = answer(with(regex(PHONE), "stop", "-")).at("/choices/0");
+    assertThat(content(choice)).matches("[0-9]{3}");
+    assertThat(choice.get("stop_reason").asText()).isEqualTo("-");
+  }
+
+  @Test
+  void lengths_areKeptAsFarAsTheConstraintLets() {
+    JsonNode cut = answer(with(regex("[a-z]{200}"), "max_tokens", 5)).at("/choices/0");
+    assertThat(cut.get("finish_reason").asText()).isEqualTo("length");
+    JsonNode ended = answer(with(regex("(yes|no)"), "min_tokens", 20)).at("/choices/0");
+    assertThat(content(ended)).matches("yes|no");
+    assertThat(ended.get("finish_reason").asText()).isEqualTo("stop");
+    JsonNode long0 = answer(with(regex("[a-z ]*"), "min_tokens", 20));
+    assertThat(long0.at("/usage/completion_tokens").asInt()).isGreaterThanOrEqualTo(20);
+    JsonNode ignoring = answer(with(regex("(yes|no)"), "ignore_eos", true)).at("/choices/0");
+    assertThat(content(ignoring)).matches("yes|no");
+    assertThat(ignoring.get("finish_reason").asText()).isEqualTo("stop");
+  }
+
+  @Test
+  void biasAndAllowedTokens_actWithinTheConstraint() {
+    JsonNode ids = client.post("/tokenize", Map.of("prompt", "7")).json().get("tokens");
+    int seven = ids.get(ids.size() - 1).asInt();
+    JsonNode biased =
+        answer(with(regex("[0-9]{6}"), "logit_bias", Map.of(Integer.toString(seven), 100)));
+    assertThat(content(biased.at("/choices/0"))).isEqualTo("777777");
+    Client.Answer nothing =
+        client.post(
+            "/v1/chat/completions",
+            chat(with(regex("[a-f]+"), "allowed_token_ids", List.of(seven))));
+    assertThat(nothing.status()).isEqualTo(400);
+    assertThat(nothing.body()).contains("what the answer must match");
+  }
+
+  /** Some five hundred of them, on every route and in every field, beside sound ones. */
+  @Test
+  void malformed_everywhere_refusedWithItsField() throws Exception {
+    List<String> alone = new ArrayList<>();
+    for (int i = 0; i < 4; i++) {
+      alone.add(neighbour(i));
+    }
+    try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
+      Future<?> bad = threads.submit(StructuredOutputIT::refuseMalformed);
+      do {
+        for (int i = 0; i < 4; i++) {
+          assertThat(neighbour(i)).isEqualTo(alone.get(i));
+        }
+      } while (!bad.isDone());
+      bad.get();
+    }
+    server.awaitIdle();
+  }
+
+  private static void refuseMalformed() {
+    for (String bad :
+        List.of("(", ")", "[", "[b-a]", "a{2,1}", "(?=a)b", "(?<n>a)\\k<n>", "\\p{Nope}", "(?P<")) {
+      for (String around : List.of("%s", "a%s", "(x|%s)", "[0-9]{2}%s", "%sz", "((%s))", "y*%s")) {
+        String pattern = around.formatted(bad);
+        Map<String, Object> outputs = regex(pattern);
+        Map<String, Object> guided = Map.of("guided_regex", pattern);
+        refused("/v1/chat/completions", chat(outputs), "structured_outputs.regex");
+        refused("/v1/chat/completions", chat(guided), "guided_regex");
+        refused("/v1/completions", with(outputs, "prompt", "a"), "structured_outputs.regex");
+        refused("/v1/completions", with(guided, "prompt", "a"), "guided_regex");
+        refused("/generate", with(outputs, "prompt", "a"), "structured_outputs.regex");
+        refused("/generate", with(guided, "prompt", "a"), "guided_regex");
+        refused(
+            "/generate",
+            Map.of("instances", List.of(with(guided, "prompt", "a"))),
+            "instances.0.guided_regex");
+        refused(
+            "/generate",
+            with(chat(outputs), "@requestFormat", "chatCompletions"),
+            "structured_outputs.regex");
+      }
+    }
+  }
+
+  private static void refused(String route, Map<String, ?> body, String parameter) {
+    Client.Answer answer = client.post(route, body);
+    assertThat(answer.status()).as(body + answer.body()).isEqualTo(400);
+    assertThat(answer.body())
+        .contains(parameter)
+        .doesNotContain("Exception")
+        .doesNotContain("io.verdier");
+  }
+
+  /** Each ends soon, well or refused, and sixteen others give what they give alone. */
+  @Test
+  void bombs_besideOthers_endSoonAndChangeNothing() throws Exception {
+    List<String> alone = new ArrayList<>();
+    for (int i = 0; i < 16; i++) {
+      alone.add(neighbour(i));
+    }
+    List<String> bombs = new ArrayList<>();
+    for (String bomb :
+        List.of(
+            "(a+)+b",
+            "(a|aa)*b",
+            "(.*a){25}",
+            "x{1,1000}{1,1000}",
+            "(a|b)*a(a|b){17}",
+            "[\\u0000-\\U0010ffff]{1,65535}",
+            "((a{1,60}b?){1,60}|[^x]*a.{18}){1,9}",
+            "(.*a.{9}){9}")) {
+      bombs.add(bomb);
+      bombs.add("(" + bomb + ")?c");
+    }
+    try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
+      List<Future<Client.Answer>> bad = new ArrayList<>();
+      for (String bomb : bombs) {
+        Map<String, Object> body = chat(with(regex(bomb), "max_tokens", 20));
+        bad.add(threads.submit(() -> client.post("/v1/chat/completions", body)));
+      }
+      List<Future<String>> good = new ArrayList<>();
+      for (int i = 0; i < 16; i++) {
+        int neighbour = i;
+        good.add(threads.submit(() -> neighbour(neighbour)));
+      }
+      for (int i = 0; i < 16; i++) {
+        assertThat(good.get(i).get(20, TimeUnit.SECONDS)).isEqualTo(alone.get(i));
+      }
+      for (Future<Client.Answer> answer : bad) {
+        assertThat(answer.get(20, TimeUnit.SECONDS).status()).isIn(200, 400, 503);
+      }
+    }
+    server.awaitIdle();
+  }
+
+  /** Half of them constrained themselves. */
+  private static String neighbour(int i) {
+    Map<String, Object> body = chat(i % 2 == 0 ? Map.of() : regex("[a-z]{" + i + "}( [a-z]+)*"));
+    body.put("seed", 100 + i);
+    body.put("max_tokens", 20);
+    body.put("logprobs", true);
+    return client.post("/v1/chat/completions", body).json().get("choices").toString();
+  }
+}
