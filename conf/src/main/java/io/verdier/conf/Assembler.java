@@ -50,6 +50,7 @@ final class Assembler {
         scheduling(),
         backend(),
         http(),
+        parsing(),
         vertex(),
         limits(),
         logging(),
@@ -205,6 +206,15 @@ final class Assembler {
   private String rootPath() {
     String path = settings.optionalText("--root-path").orElse("");
     return path.endsWith("/") ? path.substring(0, path.length() - 1) : path;
+  }
+
+  private ServerConfig.Parsing parsing() {
+    String toolParser = settings.text("--tool-call-parser");
+    return new ServerConfig.Parsing(
+        settings.on("--enable-auto-tool-choice"),
+        toolParser.equals("auto") ? Optional.empty() : Optional.of(toolParser),
+        settings.optionalText("--reasoning-parser"),
+        settings.on("--exclude-tools-when-tool-choice-none"));
   }
 
   private ServerConfig.Vertex vertex() {

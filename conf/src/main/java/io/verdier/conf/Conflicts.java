@@ -45,6 +45,13 @@ final class Conflicts {
     if (settings.text("--kv-cache-dtype").equals("fp8_e5m2")) {
       problem("--kv-cache-dtype", "fp8_e5m2 is not there; fp8 (e4m3) is as small and more precise");
     }
+    ServerConfig.Parsing parsing = config.parsing();
+    boolean formatKnown = parsing.toolParser().isPresent() || config.model().source().isEmpty();
+    if (parsing.autoToolChoice() && !formatKnown) {
+      problem(
+          "--enable-auto-tool-choice",
+          "needs --tool-call-parser, the format in which the model writes its calls");
+    }
     int devices = config.backend().gpu().devices().size();
     int ranks = config.backend().ranks();
     if (devices > 0 && devices < ranks) {

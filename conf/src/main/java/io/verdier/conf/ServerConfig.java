@@ -18,6 +18,7 @@ public record ServerConfig(
     Scheduling scheduling,
     Backend backend,
     Http http,
+    Parsing parsing,
     Vertex vertex,
     Limits limits,
     Logging logging,
@@ -31,6 +32,7 @@ public record ServerConfig(
         scheduling,
         backend,
         http.withPort(port),
+        parsing,
         vertex,
         limits,
         logging,
@@ -254,6 +256,21 @@ public record ServerConfig(
       return "Http[" + host + ":" + port + ", " + apiKeys.size() + " keys]";
     }
   }
+
+  /**
+   * What is read out of the text of chat answers.
+   *
+   * @param autoToolChoice whether a model may decide by itself to call a tool
+   * @param toolParser format of its calls, empty: known of the embedded model, which may then call
+   *     without being allowed to; those of other models are not looked for
+   * @param reasoningParser format of its reasoning, empty: it stays in the text
+   * @param hideUncallableTools whether the template sees no tools where none may be called
+   */
+  public record Parsing(
+      boolean autoToolChoice,
+      Optional<String> toolParser,
+      Optional<String> reasoningParser,
+      boolean hideUncallableTools) {}
 
   /**
    * Vertex AI's custom-container contract: the {@code AIP_*} environment.

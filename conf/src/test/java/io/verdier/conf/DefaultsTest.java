@@ -71,6 +71,7 @@ class DefaultsTest {
                     false,
                     false,
                     true),
+                new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false),
                 new ServerConfig.Vertex(
                     false, Optional.empty(), Optional.empty(), Optional.empty()),
                 limits(),

@@ -64,6 +64,19 @@ class ProblemsTest {
   }
 
   @Test
+  void autoToolChoice_formatUnknown_isRefused() {
+    assertThat(Loading.problems("--enable-auto-tool-choice", "--model=gs://b/m"))
+        .singleElement()
+        .asString()
+        .startsWith("--enable-auto-tool-choice: needs --tool-call-parser");
+    assertThat(Loading.config("--enable-auto-tool-choice").parsing().toolParser()).isEmpty();
+    assertThat(Loading.problems("--tool-call-parser=llama_json"))
+        .singleElement()
+        .asString()
+        .contains("did you mean llama3_json?");
+  }
+
+  @Test
   void ranks_asked_areTakenWithTheirDevices() {
     ServerConfig.Backend backend =
         Loading.config("--tensor-parallel-size=2", "--device-ids=3,1").backend();

@@ -1,23 +1,28 @@
 package io.verdier.engine.text;
 
+import java.util.function.IntPredicate;
+
 /**
  * The detokenizer of byte-level vocabularies: a token's bytes go straight through a UTF-8 decoder.
  * Owned by the detokenizer thread of its sequence.
  */
 final class ByteDetokenizer implements Detokenizer {
   private final Vocabulary vocabulary;
-  private final boolean skipSpecialTokens;
+  private final IntPredicate skipped;
   private final Utf8Decoder decoder = new Utf8Decoder();
   private char[] chars = new char[64];
 
-  ByteDetokenizer(Vocabulary vocabulary, boolean skipSpecialTokens) {
+  /**
+   * @param skipped tokens without text
+   */
+  ByteDetokenizer(Vocabulary vocabulary, IntPredicate skipped) {
     this.vocabulary = vocabulary;
-    this.skipSpecialTokens = skipSpecialTokens;
+    this.skipped = skipped;
   }
 
   @Override
   public void append(int token, StringBuilder out) {
-    if (!vocabulary.contains(token) || (skipSpecialTokens && vocabulary.isSpecial(token))) {
+    if (!vocabulary.contains(token) || skipped.test(token)) {
       return;
     }
     int from = vocabulary.bytesStart(token);

@@ -40,7 +40,8 @@ public final class SequenceText {
   public SequenceText(Tokenizer tokenizer, TextParams params, int minTokens, int[] context) {
     this.params = params;
     this.minTokens = minTokens;
-    this.detokenizer = tokenizer.detokenizer(params.skipSpecialTokens(), context);
+    this.detokenizer =
+        tokenizer.detokenizer(params.skipSpecialTokens(), params.visibleTokens(), context);
     this.matcher = new StopMatcher(params.stopStrings(), params.includeStop());
   }
 

@@ -1,6 +1,7 @@
 package io.verdier.engine.text;
 
 import java.util.List;
+import java.util.Set;
 
 /**
  * How the tokens of one sequence become text. Immutable.
@@ -8,11 +9,29 @@ import java.util.List;
  * @param stopStrings end the sequence when they appear in its text; none is empty
  * @param includeStop whether the stop string stays in the text
  * @param skipSpecialTokens whether special tokens are left out of the text
+ * @param visibleTokens special tokens that are never left out, as the vocabulary spells them: who
+ *     reads the text looks for them
  * @param streaming whether text is wanted as it comes; otherwise only whole
  */
 public record TextParams(
-    List<String> stopStrings, boolean includeStop, boolean skipSpecialTokens, boolean streaming) {
+    List<String> stopStrings,
+    boolean includeStop,
+    boolean skipSpecialTokens,
+    Set<String> visibleTokens,
+    boolean streaming) {
   public TextParams {
     stopStrings = List.copyOf(stopStrings);
+    visibleTokens = Set.copyOf(visibleTokens);
+  }
+
+  /** Without special tokens that anybody looks for. */
+  public TextParams(
+      List<String> stopStrings, boolean includeStop, boolean skipSpecialTokens, boolean streaming) {
+    this(stopStrings, includeStop, skipSpecialTokens, Set.of(), streaming);
+  }
+
+  /** The same with special tokens that somebody looks for. */
+  public TextParams withVisibleTokens(Set<String> tokens) {
+    return new TextParams(stopStrings, includeStop, skipSpecialTokens, tokens, streaming);
   }
 }

@@ -10,6 +10,8 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.OptionalInt;
+import java.util.Set;
+import java.util.function.IntPredicate;
 
 /**
  * Text to token ids and back, for the vocabulary of one model. Thread-safe: the native tokenizer is
@@ -155,10 +157,26 @@ public final class Tokenizer implements AutoCloseable {
    *     text, and a continuation is not a first word. Byte-level ones do not look at it.
    */
   public Detokenizer detokenizer(boolean skipSpecialTokens, int[] context) {
+    return detokenizer(skipSpecialTokens, Set.of(), context);
+  }
+
+  /**
+   * The same, but some special tokens are never left out.
+   *
+   * @param visible as the vocabulary spells them
+   */
+  public Detokenizer detokenizer(boolean skipSpecialTokens, Set<String> visible, int[] context) {
+    IntPredicate skipped =
+        id -> skipSpecialTokens && vocabulary.isSpecial(id) && !isAmong(visible, id);
     if (vocabulary.spelling() == Vocabulary.Spelling.BYTE_LEVEL) {
-      return new ByteDetokenizer(vocabulary, skipSpecialTokens);
+      return new ByteDetokenizer(vocabulary, skipped);
     }
-    return new WindowDetokenizer(this, skipSpecialTokens, context);
+    return new WindowDetokenizer(this, skipped, context);
+  }
+
+  private boolean isAmong(Set<String> spellings, int id) {
+    String spelling = vocabulary.token(id);
+    return spelling != null && spellings.contains(spelling);
   }
 
   /** Ids are below this. The model's output may be wider: such ids have no text. */

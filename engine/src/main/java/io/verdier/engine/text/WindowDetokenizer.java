@@ -1,6 +1,7 @@
 package io.verdier.engine.text;
 
 import java.util.Arrays;
+import java.util.function.IntPredicate;
 
 /**
  * The detokenizer of vocabularies whose decoding looks at neighbours: SentencePiece's dropped first
@@ -24,7 +25,7 @@ final class WindowDetokenizer implements Detokenizer {
   private static final String REPLACEMENT = "\uFFFD";
 
   private final Tokenizer tokenizer;
-  private final boolean skipSpecialTokens;
+  private final IntPredicate skipped;
   private int[] window; // tokens from "begin" on
   private int count;
   private int read;
@@ -33,20 +34,22 @@ final class WindowDetokenizer implements Detokenizer {
   /**
    * Starts behind {@code context}, whose text does not come out.
    *
+   * @param skipped tokens without text
    * @param context the last tokens before the sequence; a few suffice
    */
-  WindowDetokenizer(Tokenizer tokenizer, boolean skipSpecialTokens, int[] context) {
+  WindowDetokenizer(Tokenizer tokenizer, IntPredicate skipped, int[] context) {
     this.tokenizer = tokenizer;
-    this.skipSpecialTokens = skipSpecialTokens;
-    this.window = Arrays.copyOf(context, Math.max(16, context.length + 1));
-    this.count = context.length;
-    this.read = context.length;
+    this.skipped = skipped;
+    int[] shown = Arrays.stream(context).filter(skipped.negate()).toArray();
+    this.window = Arrays.copyOf(shown, Math.max(16, shown.length + 1));
+    this.count = shown.length;
+    this.read = shown.length;
     this.before = decode(0, read);
   }
 
   @Override
   public void append(int token, StringBuilder out) {
-    if (!tokenizer.contains(token)) {
+    if (!tokenizer.contains(token) || skipped.test(token)) {
       return;
     }
     if (count == window.length) {
@@ -78,6 +81,6 @@ final class WindowDetokenizer implements Detokenizer {
   }
 
   private String decode(int from, int to) {
-    return tokenizer.decodeNatively(Arrays.copyOfRange(window, from, to), skipSpecialTokens);
+    return tokenizer.decodeNatively(Arrays.copyOfRange(window, from, to), false);
   }
 }

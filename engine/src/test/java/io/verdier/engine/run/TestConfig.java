@@ -53,6 +53,7 @@ public final class TestConfig {
             batchedTokensMax, sequencesMax, 0, ServerConfig.Policy.FCFS, Optional.empty()),
         defaults.backend(),
         defaults.http(),
+        defaults.parsing(),
         defaults.vertex(),
         defaults.limits(),
         defaults.logging(),

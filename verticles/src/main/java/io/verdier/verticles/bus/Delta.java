@@ -40,8 +40,12 @@ public record Delta(
     return new Delta(key, null, "", NO_TOKENS, List.of(), List.of(), end);
   }
 
-  /** What is known once the prompt is tokenized. */
-  public record Start(int[] promptTokens) {}
+  /**
+   * What is known once the prompt is tokenized.
+   *
+   * @param promptTail text of its last few tokens, special ones included
+   */
+  public record Start(int[] promptTokens, String promptTail) {}
 
   /**
    * One token with its log probability.

@@ -36,6 +36,9 @@ final class TextStreams {
   /** A detokenizer may look back so far; longer contexts change nothing. */
   private static final int CONTEXT_TOKENS = 8;
 
+  /** A template closes a prompt with a marker and a line break or two, each a token or several. */
+  private static final int TAIL_TOKENS = 16;
+
   private final Tokenizer tokenizer;
   private final Map<Long, Stream> streams = new HashMap<>();
   private long[] stopped = new long[0];
@@ -154,9 +157,7 @@ final class TextStreams {
   private Delta delta(Emission emission, Piece piece, @Nullable End end) {
     EngineRequest opened = emission.opened();
     Delta.Start start =
-        opened == null
-            ? null
-            : new Delta.Start(Arrays.copyOf(opened.tokens(), opened.promptTokens()));
+        opened == null ? null : start(Arrays.copyOf(opened.tokens(), opened.promptTokens()));
     int count = Math.min(piece.consumed(), emission.tokens().length);
     int[] tokens =
         count == emission.tokens().length
@@ -170,6 +171,12 @@ final class TextStreams {
         scores(emission.logprobs(), count),
         scores(emission.promptLogprobs(), emission.promptLogprobs().size()),
         end);
+  }
+
+  private Delta.Start start(int[] prompt) {
+    int[] tail =
+        Arrays.copyOfRange(prompt, Math.max(0, prompt.length - TAIL_TOKENS), prompt.length);
+    return new Delta.Start(prompt, tokenizer.decode(tail, false));
   }
 
   private List<Scores> scores(List<TokenLogprobs> logprobs, int count) {

@@ -44,6 +44,7 @@ final class FakeEngine {
   private final Bus bus;
   private volatile boolean stalled;
   private volatile boolean deaf;
+  private volatile String promptTail = "";
   private volatile Consumer<Submit> behaviour = submit -> say(submit, "Hello", " world");
 
   FakeEngine(Vertx vertx) {
@@ -109,6 +110,11 @@ final class FakeEngine {
     future.toCompletionStage().toCompletableFuture().join();
   }
 
+  /** Prompts end so from now on. */
+  void endPromptsWith(String text) {
+    promptTail = text;
+  }
+
   /** What to do with each submission from now on. */
   void behave(Consumer<Submit> newBehaviour) {
     behaviour = newBehaviour;
@@ -161,11 +167,25 @@ final class FakeEngine {
       List<Delta> deltas = new ArrayList<>();
       for (long key : submit.keys()) {
         boolean last = i == texts.length - 1;
-        deltas.add(
-            delta(submit, key, i, texts[i], last ? end(FinishReason.STOP, texts.length) : null));
+        Delta.End end = last ? end(FinishReason.STOP, texts.length) : null;
+        deltas.add(withTail(delta(submit, key, i, texts[i], end)));
       }
       send(deltas);
     }
+  }
+
+  private Delta withTail(Delta delta) {
+    Delta.Start start = delta.start();
+    return start == null
+        ? delta
+        : new Delta(
+            delta.key(),
+            new Delta.Start(start.promptTokens(), promptTail),
+            delta.text(),
+            delta.tokens(),
+            delta.scores(),
+            delta.promptScores(),
+            delta.end());
   }
 
   static Delta.End end(FinishReason reason, int tokens) {
@@ -182,7 +202,7 @@ final class FakeEngine {
         submit.sampling().promptLogprobs() < 0 || index > 0
             ? List.of()
             : List.of(scores(2, "b", 0), scores(3, "c", 1));
-    Delta.Start start = index == 0 ? new Delta.Start(PROMPT) : null;
+    Delta.Start start = index == 0 ? new Delta.Start(PROMPT, "") : null;
     return new Delta(key, start, text, tokens, scores, prompt, end);
   }
 

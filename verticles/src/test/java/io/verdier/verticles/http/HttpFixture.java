@@ -53,6 +53,8 @@ final class HttpFixture implements AutoCloseable {
     Duration request = Duration.ofSeconds(60);
     int instances = 1;
     boolean ready = true;
+    ServerConfig.Parsing parsing =
+        new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false);
   }
 
   final Vertx vertx = Vertx.vertx();
@@ -177,6 +179,7 @@ final class HttpFixture implements AutoCloseable {
             false,
             options.trustTemplate,
             true),
+        options.parsing,
         new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),
         limits(options),
         new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT),

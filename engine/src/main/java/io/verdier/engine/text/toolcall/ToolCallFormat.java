@@ -82,6 +82,13 @@ public enum ToolCallFormat {
     return visible;
   }
 
+  /**
+   * Whether calls are named by nine letters and digits: Mistral's templates refuse anything else.
+   */
+  public boolean hasShortIds() {
+    return this == MISTRAL;
+  }
+
   /** A parser for one text. */
   public ToolCallParser parser(Tools tools, ToolCallSink sink) {
     return maker.make(tools, sink);

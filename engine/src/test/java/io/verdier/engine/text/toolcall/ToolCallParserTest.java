@@ -83,8 +83,8 @@ class ToolCallParserTest {
             n -> "{\"name\": \"f\", \"x\": \"" + "y".repeat(n));
     for (ToolCallFormat format : ToolCallFormat.values()) {
       for (int i = 0; i < texts.size(); i++) {
-        String once = texts.get(i).apply(40_000);
-        String twice = texts.get(i).apply(80_000);
+        String once = texts.get(i).apply(20_000);
+        String twice = texts.get(i).apply(40_000);
         double ratio = Double.MAX_VALUE;
         for (int round = 0; ratio > 2.5 && round < 20; round++) { // the machine may be busy
           ratio = (double) nanos(format, twice) / Math.max(500_000, nanos(format, once));
@@ -106,7 +106,7 @@ class ToolCallParserTest {
 
   private static long nanos(ToolCallFormat format, String text) {
     long best = Long.MAX_VALUE;
-    for (int run = 0; run < 3; run++) {
+    for (int run = 0; run < 2; run++) {
       long start = System.nanoTime();
       Heard.whole(format, Samples.TOOLS, text);
       best = Math.min(best, System.nanoTime() - start);

@@ -25,7 +25,7 @@ final class ChatCompletions {
     int choices = request.generation().choices();
     int logprobs = request.generation().sampling().logprobs();
     if (shape.streamed()) {
-      ChatFormat format = new ChatFormat(shape, role, choices, logprobs >= 0);
+      ChatFormat format = new ChatFormat(shape, role, choices, logprobs >= 0, request.parsing());
       Flight.launch(exchange, List.of(request.generation()), new SseStream(exchange, format));
     } else {
       Look look = look(request, role);
@@ -39,7 +39,12 @@ final class ChatCompletions {
    * What a whole answer needs of its request; the conversation is not kept until then. Immutable.
    */
   record Look(
-      AnswerShape shape, String role, int choices, boolean logprobs, boolean promptLogprobs) {}
+      AnswerShape shape,
+      String role,
+      int choices,
+      boolean logprobs,
+      boolean promptLogprobs,
+      ChatParsing parsing) {}
 
   static Look look(ChatRequest request, String role) {
     SamplingParams sampling = request.generation().sampling();
@@ -48,7 +53,8 @@ final class ChatCompletions {
         role,
         request.generation().choices(),
         sampling.logprobs() >= 0,
-        sampling.promptLogprobs() >= 0);
+        sampling.promptLogprobs() >= 0,
+        request.parsing());
   }
 
   /** The whole {@code chat.completion} object. */
@@ -80,17 +86,19 @@ final class ChatCompletions {
   }
 
   private static void choice(JsonWriter out, Look look, int index, Choice choice) {
+    ChatText text = new ChatText(look.parsing(), choice.promptTail);
+    text.append(choice.text.toString());
+    text.finish();
     out.object().field("index", index).name("message").object();
-    out.field("role", look.role()).field("content", choice.text.toString());
-    out.name("refusal").nothing().name("annotations").nothing().name("audio").nothing();
-    out.name("function_call").nothing().name("reasoning").nothing().end();
+    text.writeMessage(out, look.role());
+    out.end();
     out.name("logprobs");
     if (look.logprobs()) {
       new ScoresJson(look.shape().tokensAsIds()).chat(out, choice.scores);
     } else {
       out.nothing();
     }
-    choice.ending(out);
+    choice.ending(out, text.hasCalled());
     out.name("token_ids");
     if (look.shape().tokenIds()) {
       out.values(choice.generated());

@@ -6,6 +6,7 @@ import io.verdier.verticles.http.Problem;
 import io.verdier.verticles.http.Sequence;
 import io.verdier.verticles.http.StreamFormat;
 import io.verdier.verticles.http.Usage;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Owned by the event loop: {@code chat.completion.chunk} events. Fields that vLLM leaves unset are
@@ -25,8 +26,13 @@ final class ChatFormat implements StreamFormat {
   private final byte[][] untilText;
   private final boolean logprobs;
   private final boolean plain;
+  private final ChatParsing parsing;
+  private final @Nullable ChatText[] texts; // by choice, where text is parsed; made on demand
+  private String promptTail = "";
 
-  ChatFormat(AnswerShape shape, String role, int choices, boolean logprobs) {
+  ChatFormat(AnswerShape shape, String role, int choices, boolean logprobs, ChatParsing parsing) {
+    this.parsing = parsing;
+    this.texts = new ChatText[choices];
     this.shape = shape;
     this.head = new EventHead(shape, "chat.completion.chunk");
     this.role = role;
@@ -46,6 +52,7 @@ final class ChatFormat implements StreamFormat {
   @Override
   public void open(JsonWriter out, Delta first) {
     int[] prompt = first.start() == null ? new int[0] : first.start().promptTokens();
+    promptTail = first.start() == null ? "" : first.start().promptTail();
     for (int i = 0; i < untilText.length; i++) {
       out.raw(head.untilChoices()).object().field("index", i).name("delta").object();
       out.field("role", role).field("content", "").end();
@@ -60,6 +67,10 @@ final class ChatFormat implements StreamFormat {
 
   @Override
   public void delta(JsonWriter out, Sequence sequence, int choice, Delta delta) {
+    if (!parsing.isNothing()) {
+      parsed(out, sequence, choice, delta);
+      return;
+    }
     Delta.End end = delta.end();
     if (end == null && delta.text().isEmpty() && delta.tokens().length == 0) {
       return;
@@ -68,14 +79,39 @@ final class ChatFormat implements StreamFormat {
     if (plain && end == null) {
       out.raw(PLAIN_END);
     } else {
-      rest(out, delta);
+      out.raw(AFTER_TEXT);
+      rest(out, delta, false);
+      out.raw(AFTER_CHOICE);
       head.finish(out, sequence);
     }
   }
 
+  /** The event of a text that is taken apart; none while nothing is certain. */
+  private void parsed(JsonWriter out, Sequence sequence, int choice, Delta delta) {
+    ChatText text = texts[choice];
+    if (text == null) {
+      text = new ChatText(parsing, promptTail);
+      texts[choice] = text;
+    }
+    text.append(delta.text());
+    if (delta.end() != null) {
+      text.finish();
+    }
+    boolean tokens = delta.tokens().length > 0 && (logprobs || shape.tokenIds());
+    if (text.hasNews() || tokens || delta.end() != null) {
+      out.raw(head.untilChoices()).object().field("index", choice).name("delta").object();
+      text.writeDelta(out);
+      out.end();
+      rest(out, delta, text.hasCalled());
+      out.end();
+      head.finish(out, sequence);
+      text.clear();
+    }
+  }
+
   /** What follows the text of an event that says more than text. */
-  private void rest(JsonWriter out, Delta delta) {
-    out.raw(AFTER_TEXT).name("logprobs");
+  private void rest(JsonWriter out, Delta delta, boolean called) {
+    out.name("logprobs");
     if (logprobs && !delta.scores().isEmpty()) {
       new ScoresJson(shape.tokensAsIds()).chat(out, delta.scores());
     } else {
@@ -85,13 +121,12 @@ final class ChatFormat implements StreamFormat {
     if (end == null) {
       out.name("finish_reason").nothing();
     } else {
-      Choice.finishReason(out, end);
+      Choice.finishReason(out, end, called);
       Choice.stopReason(out, end);
     }
     if (shape.tokenIds()) {
       out.name("token_ids").values(delta.tokens());
     }
-    out.raw(AFTER_CHOICE);
   }
 
   @Override

@@ -5,14 +5,13 @@ import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /** A request for a chat completion, checked. Immutable. */
-record ChatRequest(Generation generation, AnswerShape shape) {
+record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing) {
 
   static ChatRequest read(Exchange exchange, Fields fields) {
     Ingress ingress = exchange.ingress();
@@ -21,14 +20,17 @@ record ChatRequest(Generation generation, AnswerShape shape) {
       throw fields.unsupported("echo", "chats do not echo; use /v1/completions.");
     }
     AnswerShape shape = AnswerShape.read(exchange, fields, "chatcmpl-");
-    Prompt.Chat prompt = prompt(ingress, fields);
+    ToolFields tools = ToolFields.read(ingress, fields);
+    Prompt.Chat prompt = prompt(ingress, fields, tools);
+    ChatParsing parsing = ChatParsing.read(ingress, fields, tools);
     GenerationFields generation =
         new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
-    return new ChatRequest(generation.generation(prompt, shape.streamed()), shape);
+    return new ChatRequest(
+        generation.generation(prompt, shape.streamed(), parsing.visibleTokens()), shape, parsing);
   }
 
   /** The conversation and all that the chat template is given with it. */
-  static Prompt.Chat prompt(Ingress ingress, Fields fields) {
+  static Prompt.Chat prompt(Ingress ingress, Fields fields, ToolFields tools) {
     boolean add = fields.bool("add_generation_prompt", true);
     boolean resume = fields.bool("continue_final_message", false);
     if (add && resume) {
@@ -45,7 +47,7 @@ record ChatRequest(Generation generation, AnswerShape shape) {
         new ChatMessages(ingress.json(), ingress.limits().messagesMax()).read(fields);
     return new Prompt.Chat(
         messages,
-        tools(ingress, fields),
+        tools.shown(ingress.config().parsing()),
         templateArguments(fields),
         add,
         resume,
@@ -73,43 +75,5 @@ record ChatRequest(Generation generation, AnswerShape shape) {
       arguments.putAll(further.map());
     }
     return arguments;
-  }
-
-  private static @Nullable List<Object> tools(Ingress ingress, Fields fields) {
-    List<?> given = fields.list("tools");
-    checkChoice(fields, given != null);
-    if (given == null) {
-      return null;
-    }
-    int max = ingress.limits().toolsMax();
-    if (given.isEmpty() || given.size() > max) {
-      throw fields.wrong("tools", "a list of 1 to " + max + " tools");
-    }
-    List<Object> tools = new ArrayList<>(given.size());
-    for (Object element : given) {
-      Fields tool = Fields.of(element, fields.path("tools") + "." + tools.size());
-      Fields function = tool.object("function");
-      if (!"function".equals(tool.string("type"))
-          || function == null
-          || function.string("name") == null) {
-        throw RejectedException.invalid(
-            fields.path("tools"), "Each tool must be of type function and have a function.name.");
-      }
-      tools.add(tool.map());
-    }
-    return tools;
-  }
-
-  private static void checkChoice(Fields fields, boolean tools) {
-    Object choice = fields.value("tool_choice");
-    if (choice == null || choice.equals("none")) {
-      return;
-    }
-    if (!choice.equals("auto")) {
-      throw fields.unsupported("tool_choice", "only none and auto are available yet.");
-    }
-    if (!tools) {
-      throw RejectedException.invalid(fields.path("tool_choice"), "tool_choice auto needs tools.");
-    }
   }
 }

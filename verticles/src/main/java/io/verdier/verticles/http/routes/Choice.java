@@ -19,6 +19,7 @@ final class Choice {
   final List<Scores> scores = new ArrayList<>();
   final List<Scores> promptScores = new ArrayList<>();
   int[] promptTokens = NONE;
+  String promptTail = "";
   int[] tokens = NONE;
   private int tokenCount;
   private Delta.@Nullable End end;
@@ -26,6 +27,7 @@ final class Choice {
   void add(Delta delta) {
     if (delta.start() != null) {
       promptTokens = delta.start().promptTokens();
+      promptTail = delta.start().promptTail();
     }
     text.append(delta.text());
     scores.addAll(delta.scores());
@@ -58,16 +60,24 @@ final class Choice {
     return new Usage(first.promptTokens.length, completion, cached);
   }
 
-  void ending(JsonWriter out) {
+  void ending(JsonWriter out, boolean called) {
     if (end == null) {
       throw new IllegalStateException("a choice without an end");
     }
-    finishReason(out, end);
+    finishReason(out, end, called);
     stopReason(out, end);
   }
 
   static void finishReason(JsonWriter out, Delta.End end) {
-    out.field("finish_reason", name(end.reason()));
+    finishReason(out, end, false);
+  }
+
+  /**
+   * @param called whether the answer calls tools; what broke off has not finished calling
+   */
+  static void finishReason(JsonWriter out, Delta.End end, boolean called) {
+    boolean finished = end.reason() == FinishReason.STOP;
+    out.field("finish_reason", called && finished ? "tool_calls" : name(end.reason()));
   }
 
   private static String name(FinishReason reason) {

@@ -84,7 +84,7 @@ final class Completions {
     } else {
       out.nothing();
     }
-    choice.ending(out);
+    choice.ending(out, false);
     out.name("prompt_logprobs");
     // The choices of a prompt share its scores; they are written once.
     if (look.promptLogprobs() && index % look.choicesPerPrompt() == 0) {

@@ -12,6 +12,7 @@ import io.verdier.verticles.http.Ingress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -75,6 +76,15 @@ final class GenerationFields {
 
   /** The checked request for one prompt. */
   Generation generation(Prompt prompt, boolean streaming) {
+    return generation(prompt, streaming, Set.of());
+  }
+
+  /**
+   * The same where somebody reads the text.
+   *
+   * @param visibleTokens special tokens that the reader must see
+   */
+  Generation generation(Prompt prompt, boolean streaming, Set<String> visibleTokens) {
     int promptLogprobs = fields.integer("prompt_logprobs", 0, Integer.MAX_VALUE, -1);
     if (streaming && promptLogprobs > 0) {
       throw RejectedException.invalid(
@@ -86,6 +96,7 @@ final class GenerationFields {
             stopStrings(),
             fields.bool("include_stop_str_in_output", false),
             fields.bool("skip_special_tokens", true),
+            visibleTokens,
             streaming);
     return new Generation(
         prompt,

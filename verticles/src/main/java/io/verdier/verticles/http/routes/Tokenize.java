@@ -26,7 +26,7 @@ final class Tokenize {
 
   private static Prompt prompt(Ingress ingress, Fields fields) {
     if (fields.has("messages")) {
-      return ChatRequest.prompt(ingress, fields);
+      return ChatRequest.prompt(ingress, fields, ToolFields.read(ingress, fields));
     }
     String text = fields.string("prompt");
     if (text == null) {
