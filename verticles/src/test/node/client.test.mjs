@@ -180,3 +180,57 @@ test("an aborted stream ends, and the server answers the next request", async ()
   const answer = await client.chat.completions.create(chat());
   assert.equal(answer.choices[0].message.content, CAR_ANSWER);
 });
+
+const tools = [
+  {
+    type: "function",
+    function: {
+      name: "get_weather",
+      description: "Get the weather of a city",
+      parameters: {
+        type: "object",
+        properties: { city: { type: "string", description: "Name of the city" } },
+        required: ["city"],
+      },
+    },
+  },
+];
+const weather = { role: "user", content: "What is the weather in Paris?" };
+
+test("tool call, its result, and the answer", async () => {
+  const asked = await client.chat.completions.create(chat({ messages: [weather], tools }));
+  const { message, finish_reason } = asked.choices[0];
+  assert.equal(finish_reason, "tool_calls");
+  assert.equal(message.content, null);
+  assert.equal(message.tool_calls.length, 1);
+  const [call] = message.tool_calls;
+  assert.match(call.id, /^chatcmpl-tool-[0-9a-f]{32}$/);
+  assert.equal(call.function.name, "get_weather");
+  assert.deepEqual(JSON.parse(call.function.arguments), { city: "Paris" });
+  const result = {
+    role: "tool",
+    tool_call_id: call.id,
+    content: JSON.stringify({ temperature: 21, condition: "sunny" }),
+  };
+  const told = await client.chat.completions.create(
+    chat({ messages: [weather, message, result], tools }),
+  );
+  assert.equal(told.choices[0].finish_reason, "stop");
+  assert.match(told.choices[0].message.content, /Paris.*21/);
+});
+
+test("tool call, streamed, as the client's own helper adds it up", async () => {
+  const runner = client.chat.completions.stream(chat({ messages: [weather], tools }));
+  const names = [];
+  for await (const chunk of runner) {
+    for (const call of chunk.choices[0]?.delta.tool_calls ?? []) {
+      assert.equal(call.index, 0);
+      names.push(call.function.name);
+    }
+  }
+  assert.ok(names.length > 1, "arguments come in parts");
+  assert.deepEqual(names.filter((name) => name), ["get_weather"]);
+  const { message, finish_reason } = (await runner.finalChatCompletion()).choices[0];
+  assert.equal(finish_reason, "tool_calls");
+  assert.deepEqual(JSON.parse(message.tool_calls[0].function.arguments), { city: "Paris" });
+});
