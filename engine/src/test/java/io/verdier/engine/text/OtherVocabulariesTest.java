@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -79,6 +80,18 @@ class OtherVocabulariesTest {
       int[] world = {tokenizer.idOf("\u2581world").orElseThrow()};
       assertThat(tokenizer.detokenizer(true, new int[0]).append(world)).isEqualTo("world");
       assertThat(tokenizer.detokenizer(true, hello).append(world)).isEqualTo(" world");
+    }
+  }
+
+  @Test
+  void sentencePiece_visibleToken_staysThoughSpecialOnesAreLeftOut() throws IOException {
+    try (Tokenizer tokenizer = load(sentencePiece())) {
+      int[] hello = tokenizer.encode("hello", false);
+      int world = tokenizer.idOf("\u2581world").orElseThrow();
+      int[] next = {2, world, tokenizer.idOf("<unk>").orElseThrow()}; // 2 is </s>
+      Detokenizer detokenizer = tokenizer.detokenizer(true, Set.of("</s>"), hello);
+      assertThat(detokenizer.append(next)).isEqualTo("</s> world");
+      assertThat(tokenizer.detokenizer(true, hello).append(next)).isEqualTo(" world");
     }
   }
 

@@ -7,6 +7,7 @@ import io.verdier.engine.text.SequenceText.Piece;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class SequenceTextTest {
@@ -105,6 +106,16 @@ class SequenceTextTest {
           .as("seed %d, round %d", SeededRandom.SEED, round)
           .isEqualTo(whole);
     }
+  }
+
+  @Test
+  void append_visibleToken_staysThoughSpecialOnesAreLeftOut() {
+    int tag = TOKENIZER.idOf("<|python_tag|>").orElseThrow();
+    TextParams params =
+        new TextParams(List.of(), false, true, true).withVisibleTokens(Set.of("<|python_tag|>"));
+    SequenceText text = new SequenceText(TOKENIZER, params, 0, NONE);
+    assertThat(text.append(new int[] {tag, EOT}).text()).isEqualTo("<|python_tag|>");
+    assertThat(open(true, false).append(new int[] {tag, EOT}).text()).isEmpty();
   }
 
   private static SequenceText open(boolean streaming, boolean includeStop, String... stops) {

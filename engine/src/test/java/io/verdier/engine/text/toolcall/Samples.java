@@ -42,6 +42,7 @@ final class Samples {
   static List<Sample> all() {
     List<Sample> samples = new ArrayList<>();
     llama(samples);
+    llamaBroken(samples);
     llamaTags(samples);
     pythonic(samples);
     marked(samples);
@@ -126,6 +127,17 @@ final class Samples {
     add(samples, llama, "{\"name\": \"f\", \"parameters\": null}", " | f{}");
     add(samples, llama, "{\"name\": \"f\", \"parameters\": {}}", " | f{}");
     add(samples, llama, "{\"name\": \"f\", \"parameters\": { } , \"x\": 1e-3}", " | f{ }");
+    add(samples, llama, "<function=f>{\"a\": 1}</function>", " | f{\"a\": 1}");
+    add(
+        samples,
+        llama,
+        "[get_weather(city='Paris', days=2), f()]",
+        " | get_weather{\"city\": \"Paris\", \"days\": 2} | f{}");
+    add(samples, llama, "<" + paris, "< | get_weather{\"city\": \"Paris\"}");
+  }
+
+  private static void llamaBroken(List<Sample> samples) {
+    ToolCallFormat llama = ToolCallFormat.LLAMA3;
     add(samples, llama, "{\"name\": \"f\"}", "{\"name\": \"f\"}");
     add(
         samples,
@@ -151,13 +163,6 @@ final class Samples {
         "{\"name\": \"f\", \"parameters\": {\"a\": 1}; tail",
         "; tail | f{\"a\": 1}");
     add(samples, llama, "{ {\"name\": \"f\", \"parameters\": {}}", "{  | f{}");
-    add(samples, llama, "<function=f>{\"a\": 1}</function>", " | f{\"a\": 1}");
-    add(
-        samples,
-        llama,
-        "[get_weather(city='Paris', days=2), f()]",
-        " | get_weather{\"city\": \"Paris\", \"days\": 2} | f{}");
-    add(samples, llama, "<" + paris, "< | get_weather{\"city\": \"Paris\"}");
   }
 
   private static void llamaTags(List<Sample> samples) {
