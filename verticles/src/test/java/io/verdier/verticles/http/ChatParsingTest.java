@@ -6,10 +6,12 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.verdier.conf.Flags;
 import io.verdier.conf.ServerConfig.Parsing;
+import io.verdier.engine.grammar.Constraint;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.engine.text.toolcall.ToolCallFormat;
 import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import java.net.http.HttpResponse;
@@ -240,6 +242,61 @@ class ChatParsingTest {
       say(server, "Hi");
       assertThat(summed(whole(server, TOOLS + ",\"tool_choice\":\"none\""))).isEqualTo("|Hi|[]");
     }
+  }
+
+  @Test
+  void choiceRequired_listOfCalls_isParsedAndDemanded() throws Exception {
+    try (HttpFixture server = start("", "deepseek_r1")) {
+      say(server, "[{\"name\": \"get_weather\", \"para", "meters\": {\"city\": \"Rome\"}}]");
+      String more = TOOLS + ",\"tool_choice\":\"required\",\"parallel_tool_calls\":false";
+      JsonNode choice = whole(server, more);
+      assertThat(summed(choice)).isEqualTo("||[get_weather{\"city\": \"Rome\"}]");
+      assertThat(choice.get("finish_reason").asText()).isEqualTo("tool_calls");
+      assertThat(schema(server))
+          .isEqualTo(
+              "{\"type\":\"array\",\"minItems\":1,\"maxItems\":1,\"items\":{\"anyOf\":[{\"type\":"
+                  + "\"object\",\"properties\":{\"name\":{\"enum\":[\"get_weather\"]},\"parameters\":"
+                  + "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}},"
+                  + "\"required\":[\"name\",\"parameters\"],\"additionalProperties\":false}]}}");
+      assertThat(summed(events(server, more))).isEqualTo("||[get_weather{\"city\": \"Rome\"}]");
+    }
+  }
+
+  @Test
+  void choiceNamed_arguments_areTheCallAndReasonIsStop() throws Exception {
+    try (HttpFixture server = start("", "")) {
+      say(server, "{\"city\":", " \"Rome\"}");
+      String more =
+          TOOLS
+              + ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"get_weather\"}}";
+      JsonNode choice = whole(server, more);
+      assertThat(summed(choice)).isEqualTo("||[get_weather{\"city\": \"Rome\"}]");
+      assertThat(choice.get("finish_reason").asText()).isEqualTo("stop");
+      assertThat(schema(server))
+          .isEqualTo("{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}");
+      assertThat(summed(events(server, more))).isEqualTo("||[get_weather{\"city\": \"Rome\"}]");
+    }
+  }
+
+  @Test
+  void choice_wrong_isRefused() throws Exception {
+    try (HttpFixture server = start("hermes", "")) {
+      for (String more :
+          List.of(
+              ",\"tool_choice\":\"required\"",
+              TOOLS + ",\"tool_choice\":\"must\"",
+              TOOLS + ",\"tool_choice\":{\"function\":{\"name\":\"nobody\"}}",
+              TOOLS + ",\"tool_choice\":{}",
+              TOOLS
+                  + ",\"tool_choice\":\"required\",\"response_format\":{\"type\":\"json_object\"}")) {
+        assertThat(post(server, more).statusCode()).as(more).isEqualTo(400);
+      }
+    }
+  }
+
+  private static String schema(HttpFixture server) throws Exception {
+    Demand demand = server.engine.awaitSubmit().demand();
+    return ((Constraint.JsonSchema) java.util.Objects.requireNonNull(demand).constraint()).schema();
   }
 
   @Test

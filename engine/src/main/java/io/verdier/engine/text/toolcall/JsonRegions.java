@@ -5,7 +5,8 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * Calls as JSON behind a marker: one object, several, or an array of them.
+ * Calls as JSON behind a marker, or at the beginning of the text where there are no markers: one
+ * object, several, or an array of them.
  *
  * <pre>
  *   Sure. &lt;tool_call&gt; [ {"name": …} , {"name": …} ] &lt;/tool_call&gt;
@@ -25,7 +26,7 @@ final class JsonRegions extends MarkedParser {
   private final int openers;
   private final MarkerFinder finder;
   private final StringBuilder gap = new StringBuilder(); // markers and separators, not decided yet
-  private State state = State.TEXT;
+  private State state;
   private boolean array;
   private boolean closable; // a call came since the last opener
 
@@ -34,6 +35,7 @@ final class JsonRegions extends MarkedParser {
     this.openers = openers.size();
     this.markers = Stream.concat(openers.stream(), closers.stream()).toList();
     this.finder = new MarkerFinder(markers);
+    this.state = openers.isEmpty() ? State.HEAD : State.TEXT;
   }
 
   @Override

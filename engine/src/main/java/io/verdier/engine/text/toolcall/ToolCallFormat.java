@@ -16,6 +16,10 @@ public enum ToolCallFormat {
       List.of("llama3_json", "vertex-llama-3", "llama4_json"),
       Set.of("<|python_tag|>", "<|python_start|>", "<|python_end|>"),
       (tools, sink) -> new LlamaParser(tools, sink, LlamaParser.Dialect.ALL)),
+  /** An array of calls and nothing else: what is written where a call is required. */
+  LIST(List.of(), Set.of(), regions(List.of(), List.of())),
+  /** Arguments and nothing else: what is written where the function is given. */
+  ARGUMENTS(List.of(), Set.of(), ArgumentsParser::new),
   PYTHONIC(
       List.of("pythonic", "llama4_pythonic"),
       Set.of("<|python_tag|>", "<|python_start|>", "<|python_end|>"),
@@ -72,7 +76,9 @@ public enum ToolCallFormat {
     return (tools, sink) -> new JsonRegions(tools, sink, openers, closers);
   }
 
-  /** The names that operators know it by; the first is the usual one. */
+  /**
+   * The names that operators know it by, the usual one first; none where requests alone choose it.
+   */
   public List<String> names() {
     return names;
   }

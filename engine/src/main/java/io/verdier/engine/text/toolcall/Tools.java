@@ -5,6 +5,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -35,6 +36,13 @@ public final class Tools {
       }
     }
     return new Tools(properties);
+  }
+
+  /** The function, where there is one and no other. */
+  Optional<String> only() {
+    return properties.size() == 1
+        ? Optional.of(properties.keySet().iterator().next())
+        : Optional.empty();
   }
 
   boolean declares(String name) {

@@ -46,6 +46,7 @@ final class Samples {
     llamaTags(samples);
     pythonic(samples);
     marked(samples);
+    list(samples);
     mistral(samples);
     qwen(samples);
     deepSeek(samples);
@@ -254,6 +255,18 @@ final class Samples {
         ToolCallFormat.INTERNLM,
         "I search.<|action_start|><|plugin|>\n" + call + "<|action_end|>\n",
         "I search." + said);
+  }
+
+  private static void list(List<Sample> samples) {
+    ToolCallFormat format = ToolCallFormat.LIST;
+    String call = "{\"name\": \"f\", \"parameters\": {\"a\": 1}}";
+    add(samples, format, "[" + call + "]", " | f{\"a\": 1}");
+    add(samples, format, " [\n" + call + " ,\n" + call + " ]\n", " | f{\"a\": 1} | f{\"a\": 1}");
+    add(
+        samples,
+        format,
+        "[" + call + ", {\"name\": \"f\", \"parameters\": {\"a\": ",
+        " | f{\"a\": 1} | f{\"a\": !");
   }
 
   private static void mistral(List<Sample> samples) {

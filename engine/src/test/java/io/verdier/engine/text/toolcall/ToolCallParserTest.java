@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.verdier.engine.text.toolcall.Samples.Sample;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.function.IntFunction;
 import org.junit.jupiter.api.Test;
@@ -92,6 +93,26 @@ class ToolCallParserTest {
         assertThat(ratio).as("%s, text %d", format, i).isLessThanOrEqualTo(2.5);
       }
     }
+  }
+
+  @Test
+  void arguments_ofTheOnlyFunction_areItsCall() {
+    Tools only = Tools.of(List.of(Map.of("function", Map.of("name", "f"))));
+    for (String text : List.of(" {\"a\": [1]} \n", "{}", "{\"a\": ", "{x", "x{}", " ", "{} {}")) {
+      Heard whole = Heard.whole(ToolCallFormat.ARGUMENTS, only, text);
+      for (int i = 0; i <= text.length(); i++) {
+        List<String> pieces = List.of(text.substring(0, i), text.substring(i));
+        assertThat(Heard.of(ToolCallFormat.ARGUMENTS, only, pieces).inOrder())
+            .isEqualTo(whole.inOrder());
+      }
+      boolean call = !text.contains("x") && !text.isBlank();
+      assertThat(whole.names).hasSize(call ? 1 : 0);
+      assertThat(whole.content.toString()).isEqualTo(call ? rest(text) : text);
+    }
+  }
+
+  private static String rest(String text) {
+    return text.equals("{} {}") ? " {}" : "";
   }
 
   @Test

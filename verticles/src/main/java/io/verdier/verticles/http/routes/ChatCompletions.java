@@ -98,7 +98,7 @@ final class ChatCompletions {
     } else {
       out.nothing();
     }
-    choice.ending(out, text.hasCalled());
+    choice.ending(out, text.endsByCalling());
     out.name("token_ids");
     if (look.shape().tokenIds()) {
       out.values(choice.generated());

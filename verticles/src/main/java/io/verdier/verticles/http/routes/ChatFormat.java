@@ -102,7 +102,7 @@ final class ChatFormat implements StreamFormat {
       out.raw(head.untilChoices()).object().field("index", choice).name("delta").object();
       text.writeDelta(out);
       out.end();
-      rest(out, delta, text.hasCalled());
+      rest(out, delta, text.endsByCalling());
       out.end();
       head.finish(out, sequence);
       text.clear();

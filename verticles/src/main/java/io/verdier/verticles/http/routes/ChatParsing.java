@@ -15,13 +15,19 @@ import java.util.Set;
  *
  * @param calls format of tool calls, empty: none are looked for
  * @param parallel whether more than the first call counts
- * @param reasoning format of reasoning, empty: it stays in the text
+ * @param shortIds whether calls are named by nine characters
+ * @param endsByCalling whether the finish reason tells calls; as in vLLM it does not where the
+ *     request itself has named the function
+ * @param reasoning format of reasoning, empty: it stays in the text, or there is none because the
+ *     whole answer is a call
  * @param showReasoning whether the client wants to see it
  */
 record ChatParsing(
     Optional<ToolCallFormat> calls,
     Tools tools,
     boolean parallel,
+    boolean shortIds,
+    boolean endsByCalling,
     Optional<ReasoningFormat> reasoning,
     boolean showReasoning) {
   /** How the embedded model, which needs no flags, was taught to call. */
@@ -41,11 +47,20 @@ record ChatParsing(
           "\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be"
               + " set");
     }
+    boolean shortIds = format.map(ToolCallFormat::hasShortIds).orElse(false);
+    boolean free = tools.choice() == ToolFields.Choice.NONE || auto;
     return new ChatParsing(
-        auto ? format : Optional.empty(),
-        Tools.of(tools.declared()),
+        switch (tools.choice()) {
+          case NONE -> Optional.empty();
+          case AUTO -> format;
+          case REQUIRED -> Optional.of(ToolCallFormat.LIST);
+          case NAMED -> Optional.of(ToolCallFormat.ARGUMENTS);
+        },
+        Tools.of(tools.callable()),
         tools.parallel(),
-        config.reasoningParser().flatMap(ReasoningFormat::of),
+        shortIds,
+        tools.choice() != ToolFields.Choice.NAMED,
+        free ? config.reasoningParser().flatMap(ReasoningFormat::of) : Optional.empty(),
         fields.bool("include_reasoning", true));
   }
 

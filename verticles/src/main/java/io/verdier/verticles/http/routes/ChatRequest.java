@@ -26,7 +26,10 @@ record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing
     GenerationFields generation =
         new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
     return new ChatRequest(
-        generation.generation(prompt, shape.streamed(), parsing.visibleTokens()), shape, parsing);
+        generation.generation(
+            prompt, shape.streamed(), parsing.visibleTokens(), tools.demand(fields)),
+        shape,
+        parsing);
   }
 
   /** The conversation and all that the chat template is given with it. */

@@ -72,9 +72,9 @@ final class ChatText implements ToolCallSink {
     }
   }
 
-  /** Whether the answer calls a tool, as far as it is known. */
-  boolean hasCalled() {
-    return called;
+  /** Whether the answer calls a tool, as far as it is known, and its finish reason tells so. */
+  boolean endsByCalling() {
+    return called && parsing.endsByCalling();
   }
 
   boolean hasNews() {
@@ -142,8 +142,7 @@ final class ChatText implements ToolCallSink {
 
   /** Templates of some models refuse the long form. */
   private String newId() {
-    boolean shortForm = parsing.calls().map(format -> format.hasShortIds()).orElse(false);
-    if (!shortForm) {
+    if (!parsing.shortIds()) {
       return ID_PREFIX + UUID.randomUUID().toString().replace("-", "");
     }
     StringBuilder id = new StringBuilder(SHORT_ID_LENGTH);

@@ -5,6 +5,7 @@ import io.verdier.conf.ServerConfig.Policy;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.sample.SamplingSchema;
 import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.http.Generation;
@@ -76,15 +77,17 @@ final class GenerationFields {
 
   /** The checked request for one prompt. */
   Generation generation(Prompt prompt, boolean streaming) {
-    return generation(prompt, streaming, Set.of());
+    return generation(prompt, streaming, Set.of(), null);
   }
 
   /**
    * The same where somebody reads the text.
    *
    * @param visibleTokens special tokens that the reader must see
+   * @param calls what the answer must match to call tools; null: it need not
    */
-  Generation generation(Prompt prompt, boolean streaming, Set<String> visibleTokens) {
+  Generation generation(
+      Prompt prompt, boolean streaming, Set<String> visibleTokens, @Nullable Demand calls) {
     int promptLogprobs = fields.integer("prompt_logprobs", 0, Integer.MAX_VALUE, -1);
     if (streaming && promptLogprobs > 0) {
       throw RejectedException.invalid(
@@ -107,7 +110,17 @@ final class GenerationFields {
         text,
         priority(),
         cacheSalt(),
-        ConstraintFields.read(fields, ingress.config().structuredOutput()));
+        demand(calls));
+  }
+
+  private @Nullable Demand demand(@Nullable Demand calls) {
+    Demand asked = ConstraintFields.read(fields, ingress.config().structuredOutput());
+    if (calls != null && asked != null) {
+      throw RejectedException.invalid(
+          asked.parameter(),
+          "An answer that must call a tool cannot be held to " + asked.parameter() + " too.");
+    }
+    return calls == null ? asked : calls;
   }
 
   private List<String> stopStrings() {

@@ -2,34 +2,47 @@ package io.verdier.verticles.http.routes;
 
 import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.grammar.Constraint;
+import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.http.Ingress;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
  * What a request says of tools, checked. Immutable.
  *
  * @param declared decoded JSON objects; empty where there are none
- * @param choice whether they may be called
+ * @param callable those that may be called: all, or the one that the request names
+ * @param choice whether they may be called, or must be
  * @param parallel whether an answer may call several times
  */
-record ToolFields(List<Object> declared, Choice choice, boolean parallel) {
+record ToolFields(List<Object> declared, List<Object> callable, Choice choice, boolean parallel) {
   /** What the model may do with tools. */
   enum Choice {
     NONE,
-    AUTO
+    AUTO,
+    /** It must call some, and say nothing else. */
+    REQUIRED,
+    /** It must call the one that the request names. */
+    NAMED
   }
+
+  private static final String DEFINITIONS = "$defs";
 
   ToolFields {
     declared = List.copyOf(declared);
+    callable = List.copyOf(callable);
   }
 
   static ToolFields read(Ingress ingress, Fields fields) {
     List<?> given = fields.list("tools");
     Choice choice = choice(fields, given != null);
     List<Object> tools = given == null ? List.of() : tools(ingress, fields, given);
-    return new ToolFields(tools, choice, fields.bool("parallel_tool_calls", true));
+    List<Object> callable = choice == Choice.NAMED ? List.of(named(fields, tools)) : tools;
+    return new ToolFields(tools, callable, choice, fields.bool("parallel_tool_calls", true));
   }
 
   /** What the chat template is shown, null where there is nothing. */
@@ -60,19 +73,115 @@ record ToolFields(List<Object> declared, Choice choice, boolean parallel) {
 
   /** Tools that are declared may be called unless the request says otherwise. */
   private static Choice choice(Fields fields, boolean tools) {
-    Object choice = fields.value("tool_choice");
-    if (choice == null) {
-      return tools ? Choice.AUTO : Choice.NONE;
+    Object given = fields.value("tool_choice");
+    Choice choice = given == null ? (tools ? Choice.AUTO : Choice.NONE) : choice(fields, given);
+    if (choice != Choice.NONE && !tools) {
+      throw RejectedException.invalid(
+          fields.path("tool_choice"), "tool_choice needs tools to choose from.");
     }
-    if (choice.equals("none")) {
-      return Choice.NONE;
+    return choice;
+  }
+
+  private static Choice choice(Fields fields, Object given) {
+    if (given instanceof Map<?, ?>) {
+      return Choice.NAMED;
     }
-    if (!choice.equals("auto")) {
-      throw fields.unsupported("tool_choice", "only none and auto are available yet.");
+    return switch (fields.string("tool_choice")) {
+      case "none" -> Choice.NONE;
+      case "auto" -> Choice.AUTO;
+      case "required" -> Choice.REQUIRED;
+      case null, default ->
+          throw fields.wrong("tool_choice", "none, auto, required or an object with a function");
+    };
+  }
+
+  /** The tool that the choice names. */
+  private static Object named(Fields fields, List<Object> tools) {
+    Fields choice = Fields.of(fields.value("tool_choice"), fields.path("tool_choice"));
+    Fields function = choice.object("function");
+    String name = function == null ? null : function.string("name");
+    if (name == null) {
+      throw choice.wrong("function", "an object with the name of a tool");
     }
-    if (!tools) {
-      throw RejectedException.invalid(fields.path("tool_choice"), "tool_choice auto needs tools.");
+    for (Object tool : tools) {
+      if (name.equals(function(tool).string("name"))) {
+        return tool;
+      }
     }
-    return Choice.AUTO;
+    throw RejectedException.invalid(
+        choice.path("function.name"), "tool_choice names a function that tools do not declare.");
+  }
+
+  private static Fields function(Object tool) {
+    Fields function = Fields.of(tool, "tools").object("function");
+    if (function == null) {
+      throw new IllegalStateException("a tool was checked and has no function");
+    }
+    return function;
+  }
+
+  /**
+   * What the answer must match, null where it may be anything: a list of calls, or the arguments of
+   * the one that the request names.
+   */
+  @Nullable Demand demand(Fields fields) {
+    Map<String, @Nullable Object> schema = new LinkedHashMap<>();
+    switch (choice) {
+      case NONE, AUTO -> {
+        return null;
+      }
+      case NAMED -> schema.putAll(parameters(callable.getFirst()));
+      case REQUIRED -> {
+        Map<String, Object> shared = new LinkedHashMap<>();
+        List<Object> calls = new ArrayList<>();
+        for (Object tool : callable) {
+          calls.add(call(tool, shared));
+        }
+        schema.put("type", "array");
+        schema.put("minItems", 1L);
+        if (!parallel) {
+          schema.put("maxItems", 1L);
+        }
+        schema.put("items", Map.of("anyOf", calls));
+        if (!shared.isEmpty()) {
+          schema.put(DEFINITIONS, shared);
+        }
+      }
+    }
+    return new Demand(
+        new Constraint.JsonSchema(JsonSource.of(schema), Constraint.JsonStyle.USUAL),
+        fields.path("tools"));
+  }
+
+  /**
+   * The schema of one call.
+   *
+   * @param shared gets the definitions that its parameters refer to: they do so from the root
+   */
+  private static Map<String, Object> call(Object tool, Map<String, Object> shared) {
+    Map<String, Object> parameters = new LinkedHashMap<>(parameters(tool));
+    if (parameters.remove(DEFINITIONS) instanceof Map<?, ?> definitions) {
+      definitions.forEach((name, schema) -> shared.put(String.valueOf(name), schema));
+    }
+    Map<String, Object> properties = new LinkedHashMap<>();
+    properties.put("name", Map.of("enum", List.of(String.valueOf(function(tool).value("name")))));
+    properties.put("parameters", parameters);
+    Map<String, Object> call = new LinkedHashMap<>();
+    call.put("type", "object");
+    call.put("properties", properties);
+    call.put("required", List.of("name", "parameters"));
+    call.put("additionalProperties", false);
+    return call;
+  }
+
+  @SuppressWarnings("NullAway") // a schema's null stays what it is
+  private static Map<String, Object> parameters(Object tool) {
+    Fields parameters = function(tool).object("parameters");
+    Map<String, Object> schema = new LinkedHashMap<>();
+    if (parameters != null) {
+      schema.putAll(parameters.map());
+    }
+    schema.putIfAbsent("type", "object");
+    return schema;
   }
 }
