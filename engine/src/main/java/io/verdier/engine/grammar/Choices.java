@@ -94,7 +94,7 @@ final class Choices {
       node.byTarget().keySet().forEach(target -> target.uses++);
     }
     for (Node node : inOrder) {
-      if (node == path.getFirst() || !node.isPassed()) {
+      if (!node.isPassed()) { // which the first, that nothing leads to, never is
         finish(node);
       }
     }

@@ -322,7 +322,8 @@ final class LarkReader {
     String pattern = text.between('/');
     String flags = text.word("");
     StringBuilder kept = new StringBuilder();
-    for (char flag : flags.toCharArray()) {
+    for (int i = 0; i < flags.length(); i++) {
+      char flag = flags.charAt(i);
       switch (flag) {
         case 'i', 's', 'm', 'x' -> kept.append(flag);
         case 'l', 'u' -> {} // patterns are of code points anyway
@@ -333,7 +334,7 @@ final class LarkReader {
     try {
       return RegexParser.parse(whole, RegexParser.Extent.WHOLE);
     } catch (GrammarException e) {
-      throw text.errorAt(position, e.getMessage());
+      throw text.errorAt(position, String.valueOf(e.getMessage()));
     }
   }
 }

@@ -54,7 +54,8 @@ class LeftRecursionTest {
     private static boolean[] ends(String symbols, String text, int from, boolean[][][] derives) {
       boolean[] ends = new boolean[text.length() + 1];
       ends[from] = true;
-      for (char symbol : symbols.toCharArray()) {
+      for (int i = 0; i < symbols.length(); i++) {
+        char symbol = symbols.charAt(i);
         boolean[] next = new boolean[ends.length];
         for (int at = from; at < ends.length; at++) {
           for (int to = at; ends[at] && to < ends.length; to++) {
@@ -83,7 +84,9 @@ class LeftRecursionTest {
         text.append(name == 0 ? start : "r" + name).append(defines);
         for (int i = 0; i < productions.get(name).size(); i++) {
           text.append(i == 0 ? "" : " | ");
-          for (char symbol : productions.get(name).get(i).toCharArray()) {
+          String symbols = productions.get(name).get(i);
+          for (int j = 0; j < symbols.length(); j++) {
+            char symbol = symbols.charAt(j);
             String nonterminal = symbol == '0' ? start : "r" + symbol;
             text.append(Character.isDigit(symbol) ? nonterminal : "\"" + symbol + "\"").append(' ');
           }

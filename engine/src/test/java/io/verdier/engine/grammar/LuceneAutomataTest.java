@@ -106,7 +106,7 @@ class LuceneAutomataTest {
     try {
       space = new StateSpace(Grammar.of(expression, new Budget(LIMITS, () -> 0)));
     } catch (GrammarException e) {
-      if (e.getMessage().contains("states")) {
+      if (String.valueOf(e.getMessage()).contains("states")) {
         return; // a pattern may take exponentially many, at random too
       }
       assertThat(e).hasMessageContaining("no text can match");
@@ -127,7 +127,7 @@ class LuceneAutomataTest {
     ArrayDeque<Pair> waiting = new ArrayDeque<>(List.of(start));
     while (!waiting.isEmpty()) {
       Pair pair = waiting.remove();
-      String way = known.get(pair);
+      String way = known.getOrDefault(pair, "");
       if (pair.ours.mayEnd() != lucene.isAccept(pair.lucenes)) {
         throw different(what, way, pair.ours.mayEnd());
       }

@@ -15,7 +15,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Grammars as people write them, in GBNF and in Lark's notation. */
 class RulesReaderTest {
-  private record Example(String name, String rules, List<String> right, List<String> wrong) {
+  record Example(String name, String rules, List<String> right, List<String> wrong) {
     @Override
     public String toString() {
       return name;
@@ -170,11 +170,13 @@ class RulesReaderTest {
         """,
         List.of(
             "int main() { return 0; }",
-            "int f(int a, char * b) {\n"
-                + "  if (a < 2 * (3 + g(a))) { return -1; } else ;\n"
-                + "  while (!a) {}\n"
-                + "}\n"
-                + "void g() {}\n"),
+            """
+            int f(int a, char * b) {
+              if (a < 2 * (3 + g(a))) { return -1; } else ;
+              while (!a) {}
+            }
+            void g() {}
+            """),
         List.of(
             "int main() { return 0 }",
             "main() {}",
@@ -256,7 +258,7 @@ class RulesReaderTest {
     }
   }
 
-  private record Case(String rules, String text, boolean matches) {}
+  record Case(String rules, String text, boolean matches) {}
 
   static List<Case> cases() {
     return List.of(
