@@ -61,8 +61,11 @@ final class ContentSet {
   /** The characters that lead where most letters do; null where letters differ, or do not fit. */
   static @Nullable Key keyOf(StateSpace space, GrammarState state) {
     GrammarState usual = space.next(state, USUAL_LETTERS[0]);
+    if (usual == null) {
+      return null;
+    }
     for (byte letter : USUAL_LETTERS) {
-      if (usual == null || space.next(state, letter) != usual) {
+      if (space.next(state, letter) != usual) {
         return null;
       }
     }

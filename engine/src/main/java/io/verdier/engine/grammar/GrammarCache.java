@@ -25,9 +25,7 @@ public final class GrammarCache {
   private final LinkedHashMap<Constraint, Entry> grammars = new LinkedHashMap<>(16, 0.75f, true);
   private long bytes; // of those that are compiled
 
-  /**
-   * @param grammar maybe not compiled yet
-   */
+  /** A grammar that is kept, or will be. */
   private static final class Entry {
     final CompletableFuture<Grammar> grammar = new CompletableFuture<>();
     long bytes; // 0 while it is being compiled
@@ -69,7 +67,7 @@ public final class GrammarCache {
       return entry.grammar.join();
     } catch (CompletionException failed) {
       if (failed.getCause() instanceof GrammarException refused) {
-        throw new GrammarException(refused.getMessage()); // with the stack of this thread
+        throw refused;
       }
       throw failed;
     }

@@ -132,7 +132,7 @@ public final class GrammarState {
     private boolean isLike(Caller other) {
       return rule == other.rule
           && state == other.state
-          && symbol == other.symbol
+          && symbol.equals(other.symbol)
           && count == other.count;
     }
   }
@@ -172,18 +172,13 @@ public final class GrammarState {
     return places.length == 0;
   }
 
-  /** Equal states, of one grammar, go on alike. */
-  @Override
-  public boolean equals(@Nullable Object other) {
-    return this == other
-        || (other instanceof GrammarState state
-            && hash == state.hash
-            && mayEnd == state.mayEnd
-            && Arrays.equals(places, state.places));
+  /** Whether both go on alike. A space has each once, so that elsewhere identity says so. */
+  boolean isLike(GrammarState other) {
+    return hash == other.hash && mayEnd == other.mayEnd && Arrays.equals(places, other.places);
   }
 
-  @Override
-  public int hashCode() {
+  /** Of what {@link #isLike} compares. */
+  int hash() {
     return hash;
   }
 }

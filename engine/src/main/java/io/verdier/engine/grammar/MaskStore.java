@@ -20,7 +20,7 @@ public final class MaskStore {
   private final LinkedHashMap<Object, Entry> kept = new LinkedHashMap<>(16, 0.75f, true);
   private long bytes;
 
-  private record Entry(Object owner, Object value, long bytes) {}
+  private record Entry(TokenGrammar owner, Object value, long bytes) {}
 
   public MaskStore() {
     this(BYTES_MAX);
@@ -35,7 +35,7 @@ public final class MaskStore {
     return entry == null ? null : entry.value;
   }
 
-  void put(Object owner, Object key, Object value, long valueBytes) {
+  void put(TokenGrammar owner, Object key, Object value, long valueBytes) {
     Entry before = kept.put(key, new Entry(owner, value, valueBytes + BYTES_OF_ENTRY));
     bytes += valueBytes + BYTES_OF_ENTRY - (before == null ? 0 : before.bytes);
     Iterator<Map.Entry<Object, Entry>> oldest = kept.entrySet().iterator();
@@ -46,7 +46,7 @@ public final class MaskStore {
   }
 
   /** Gives up all that an owner put in. */
-  void forget(Object owner) {
+  void forget(TokenGrammar owner) {
     Iterator<Entry> entries = kept.values().iterator();
     while (entries.hasNext()) {
       Entry entry = entries.next();

@@ -35,7 +35,7 @@ final class StateSpace {
 
   private final Grammar grammar;
   private final int statesMax;
-  private final Map<GrammarState, GrammarState> states = new HashMap<>();
+  private final Map<Key, GrammarState> states = new HashMap<>();
   private final Map<Shape, Shape> shapes = new HashMap<>(); // never more than there are states
   private int generation;
   private int work;
@@ -44,6 +44,19 @@ final class StateSpace {
   private final Set<Place> known = new HashSet<>();
   private final List<Place> reached = new ArrayList<>();
   private boolean mayEnd;
+
+  /** A state by its value. */
+  private record Key(GrammarState state) {
+    @Override
+    public boolean equals(@Nullable Object other) {
+      return other instanceof Key key && state.isLike(key.state);
+    }
+
+    @Override
+    public int hashCode() {
+      return state.hash();
+    }
+  }
 
   StateSpace(Grammar grammar) {
     this.grammar = grammar;
@@ -252,7 +265,8 @@ final class StateSpace {
 
   private GrammarState state(Place[] places, boolean mayEnd) {
     GrammarState made = new GrammarState(places, mayEnd);
-    GrammarState known = states.get(made);
+    Key key = new Key(made);
+    GrammarState known = states.get(key);
     if (known != null) {
       return known;
     }
@@ -260,12 +274,12 @@ final class StateSpace {
       forget();
     }
     made.generation = generation;
-    states.put(made, made);
+    states.put(key, made);
     return made;
   }
 
   private void forget() {
-    for (GrammarState state : states.keySet()) {
+    for (GrammarState state : states.values()) {
       state.next = null;
       state.far = null;
       state.behind = null;

@@ -310,17 +310,19 @@ public final class TokenGrammar {
     }
     isWide |= walk.openTokens() > OPEN_MAX;
     int[] open = isWide ? Fit.NONE : walk.open();
-    boolean isWhole = running != null && running.chain.length > trie.depthMax();
-    ContentSet content = isWhole ? running.content : null;
-    if (walk.foundCount() <= LISTED_MAX && (isWhole || running == null)) {
-      return new Fit(content, null, walk.found(), open, isWide);
+    long[] bits = null;
+    ContentSet whole = null;
+    if (running != null && running.chain.length > trie.depthMax()) {
+      whole = running.content;
+    } else if (running != null) {
+      bits = running.content.mask(running.chain.length - 1);
     }
-    long[] bits =
-        isWhole || running == null
-            ? new long[trie.words()]
-            : running.content.mask(running.chain.length - 1);
+    if (bits == null && walk.foundCount() <= LISTED_MAX) {
+      return new Fit(whole, null, walk.found(), open, isWide);
+    }
+    bits = bits == null ? new long[trie.words()] : bits;
     walk.addTo(bits);
-    return new Fit(content, bits, Fit.NONE, open, isWide);
+    return new Fit(whole, bits, Fit.NONE, open, isWide);
   }
 
   /**
