@@ -50,10 +50,12 @@ record ArrayFacts(Set<Unit> units, int min, int max, List<String> unique, List<S
   }
 
   ArrayFacts and(ArrayFacts other) {
+    int least = Math.max(min, other.min);
+    int most = Math.min(max, other.max);
     return new ArrayFacts(
         Sets.union(units, other.units),
-        Math.max(min, other.min),
-        Math.min(max, other.max),
+        least,
+        most,
         Sets.concat(unique, other.unique),
         Sets.concat(refusals, other.refusals));
   }

@@ -4,6 +4,7 @@ import io.verdier.engine.grammar.Constraint.JsonStyle;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Choice;
 import io.verdier.engine.grammar.SchemaLogic.Signed;
+import java.math.BigDecimal;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -12,6 +13,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -126,7 +128,7 @@ final class JsonSchemaReader {
       }
       literals(kinds).forEach(literal -> all.put(literal, literal));
       if (number != null) {
-        Set<java.math.BigDecimal> few = Sets.orNone(number.finite());
+        Set<BigDecimal> few = Sets.orNone(number.finite());
         boolean hasFractions = few.stream().anyMatch(value -> value.scale() > 0);
         few.forEach(value -> all.put(value, JsonNumbers.of(value, hasFractions)));
       }
@@ -173,8 +175,7 @@ final class JsonSchemaReader {
     return new Choice(List.copyOf(options));
   }
 
-  private Expression scalar(
-      Object facts, boolean isListed, java.util.function.Supplier<Expression> text) {
+  private Expression scalar(Object facts, boolean isListed, Supplier<Expression> text) {
     if (isListed) {
       return text.get();
     }

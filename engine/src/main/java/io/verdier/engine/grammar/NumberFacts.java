@@ -64,19 +64,22 @@ record NumberFacts(
   NumberFacts and(NumberFacts other) {
     return new NumberFacts(
         isInteger || other.isInteger,
-        tighter(min, other.min, 1),
-        tighter(max, other.max, -1),
+        tighter(min, other.min, true),
+        tighter(max, other.max, false),
         Sets.union(dividers, other.dividers),
         Sets.intersection(values, other.values),
         Sets.concat(never, other.never));
   }
 
-  private static @Nullable Bound tighter(@Nullable Bound a, @Nullable Bound b, int sign) {
+  private static @Nullable Bound tighter(@Nullable Bound a, @Nullable Bound b, boolean isMin) {
     if (a == null || b == null) {
       return a == null ? b : a;
     }
-    int order = sign * a.value.compareTo(b.value);
-    return order > 0 || (order == 0 && a.isStrict) ? a : b;
+    int order = a.value.compareTo(b.value);
+    if (order == 0) {
+      return a.isStrict ? a : b;
+    }
+    return (order > 0) == isMin ? a : b;
   }
 
   /** The values it can have, if they are few; null: they are not told. */
@@ -194,7 +197,7 @@ record NumberFacts(
       throw new GrammarException("the JSON schema: numbers above 1e40 cannot be compared");
     }
     BigDecimal rounded = rounded(value, RoundingMode.CEILING);
-    return JsonNumbers.atLeast(rounded, bound.isStrict && rounded.equals(bound.value));
+    return JsonNumbers.atLeast(rounded, bound.isStrict && rounded.compareTo(bound.value) == 0);
   }
 
   private static Expression highest(Bound bound) {
@@ -203,7 +206,7 @@ record NumberFacts(
       throw new GrammarException("the JSON schema: numbers below -1e40 cannot be compared");
     }
     BigDecimal rounded = rounded(value, RoundingMode.FLOOR);
-    return JsonNumbers.atMost(rounded, bound.isStrict && rounded.equals(bound.value));
+    return JsonNumbers.atMost(rounded, bound.isStrict && rounded.compareTo(bound.value) == 0);
   }
 
   private static BigDecimal rounded(BigDecimal value, RoundingMode mode) {

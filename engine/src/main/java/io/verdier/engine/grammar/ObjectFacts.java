@@ -93,12 +93,14 @@ record ObjectFacts(
   }
 
   ObjectFacts and(ObjectFacts other) {
+    int least = Math.max(min, other.min);
+    int most = Math.min(max, other.max);
     return new ObjectFacts(
         Sets.union(units, other.units),
         Sets.union(required, other.required),
         Sets.union(forbidden, other.forbidden),
-        Math.max(min, other.min),
-        Math.min(max, other.max),
+        least,
+        most,
         Sets.union(names, other.names),
         Sets.concat(outside, other.outside),
         Sets.concat(refusals, other.refusals));

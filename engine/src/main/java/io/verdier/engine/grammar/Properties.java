@@ -1,5 +1,6 @@
 package io.verdier.engine.grammar;
 
+import com.fasterxml.jackson.databind.node.BooleanNode;
 import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Choice;
 import io.verdier.engine.grammar.Expression.Except;
@@ -70,9 +71,7 @@ final class Properties {
       if (isAllowed) {
         named.add(new Named(name, schemas, isRequired));
       } else if (isRequired) {
-        Signed none =
-            new Signed(
-                new SchemaNode(com.fasterxml.jackson.databind.node.BooleanNode.FALSE, "false"));
+        Signed none = new Signed(new SchemaNode(BooleanNode.FALSE, "false"));
         named.add(new Named(name, Set.of(none), true));
       }
     }

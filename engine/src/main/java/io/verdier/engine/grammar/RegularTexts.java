@@ -2,12 +2,11 @@ package io.verdier.engine.grammar;
 
 import java.nio.charset.StandardCharsets;
 import java.util.IdentityHashMap;
-import java.util.Map;
 
 /** Answers questions about expressions that call nothing. Owned by the compiling thread. */
 final class RegularTexts {
   private final Budget budget;
-  private final Map<Expression, ByteDfa> known = new IdentityHashMap<>();
+  private final IdentityHashMap<Expression, ByteDfa> known = new IdentityHashMap<>();
 
   RegularTexts(Budget budget) {
     this.budget = budget;

@@ -57,10 +57,12 @@ final class SchemaDocument {
 
   private final SchemaNode root;
   private final boolean isDraft7;
-  private final Map<JsonNode, SchemaNode> nodes = new IdentityHashMap<>();
+  private final IdentityHashMap<JsonNode, SchemaNode> nodes = new IdentityHashMap<>();
   private final Map<String, SchemaNode> named =
       new HashMap<>(); // by $id, or by resource and anchor
-  private final Map<JsonNode, SchemaNode> resources = new IdentityHashMap<>(); // of embedded ones
+
+  /** Of what is in embedded ones. */
+  private final IdentityHashMap<JsonNode, SchemaNode> resources = new IdentityHashMap<>();
 
   private SchemaDocument(JsonNode json) {
     root = node(json, "#");

@@ -356,7 +356,7 @@ final class SchemaLogic {
     for (Kinds a : first) {
       for (Kinds b : second) {
         budget.work(64);
-        Kinds both = a == Kinds.ANY ? b : b == Kinds.ANY ? a : a.and(b);
+        Kinds both = a.and(b);
         if (!both.isNone()) {
           all.add(both);
         }

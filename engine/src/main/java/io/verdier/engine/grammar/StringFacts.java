@@ -51,9 +51,11 @@ record StringFacts(
   }
 
   StringFacts and(StringFacts other) {
+    int least = Math.max(min, other.min);
+    int most = Math.min(max, other.max);
     return new StringFacts(
-        Math.max(min, other.min),
-        Math.min(max, other.max),
+        least,
+        most,
         Sets.union(patterns, other.patterns),
         Sets.intersection(values, other.values),
         Sets.concat(never, other.never));
@@ -94,7 +96,7 @@ record StringFacts(
     if (min > max || (patterns.isEmpty() && never.isEmpty())) {
       return min > max;
     }
-    boolean isLong = max != Repeat.UNBOUNDED && max > SURELY_COUNTED || min > SURELY_COUNTED;
+    boolean isLong = (max != Repeat.UNBOUNDED && max > SURELY_COUNTED) || min > SURELY_COUNTED;
     StringFacts looked = // what would be shortened is not empty for that
         isLong ? new StringFacts(0, Repeat.UNBOUNDED, patterns, values, never) : this;
     return texts.isEmpty(looked.matched(texts));

@@ -42,7 +42,9 @@ record TextLength(long min, long max) {
       case Expression.Both both -> {
         TextLength first = of(both.first());
         TextLength second = of(both.second());
-        yield new TextLength(Math.max(first.min, second.min), Math.min(first.max, second.max));
+        long least = Math.max(first.min, second.min);
+        long most = Math.min(first.max, second.max);
+        yield new TextLength(least, most);
       }
       case Expression.Call call -> new TextLength(0, UNKNOWN);
       case Expression.Automaton automaton -> new TextLength(0, UNKNOWN);

@@ -13,9 +13,11 @@ import io.verdier.engine.grammar.Constraint.JsonSchema;
 import io.verdier.engine.grammar.Constraint.JsonStyle;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -73,7 +75,8 @@ class JsonSchemaSamplingTest {
     for (int i = 0; i < schemas.size(); i++) {
       String schema = schemas.get(i);
       JsonStyle style = i % 3 == 0 ? COMPACT : JsonStyle.USUAL;
-      Grammar grammar = GrammarCompiler.compile(new JsonSchema(schema, style), Budget.defaults());
+      Grammar grammar =
+          GrammarCompiler.compile(new JsonSchema(schema, style), TestSchemas.budget());
       Schema validator = validator(schema);
       for (TokenTrie trie : List.of(demo, large)) {
         TokenGrammar tokens = new TokenGrammar(grammar, trie);
@@ -117,7 +120,7 @@ class JsonSchemaSamplingTest {
       byte[] next = isEnding ? closing(grammar, state, text.toByteArray(), random) : null;
       byte[] token = next == null ? trie.bytes(any(grammar.allowed(state), trie, random)) : next;
       text.writeBytes(token);
-      state = java.util.Objects.requireNonNull(grammar.next(state, token));
+      state = Objects.requireNonNull(grammar.next(state, token));
     }
     return text.toString(StandardCharsets.UTF_8);
   }
@@ -200,7 +203,7 @@ class JsonSchemaSamplingTest {
         }
         check(usual, trie, instance.toString(), schema, masked);
         check(usual, trie, escaped(PRETTY.writeValueAsString(instance)), schema, masked);
-        check(java.util.Objects.requireNonNull(compact), trie, spaced(instance), schema, masked);
+        check(Objects.requireNonNull(compact), trie, spaced(instance), schema, masked);
       }
       with += valid > 0 ? 1 : 0;
     }
@@ -210,7 +213,7 @@ class JsonSchemaSamplingTest {
 
   private static TokenGrammar tokens(String schema, JsonStyle style, TokenTrie trie) {
     return new TokenGrammar(
-        GrammarCompiler.compile(new JsonSchema(schema, style), Budget.defaults()), trie);
+        GrammarCompiler.compile(new JsonSchema(schema, style), TestSchemas.budget()), trie);
   }
 
   /** Longest tokens first, each looked up in the mask. */
@@ -237,7 +240,8 @@ class JsonSchemaSamplingTest {
   /** As Python writes it, in ASCII. */
   private static String escaped(String text) {
     StringBuilder ascii = new StringBuilder();
-    for (char c : text.toCharArray()) {
+    for (int i = 0; i < text.length(); i++) {
+      char c = text.charAt(i);
       if (c < 0x7f) {
         ascii.append(c);
       } else {
@@ -260,7 +264,7 @@ class JsonSchemaSamplingTest {
                       .append(": ")
                       .append(spaced(e.getValue()));
                 } catch (IOException impossible) {
-                  throw new java.io.UncheckedIOException(impossible);
+                  throw new UncheckedIOException(impossible);
                 }
               });
       return "{" + text + "}";

@@ -23,7 +23,7 @@ class JsonSchemaTest {
 
   private static StateSpace compile(String schema, JsonStyle style) {
     return new StateSpace(
-        GrammarCompiler.compile(new JsonSchema(schema, style), Budget.defaults()));
+        GrammarCompiler.compile(new JsonSchema(schema, style), TestSchemas.budget()));
   }
 
   private static boolean matches(StateSpace space, String text) {
@@ -283,8 +283,11 @@ class JsonSchemaTest {
     "0.1, 0.3, 0.001"
   })
   void match_numbersOfARange_areThose(BigDecimal from, BigDecimal to, BigDecimal step) {
-    String text = "{\"type\":\"number\",\"minimum\":%s,\"%s\":%s,\"multipleOf\":%s}";
-    StateSpace closed = compile(text.formatted(from, "maximum", to, step), JsonStyle.USUAL);
+    StateSpace closed =
+        compile(
+            "{\"type\":\"number\",\"minimum\":%s,\"maximum\":%s,\"multipleOf\":%s}"
+                .formatted(from, to, step),
+            JsonStyle.USUAL);
     StateSpace all =
         compile(
             "{\"type\":\"number\",\"exclusiveMinimum\":%s,\"exclusiveMaximum\":%s}"
@@ -404,6 +407,14 @@ class JsonSchemaTest {
     return text.toString();
   }
 
+  private static String chain(int length) {
+    StringBuilder text = new StringBuilder();
+    for (int i = 0; i < length; i++) {
+      text.append("'a%d':{'$ref':'#/$defs/a%d'},".formatted(i, i + 1));
+    }
+    return text + "'a" + length + "':{}";
+  }
+
   static List<String> bombs() {
     return List.of(
         "{'anyOf':[" + repeated(100_000, "{'const':@}") + "]}",
@@ -425,6 +436,7 @@ class JsonSchemaTest {
         "{'$ref':'#/$defs/a0','$defs':{"
             + repeated(10_000, "'a@':{'$ref':'#/$defs/a@x'},'a@x':{'$ref':'#/$defs/b@'},'b@':{}")
             + "}}",
+        "{'$ref':'#/$defs/a0','$defs':{" + chain(10_000) + "}}",
         "{'allOf':["
             + repeated(25, "{'anyOf':[{'minLength':@},{'maxItems':@},{'maximum':@}]}")
             + "]}",
@@ -447,7 +459,8 @@ class JsonSchemaTest {
     String text = schema.replace('\'', '"');
     long start = System.nanoTime();
     try {
-      StateSpace space = compile(text, JsonStyle.USUAL);
+      JsonSchema constraint = new JsonSchema(text, JsonStyle.USUAL);
+      StateSpace space = new StateSpace(GrammarCompiler.compile(constraint, Budget.defaults()));
       @Nullable GrammarState state = space.start();
       for (int i = 0; i < 200 && state != null; i++) {
         state = space.next(state, i == 0 ? '[' : '1');

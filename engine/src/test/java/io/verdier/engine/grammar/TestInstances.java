@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** Makes instances of a schema that are often valid. Owned by its test. */
@@ -240,7 +241,7 @@ final class TestInstances {
         fits &= length >= schema.path("minLength").asInt(0);
         fits &= length <= schema.path("maxLength").asInt(Integer.MAX_VALUE);
         String pattern = schema.path("pattern").asText();
-        fits &= java.util.regex.Pattern.compile(pattern).matcher(text).find();
+        fits &= Pattern.compile(pattern).matcher(text).find();
       }
       if (fits) {
         fitting.add(text);
@@ -328,7 +329,7 @@ final class TestInstances {
         of.add(own);
       }
       for (Map.Entry<String, JsonNode> pattern : schema.path("patternProperties").properties()) {
-        if (java.util.regex.Pattern.compile(pattern.getKey()).matcher(name).find()) {
+        if (Pattern.compile(pattern.getKey()).matcher(name).find()) {
           of.add(pattern.getValue());
           isTold = true;
         }

@@ -16,6 +16,13 @@ final class TestSchemas {
 
   private TestSchemas() {}
 
+  /** The usual one, with time for a machine that is busy with other things. */
+  static Budget budget() {
+    Budget.Limits usual = Budget.Limits.defaults();
+    return new Budget(
+        new Budget.Limits(usual.states(), usual.work(), 30 * usual.nanos()), System::nanoTime);
+  }
+
   static List<String> all() {
     List<String> all = new ArrayList<>();
     FILES.forEach(file -> written(file).forEach(schema -> all.add(schema.toString())));
@@ -37,21 +44,27 @@ final class TestSchemas {
     String[] types = {"string", "integer", "number", "boolean", "null", "array", "object"};
     for (int i = 0; i < types.length; i++) {
       for (int j = 0; j < i; j++) { // 21
-        add(all, "{'type': ['%s', '%s']}", types[i], types[j]);
+        all.add(json("{'type': ['%s', '%s']}".formatted(types[i], types[j])));
         if (types[i].equals("number") && types[j].equals("integer")) {
           continue; // one of them is the other
         }
-        add(all, "{'oneOf': [{'type': '%s'}, {'type': '%s'}]}", types[i], types[j]);
+        all.add(json("{'oneOf': [{'type': '%s'}, {'type': '%s'}]}".formatted(types[i], types[j])));
       }
     }
     for (int i = 0; i < 14; i++) {
       int low = (i * 37 - 200) * (i % 3 == 0 ? 1 : 13);
-      add(all, "{'type': 'integer', 'minimum': %d, 'maximum': %d}", low, low + i * i * i);
-      add(all, "{'type': 'number', 'minimum': %d.%d, 'exclusiveMaximum': %d.5}", low, i, low + 9);
-      add(all, "{'type': 'integer', 'multipleOf': %d, 'minimum': %d}", i + 1, low);
-      add(all, "{'type': 'string', 'minLength': %d, 'maxLength': %d}", i, i * 2);
-      add(all, "{'type': 'string', 'pattern': '^[a-f]{%d,%d}(-[0-9]+)?$'}", i, i + 3);
-      add(all, "{'type': 'array', 'items': {'type': 'integer'}, 'minItems': %d}", i);
+      all.add(
+          json(
+              "{'type': 'integer', 'minimum': %d, 'maximum': %d}".formatted(low, low + i * i * i)));
+      all.add(
+          json(
+              "{'type': 'number', 'minimum': %d.%d, 'exclusiveMaximum': %d.5}"
+                  .formatted(low, i, low + 9)));
+      all.add(json("{'type': 'integer', 'multipleOf': %d, 'minimum': %d}".formatted(i + 1, low)));
+      all.add(json("{'type': 'string', 'minLength': %d, 'maxLength': %d}".formatted(i, i * 2)));
+      all.add(
+          json("{'type': 'string', 'pattern': '^[a-f]{%d,%d}(-[0-9]+)?$'}".formatted(i, i + 3)));
+      all.add(json("{'type': 'array', 'items': {'type': 'integer'}, 'minItems': %d}".formatted(i)));
     }
     for (int i = 1; i <= 12; i++) {
       all.add(object(i, i / 2, false));
@@ -60,8 +73,8 @@ final class TestSchemas {
     }
   }
 
-  private static void add(List<String> all, String format, Object... values) {
-    all.add(format.formatted(values).replace('\'', '"'));
+  private static String json(String text) {
+    return text.replace('\'', '"');
   }
 
   /** Properties of which some are required. */
