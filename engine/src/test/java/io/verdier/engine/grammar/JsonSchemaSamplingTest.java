@@ -86,8 +86,7 @@ class JsonSchemaSamplingTest {
           if (text != null) {
             finished++;
             JSON.readTree(text);
-            // The validator's list of top-level domains is no part of the format.
-            if (!isValid(validator, known(text))) {
+            if (!isValid(validator, known(text, schema))) {
               wrong.add(schema + "\n    " + text);
             }
           }
@@ -98,10 +97,15 @@ class JsonSchemaSamplingTest {
     assertThat(finished).isGreaterThan(drawn * 97 / 100);
   }
 
-  private static String known(String text) {
+  /**
+   * What the validator knows no better: it has a list of top-level domains, which is no part of the
+   * format, and takes no # in a JSON pointer, which RFC 6901 does.
+   */
+  private static String known(String text, String schema) {
+    String pointers = schema.contains("json-pointer") ? text.replace('#', 'x') : text;
     String[] domains = {"", "", "io", "org", "info", "click", "museum"};
     return Pattern.compile("(@[^\"]*\\.)([A-Za-z]{2,6})\"")
-        .matcher(text)
+        .matcher(pointers)
         .replaceAll(found -> found.group(1) + domains[found.group(2).length()] + '"');
   }
 
