@@ -49,9 +49,12 @@ final class JsonFormats {
   private static final String FIRST_CHAR = "([A-Za-z0-9._~!$&'()*+,;=@-]|" + ENCODED + ")";
   private static final String SEGMENTS = "(/" + PATH_CHAR + "*)*";
 
+  /** Without the bounds of names on the net: counting beside them takes many states. */
+  private static final String URI_HOST = "([A-Za-z0-9]+[.-])*[A-Za-z0-9]+";
+
   /** RFC 3986, appendix A, with names and IPv4 as hosts. */
   private static final String AUTHORITY =
-      "//(([A-Za-z0-9._~!$&'()*+,;=:-]|" + ENCODED + ")+@)?" + HOST + "(:\\d{1,4})?" + SEGMENTS;
+      "//(([A-Za-z0-9._~!$&'()*+,;=:-]|" + ENCODED + ")+@)?" + URI_HOST + "(:\\d{1,4})?" + SEGMENTS;
 
   private static final String ABSOLUTE_PATH = "/(" + PATH_CHAR + "+" + SEGMENTS + ")?";
   private static final String TAIL = "(\\?([/?]|" + PATH_CHAR + ")*)?(#([/?]|" + PATH_CHAR + ")*)?";
