@@ -28,7 +28,9 @@ import org.jspecify.annotations.Nullable;
  * (contains, uniqueItems of what is not listed, negations of what is said of items). Not everything
  * that is valid matches: properties come in the order in which the schema names them, required ones
  * that it does not describe and all others behind those; integers have no fraction, numbers with
- * bounds no exponent; of alternatives with {@code unevaluatedProperties} only one counts.
+ * bounds no exponent; strings with a pattern or format and a large maxLength end sooner, where
+ * counting on would take too many states; of alternatives with {@code unevaluatedProperties} only
+ * one counts.
  *
  * <p><b>Names.</b> What {@code additionalProperties} allows are names that are not described, after
  * their escapes: none can stand for a described name. That a name is new among those is not

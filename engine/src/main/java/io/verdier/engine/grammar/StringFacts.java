@@ -144,9 +144,10 @@ record StringFacts(
    */
   private Expression shortened(Expression pattern, RegularTexts texts) {
     CodePoints characters = TextLength.characters(pattern);
-    int spellings = characters.and(ESCAPED).isEmpty() ? 2 : 25; // states a character, about
-    int longest =
-        Math.max(SURELY_COUNTED, COUNTED_STATES / spellings / (texts.states(pattern) + 1));
+    int states = texts.states(pattern);
+    boolean isAscii = characters.and(ESCAPED).isEmpty();
+    int each = isAscii ? 2 * (states + 1) : 25 * (3 + states / 3); // about; others have escapes
+    int longest = Math.max(SURELY_COUNTED, COUNTED_STATES / each);
     int most = Math.min(max, Math.max(longest, Math.min(min, COUNTED_STATES)));
     if (min > most) {
       return min > max ? Expression.NEVER : tooLong();
