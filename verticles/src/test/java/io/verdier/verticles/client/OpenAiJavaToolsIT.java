@@ -14,6 +14,7 @@ import com.openai.models.chat.completions.ChatCompletionChunk;
 import com.openai.models.chat.completions.ChatCompletionCreateParams;
 import com.openai.models.chat.completions.ChatCompletionMessage;
 import com.openai.models.chat.completions.ChatCompletionMessageFunctionToolCall;
+import com.openai.models.chat.completions.ChatCompletionNamedToolChoice;
 import com.openai.models.chat.completions.ChatCompletionToolChoiceOption;
 import com.openai.models.chat.completions.ChatCompletionToolMessageParam;
 import java.io.IOException;
@@ -108,6 +109,47 @@ class OpenAiJavaToolsIT {
     assertThat(choice.message().content().orElseThrow()).isNotEmpty();
   }
 
+  @Test
+  void chat_callRequired_answerIsOneWhateverIsAsked() {
+    ChatCompletionCreateParams params =
+        ask("What is a car?")
+            .toolChoice(ChatCompletionToolChoiceOption.Auto.REQUIRED)
+            .parallelToolCalls(false)
+            .build();
+    ChatCompletion.Choice choice = client.chat().completions().create(params).choices().getFirst();
+    assertThat(choice.finishReason()).isEqualTo(ChatCompletion.Choice.FinishReason.TOOL_CALLS);
+    assertThat(choice.message().content()).isEmpty();
+    assertThat(arguments(choice.message()).keySet()).hasToString("[city]");
+  }
+
+  @Test
+  void chat_functionNamed_answerIsItsArguments() {
+    ChatCompletionCreateParams params =
+        ask()
+            .toolChoice(
+                ChatCompletionNamedToolChoice.builder()
+                    .function(
+                        ChatCompletionNamedToolChoice.Function.builder()
+                            .name("get_weather")
+                            .build())
+                    .build())
+            .build();
+    ChatCompletion.Choice choice = client.chat().completions().create(params).choices().getFirst();
+    assertThat(choice.finishReason()).isEqualTo(ChatCompletion.Choice.FinishReason.STOP);
+    assertThat(arguments(choice.message()).keySet()).hasToString("[city]");
+  }
+
+  private static Map<?, ?> arguments(ChatCompletionMessage message) {
+    assertThat(message.toolCalls().orElseThrow()).hasSize(1);
+    return message
+        .toolCalls()
+        .orElseThrow()
+        .getFirst()
+        .asFunction()
+        .function()
+        .arguments(Map.class);
+  }
+
   private static ChatCompletionMessageFunctionToolCall onlyCall(ChatCompletionMessage message) {
     assertThat(message.toolCalls().orElseThrow()).hasSize(1);
     ChatCompletionMessageFunctionToolCall call =
@@ -118,6 +160,10 @@ class OpenAiJavaToolsIT {
   }
 
   private static ChatCompletionCreateParams.Builder ask() {
+    return ask(QUESTION);
+  }
+
+  private static ChatCompletionCreateParams.Builder ask(String question) {
     FunctionParameters parameters =
         FunctionParameters.builder()
             .putAdditionalProperty("type", JsonValue.from("object"))
@@ -126,10 +172,11 @@ class OpenAiJavaToolsIT {
                 JsonValue.from(
                     Map.of("city", Map.of("type", "string", "description", "Name of the city"))))
             .putAdditionalProperty("required", JsonValue.from(List.of("city")))
+            .putAdditionalProperty("additionalProperties", JsonValue.from(false))
             .build();
     return ChatCompletionCreateParams.builder()
         .model(client.models().list().data().getFirst().id())
-        .addUserMessage(QUESTION)
+        .addUserMessage(question)
         .addFunctionTool(
             FunctionDefinition.builder()
                 .name("get_weather")

@@ -32,6 +32,9 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
 
   private static final String DEFINITIONS = "$defs";
 
+  /** Compact: small models that may write blanks where nothing else is left to say write many. */
+  private static final Constraint.JsonStyle STYLE = new Constraint.JsonStyle(true, null, false);
+
   ToolFields {
     declared = List.copyOf(declared);
     callable = List.copyOf(callable);
@@ -149,8 +152,7 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
       }
     }
     return new Demand(
-        new Constraint.JsonSchema(JsonSource.of(schema), Constraint.JsonStyle.USUAL),
-        fields.path("tools"));
+        new Constraint.JsonSchema(JsonSource.of(schema), STYLE), fields.path("tools"));
   }
 
   /**
