@@ -8,6 +8,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** How a model marks its reasoning: the table of parsers. Immutable. */
+@SuppressWarnings("ImmutableEnumChecker") // the lists are those of List.of
 public enum ReasoningFormat {
   /** Always thinks first; its template, or the model, writes the opening. */
   DEEPSEEK_R1("deepseek_r1", Start.REASONING, List.of("<think>"), List.of("</think>")),

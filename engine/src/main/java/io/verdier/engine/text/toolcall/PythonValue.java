@@ -226,16 +226,15 @@ final class PythonValue {
 
   /** A word as JSON, or anything that is none. */
   private static String written(String word) {
-    switch (word) {
-      case "True":
-        return "true";
-      case "False":
-        return "false";
-      case "None":
-        return "null";
-      default:
-        break;
-    }
+    return switch (word) {
+      case "True" -> "true";
+      case "False" -> "false";
+      case "None" -> "null";
+      default -> number(word);
+    };
+  }
+
+  private static String number(String word) {
     String plain = word.replace("_", "");
     boolean negative = plain.startsWith("-");
     String digits = negative || plain.startsWith("+") ? plain.substring(1) : plain;

@@ -11,6 +11,7 @@ import java.util.Set;
  * <p>A format names the special tokens that its parser must see: text leaves special tokens out
  * where a client does not ask for them, and the markers of calls often are such tokens.
  */
+@SuppressWarnings("ImmutableEnumChecker") // collections are those of List.of, makers keep nothing
 public enum ToolCallFormat {
   LLAMA3(
       List.of("llama3_json", "vertex-llama-3", "llama4_json"),

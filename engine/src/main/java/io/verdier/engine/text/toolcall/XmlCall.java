@@ -11,8 +11,7 @@ final class XmlCall implements CallReader {
   static final int NAME_CHARS_MAX = 256;
 
   private static final int PARAMETER = 0;
-  private static final int PARAMETER_END = 1;
-  private static final int FUNCTION_END = 2;
+  private static final int FUNCTION_END = 2; // and 1 ends a parameter
   private static final List<String> MARKERS = List.of("<parameter=", "</parameter>", "</function>");
 
   private enum State {

@@ -42,8 +42,9 @@ class ToolCallParserTest {
   void brokenTexts_randomSplits_sameAsWholeAndNothingLost() {
     Random random = new Random(SEED);
     List<Sample> samples = Samples.all();
+    List<ToolCallFormat> formats = List.of(ToolCallFormat.values());
     for (int round = 0; round < 6000; round++) {
-      ToolCallFormat format = ToolCallFormat.values()[round % ToolCallFormat.values().length];
+      ToolCallFormat format = formats.get(round % formats.size());
       String text = broken(samples, format, random);
       Heard whole = Heard.whole(format, Samples.TOOLS, text);
       check(format, split(text, random), whole.inOrder());
