@@ -128,7 +128,8 @@ final class CudaSampler implements DeviceSampler {
 
     private int[] lastAllowed = NO_IDS; // choices of one request share a mask
     private int lastMask;
-    private @Nullable TokenMask lastGrammar; // likewise, where they stand at the same place
+    private long @Nullable [] lastTokens; // likewise, where they stand at the same place
+    private boolean lastMayEnd;
     private int lastGrammarMask;
     private int rows;
     private int rowsOnHost;
@@ -162,7 +163,7 @@ final class CudaSampler implements DeviceSampler {
       staged = 0;
       reportsTops = false;
       lastAllowed = NO_IDS;
-      lastGrammar = null;
+      lastTokens = null;
       logits = null;
     }
 
@@ -268,10 +269,11 @@ final class CudaSampler implements DeviceSampler {
       return lastMask;
     }
 
+    @SuppressWarnings("ReferenceEquality") // comparing all bits would cost what sending them does
     private int grammarMask(TokenMask mask) {
-      TokenMask last = lastGrammar;
-      if (last == null || last.tokens() != mask.tokens() || last.mayEnd() != mask.mayEnd()) {
-        lastGrammar = mask;
+      if (mask.tokens() != lastTokens || mask.mayEnd() != lastMayEnd) {
+        lastTokens = mask.tokens();
+        lastMayEnd = mask.mayEnd();
         lastGrammarMask = inputs.appendBits(vocabSize, mask.tokens());
         for (int id : endTokenIds) {
           inputs.putBit(lastGrammarMask, id, mask.mayEnd());
