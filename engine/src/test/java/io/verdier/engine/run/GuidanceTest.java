@@ -13,7 +13,9 @@ import io.verdier.engine.grammar.TokenTrie;
 import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.sample.TokenMask;
 import java.nio.charset.StandardCharsets;
+import java.util.Objects;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 class GuidanceTest {
@@ -53,13 +55,12 @@ class GuidanceTest {
       Guidance later = guidance("(ab)*c", new int[0]);
       Guidance along = guidance("(ab)*c", new int[0]);
       TokenHistory growing = new TokenHistory(PROMPT, 2);
-      TokenMask mask = along.maskBehind(growing);
+      TokenMask mask = Objects.requireNonNull(along.maskBehind(growing));
       for (int i = 0; i < known; i++) {
         growing.append(answer[i]);
-        mask = along.maskBehind(growing);
+        mask = Objects.requireNonNull(along.maskBehind(growing));
       }
-      TokenMask other = later.maskBehind(history);
-      assertThat(other).isNotNull();
+      TokenMask other = Objects.requireNonNull(later.maskBehind(history));
       assertThat(other.tokens()).isEqualTo(mask.tokens());
       assertThat(other.mayEnd()).isEqualTo(mask.mayEnd());
       assertThat(other.mustEnd()).isEqualTo(mask.mustEnd());
@@ -102,8 +103,8 @@ class GuidanceTest {
     return new Guidance(new TokenGrammar(grammar, TRIE), new int[] {END}, beginAfter, 2);
   }
 
-  private static void assertMask(TokenMask mask, boolean mayEnd, int... tokens) {
-    assertThat(mask).isNotNull();
+  private static void assertMask(@Nullable TokenMask nullable, boolean mayEnd, int... tokens) {
+    TokenMask mask = Objects.requireNonNull(nullable);
     assertThat(IntStream.range(0, 64).filter(id -> TokenMask.has(mask.tokens(), id)).toArray())
         .isEqualTo(tokens);
     assertThat(mask.mayEnd()).isEqualTo(mayEnd);

@@ -35,6 +35,7 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -120,7 +121,7 @@ class TokenizerVerticleTest {
     for (long key = 1; key <= 2; key++) {
       Delta delta = take(told);
       assertThat(delta.key()).isEqualTo(key);
-      assertThat(delta.end().refusal())
+      assertThat(refusal(delta))
           .isEqualTo(new Refused(ErrorCode.INVALID_ARGUMENT, "No.", "structured_outputs.regex"));
     }
     assertNothingElse();
@@ -135,7 +136,7 @@ class TokenizerVerticleTest {
     bus.send(Addresses.tokenizer(1), new Cancel(new long[] {2}, FinishReason.ABORT, true));
     Delta end = take(told);
     assertThat(end.key()).isEqualTo(1);
-    assertThat(end.end().reason()).isEqualTo(FinishReason.ABORT);
+    assertThat(Objects.requireNonNull(end.end()).reason()).isEqualTo(FinishReason.ABORT);
     assertThat(((Cancel) take(scheduler)).keys()).containsExactly(9);
     query.reply(new CompileQuery.Reply(GUIDE));
     assertThat(tokenized().requests()).extracting(EngineRequest::key).containsExactly(3L);
@@ -159,7 +160,7 @@ class TokenizerVerticleTest {
             0,
             "",
             DEMAND));
-    assertThat(take(told).end().refusal().parameter()).isEqualTo("prompt");
+    assertThat(refusal(take(told)).parameter()).isEqualTo("prompt");
     take(compiling).reply(new CompileQuery.Reply(GUIDE));
     assertNothingElse();
   }
@@ -197,5 +198,9 @@ class TokenizerVerticleTest {
   private static void join(Future<?> future) {
     assertThat(future.toCompletionStage().toCompletableFuture())
         .succeedsWithin(10, TimeUnit.SECONDS);
+  }
+
+  private static Refused refusal(Delta delta) {
+    return Objects.requireNonNull(Objects.requireNonNull(delta.end()).refusal());
   }
 }
