@@ -8,6 +8,7 @@
  *   dot_bf16       acc + w[2i] * a[0] + w[2i + 1] * a[1]      bf16 pairs, f32 sums
  *   dot_u8         acc + sum of 4 u8 weights * 4 s8 inputs    exact; weights by vw_of, and
  *                  dot_offset is what is left of their offset then
+ *   vi_spread_u8   byte i of 16 in all four bytes of lane i
  *   vi_mul_add     acc + a * b for a, b that fit in 16 bits   exact
  *
  * PANEL_BF16 and PANEL_INT8 are the most rows of a register block, WIDE(rows) its vectors of 16

@@ -22,6 +22,7 @@ EACH(vi, vi_add, _mm256_add_epi32)
 EACH(vi, vi_sub, _mm256_sub_epi32)
 EACH(vi, vi_and, _mm256_and_si256)
 EACH(vi, vi_or, _mm256_or_si256)
+EACH(vi, vi_xor, _mm256_xor_si256)
 EACH(vi, vi_max, _mm256_max_epi32)
 EACH(vi, vi_min, _mm256_min_epi32)
 #undef EACH
@@ -115,6 +116,13 @@ V_INLINE vi vi_add8(vi a, vi b) {
 V_INLINE vi vi_load_s8(const int8_t *p) {
   return (vi){_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)),
               _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)))};
+}
+V_INLINE vi vi_spread_u8(const uint8_t *p) {
+  __m256i all = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
+  __m256i spread = _mm256_setr_epi32(0, 0x01010101, 0x02020202, 0x03030303, 0x04040404, 0x05050505,
+                                     0x06060606, 0x07070707);
+  __m256i upper = _mm256_or_si256(spread, _mm256_set1_epi8(8));
+  return (vi){_mm256_shuffle_epi8(all, spread), _mm256_shuffle_epi8(all, upper)};
 }
 V_INLINE vi vi_mul_add(vi acc, vi a, vi b) { /* the upper halves of b's lanes must not count */
   __m256i low = _mm256_set1_epi32(0xffff);

@@ -38,6 +38,7 @@ V_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 V_INLINE vi vi_sub(vi a, vi b) { return _mm512_sub_epi32(a, b); }
 V_INLINE vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 V_INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
+V_INLINE vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
 V_INLINE vi vi_max(vi a, vi b) { return _mm512_max_epi32(a, b); }
 V_INLINE vi vi_min(vi a, vi b) { return _mm512_min_epi32(a, b); }
 #define vi_shl(a, n) _mm512_slli_epi32(a, n)
@@ -93,6 +94,12 @@ V_INLINE vi vi_mul16(vi a, vi b) { return _mm512_mullo_epi16(a, b); }
 V_INLINE vi vi_add8(vi a, vi b) { return _mm512_add_epi8(a, b); }
 V_INLINE vi vi_load_s8(const int8_t *p) {
   return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+V_INLINE vi vi_spread_u8(const uint8_t *p) {
+  vi spread = _mm512_setr_epi32(0, 0x01010101, 0x02020202, 0x03030303, 0x04040404, 0x05050505,
+                                0x06060606, 0x07070707, 0x08080808, 0x09090909, 0x0a0a0a0a,
+                                0x0b0b0b0b, 0x0c0c0c0c, 0x0d0d0d0d, 0x0e0e0e0e, 0x0f0f0f0f);
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p)), spread);
 }
 V_INLINE vi vi_mul_add(vi acc, vi a, vi b) { /* the upper halves of b's lanes must not count */
   return _mm512_dpwssd_epi32(acc, a, _mm512_and_si512(b, _mm512_set1_epi32(0xffff)));

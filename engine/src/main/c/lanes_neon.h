@@ -27,6 +27,7 @@ BOTH(vi, vi_add, vaddq_s32)
 BOTH(vi, vi_sub, vsubq_s32)
 BOTH(vi, vi_and, vandq_s32)
 BOTH(vi, vi_or, vorrq_s32)
+BOTH(vi, vi_xor, veorq_s32)
 BOTH(vi, vi_max, vmaxq_s32)
 BOTH(vi, vi_min, vminq_s32)
 #undef BOTH
@@ -178,6 +179,16 @@ V_INLINE vi vi_load_s8(const int8_t *p) {
   r.val[1] = vmovl_s16(vget_high_s16(low));
   r.val[2] = vmovl_s16(vget_low_s16(high));
   r.val[3] = vmovl_s16(vget_high_s16(high));
+  return r;
+}
+V_INLINE vi vi_spread_u8(const uint8_t *p) {
+  static const uint8_t first[16] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
+  uint8x16_t all = vld1q_u8(p);
+  vi r;
+  EACH(i) {
+    uint8x16_t at = vaddq_u8(vld1q_u8(first), vdupq_n_u8((uint8_t)(4 * i)));
+    r.val[i] = vreinterpretq_s32_u8(vqtbl1q_u8(all, at));
+  }
   return r;
 }
 V_INLINE vi vi_mul_add(vi acc, vi a, vi b) {

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "lanes.h"
+#include "matmul_widen.h"
 
 /* Weights to ask memory for while others are multiplied: so many lines from there on per group. */
 typedef struct {
@@ -223,31 +224,6 @@ V_INLINE void multiply_int8(tiles *t, const uint8_t *w, const uint8_t *panel, in
 }
 enum { AHEAD = 16384 };
 #endif
-
-/* Bytes of [groups] int4 columns as int8 ones: (nibble - 8) * factor + 128. */
-static void widen(const uint8_t *from, uint8_t *to, int64_t groups) {
-  const int8_t *factors = (const int8_t *)from + SCALES_BYTES;
-  const uint8_t *nibbles = from + SCALES_BYTES + FACTORS_BYTES;
-  memcpy(to, from, SCALES_BYTES);
-  to += SCALES_BYTES;
-  for (int64_t g = 0; g < groups; g++, nibbles += INT4_GROUP_BYTES, to += INT8_STEP_BYTES / 2) {
-    for (int half = 0; half < 2; half++) {
-      vi factor = vi_load_s8(factors + g * TILE + half * 16);
-      vi twice = vi_or(vi_and(factor, vi_set(0xffff)), vi_shl(factor, 16));
-      vi offset = vi_and(vi_sub(vi_set(128), vi_shl(factor, 3)), vi_set(0xff));
-      offset = vi_or(offset, vi_shl(offset, 8));
-      offset = vi_or(offset, vi_shl(offset, 16));
-      for (int q = 0; q < GROUP / 4; q++) {
-        vi both = vi_load(nibbles + q * 64);
-        vi bytes = half ? vi_shr(both, 4) : both;
-        vi even = vi_mul16(vi_and(bytes, vi_set(0x000f000f)), twice);
-        vi odd = vi_mul16(vi_and(bytes, vi_set(0x0f000f00)), twice);
-        vi merged = vi_or(vi_and(even, vi_set(0x00ff00ff)), vi_and(odd, vi_set((int)0xff00ff00)));
-        vi_store(to + q * 128 + half * 64, vi_add8(merged, offset));
-      }
-    }
-  }
-}
 
 /* What a worker computes of a product: some tiles with some panels, which meet piece by piece. */
 typedef struct {
