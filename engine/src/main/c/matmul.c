@@ -88,11 +88,11 @@ V_INLINE vf scale16(const uint8_t *scales, int half) {
 
 /* Adds a block's integers [R][V] to sums: sums += integers * (weight scale * input scale). */
 V_INLINE void add_scaled(const int R, const int V, int half, const uint8_t *scales,
-                         const float *row_scales, vi exact[6][2], float *sums) {
+                         const float *row_scales, vi exact[10][2], float *sums) {
 #pragma GCC unroll 2
   for (int v = 0; v < V; v++) {
     vf scale = scale16(scales, half + v);
-#pragma GCC unroll 6
+#pragma GCC unroll 10
     for (int r = 0; r < R; r++) {
       float *to = sums + r * TILE + (half + v) * 16;
       vf both = vf_mul(scale, vf_set(row_scales[r]));
@@ -108,8 +108,8 @@ V_INLINE void add_scaled(const int R, const int V, int half, const uint8_t *scal
 V_INLINE void int8_block(const int R, const int V, int half, const uint8_t *weight, uint8_t *panel,
                          int64_t groups, float *sums, early *next) {
   const int32_t *totals = block_sums(panel, R);
-  vi exact[6][2];
-#pragma GCC unroll 6
+  vi exact[10][2];
+#pragma GCC unroll 10
   for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
     for (int v = 0; v < V; v++) exact[r][v] = vi_set(-dot_offset(128) * totals[r]);
@@ -122,7 +122,7 @@ V_INLINE void int8_block(const int R, const int V, int half, const uint8_t *weig
       vw lanes[2];
 #pragma GCC unroll 2
       for (int v = 0; v < V; v++) lanes[v] = vw_of(vi_load(w + q * 128 + v * 64), 128);
-#pragma GCC unroll 6
+#pragma GCC unroll 10
       for (int r = 0; r < R; r++) {
         int32_t a = word(in + r * STEP + q * 4);
 #pragma GCC unroll 2
@@ -141,7 +141,7 @@ V_INLINE void int4_block(const int R, const int V, int half, const uint8_t *weig
   const int32_t *totals = block_group_sums(panel, R);
   const int8_t *factors = (const int8_t *)weight + SCALES_BYTES;
   const uint8_t *w = weight + SCALES_BYTES + FACTORS_BYTES;
-  vi exact[6][2], low = vi_set(0x0f0f0f0f);
+  vi exact[10][2], low = vi_set(0x0f0f0f0f);
 #pragma GCC unroll 6
   for (int r = 0; r < R; r++) exact[r][0] = exact[r][1] = vi_set(0);
   for (int64_t g = 0; g < groups; g++, w += INT4_GROUP_BYTES) {
@@ -187,14 +187,16 @@ V_INLINE void int4_block(const int R, const int V, int half, const uint8_t *weig
       p += R * INT8_ROW_BYTES;                                                                    \
     }                                                                                             \
   }
-#define INT_MICROS(format, name)                                                                  \
-  INT_MICRO(format, name, 1) INT_MICRO(format, name, 2) INT_MICRO(format, name, 3)                \
-  INT_MICRO(format, name, 4) INT_MICRO(format, name, 5) INT_MICRO(format, name, 6)                \
-  static micro *const name##_micros[] = {name##_1, name##_2, name##_3,                            \
-                                         name##_4, name##_5, name##_6};
-enum { MICRO_ROWS = 6 };
-INT_MICROS(W_INT8, int8)
-INT_MICROS(W_INT4, int4)
+INT_MICRO(W_INT4, int4, 1) INT_MICRO(W_INT4, int4, 2) INT_MICRO(W_INT4, int4, 3)
+INT_MICRO(W_INT4, int4, 4) INT_MICRO(W_INT4, int4, 5) INT_MICRO(W_INT4, int4, 6)
+INT_MICRO(W_INT8, int8, 1) INT_MICRO(W_INT8, int8, 2) INT_MICRO(W_INT8, int8, 3)
+INT_MICRO(W_INT8, int8, 4) INT_MICRO(W_INT8, int8, 5) INT_MICRO(W_INT8, int8, 6)
+INT_MICRO(W_INT8, int8, 7) INT_MICRO(W_INT8, int8, 8) INT_MICRO(W_INT8, int8, 9)
+INT_MICRO(W_INT8, int8, 10)
+static micro *const int4_micros[] = {int4_1, int4_2, int4_3, int4_4, int4_5, int4_6};
+static micro *const int8_micros[] = {int8_1, int8_2, int8_3, int8_4, int8_5,
+                                     int8_6, int8_7, int8_8, int8_9, int8_10};
+enum { INT4_ROWS = 6 }; /* more are multiplied with widened weights */
 
 #if defined(__AMX_TILE__)
 #include "matmul_amx.h"
@@ -406,7 +408,7 @@ static void set_up(task *t, const matmul_args *a, int32_t unit, int32_t worker) 
   t->first_row = panel_first(&a->in, t->panels, t->first_panel);
   t->rows = panel_first(&a->in, t->panels, t->end_panel) - t->first_row;
   t->step = a->epilogue == GATE ? 2 : 1;
-  t->widened = a->format == W_INT4 && t->rows > MICRO_ROWS;
+  t->widened = a->format == W_INT4 && t->rows > INT4_ROWS;
   t->pass = a->in.groups;
   t->piece = t->pass;
   if (t->panels > 1 || t->widened) {
