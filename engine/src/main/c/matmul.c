@@ -23,7 +23,6 @@
 #include <string.h>
 
 #include "lanes.h"
-#include "matmul_widen.h"
 
 /* Weights to ask memory for while others are multiplied: so many lines from there on per group. */
 typedef struct {
@@ -34,9 +33,17 @@ typedef struct {
 static const early NONE = {0, 0};
 
 V_INLINE void ask(early *e) {
-  for (int64_t i = 0; i < e->lines; i++) prefetch_far(e->from + i * 64);
-  e->from += e->lines * 64;
+  const uint8_t *from = e->from;
+  int64_t left = e->lines;
+  for (; left >= 4; left -= 4, from += 256) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) prefetch_far(from + i * 64);
+  }
+  for (; left > 0; left--, from += 64) prefetch_far(from);
+  e->from = from;
 }
+
+#include "matmul_widen.h"
 
 /* Adds the product of some groups of a tile and a panel to sums [R][32]. */
 typedef void micro(const uint8_t *weight, const uint8_t *panel, int64_t groups, float *sums,
@@ -266,8 +273,9 @@ static void begin(const task *t, int64_t tile) {
 }
 
 /*
- * What to ask for while a panel meets a piece. A single panel: what comes behind in the unit, far
- * enough for memory to answer. Several: each a share of the piece that is next.
+ * What to ask for while a piece is widened and meets a panel. A single panel: what comes behind in
+ * the unit, far enough for memory to answer, evenly all the time, or memory would have pauses.
+ * Several: each a share of the piece that is next.
  */
 V_INLINE early early_of(const task *t, int64_t tile, int64_t group, int64_t end, int64_t panel) {
   const matmul_args *a = t->a;
@@ -275,8 +283,15 @@ V_INLINE early early_of(const task *t, int64_t tile, int64_t group, int64_t end,
   int64_t asks = a->format == W_INT4 && !t->widened ? count : count / (a->in.format == O_BF16 ? 1 : 2);
   int64_t panels = t->end_panel - t->first_panel;
   int64_t lines = (group_offset(a->format, t->piece) + 63) / 64;
+  if (panels == 1) {
+    if (t->widened) asks += count;
+    int64_t at = group_offset(a->format, group) + AHEAD;
+    int64_t tile_bytes = group_offset(a->format, a->in.groups);
+    /* A pair of tiles is read side by side: behind one's end comes the next pair's. */
+    if (t->widened && at >= tile_bytes) at += (t->step - 1) * tile_bytes;
+    return (early){weights_of(t, tile, 0) + at, (lines + asks - 1) / asks};
+  }
   int64_t share = (lines + panels * asks - 1) / (panels * asks);
-  if (panels == 1) return (early){weights_of(t, tile, group) + AHEAD, share};
   const uint8_t *next = group + count < end ? weights_of(t, tile, group + count)
                         : tile + t->step < t->end_tile
                             ? weights_of(t, tile + t->step, t->from)
@@ -290,12 +305,15 @@ static void meet(task *t, int64_t tile, int64_t group, int64_t end) {
   const matmul_args *a = t->a;
   int64_t count = min64(t->piece, end - group);
   const uint8_t *weights[2];
+  early next[2] = {NONE, NONE};
+  int one_panel = t->end_panel - t->first_panel == 1;
   for (int i = 0; i < t->step; i++) {
     weights[i] = weights_of(t, tile + i, group);
+    if (one_panel) next[i] = early_of(t, tile + i, group, end, t->first_panel);
     if (t->widened) {
       uint8_t *to = t->wide + t->wide_at * group_offset(W_INT8, BLOCK_GROUPS);
       t->wide_at = (t->wide_at + 1) % (2 * t->step);
-      widen(weights[i], to, count);
+      widen(weights[i], to, count, &next[i]);
       weights[i] = to;
     }
   }
@@ -305,13 +323,13 @@ static void meet(task *t, int64_t tile, int64_t group, int64_t end) {
     const uint8_t *panel = operand_block(&a->in, row, group / BLOCK_GROUPS);
     for (int i = 0; i < t->step; i++) {
       float *sums = sums_of(t, tile + i) + (row - t->first_row) * TILE;
-      early next = early_of(t, tile + i, group, end, p);
+      if (!one_panel) next[i] = early_of(t, tile + i, group, end, p);
       if (a->format == W_BF16) {
-        multiply_bf16(&t->tiles, weights[i], panel, rows, count, sums, next);
+        multiply_bf16(&t->tiles, weights[i], panel, rows, count, sums, next[i]);
       } else if (a->format == W_INT8 || t->widened) {
-        multiply_int8(&t->tiles, weights[i], panel, rows, count, sums, next);
+        multiply_int8(&t->tiles, weights[i], panel, rows, count, sums, next[i]);
       } else {
-        int4_micros[rows - 1](weights[i], panel, count, sums, next);
+        int4_micros[rows - 1](weights[i], panel, count, sums, next[i]);
       }
     }
   }

@@ -1,5 +1,6 @@
 /*
  * int4 weights as int8 ones, for more rows than nibbles are best taken apart for in registers.
+ * Included by matmul.c behind what asks for memory early.
  */
 #ifndef MATMUL_WIDEN_H
 #define MATMUL_WIDEN_H
@@ -12,7 +13,7 @@
  * bits then does two of them, as no product leaves its byte. 300 cycles a block where even and odd
  * bytes apart took 590 (AVX-512), which was most of what products of 7 to 16 rows took in tiles.
  */
-static void widen(const uint8_t *from, uint8_t *to, int64_t groups) {
+static void widen(const uint8_t *from, uint8_t *to, int64_t groups, early *next) {
   const int8_t *factors = (const int8_t *)from + SCALES_BYTES;
   const uint8_t *nibbles = from + SCALES_BYTES + FACTORS_BYTES;
   uint8_t sizes[FACTORS_BYTES], turns[FACTORS_BYTES], offsets[FACTORS_BYTES];
@@ -28,6 +29,7 @@ static void widen(const uint8_t *from, uint8_t *to, int64_t groups) {
   vi low = vi_set(0x0f0f0f0f), even = vi_set(0x00ff00ff);
   for (int64_t g = 0; g < groups; g++, nibbles += INT4_GROUP_BYTES, to += INT8_STEP_BYTES / 2) {
     vi size[2], turn[2], offset[2];
+    ask(next);
 #pragma GCC unroll 2
     for (int half = 0; half < 2; half++) {
       int64_t at = g * TILE + half * 16;
