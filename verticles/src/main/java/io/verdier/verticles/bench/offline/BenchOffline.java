@@ -7,6 +7,13 @@ import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Rank;
+import io.verdier.engine.grammar.Budget;
+import io.verdier.engine.grammar.Constraint;
+import io.verdier.engine.grammar.GrammarCompiler;
+import io.verdier.engine.grammar.GrammarException;
+import io.verdier.engine.grammar.Guide;
+import io.verdier.engine.grammar.SampleVocabulary;
+import io.verdier.engine.grammar.TokenTrie;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelException;
 import io.verdier.engine.model.ModelLoader;
@@ -28,6 +35,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntFunction;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The command {@code bench offline}: loads a model, warms up, probes, measures, probes again,
@@ -147,7 +155,7 @@ public final class BenchOffline {
         ModelLoader.load(
             directory, config, rank -> backends.open(config, type, rank), (done, total) -> {});
     double loadSeconds = (System.nanoTime() - start) / 1e9;
-    try (OfflineEngine engine = new OfflineEngine(model, config, options)) {
+    try (OfflineEngine engine = new OfflineEngine(model, config, options, guide(model))) {
       Measured measured = new Measured(engine, model, type, ranks, loadSeconds);
       if (ranks == 1 || model.backend().threads() == 0) {
         return measure(measured, model.backend());
@@ -155,6 +163,25 @@ public final class BenchOffline {
       try (Backend whole = backends.open(config, type, Rank.ALONE)) { // each rank has a part
         return measure(measured, whole);
       }
+    }
+  }
+
+  /**
+   * Over a made-up vocabulary of the model's size: a model with random weights has no tokenizer,
+   * and what a constraint costs does not depend on which tokens spell what.
+   */
+  private @Nullable Guide guide(LoadedModel model) throws IOException {
+    if (options.jsonSchema().isEmpty()) {
+      return null;
+    }
+    String schema = Files.readString(Path.of(options.jsonSchema().get()));
+    try {
+      Constraint constraint = new Constraint.JsonSchema(schema, Constraint.JsonStyle.USUAL);
+      List<byte[]> tokens = SampleVocabulary.tokens(model.spec().vocabSize(), 0);
+      TokenTrie trie = TokenTrie.of(tokens.size(), tokens::get);
+      return new Guide(GrammarCompiler.compile(constraint, Budget.defaults()), trie);
+    } catch (GrammarException unusable) {
+      throw new UsageException(List.of("--json-schema: " + unusable.getMessage()));
     }
   }
 

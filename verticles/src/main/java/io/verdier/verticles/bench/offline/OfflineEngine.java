@@ -2,6 +2,7 @@ package io.verdier.verticles.bench.offline;
 
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig;
+import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.run.CacheFiller;
 import io.verdier.engine.run.ModelRunner;
@@ -45,6 +46,8 @@ final class OfflineEngine implements AutoCloseable {
   private final ModelRunner runner;
   private final CacheFiller filler;
   private final Scheduler scheduler;
+  private final @Nullable Guide guide; // of all answers
+  private final int[] endTokenIds;
   private int batches; // run so far
   private long nextKey = 1;
 
@@ -58,10 +61,14 @@ final class OfflineEngine implements AutoCloseable {
 
   /**
    * @param model closed with this
+   * @param guide what all answers are held to; null: nothing
    */
-  OfflineEngine(LoadedModel model, ServerConfig config, OfflineOptions options) {
+  OfflineEngine(
+      LoadedModel model, ServerConfig config, OfflineOptions options, @Nullable Guide guide) {
     this.options = options;
+    this.guide = guide;
     this.vocabulary = model.spec().vocabSize();
+    this.endTokenIds = model.generation().endTokenIds();
     this.seed = config.model().seed();
     ServerConfig.Scheduling scheduling = config.scheduling();
     int tokensMax = scheduling.batchedTokensMax();
@@ -118,7 +125,23 @@ final class OfflineEngine implements AutoCloseable {
                 run.decode.add(count, time);
               }
             });
+    for (int[] answer : tokens) {
+      requireNoEnd(answer);
+    }
     System.arraycopy(tokens, 0, run.tokens, first, count);
+  }
+
+  /** End tokens end nothing here, and behind one a constraint costs nothing any more. */
+  private void requireNoEnd(int[] answer) {
+    for (int i = 0; guide != null && i < answer.length; i++) {
+      int token = answer[i];
+      if (Arrays.stream(endTokenIds).anyMatch(id -> id == token)) {
+        throw new OfflineOptions.UsageException(
+            List.of(
+                "an answer ended after %d of %d tokens; --json-schema must not let any"
+                    .formatted(i, answer.length)));
+      }
+    }
   }
 
   /** Whether all sequences take part and are behind their first token. */
@@ -139,7 +162,7 @@ final class OfflineEngine implements AutoCloseable {
       int[] prompt = PromptTokens.of(seed, i, length, vocabulary);
       requests.add(
           new EngineRequest(
-              nextKey++, prompt, length, sampling(i, outputTokens), text, 0, salt, ""));
+              nextKey++, prompt, length, sampling(i, outputTokens), text, 0, salt, "", guide));
     }
     return requests;
   }

@@ -17,6 +17,8 @@ enum OfflineFlag {
   OUTPUT_LEN("N", "128", "tokens of an answer, at least 2; end tokens do not end it"),
   CONTEXT("N", null, "decode behind so many tokens that are put into the cache uncomputed"),
   TEMPERATURE("T", "0", "sampling temperature; 0 takes the most probable token"),
+  JSON_SCHEMA(
+      "FILE", null, "hold all answers to a JSON schema that lets none end early (a long array)"),
   REPEAT("N", "5", "runs that are measured; medians are reported; also --num-iters"),
   WARM_UP_SECONDS("S", "5", "whole runs before, at least one"),
   DEVICE("NAME", null, "the same as --backend"),

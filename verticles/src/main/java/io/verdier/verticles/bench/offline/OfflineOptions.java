@@ -21,6 +21,7 @@ import java.util.OptionalInt;
  * @param prompts in all, worked through in batches
  * @param inputTokens of a prompt; 0: no prefill is measured
  * @param context tokens in the cache when decoding begins; empty: the prompt
+ * @param jsonSchema file of a schema that all answers are held to
  * @param warmUpSeconds whole runs are repeated for so long before one counts
  * @param engineArgv the flags of {@code serve} among the arguments, at their places
  */
@@ -32,6 +33,7 @@ record OfflineOptions(
     int outputTokens,
     OptionalInt context,
     float temperature,
+    Optional<String> jsonSchema,
     int repeats,
     double warmUpSeconds,
     Optional<String> resultFile,
@@ -82,6 +84,7 @@ record OfflineOptions(
                 ? OptionalInt.empty()
                 : OptionalInt.of(values.count(OfflineFlag.CONTEXT, 1)),
             (float) values.number(OfflineFlag.TEMPERATURE, 0, 1000, "a number from 0 to 1000"),
+            values.text(OfflineFlag.JSON_SCHEMA),
             values.count(OfflineFlag.REPEAT, 1),
             values.number(OfflineFlag.WARM_UP_SECONDS, 0, 3600, "seconds from 0 to 3600"),
             values.text(OfflineFlag.JSON),

@@ -77,6 +77,7 @@ final class OfflineReport {
             .put("context", options.contextTokens())
             .put("context_filled", options.context().isPresent())
             .put("temperature", options.temperature())
+            .put("json_schema", options.jsonSchema().orElse(null))
             .put("repeat", options.repeats())
             .put("backend", subject.backend())
             .put("threads", subject.threads())

@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -37,6 +38,26 @@ class BenchOfflineTest {
   void writeConfig() throws IOException {
     config = Files.writeString(directory.resolve("tiny.json"), CONFIG);
     result = directory.resolve("result.json");
+  }
+
+  @Test
+  void run_answersHeldToASchema_areOthersAndTheSameEachTime() throws IOException {
+    Path schema =
+        Files.writeString(
+            directory.resolve("schema.json"),
+            "{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":900}");
+    String[] flags = {"--batch=2", "--input-len=20", "--output-len=9", "--repeat=2"};
+    String free = measured(flags).getString("bits_hash");
+    String[] held = Arrays.copyOf(flags, 5);
+    held[4] = "--json-schema=" + schema;
+    assertThat(measured(held).getString("bits_hash")).isNotEqualTo(free);
+
+    Files.writeString(schema, "{\"const\":1}");
+    assertThat(run(withModel(held))).isEqualTo(2);
+    assertThat(printed).contains("an answer ended after", "--json-schema");
+    Files.writeString(schema, "{\"contains\":1}");
+    assertThat(run(withModel(held))).isEqualTo(2);
+    assertThat(printed).contains("--json-schema: ");
   }
 
   @Test
@@ -165,11 +186,15 @@ class BenchOfflineTest {
   }
 
   private JsonObject measured(String... argv) throws IOException {
+    assertThat(run(withModel(argv))).as(printed).isEqualTo(0);
+    return new JsonObject(Files.readString(result));
+  }
+
+  private String[] withModel(String... argv) {
     List<String> all = new ArrayList<>(List.of(argv));
     all.addAll(
         List.of("--model-config", config.toString(), "--load-format=dummy", "--json=" + result));
-    assertThat(run(all.toArray(String[]::new))).as(printed).isEqualTo(0);
-    return new JsonObject(Files.readString(result));
+    return all.toArray(String[]::new);
   }
 
   private int run(String... argv) {

@@ -28,6 +28,7 @@ class OfflineOptionsTest {
                 128,
                 OptionalInt.empty(),
                 0,
+                Optional.empty(),
                 5,
                 5,
                 Optional.empty(),
