@@ -3,12 +3,16 @@ package io.verdier.verticles.client;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.openai.client.OpenAIClient;
 import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.JsonValue;
 import com.openai.core.http.StreamResponse;
 import com.openai.errors.BadRequestException;
 import com.openai.errors.NotFoundException;
+import com.openai.models.ResponseFormatJsonSchema;
+import com.openai.models.ResponseFormatJsonSchema.JsonSchema;
 import com.openai.models.chat.completions.ChatCompletion;
 import com.openai.models.chat.completions.ChatCompletionChunk;
 import com.openai.models.chat.completions.ChatCompletionCreateParams;
@@ -125,6 +129,38 @@ class OpenAiJavaClientIT {
     List<ChatCompletionChunk> chunks = stream(chat(CAR).build());
     assertThat(contents(chunks)).containsExactly(Map.entry(0L, CAR_ANSWER));
     assertThat(chunks).noneMatch(chunk -> chunk.usage().isPresent());
+  }
+
+  @Test
+  void chat_jsonSchema_isKept() throws IOException {
+    JsonSchema.Schema schema =
+        JsonSchema.Schema.builder()
+            .putAdditionalProperty("type", JsonValue.from("object"))
+            .putAdditionalProperty(
+                "properties",
+                JsonValue.from(
+                    Map.of(
+                        "city", Map.of("enum", List.of("Paris", "Rome")),
+                        "people", Map.of("type", "integer", "minimum", 0, "maximum", 9999))))
+            .putAdditionalProperty("required", JsonValue.from(List.of("city", "people")))
+            .putAdditionalProperty("additionalProperties", JsonValue.from(false))
+            .build();
+    ResponseFormatJsonSchema format =
+        ResponseFormatJsonSchema.builder()
+            .jsonSchema(JsonSchema.builder().name("city").strict(true).schema(schema).build())
+            .build();
+    ChatCompletion answer =
+        client
+            .chat()
+            .completions()
+            .create(
+                chat(CAR).responseFormat(format).temperature(1.5).maxCompletionTokens(400).build());
+    ChatCompletion.Choice choice = answer.choices().getFirst();
+    assertThat(choice.finishReason()).isEqualTo(ChatCompletion.Choice.FinishReason.STOP);
+    JsonNode city = new ObjectMapper().readTree(choice.message().content().orElseThrow());
+    assertThat(city.properties()).hasSize(2);
+    assertThat(city.get("city").asText()).isIn("Paris", "Rome");
+    assertThat(city.get("people").asInt()).isBetween(0, 9999);
   }
 
   @Test

@@ -83,6 +83,70 @@ class StructuredOutputIT {
   }
 
   @Test
+  void jsonSchema_hot_isKept() throws Exception {
+    String schema =
+        """
+        {"type":"object","properties":{
+          "name":{"type":"string","pattern":"^[A-Z][a-z]{1,8}$"},
+          "age":{"type":"integer","minimum":1,"maximum":120},
+          "tags":{"type":"array","items":{"enum":["red","green",3,null]},"minItems":1,"maxItems":3}},
+         "required":["name","age","tags"],"additionalProperties":false}""";
+    int ended = 0;
+    for (int seed = 0; seed < 12; seed++) {
+      Map<String, Object> format =
+          seed % 2 == 0
+              ? Map.of("guided_json", schema)
+              : Map.of(
+                  "response_format",
+                  Map.of(
+                      "type",
+                      "json_schema",
+                      "json_schema",
+                      Map.of("name", "a", "schema", Client.JSON.readTree(schema))));
+      JsonNode choice =
+          answer(with(with(format, "seed", seed), "max_tokens", 400)).at("/choices/0");
+      if (choice.get("finish_reason").asText().equals("stop")) {
+        JsonNode value = Client.JSON.readTree(content(choice));
+        assertThat(value.properties()).hasSize(3);
+        assertThat(value.get("name").asText()).matches("[A-Z][a-z]{1,8}");
+        assertThat(value.get("age").asInt()).isBetween(1, 120);
+        assertThat(value.get("tags").size()).isBetween(1, 3);
+        ended++;
+      }
+    }
+    assertThat(ended).isGreaterThan(9);
+  }
+
+  @Test
+  void jsonObject_compact_isOne() throws Exception {
+    int ended = 0;
+    for (int seed = 0; seed < 6; seed++) {
+      Map<String, Object> outputs =
+          Map.of("structured_outputs", Map.of("json_object", true, "disable_any_whitespace", true));
+      JsonNode choice =
+          answer(with(with(outputs, "seed", seed), "max_tokens", 600)).at("/choices/0");
+      if (choice.get("finish_reason").asText().equals("stop")) {
+        assertThat(Client.JSON.readTree(content(choice)).isObject()).isTrue();
+        ended++;
+      } else {
+        assertThat(content(choice)).startsWith("{");
+      }
+    }
+    assertThat(ended).isPositive();
+  }
+
+  @Test
+  void rules_inBothNotations_areKept() {
+    for (String rules :
+        List.of(
+            "root ::= item (\",\" item){1,2}\nitem ::= \"ab\" | \"cd\"",
+            "start: ITEM \",\" ITEM (\",\" ITEM)?\nITEM: \"ab\" | \"cd\"")) {
+      JsonNode choice = answer(Map.of("guided_grammar", rules)).at("/choices/0");
+      assertThat(content(choice)).matches("(ab|cd)(,(ab|cd)){1,2}");
+    }
+  }
+
+  @Test
   void logprobs_underAMask_areThoseOfTheModel() {
     JsonNode body = answer(with(with(regex(PHONE), "logprobs", true), "top_logprobs", 3));
     JsonNode tokens = body.at("/choices/0/logprobs/content");
@@ -195,6 +259,50 @@ class StructuredOutputIT {
             "structured_outputs.regex");
       }
     }
+  }
+
+  @Test
+  void malformed_schemasAndRules_refusedWithTheirField() {
+    for (String schema :
+        List.of(
+            "",
+            "{",
+            "3",
+            "[]",
+            "{\"type\":3}",
+            "{\"type\":\"nope\"}",
+            "{\"enum\":[]}",
+            "{\"$ref\":\"#/no\"}",
+            "{\"$ref\":\"http://example.org/a\"}",
+            "{\"minItems\":-1}",
+            "{\"pattern\":\"(\"}",
+            "{\"type\":\"string\",\"minLength\":3,\"maxLength\":1}",
+            "{\"properties\":[]}",
+            "{\"allOf\":{}}",
+            "{} {}",
+            "{\"a\":1,}")) {
+      refused("/v1/chat/completions", chat(Map.of("guided_json", schema)), "guided_json");
+      Map<String, Object> outputs = Map.of("structured_outputs", Map.of("json", schema));
+      refused("/v1/completions", with(outputs, "prompt", "a"), "structured_outputs.json");
+    }
+    for (String rules :
+        List.of(
+            "",
+            "root ::= x",
+            "root ::= (",
+            "root ::= \"a",
+            "start: x",
+            "start: /(/",
+            "::= \"a\"",
+            "root ::= [b-a]",
+            "%import x.y")) {
+      refused("/v1/chat/completions", chat(Map.of("guided_grammar", rules)), "guided_grammar");
+      refused(
+          "/generate",
+          with(Map.of("structured_outputs", Map.of("grammar", rules)), "prompt", "a"),
+          "structured_outputs.grammar");
+    }
+    server.awaitIdle();
   }
 
   private static void refused(String route, Map<String, ?> body, String parameter) {

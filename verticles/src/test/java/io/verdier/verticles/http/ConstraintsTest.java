@@ -30,6 +30,76 @@ class ConstraintsTest {
                   + "\"content\":\"a\"}]",
               "}"));
 
+  private static final String SCHEMA = "{\"type\":\"object\",\"n\":[1,2.5,true,null,\"é\\\"\"]}";
+  private static final String QUOTED =
+      "\"" + SCHEMA.replace("\\", "\\\\").replace("\"", "\\\"") + "\"";
+  private static final Constraint JSON = new Constraint.JsonSchema(SCHEMA, USUAL);
+  private static final Constraint OBJECT = new Constraint.JsonObject(USUAL);
+  private static final String TAG =
+      "{\"type\":\"structural_tag\",\"structures\":[],\"triggers\":[\"<f\"]}";
+  private static final String QUOTED_TAG = "\"" + TAG.replace("\"", "\\\"") + "\"";
+  private static final Constraint TAGS = new Constraint.StructuralTag(TAG, USUAL);
+
+  /** In the words of today. */
+  private static final Map<String, Demand> FORMS =
+      Map.ofEntries(
+          form("response_format", "{\"type\":\"json_object\"}", OBJECT, ""),
+          form(
+              "response_format",
+              "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"a\",\"strict\":true,"
+                  + "\"description\":\"b\",\"schema\":"
+                  + SCHEMA
+                  + "}}",
+              JSON,
+              ".json_schema.schema"),
+          form("response_format", TAG, TAGS, ""),
+          form("structured_outputs", "{\"json\":" + SCHEMA + "}", JSON, ".json"),
+          form("structured_outputs", "{\"json\":" + QUOTED + ",\"regex\":null}", JSON, ".json"),
+          form(
+              "structured_outputs",
+              "{\"regex\":\"[a-z]+\"}",
+              new Constraint.Regex("[a-z]+"),
+              ".regex"),
+          form(
+              "structured_outputs",
+              "{\"choice\":[\"a\",\"\"]}",
+              new Constraint.Choice(List.of("a", "")),
+              ".choice"),
+          form(
+              "structured_outputs",
+              "{\"grammar\":\"root ::= \\\"a\\\"\"}",
+              new Constraint.Rules("root ::= \"a\""),
+              ".grammar"),
+          form("structured_outputs", "{\"json_object\":true}", OBJECT, ".json_object"),
+          form(
+              "structured_outputs",
+              "{\"structural_tag\":" + QUOTED_TAG + ",\"json_object\":false}",
+              TAGS,
+              ".structural_tag"),
+          form(
+              "structured_outputs",
+              "{\"json_object\":true,\"disable_any_whitespace\":true,"
+                  + "\"disable_additional_properties\":true,\"whitespace_pattern\":\"[ ]?\","
+                  + "\"disable_fallback\":true}",
+              new Constraint.JsonObject(new JsonStyle(true, "[ ]?", true)),
+              ".json_object"));
+
+  /** In those of before. */
+  private static final Map<String, Demand> OLDER_FORMS =
+      Map.ofEntries(
+          form("guided_json", SCHEMA, JSON, ""),
+          form("guided_json", QUOTED, JSON, ""),
+          form("guided_regex", "\"a|b\"", new Constraint.Regex("a|b"), ""),
+          form("guided_choice", "[\"x\"]", new Constraint.Choice(List.of("x")), ""),
+          form("guided_grammar", "\"root: /a/\"", new Constraint.Rules("root: /a/"), ""),
+          form("guided_json_object", "true,\"guided_decoding_backend\":\"outlines\"", OBJECT, ""),
+          form(
+              "guided_json_object",
+              "true,\"guided_whitespace_pattern\":\" *\"",
+              new Constraint.JsonObject(new JsonStyle(false, " *", false)),
+              ""),
+          form("structural_tag", QUOTED_TAG, TAGS, ""));
+
   private static HttpFixture server;
 
   @BeforeAll
@@ -44,67 +114,11 @@ class ConstraintsTest {
 
   @Test
   void forms_each_becomeTheSameOnEveryRoute() throws Exception {
-    String schema = "{\"type\":\"object\",\"n\":[1,2.5,true,null,\"é\\\"\"]}";
-    String quoted = "\"" + schema.replace("\\", "\\\\").replace("\"", "\\\"") + "\"";
-    Constraint json = new Constraint.JsonSchema(schema, USUAL);
-    Constraint object = new Constraint.JsonObject(USUAL);
-    String tag = "{\"type\":\"structural_tag\",\"structures\":[],\"triggers\":[\"<f\"]}";
-    String quotedTag = "\"" + tag.replace("\"", "\\\"") + "\"";
-    Constraint tags = new Constraint.StructuralTag(tag, USUAL);
-    Map<String, Demand> forms =
-        Map.ofEntries(
-            form("response_format", "{\"type\":\"json_object\"}", object, ""),
-            form(
-                "response_format",
-                "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"a\",\"strict\":true,"
-                    + "\"description\":\"b\",\"schema\":"
-                    + schema
-                    + "}}",
-                json,
-                ".json_schema.schema"),
-            form("response_format", tag, tags, ""),
-            form("structured_outputs", "{\"json\":" + schema + "}", json, ".json"),
-            form("structured_outputs", "{\"json\":" + quoted + ",\"regex\":null}", json, ".json"),
-            form(
-                "structured_outputs",
-                "{\"regex\":\"[a-z]+\"}",
-                new Constraint.Regex("[a-z]+"),
-                ".regex"),
-            form(
-                "structured_outputs",
-                "{\"choice\":[\"a\",\"\"]}",
-                new Constraint.Choice(List.of("a", "")),
-                ".choice"),
-            form(
-                "structured_outputs",
-                "{\"grammar\":\"root ::= \\\"a\\\"\"}",
-                new Constraint.Rules("root ::= \"a\""),
-                ".grammar"),
-            form("structured_outputs", "{\"json_object\":true}", object, ".json_object"),
-            form(
-                "structured_outputs",
-                "{\"structural_tag\":" + quotedTag + ",\"json_object\":false}",
-                tags,
-                ".structural_tag"),
-            form(
-                "structured_outputs",
-                "{\"json_object\":true,\"disable_any_whitespace\":true,"
-                    + "\"disable_additional_properties\":true,\"whitespace_pattern\":\"[ ]?\","
-                    + "\"disable_fallback\":true}",
-                new Constraint.JsonObject(new JsonStyle(true, "[ ]?", true)),
-                ".json_object"),
-            form("guided_json", schema, json, ""),
-            form("guided_json", quoted, json, ""),
-            form("guided_regex", "\"a|b\"", new Constraint.Regex("a|b"), ""),
-            form("guided_choice", "[\"x\"]", new Constraint.Choice(List.of("x")), ""),
-            form("guided_grammar", "\"root: /a/\"", new Constraint.Rules("root: /a/"), ""),
-            form("guided_json_object", "true,\"guided_decoding_backend\":\"outlines\"", object, ""),
-            form(
-                "guided_json_object",
-                "true,\"guided_whitespace_pattern\":\" *\"",
-                new Constraint.JsonObject(new JsonStyle(false, " *", false)),
-                ""),
-            form("structural_tag", quotedTag, tags, ""));
+    check(FORMS);
+    check(OLDER_FORMS);
+  }
+
+  private static void check(Map<String, Demand> forms) throws Exception {
     for (List<String> route : ROUTES) {
       for (Map.Entry<String, Demand> form : forms.entrySet()) {
         HttpResponse<String> response =
