@@ -12,9 +12,6 @@ import org.jspecify.annotations.Nullable;
  * they hold, so that a client who never asks for the same thing twice fills no memory.
  */
 final class Grammars {
-  /** Of the tables of one state, by and large. */
-  private static final int STATE_BYTES = 256;
-
   private final long bytesMax;
   private final Map<Constraint, Known> known = new LinkedHashMap<>(64, 0.75f, true);
   private long bytes;
@@ -31,7 +28,7 @@ final class Grammars {
   }
 
   void put(Constraint constraint, Grammar grammar) {
-    long size = STATE_BYTES * (1L + grammar.states()) + 2L * characters(constraint);
+    long size = grammar.bytes() + 2L * characters(constraint);
     Known before = known.put(constraint, new Known(grammar, size));
     bytes += size - (before == null ? 0 : before.bytes);
     Iterator<Known> oldest = known.values().iterator();
