@@ -12,6 +12,8 @@ import io.verdier.conf.ServerConfig.LogLevel;
 import io.verdier.conf.ServerConfig.PackedWeights;
 import io.verdier.conf.ServerConfig.Policy;
 import io.verdier.conf.ServerConfig.Quantization;
+import java.net.URI;
+import java.net.URISyntaxException;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -34,18 +36,19 @@ final class Assembler {
       List.of("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_new_tokens");
 
   private final Settings settings;
-  private final Path cacheDirectory;
+  private final CacheDirectory directories;
   private final Findings findings;
 
-  Assembler(Settings settings, Path cacheDirectory, Findings findings) {
+  Assembler(Settings settings, CacheDirectory directories, Findings findings) {
     this.settings = settings;
-    this.cacheDirectory = cacheDirectory;
+    this.directories = directories;
     this.findings = findings;
   }
 
   ServerConfig config() {
     return new ServerConfig(
         model(),
+        artifacts(),
         cache(),
         scheduling(),
         backend(),
@@ -60,10 +63,11 @@ final class Assembler {
   private ServerConfig.Model model() {
     return new ServerConfig.Model(
         settings.optionalText("--model").or(() -> settings.optionalText("--aip-storage-uri")),
+        settings.optionalText("--revision"),
         settings.optionalText("--model-id"),
         settings.list("--served-model-name"),
         settings.optionalText("--tokenizer"),
-        settings.optionalText("--hf-token"),
+        settings.optionalText("--tokenizer-revision"),
         dataType(settings.text("--dtype")),
         settings.text("--load-format").equals("dummy") ? LoadFormat.DUMMY : LoadFormat.AUTO,
         optionalWhole("--max-model-len"),
@@ -119,17 +123,62 @@ final class Assembler {
         settings.on("--enable-prefix-caching"),
         bytes.map(OptionalLong::of).orElse(OptionalLong.empty()),
         optionalWhole("--num-gpu-blocks-override"),
-        settings.optionalText("--cache-dir").map(this::path).orElse(cacheDirectory),
+        cacheDirectory(),
         PackedWeights.valueOf(constant("--packed-weights")));
   }
 
-  private Path path(String text) {
+  private Path cacheDirectory() {
+    return path("--cache-dir").orElse(directories.path());
+  }
+
+  /** Empty where the flag was not given, or is wrong, which is said. */
+  private Optional<Path> path(String flag) {
     try {
-      return Path.of(text).toAbsolutePath().normalize();
+      return settings.optionalText(flag).map(it -> Path.of(it).toAbsolutePath().normalize());
     } catch (InvalidPathException e) {
-      findings.problem(settings.origin("--cache-dir"), "--cache-dir: not a path");
-      return cacheDirectory;
+      findings.problem(settings.origin(flag), flag + ": not a path");
+      return Optional.empty();
     }
+  }
+
+  private ServerConfig.Artifacts artifacts() {
+    Optional<Path> downloads = path("--download-dir");
+    Path home = path("--hf-home").orElse(directories.hubHome(cacheDirectory()));
+    Optional<Long> quota = settings.optionalNumber("--download-quota");
+    return new ServerConfig.Artifacts(
+        downloads.orElse(cacheDirectory()).resolve("artifacts"),
+        quota.map(OptionalLong::of).orElse(OptionalLong.empty()),
+        settings.whole("--download-streams"),
+        settings.list("--allowed-outbound-hosts").stream().flatMap(Assembler::entries).toList(),
+        new ServerConfig.Hub(
+            address("--hf-endpoint").orElse(URI.create("https://huggingface.co")),
+            downloads.or(() -> path("--hf-hub-cache")).orElse(home.resolve("hub")),
+            settings.optionalText("--hf-token"),
+            path("--hf-token-path").orElse(home.resolve("token")),
+            settings.on("--hf-hub-offline")),
+        new ServerConfig.Google(
+            path("--google-application-credentials").or(directories::gcloudCredentials),
+            address("--storage-emulator-host"),
+            settings.text("--gce-metadata-host")));
+  }
+
+  /** Google's own variable may lack the scheme. */
+  private Optional<URI> address(String flag) {
+    Optional<String> text = settings.optionalText(flag);
+    if (text.isEmpty()) {
+      return Optional.empty();
+    }
+    try {
+      URI address = new URI(text.get().contains("://") ? text.get() : "http://" + text.get());
+      boolean web = List.of("http", "https").contains(String.valueOf(address.getScheme()));
+      if (web && address.getHost() != null && address.getRawUserInfo() == null) {
+        return Optional.of(address);
+      }
+    } catch (URISyntaxException malformed) {
+      // Said below.
+    }
+    findings.problem(settings.origin(flag), flag + ": not an http or https address");
+    return Optional.empty();
   }
 
   private ServerConfig.Scheduling scheduling() {

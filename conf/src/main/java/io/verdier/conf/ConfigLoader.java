@@ -37,7 +37,7 @@ public final class ConfigLoader {
     settings.noticeWithoutEffect(findings);
 
     CacheDirectory cache = CacheDirectory.choose(environment);
-    ServerConfig config = new Assembler(settings, cache.path(), findings).config();
+    ServerConfig config = new Assembler(settings, cache, findings).config();
     new Conflicts(settings, config, findings).find(environment);
     if (!findings.problems().isEmpty()) {
       return new LoadResult.Invalid(findings.problems());

@@ -1,5 +1,6 @@
 package io.verdier.conf;
 
+import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -14,6 +15,7 @@ import java.util.OptionalLong;
  */
 public record ServerConfig(
     Model model,
+    Artifacts artifacts,
     Cache cache,
     Scheduling scheduling,
     Backend backend,
@@ -28,6 +30,7 @@ public record ServerConfig(
   public ServerConfig withPort(int port) {
     return new ServerConfig(
         model,
+        artifacts,
         cache,
         scheduling,
         backend,
@@ -42,11 +45,13 @@ public record ServerConfig(
   /**
    * Which model to serve and how to read it.
    *
-   * @param source directory, {@code gs://} prefix or Hub id; falls back to Vertex's storage URI;
-   *     empty: the embedded demo model
+   * @param source directory, {@code gs://} prefix, Hub id or address of an archive; falls back to
+   *     Vertex's storage URI; empty: the embedded demo model
+   * @param revision branch, tag or commit of a Hub repository; empty: its main branch
+   * @param tokenizer the same as {@code source}; empty: the model's own
+   * @param tokenizerRevision as {@code revision}
    * @param idAlias one more name for the model in requests
    * @param servedNames names asked for by the operator; empty: named after the source
-   * @param hfToken secret; never log it
    * @param maxModelLen tokens of prompt and answer together, empty: the largest that fits
    * @param chatTemplate Jinja source or a file with it
    * @param generationConfig empty: the model's own; {@code vllm}: none; else a directory
@@ -56,10 +61,11 @@ public record ServerConfig(
    */
   public record Model(
       Optional<String> source,
+      Optional<String> revision,
       Optional<String> idAlias,
       List<String> servedNames,
       Optional<String> tokenizer,
-      Optional<String> hfToken,
+      Optional<String> tokenizerRevision,
       DataType dtype,
       LoadFormat loadFormat,
       OptionalInt maxModelLen,
@@ -74,12 +80,60 @@ public record ServerConfig(
       generationOverrides = Map.copyOf(generationOverrides);
     }
 
-    /** Without the token, and without what an address may hide. */
+    /** Without what an address may hide. */
     @Override
     public String toString() {
       return "Model[source=" + source.map(Shown::text).orElse("demo") + ", dtype=" + dtype + "]";
     }
   }
+
+  /**
+   * How files are fetched from elsewhere, and where they are kept.
+   *
+   * @param directory of downloads that only this server reads
+   * @param quotaBytes that those may take together; empty: what the disk has
+   * @param streams connections of a download
+   * @param allowedHosts {@code host:port} that may be asked by plain http and at private addresses
+   */
+  public record Artifacts(
+      Path directory,
+      OptionalLong quotaBytes,
+      int streams,
+      List<String> allowedHosts,
+      Hub hub,
+      Google google) {
+
+    public Artifacts {
+      allowedHosts = List.copyOf(allowedHosts);
+    }
+  }
+
+  /**
+   * The Hugging Face Hub.
+   *
+   * @param cache directory in the layout that Python's tools share
+   * @param token secret; never log it
+   * @param tokenFile is read where there is no token
+   * @param offline whether only the cache is read
+   */
+  public record Hub(
+      URI endpoint, Path cache, Optional<String> token, Path tokenFile, boolean offline) {
+
+    /** Without the token. */
+    @Override
+    public String toString() {
+      return "Hub[endpoint=" + endpoint + ", cache=" + cache + ", offline=" + offline + "]";
+    }
+  }
+
+  /**
+   * Google Cloud Storage.
+   *
+   * @param credentials file; empty: the machine's own, or none
+   * @param emulator base of a server that is asked instead, without credentials
+   * @param metadataHost of the machine's metadata server
+   */
+  public record Google(Optional<Path> credentials, Optional<URI> emulator, String metadataHost) {}
 
   /** Activation and cache precision asked for; {@code AUTO} follows the checkpoint. */
   public enum DataType {
@@ -102,7 +156,7 @@ public record ServerConfig(
    * @param prefixCaching whether full blocks are kept and shared by content
    * @param kvBytes bytes for the KV cache, empty: chosen from free memory
    * @param blocksOverride exact number of blocks, empty: from {@code kvBytes}
-   * @param directory where downloads and packed weights are kept between runs
+   * @param directory where packed weights and the demo model are kept between runs
    * @param packedWeights whether the CPU backend keeps them
    */
   public record Cache(

@@ -8,6 +8,7 @@ import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.conf.ServerConfig.LogFormat;
 import io.verdier.conf.ServerConfig.LogLevel;
 import io.verdier.conf.ServerConfig.Policy;
+import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -30,6 +31,7 @@ class DefaultsTest {
                 new ServerConfig.Model(
                     Optional.empty(),
                     Optional.empty(),
+                    Optional.empty(),
                     List.of(),
                     Optional.empty(),
                     Optional.empty(),
@@ -41,6 +43,19 @@ class DefaultsTest {
                     Map.of(),
                     0,
                     20),
+                new ServerConfig.Artifacts(
+                    Path.of("/cache/verdier/artifacts"),
+                    OptionalLong.empty(),
+                    16,
+                    List.of(),
+                    new ServerConfig.Hub(
+                        URI.create("https://huggingface.co"),
+                        Path.of("/cache/huggingface/hub"),
+                        Optional.empty(),
+                        Path.of("/cache/huggingface/token"),
+                        false),
+                    new ServerConfig.Google(
+                        Optional.empty(), Optional.empty(), "metadata.google.internal")),
                 new ServerConfig.Cache(
                     16,
                     true,

@@ -28,7 +28,8 @@ class FlagsTest {
             case SIZE -> "2M".equals(flag.defaultText().orElse("")) ? "3M" : "1M";
             case FLOAT -> "0.125";
             case SECONDS, MILLIS -> "17";
-            case TEXT -> "/other";
+            case TEXT ->
+                flag.name().matches(".*(-endpoint|-emulator-host)") ? "http://other" : "/other";
             case LIST -> flag.name().equals("--device-ids") ? "7" : "other";
             case JSON -> "{\"a\": 1}";
             case CHOICE -> flag.type().words().getLast();

@@ -106,12 +106,12 @@ class PrecedenceTest {
                 "VLLM_LOGGING_LEVEL", "WARNING",
                 "VLLM_CPU_KVCACHE_SPACE", "4",
                 "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "5"));
-    assertThat(config.model().hfToken()).contains("first");
+    assertThat(config.artifacts().hub().token()).contains("first");
     assertThat(config.http().apiKeys()).containsExactly("key");
     assertThat(config.logging().level()).isEqualTo(ServerConfig.LogLevel.WARN);
     assertThat(config.cache().kvBytes()).isEqualTo(OptionalLong.of(4L << 30));
     assertThat(config.limits().keepAliveTimeout()).isEqualTo(Duration.ofSeconds(5));
-    assertThat(Loading.config(Map.of("HUGGING_FACE_HUB_TOKEN", "t")).model().hfToken())
+    assertThat(Loading.config(Map.of("HUGGING_FACE_HUB_TOKEN", "t")).artifacts().hub().token())
         .contains("t");
     assertThat(Loading.config(Map.of("VLLM_CPU_KVCACHE_SPACE", "0")).cache().kvBytes()).isEmpty();
   }
@@ -190,6 +190,45 @@ class PrecedenceTest {
     assertThat(config.limits().bodyBytesMax()).isEqualTo(8L << 20);
     assertThat(config.limits().drainTimeout()).isEqualTo(Duration.ofSeconds(20));
     assertThat(config.logging().format()).isEqualTo(ServerConfig.LogFormat.JSON);
+  }
+
+  @Test
+  void hubCache_chain_isFollowed() {
+    assertThat(hubCache(Map.of("XDG_CACHE_HOME", "/x"))).isEqualTo(Path.of("/x/huggingface/hub"));
+    assertThat(hubCache(Map.of("HF_HOME", "/hf"))).isEqualTo(Path.of("/hf/hub"));
+    assertThat(hubCache(Map.of("HF_HOME", "/hf", "HUGGINGFACE_HUB_CACHE", "/old")))
+        .isEqualTo(Path.of("/old"));
+    Map<String, String> both = Map.of("HF_HUB_CACHE", "/new", "HUGGINGFACE_HUB_CACHE", "/old");
+    assertThat(hubCache(both)).isEqualTo(Path.of("/new"));
+    assertThat(hubCache(both, "--download-dir=/d")).isEqualTo(Path.of("/d"));
+    assertThat(Loading.config("--download-dir=/d").artifacts().directory())
+        .isEqualTo(Path.of("/d/artifacts"));
+  }
+
+  private static Path hubCache(Map<String, String> environment, String... argv) {
+    return Loading.config(environment, argv).artifacts().hub().cache();
+  }
+
+  @Test
+  void artifactVariables_areHonoured() {
+    ServerConfig.Artifacts artifacts =
+        Loading.config(
+                Map.of(
+                    "HF_ENDPOINT", "https://mirror.example.org",
+                    "HF_HUB_OFFLINE", "1",
+                    "HF_TOKEN_PATH", "/t",
+                    "STORAGE_EMULATOR_HOST", "localhost:4443",
+                    "GOOGLE_APPLICATION_CREDENTIALS", "/key.json",
+                    "GCE_METADATA_HOST", "127.0.0.1:8080"))
+            .artifacts();
+    assertThat(artifacts.hub().endpoint()).hasToString("https://mirror.example.org");
+    assertThat(artifacts.hub().offline()).isTrue();
+    assertThat(artifacts.hub().tokenFile()).isEqualTo(Path.of("/t"));
+    assertThat(artifacts.google().emulator()).hasToString("Optional[http://localhost:4443]");
+    assertThat(artifacts.google().credentials()).contains(Path.of("/key.json"));
+    assertThat(artifacts.google().metadataHost()).isEqualTo("127.0.0.1:8080");
+    assertThat(Loading.problems("--hf-endpoint=ftp://x").toString())
+        .contains("--hf-endpoint: not an http or https address");
   }
 
   @Test

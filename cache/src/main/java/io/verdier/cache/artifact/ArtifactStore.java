@@ -1,64 +1,352 @@
 package io.verdier.cache.artifact;
 
+import io.verdier.cache.outbound.OutboundException;
+import io.verdier.conf.ServerConfig;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.FileTime;
+import java.time.InstantSource;
+import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * Turns what the operator named into a directory on the local disk. Owned by the cache worker
- * thread.
+ * Turns what was named into a directory on the local disk. Thread-safe, one for each process:
+ * whoever asks for an artifact that another thread or process is fetching waits for it.
  *
- * <p>Sources: a local directory, or none: the embedded demo model, which is unpacked once under the
- * cache directory.
+ * <p>Sources: a local directory; the Hub, kept in the cache that Python's tools share; Cloud
+ * Storage and archives behind https addresses, kept in a directory of the server's own under a
+ * quota; and none, the embedded demo model.
+ *
+ * <p>A file has its name only when all of its bytes are there and add up to the checksum that the
+ * source announced. A process may be killed at any time: the next one goes on from what the journal
+ * of each partial file says.
  */
 public final class ArtifactStore {
+  private static final Logger LOG = LoggerFactory.getLogger(ArtifactStore.class);
+  private static final int VERSION_CHARS = 12;
+
+  private final ServerConfig.Artifacts config;
   private final EmbeddedModel embedded;
+  private final Downloader downloader;
+  private final Sources sources;
+  private final EntryLocks locks;
+  private final DiskQuota quota;
+  private final InstantSource clock;
+
+  /** For the whole server. */
+  public ArtifactStore(ServerConfig config, ClassLoader resources, DownloadProgress progress) {
+    this(
+        config,
+        resources,
+        new Downloader(
+            Downloader.Settings.standard(config.artifacts().streams()),
+            Retry.standard(),
+            progress));
+  }
+
+  ArtifactStore(ServerConfig config, ClassLoader resources, Downloader downloader) {
+    this.config = config.artifacts();
+    this.clock = InstantSource.system();
+    this.embedded = new EmbeddedModel(config.cache().directory().resolve("models"), resources);
+    this.downloader = downloader;
+    this.sources = new Sources(this.config, downloader.retry(), clock);
+    Path entries = this.config.directory();
+    this.locks = new EntryLocks(entries.resolveSibling(entries.getFileName() + "-locks"));
+    this.quota = new DiskQuota(entries, this.config.quotaBytes(), locks);
+  }
 
   /**
-   * @param directory the server's cache directory; made on first use
+   * The embedded demo model.
+   *
+   * @throws ArtifactException where it cannot be unpacked
    */
-  public ArtifactStore(Path directory, ClassLoader resources) {
-    this.embedded = new EmbeddedModel(directory.resolve("models"), resources);
+  public Artifact demo() {
+    return Artifact.unpinned("demo", embedded.unpack());
   }
 
   /**
    * Blocks until the files are there.
    *
-   * @return directory that holds {@code config.json}
-   * @throws ArtifactException where the source is unknown or unreadable
+   * @param choice which of them
+   * @return to be closed when nobody reads the files any more
+   * @throws ArtifactException where the source is unknown or unreadable, or the disk is full; the
+   *     text is fit for the operator
    */
-  public Path resolve(Optional<String> source) {
-    return source.map(ArtifactStore::local).orElseGet(embedded::unpack);
-  }
-
-  private static Path local(String source) {
-    if (source.startsWith("gs://") || source.startsWith("s3://") || source.contains("://")) {
-      throw new ArtifactException(
-          "--model %s: remote sources cannot be fetched by this version. Download the files and pass their directory."
-              .formatted(source));
-    }
-    Path directory = path(source);
-    if (Files.isRegularFile(directory.resolve("config.json"))) {
-      return directory.toAbsolutePath();
-    }
-    if (Files.isDirectory(directory)) {
-      throw new ArtifactException(
-          "--model %s: the directory has no config.json. Pass the directory of a Hugging Face checkpoint."
-              .formatted(source));
-    }
-    throw new ArtifactException(
-        "--model %s: no such directory, and models of the Hugging Face Hub cannot be fetched by this version. Download the files and pass their directory."
-            .formatted(source));
-  }
-
-  private static Path path(String source) {
+  public Artifact open(ArtifactUri uri, FileChoice choice) {
     try {
-      return Path.of(source);
-    } catch (InvalidPathException malformed) {
-      throw new ArtifactException("--model %s: not a path".formatted(source), malformed);
+      return switch (uri) {
+        case ArtifactUri.Directory local -> local(local.path(), choice);
+        case ArtifactUri.Hub repository ->
+            choice == FileChoice.ADAPTER
+                ? own(uri, choice, sources.hub(repository))
+                : hub(repository, choice);
+        case ArtifactUri.Gcs place -> own(uri, choice, sources.gcs(place));
+        case ArtifactUri.Url url -> archive(url, choice);
+      };
+    } catch (IOException failed) {
+      throw DiskFailure.of(uri.shown(), config.directory(), failed);
+    }
+  }
+
+  private static Artifact local(Path directory, FileChoice choice) {
+    if (!Files.isRegularFile(directory.resolve(choice.essential()))) {
+      throw new ArtifactException(
+          "%s: the directory has no %s. Pass the directory of a Hugging Face checkpoint."
+              .formatted(directory, choice.essential()));
+    }
+    return Artifact.unpinned(directory.toString(), directory);
+  }
+
+  // The Hub
+
+  private Artifact hub(ArtifactUri.Hub uri, FileChoice choice) throws IOException {
+    Path repository = HubPlace.repository(config.hub().cache(), uri.repository());
+    if (config.hub().offline()) {
+      return cached(uri, repository, choice)
+          .orElseThrow(
+              () ->
+                  new ArtifactException(
+                      "%s: not, or not wholly, in %s, and HF_HUB_OFFLINE forbids to fetch it. Unset it, or fetch the model where there is a network."
+                          .formatted(uri.shown(), config.hub().cache())));
+    }
+    try (Source source = sources.hub(uri)) {
+      Listing listing;
+      try {
+        listing = downloader.retry().call(source::list);
+      } catch (OutboundException forbidden) {
+        throw forbidden(source, forbidden);
+      } catch (IOException unreachable) {
+        return cachedInstead(uri, repository, choice, unreachable);
+      }
+      HubPlace place = new HubPlace(repository, listing.version(), uri.revision());
+      if (isThere(source, listing, choice, place)) {
+        noteQuietly(place);
+      } else {
+        try (EntryLocks.Held _ = locks.change(String.valueOf(repository.getFileName()))) {
+          fetch(source, listing, choice, place);
+        }
+      }
+      return Artifact.unpinned(uri.shown(), place.directory());
+    }
+  }
+
+  /** A cache that is mounted read-only needs no note of what a branch means now. */
+  private static void noteQuietly(Place place) {
+    try {
+      place.complete();
+    } catch (IOException readOnly) {
+      LOG.debug("The cache's note of the branch is not renewed: {}", readOnly.toString());
+    }
+  }
+
+  private static ArtifactException forbidden(Source source, OutboundException forbidden) {
+    return new ArtifactException(source.shown() + ": " + forbidden.getMessage() + ".", forbidden);
+  }
+
+  private static Optional<Artifact> cached(
+      ArtifactUri.Hub uri, Path repository, FileChoice choice) {
+    return HubPlace.commit(repository, uri.revision())
+        .map(commit -> new HubPlace(repository, commit, uri.revision()).directory())
+        .filter(directory -> choice.isWhole(uri.shown(), directory))
+        .map(directory -> Artifact.unpinned(uri.shown(), directory));
+  }
+
+  /** Serving what was served yesterday is better than not to serve. */
+  private static Artifact cachedInstead(
+      ArtifactUri.Hub uri, Path repository, FileChoice choice, IOException unreachable) {
+    String reason = NetworkFailure.reason(unreachable);
+    Artifact cached =
+        cached(uri, repository, choice)
+            .orElseThrow(
+                () ->
+                    new ArtifactException(
+                        "%s: the Hub cannot be asked: %s. Is there a way out to it?"
+                            .formatted(uri.shown(), reason),
+                        unreachable));
+    LOG.warn("{}: the Hub cannot be asked ({}); serving what its cache has", uri.shown(), reason);
+    return cached;
+  }
+
+  private static boolean isThere(Source source, Listing listing, FileChoice choice, Place place) {
+    List<RemoteFile> small = choice.small(source.shown(), listing);
+    return small.stream().allMatch(place::has)
+        && choice.weights(source.shown(), listing, place.directory()).stream().allMatch(place::has);
+  }
+
+  // Cloud Storage, and adapters from everywhere
+
+  private Artifact own(ArtifactUri uri, FileChoice choice, Source opened) throws IOException {
+    try (Source source = opened) {
+      Listing listing = list(source);
+      String prefix = entryName(uri, choice);
+      String name = prefix + listing.version().substring(0, VERSION_CHARS);
+      OwnPlace place = new OwnPlace(config.directory().resolve(name));
+      while (true) {
+        Optional<Artifact> there =
+            use(uri, name, place, () -> isThere(source, listing, choice, place));
+        if (there.isPresent()) {
+          return there.get();
+        }
+        try (EntryLocks.Held _ = locks.change(name)) {
+          quota.makeRoom(uri.shown(), name, wantedBytes(source, listing, choice));
+          DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
+          fetch(source, listing, choice, place);
+        }
+        quota.dropOlder(prefix, name);
+      }
+    }
+  }
+
+  private static long wantedBytes(Source source, Listing listing, FileChoice choice) {
+    long small = choice.small(source.shown(), listing).stream().mapToLong(RemoteFile::size).sum();
+    boolean weights = choice == FileChoice.MODEL || choice == FileChoice.ADAPTER;
+    return !weights
+        ? small
+        : small
+            + listing.files().stream()
+                .filter(file -> file.name().endsWith(".safetensors") && !file.name().contains("/"))
+                .mapToLong(RemoteFile::size)
+                .sum();
+  }
+
+  /** Asked under an entry's lock. */
+  private interface Check {
+    boolean holds() throws IOException;
+  }
+
+  private Optional<Artifact> use(ArtifactUri uri, String name, OwnPlace place, Check isThere)
+      throws IOException {
+    EntryLocks.Held pin = locks.use(name);
+    boolean kept = false;
+    try {
+      kept = isThere.holds();
+      if (kept) {
+        DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
+        return Optional.of(new Artifact(uri.shown(), place.directory(), pin));
+      }
+      return Optional.empty();
+    } finally {
+      if (!kept) {
+        pin.close();
+      }
+    }
+  }
+
+  private Listing list(Source source) {
+    try {
+      return downloader.retry().call(source::list);
+    } catch (OutboundException forbidden) {
+      throw forbidden(source, forbidden);
+    } catch (IOException unreachable) {
+      throw new ArtifactException(
+          "%s: cannot be asked: %s. Is there a way out to it?"
+              .formatted(source.shown(), NetworkFailure.reason(unreachable)),
+          unreachable);
+    }
+  }
+
+  /** The last word of the address, for people who look into the directory, and its hash. */
+  private static String entryName(ArtifactUri uri, FileChoice choice) {
+    String word = uri.shown().replaceAll(".*/", "").replaceAll("[^A-Za-z0-9._-]", "_");
+    String name = word.length() > 40 ? word.substring(0, 40) : word;
+    String hash = Checksum.ofText(choice + " " + uri.identity()).substring(0, VERSION_CHARS);
+    return name.replaceFirst("^\\.", "_") + "-" + hash + "-";
+  }
+
+  private void fetch(Source source, Listing listing, FileChoice choice, Place place)
+      throws IOException {
+    Files.createDirectories(place.directory());
+    fetch(source, choice.small(source.shown(), listing), place);
+    fetch(source, choice.weights(source.shown(), listing, place.directory()), place);
+    place.complete();
+  }
+
+  private void fetch(Source source, List<RemoteFile> files, Place place) {
+    List<Downloader.Wanted> wanted = new ArrayList<>();
+    Set<Path> partials = new HashSet<>(); // two names may have the same content
+    for (RemoteFile file : files) {
+      if (!place.has(file) && partials.add(place.partial(file))) {
+        wanted.add(
+            new Downloader.Wanted(
+                file, place.partial(file), partial -> place.publish(file, partial)));
+      }
+    }
+    if (!wanted.isEmpty()) {
+      downloader.fetch(source, wanted, place.directory());
+    }
+    for (RemoteFile file : files) {
+      if (!place.has(file)) {
+        throw new IllegalStateException(file.name() + " was fetched, and is not there");
+      }
+    }
+  }
+
+  // Archives
+
+  private Artifact archive(ArtifactUri.Url url, FileChoice choice) throws IOException {
+    try (Source source = sources.url(url)) {
+      Listing listing = list(source);
+      RemoteFile file = listing.files().getFirst();
+      String prefix = entryName(url, choice);
+      String name = prefix + listing.version().substring(0, VERSION_CHARS);
+      OwnPlace place = new OwnPlace(config.directory().resolve(name));
+      while (true) {
+        Optional<Artifact> there =
+            use(url, name, place, () -> choice.isWhole(url.shown(), place.directory()));
+        if (there.isPresent()) {
+          return there.get();
+        }
+        try (EntryLocks.Held _ = locks.change(name)) {
+          quota.makeRoom(url.shown(), name, Math.multiplyExact(2, file.size()));
+          DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
+          Path archive = place.entry().resolve(file.name());
+          Downloader.Wanted wanted =
+              new Downloader.Wanted(file, place.partial(file), it -> it.publish(archive));
+          downloader.fetch(source, List.of(wanted), place.entry());
+          unpack(url, archive, choice, place);
+        }
+        quota.dropOlder(prefix, name);
+      }
+    }
+  }
+
+  /** Beside the final place, then renamed: half an archive never looks like a whole one. */
+  private static void unpack(ArtifactUri.Url url, Path archive, FileChoice choice, OwnPlace place)
+      throws IOException {
+    Path temporary = place.entry().resolve("unpack-" + UUID.randomUUID());
+    try {
+      Archive.unpack(url.shown(), archive, Archive.Kind.of(url.shown()), temporary);
+      Path root = root(temporary, choice);
+      if (!choice.isWhole(url.shown(), root)) {
+        throw new ArtifactException(
+            "%s: the archive lacks %s or the weights it needs as safetensors."
+                .formatted(url.shown(), choice.essential()));
+      }
+      deleteQuietly(place.directory());
+      Files.move(root, place.directory(), StandardCopyOption.ATOMIC_MOVE);
+      place.complete();
+      Files.delete(archive);
+    } finally {
+      deleteQuietly(temporary);
+    }
+  }
+
+  /** The directory itself, or the only one in it, as archives of a directory have it. */
+  private static Path root(Path directory, FileChoice choice) throws IOException {
+    try (var files = Files.list(directory)) {
+      List<Path> found = files.toList();
+      boolean wrapped =
+          found.size() == 1 && Files.isRegularFile(found.getFirst().resolve(choice.essential()));
+      return wrapped ? found.getFirst() : directory;
     }
   }
 

@@ -3,18 +3,23 @@ package io.verdier.cache.artifact;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.verdier.conf.ConfigLoader;
+import io.verdier.conf.LoadResult;
+import io.verdier.conf.ServerConfig;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+/** Sources on this host: the embedded model, and directories. */
 class ArtifactStoreTest {
   @TempDir Path directory;
 
@@ -24,16 +29,23 @@ class ArtifactStoreTest {
           "demo-model/config.json", "{}",
           "demo-model/draft/config.json", "[1,2]");
 
-  private ArtifactStore store(Map<String, String> files) {
-    return new ArtifactStore(directory, new InMemory(files));
+  private ArtifactStore store() {
+    List<String> argv = List.of("--cache-dir=" + directory);
+    ServerConfig config = ((LoadResult.Loaded) ConfigLoader.load(argv, Map.of())).config();
+    return new ArtifactStore(config, new InMemory(FILES), DownloadProgress.SILENT);
+  }
+
+  private Path open(String source) {
+    ArtifactUri uri = ArtifactUri.parse(source, Optional.empty());
+    return store().open(uri, FileChoice.MODEL).directory();
   }
 
   @Test
-  void resolve_noSource_unpacksEmbeddedModelOnce() throws IOException {
-    Path model = store(FILES).resolve(Optional.empty());
+  void demo_twice_unpacksEmbeddedModelOnce() throws IOException {
+    Path model = store().demo().directory();
     assertThat(model.resolve("draft/config.json")).hasContent("[1,2]");
     var before = Files.getLastModifiedTime(model.resolve("config.json"));
-    assertThat(store(FILES).resolve(Optional.empty())).isEqualTo(model);
+    assertThat(store().demo().directory()).isEqualTo(model);
     assertThat(Files.getLastModifiedTime(model.resolve("config.json"))).isEqualTo(before);
     try (var left = Files.list(directory.resolve("models"))) {
       assertThat(left).containsExactly(model);
@@ -41,36 +53,55 @@ class ArtifactStoreTest {
   }
 
   @Test
-  void resolve_unpackedModelDamaged_isRepaired() throws IOException {
-    Path model = store(FILES).resolve(Optional.empty());
+  void demo_unpackedModelDamaged_isRepaired() throws IOException {
+    Path model = store().demo().directory();
     Files.writeString(model.resolve("draft/config.json"), "[");
-    store(FILES).resolve(Optional.empty());
+    store().demo();
     assertThat(model.resolve("draft/config.json")).hasContent("[1,2]");
   }
 
   @Test
-  void resolve_cacheDirectoryIsAFile_saysWhatToSet() throws IOException {
+  void demo_cacheDirectoryIsAFile_saysWhatToSet() throws IOException {
     Files.writeString(directory.resolve("models"), "not a directory");
-    assertThatThrownBy(() -> store(FILES).resolve(Optional.empty()))
+    assertThatThrownBy(() -> store().demo())
         .isInstanceOf(ArtifactException.class)
         .hasMessageContaining("VERDIER_CACHE_DIR");
   }
 
   @Test
-  void resolve_localDirectory_mustHoldConfig() throws IOException {
-    assertThatThrownBy(() -> store(FILES).resolve(Optional.of(directory.toString())))
-        .hasMessageContaining("no config.json");
+  void open_localDirectory_mustHoldConfig() throws IOException {
+    assertThatThrownBy(() -> open(directory.toString())).hasMessageContaining("no config.json");
     Files.writeString(directory.resolve("config.json"), "{}");
-    assertThat(store(FILES).resolve(Optional.of(directory.toString())))
-        .isEqualTo(directory.toAbsolutePath());
+    assertThat(open(directory.toString())).isEqualTo(directory.toAbsolutePath());
   }
 
   @Test
-  void resolve_remoteOrUnknown_saysSo() {
-    assertThatThrownBy(() -> store(FILES).resolve(Optional.of("gs://bucket/model")))
-        .hasMessageContaining("remote sources");
-    assertThatThrownBy(() -> store(FILES).resolve(Optional.of("meta-llama/Llama-3.2-1B")))
-        .hasMessageContaining("no such directory");
+  void parse_addresses_areTold() {
+    assertThat(parse("gs://bucket/a/b/")).isEqualTo(new ArtifactUri.Gcs("bucket", "a/b"));
+    assertThat(parse("gs://bucket")).isEqualTo(new ArtifactUri.Gcs("bucket", ""));
+    assertThat(parse("meta-llama/Llama-3.2-1B"))
+        .isEqualTo(new ArtifactUri.Hub("meta-llama/Llama-3.2-1B", "main"));
+    assertThat(parse("hf://org/name")).isEqualTo(new ArtifactUri.Hub("org/name", "main"));
+    assertThat(parse(directory.toString())).isEqualTo(new ArtifactUri.Directory(directory));
+    ArtifactUri signed = parse("https://storage.googleapis.com/b/o.zip?X-Goog-Signature=s3cr3t");
+    assertThat(signed.shown()).isEqualTo("https://storage.googleapis.com/b/o.zip");
+    assertThat(signed.toString()).doesNotContain("s3cr3t");
+  }
+
+  @Test
+  void parse_others_sayWhatIsKnown() {
+    assertThatThrownBy(() -> parse("s3://bucket/m")).hasMessageContaining("gs:// and https://");
+    assertThatThrownBy(() -> parse("/no/such/directory")).hasMessageContaining("no such directory");
+    assertThatThrownBy(() -> parse("gs://UPPER/x")).hasMessageContaining("gs://bucket/dir");
+    assertThatThrownBy(() -> parse("https://user:pw@host/x.zip?sig=s3cr3t"))
+        .hasMessage("the https address of the model is malformed");
+    assertThatThrownBy(() -> ArtifactUri.parse("org/name", Optional.of("../../x")))
+        .hasMessageContaining("--revision");
+    assertThatThrownBy(() -> parse("org/..")).hasMessageContaining("no such directory");
+  }
+
+  private static ArtifactUri parse(String text) {
+    return ArtifactUri.parse(text, Optional.empty());
   }
 
   /** Resources from a map. */

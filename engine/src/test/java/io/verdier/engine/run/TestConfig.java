@@ -36,10 +36,11 @@ public final class TestConfig {
     return new ServerConfig(
         new ServerConfig.Model(
             model.source(),
+            model.revision(),
             model.idAlias(),
             model.servedNames(),
             model.tokenizer(),
-            model.hfToken(),
+            model.tokenizerRevision(),
             model.dtype(),
             model.loadFormat(),
             maxModelLen,
@@ -48,6 +49,7 @@ public final class TestConfig {
             model.generationOverrides(),
             model.seed(),
             model.logprobsMax()),
+        defaults.artifacts(),
         cache,
         new ServerConfig.Scheduling(
             batchedTokensMax, sequencesMax, 0, ServerConfig.Policy.FCFS, Optional.empty()),

@@ -1,15 +1,17 @@
 package io.verdier.verticles.bus;
 
 import java.nio.file.Path;
-import java.util.Optional;
 
 /**
- * Asks the cache for a model's files on the local disk; answered with a {@link Reply}, or a {@link
- * Refused}. Immutable.
- *
- * @param source as the operator gave it, empty: the embedded demo model
+ * Asks the cache for the files of the operator's model on the local disk; answered with a {@link
+ * Reply}, or a {@link Refused}. Immutable.
  */
-public record ResolveModel(Optional<String> source) {
-  /** Directory that holds {@code config.json}. */
-  public record Reply(Path directory) {}
+public record ResolveModel() {
+  /**
+   * Where they are.
+   *
+   * @param directory holds {@code config.json}
+   * @param tokenizer holds {@code tokenizer.json}
+   */
+  public record Reply(Path directory, Path tokenizer) {}
 }

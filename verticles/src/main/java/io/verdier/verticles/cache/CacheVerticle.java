@@ -2,6 +2,7 @@ package io.verdier.verticles.cache;
 
 import io.verdier.cache.artifact.ArtifactException;
 import io.verdier.cache.artifact.ArtifactStore;
+import io.verdier.conf.ServerConfig;
 import io.verdier.engine.ErrorCode;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
@@ -13,10 +14,10 @@ import io.vertx.core.eventbus.Message;
 
 /** Brings artifacts to the local disk. Owned by the cache worker thread. */
 public final class CacheVerticle extends VerticleBase {
-  private final ArtifactStore artifacts;
+  private final ModelFiles model;
 
-  public CacheVerticle(ArtifactStore artifacts) {
-    this.artifacts = artifacts;
+  public CacheVerticle(ArtifactStore artifacts, ServerConfig config) {
+    this.model = new ModelFiles(artifacts, config);
   }
 
   @Override
@@ -26,14 +27,20 @@ public final class CacheVerticle extends VerticleBase {
 
   private void onQuery(Message<Object> message) {
     switch (message.body()) {
-      case ResolveModel query -> message.reply(resolve(query));
+      case ResolveModel query -> message.reply(resolve());
       default -> throw new IllegalStateException("unexpected " + message.body().getClass());
     }
   }
 
-  private Object resolve(ResolveModel query) {
+  @Override
+  public Future<?> stop() {
+    model.close();
+    return Future.succeededFuture();
+  }
+
+  private Object resolve() {
     try {
-      return new ResolveModel.Reply(artifacts.resolve(query.source()));
+      return model.resolve();
     } catch (ArtifactException unavailable) {
       return new Refused(ErrorCode.NOT_FOUND, unavailable.text(), null);
     }

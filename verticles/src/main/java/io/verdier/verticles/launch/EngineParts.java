@@ -1,5 +1,6 @@
 package io.verdier.verticles.launch;
 
+import io.verdier.cache.artifact.ArtifactException;
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
@@ -35,6 +36,7 @@ import io.verdier.engine.text.template.RenderLimits;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.WeightsException;
 import io.verdier.verticles.bus.ModelCard;
+import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.token.ChatRenderer;
 import io.verdier.verticles.token.PromptEncoder;
 import io.vertx.core.Future;
@@ -85,11 +87,13 @@ record EngineParts(
   }
 
   /**
-   * The model asked for: {@code --model}, else {@code AIP_STORAGE_URI}, else empty: the embedded
-   * one.
+   * The model asked for, without a signature that its address may hold; empty: the embedded one.
    */
   static Optional<String> source(ServerConfig config) {
-    return config.model().source().or(() -> config.vertex().storageUri());
+    return config
+        .model()
+        .source()
+        .map(it -> it.contains("://") ? it.replaceFirst("\\?.*", "") : it);
   }
 
   /** Names that answers and {@code /v1/models} show; the first one counts. */
@@ -99,11 +103,13 @@ record EngineParts(
   }
 
   /** Tokenizer and weights are read at the same time, each on a worker thread. */
-  static Future<EngineParts> load(Vertx vertx, ServerConfig config, Path directory) {
+  static Future<EngineParts> load(Vertx vertx, ServerConfig config, ResolveModel.Reply files) {
+    Path directory = files.directory();
     if (source(config).isEmpty()) {
       LOG.info("No --model was given: serving the embedded demo model");
     }
-    Future<Tokenizer> tokenizer = vertx.executeBlocking(() -> tokenizer(config, directory), false);
+    Future<Tokenizer> tokenizer =
+        vertx.executeBlocking(() -> tokenizer(config, files.tokenizer()), false);
     Future<Loaded> loaded = vertx.executeBlocking(() -> model(config, directory), false);
     return Future.all(tokenizer, loaded)
         .map(ignored -> assemble(config, directory, tokenizer.result(), loaded.result()));
@@ -114,8 +120,7 @@ record EngineParts(
    */
   private record Loaded(Description description, KvPlan plan, Optional<LoadedModel> model) {}
 
-  private static Tokenizer tokenizer(ServerConfig config, Path directory) throws IOException {
-    Path files = config.model().tokenizer().map(Path::of).orElse(directory);
+  private static Tokenizer tokenizer(ServerConfig config, Path files) throws IOException {
     return Tokenizer.load(files, config.cache().directory().resolve("native"));
   }
 
@@ -406,6 +411,7 @@ record EngineParts(
   static String reason(Throwable failed) {
     return switch (failed) {
       case RejectedException rejected -> rejected.text();
+      case ArtifactException expected -> expected.text();
       case ModelException expected -> String.valueOf(expected.getMessage());
       case DeviceException expected -> String.valueOf(expected.getMessage());
       case WeightsException expected -> String.valueOf(expected.getMessage());

@@ -1,5 +1,6 @@
 package io.verdier.verticles.launch;
 
+import io.verdier.cache.artifact.ArtifactException;
 import io.verdier.cache.artifact.ArtifactStore;
 import io.verdier.conf.ServerConfig;
 import io.verdier.verticles.bus.Addresses;
@@ -175,19 +176,23 @@ public final class Server {
 
   /** As {@link #load()}, with some parts replaced: how tests put faults into a running engine. */
   Future<ModelCard> load(UnaryOperator<EngineParts> replace) {
-    ArtifactStore artifacts =
-        new ArtifactStore(config.cache().directory(), Server.class.getClassLoader());
-    return worker("cache", new CacheVerticle(artifacts))
+    ArtifactStore artifacts;
+    try {
+      artifacts =
+          new ArtifactStore(config, Server.class.getClassLoader(), DownloadDisplay.choose());
+    } catch (ArtifactException misused) {
+      return Future.failedFuture(misused);
+    }
+    return worker("cache", new CacheVerticle(artifacts, config))
         .compose(ignored -> resolveModel())
-        .compose(model -> EngineParts.load(vertx, config, model.directory()))
+        .compose(model -> EngineParts.load(vertx, config, model))
         .map(replace)
         .compose(this::deployEngine)
         .onSuccess(card -> bus.publish(Addresses.STATE, new ServerState.Ready(card)));
   }
 
   private Future<ResolveModel.Reply> resolveModel() {
-    return bus.request(
-        Addresses.CACHE, new ResolveModel(EngineParts.source(config)), ResolveModel.Reply.class);
+    return bus.request(Addresses.CACHE, new ResolveModel(), ResolveModel.Reply.class);
   }
 
   private Future<ModelCard> deployEngine(EngineParts parts) {

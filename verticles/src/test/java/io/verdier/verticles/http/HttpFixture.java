@@ -138,6 +138,7 @@ final class HttpFixture implements AutoCloseable {
         new ServerConfig.Model(
             Optional.empty(),
             Optional.empty(),
+            Optional.empty(),
             List.of("demo"),
             Optional.empty(),
             Optional.empty(),
@@ -149,6 +150,18 @@ final class HttpFixture implements AutoCloseable {
             Map.of(),
             0,
             20),
+        new ServerConfig.Artifacts(
+            Path.of("."),
+            OptionalLong.empty(),
+            1,
+            List.of(),
+            new ServerConfig.Hub(
+                URI.create("https://hub.invalid"),
+                Path.of("."),
+                Optional.empty(),
+                Path.of("."),
+                true),
+            new ServerConfig.Google(Optional.empty(), Optional.empty(), "metadata.invalid")),
         new ServerConfig.Cache(
             16,
             true,

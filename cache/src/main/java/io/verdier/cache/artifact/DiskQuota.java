@@ -1,0 +1,136 @@
+package io.verdier.cache.artifact;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.FileTime;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.UUID;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Keeps the server's own downloads within their bytes: the ones longest unused go, those in use
+ * stay. Thread-safe: every change is made under the entry's lock.
+ *
+ * <p>An entry is renamed before it is deleted, so that nobody ever finds half of one.
+ */
+final class DiskQuota {
+  private static final Logger LOG = LoggerFactory.getLogger(DiskQuota.class);
+  private static final String TRASH = "trash-";
+
+  private final Path entries;
+  private final OptionalLong bytesMax;
+  private final EntryLocks locks;
+
+  DiskQuota(Path entries, OptionalLong bytesMax, EntryLocks locks) {
+    this.entries = entries;
+    this.bytesMax = bytesMax;
+    this.locks = locks;
+  }
+
+  private record Entry(Path path, FileTime used, long bytes) {
+    String name() {
+      return String.valueOf(path.getFileName());
+    }
+  }
+
+  /** Notes that an entry is used now. */
+  static void touch(Path entry, FileTime now) throws IOException {
+    Path used = entry.resolve(OwnPlace.USED);
+    if (!Files.exists(used)) {
+      Files.createDirectories(entry);
+      Files.writeString(used, "");
+    }
+    Files.setLastModifiedTime(used, now);
+  }
+
+  /**
+   * Makes room for an artifact.
+   *
+   * @param keep name of its entry, which may hold some of it already
+   * @throws ArtifactException if it cannot fit beside what is in use
+   */
+  void makeRoom(String artifact, String keep, long bytes) throws IOException {
+    if (bytesMax.isEmpty()) {
+      return;
+    }
+    List<Entry> others = list().stream().filter(entry -> !entry.name().equals(keep)).toList();
+    long total = bytes + others.stream().mapToLong(Entry::bytes).sum();
+    for (Entry oldest : others) {
+      if (total <= bytesMax.getAsLong()) {
+        return;
+      }
+      if (delete(oldest.name())) {
+        LOG.info("Deleted {}, the longest unused download, for {}", oldest.name(), artifact);
+        total -= oldest.bytes;
+      }
+    }
+    if (total > bytesMax.getAsLong()) {
+      throw new ArtifactException(
+          "%s: its %s do not fit into --download-quota %s beside what is in use. Raise it."
+              .formatted(
+                  artifact, DiskFailure.size(bytes), DiskFailure.size(bytesMax.getAsLong())));
+    }
+  }
+
+  /** Deletes other versions of an artifact that nobody uses. */
+  void dropOlder(String prefix, String keep) throws IOException {
+    for (Entry entry : list()) {
+      if (entry.name().startsWith(prefix) && !entry.name().equals(keep)) {
+        delete(entry.name());
+      }
+    }
+  }
+
+  /** Longest unused first; what is left of deletions that were interrupted goes on the way. */
+  private List<Entry> list() throws IOException {
+    List<Entry> found = new ArrayList<>();
+    try (Stream<Path> paths = Files.list(entries)) {
+      for (Path path : paths.toList()) {
+        if (String.valueOf(path.getFileName()).startsWith(TRASH)) {
+          ArtifactStore.deleteQuietly(path);
+        } else if (Files.isDirectory(path)) {
+          entry(path).ifPresent(found::add);
+        }
+      }
+    } catch (NoSuchFileException none) {
+      return List.of();
+    }
+    found.sort(Comparator.comparing(Entry::used));
+    return found;
+  }
+
+  private static Optional<Entry> entry(Path path) {
+    try (Stream<Path> files = Files.walk(path)) {
+      Path used = path.resolve(OwnPlace.USED);
+      FileTime time = Files.getLastModifiedTime(Files.exists(used) ? used : path);
+      long bytes = files.filter(Files::isRegularFile).mapToLong(it -> it.toFile().length()).sum();
+      return Optional.of(new Entry(path, time, bytes));
+    } catch (IOException | java.io.UncheckedIOException gone) {
+      return Optional.empty(); // another process has deleted it
+    }
+  }
+
+  private boolean delete(String name) throws IOException {
+    Optional<EntryLocks.Held> lock = locks.tryChange(name);
+    if (lock.isEmpty()) {
+      return false;
+    }
+    Path trash = entries.resolve(TRASH + UUID.randomUUID());
+    try (EntryLocks.Held _ = lock.get()) {
+      Files.move(entries.resolve(name), trash, StandardCopyOption.ATOMIC_MOVE);
+    } catch (NoSuchFileException gone) {
+      return true;
+    }
+    ArtifactStore.deleteQuietly(trash);
+    return true;
+  }
+}

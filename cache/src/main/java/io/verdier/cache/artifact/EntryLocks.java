@@ -1,0 +1,166 @@
+package io.verdier.cache.artifact;
+
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.locks.StampedLock;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Who uses and who changes an entry of the cache directory: among this process's threads by a lock
+ * in memory, among processes by a lock on a file, which the system drops when a process dies.
+ * Thread-safe.
+ *
+ * <p>The files of the locks are never deleted: one that another process has open would lock
+ * nothing.
+ */
+final class EntryLocks {
+  private static final Logger LOG = LoggerFactory.getLogger(EntryLocks.class);
+
+  private final Path directory;
+  private final Map<String, Entry> entries = new HashMap<>(); // under the object's lock
+
+  EntryLocks(Path directory) {
+    this.directory = directory;
+  }
+
+  /** Gives a lock back; by any thread, once. */
+  @FunctionalInterface
+  interface Held extends AutoCloseable {
+    @Override
+    void close();
+  }
+
+  /** The lock of one entry. Thread-safe. */
+  private static final class Entry {
+    private final Path file;
+    private final StampedLock threads = new StampedLock(); // unlike others not owned by a thread
+    private int readers;
+    private @Nullable FileLock lock; // shared while there are readers, else exclusive or none
+
+    Entry(Path file) {
+      this.file = file;
+    }
+
+    private FileChannel open() throws IOException {
+      Files.createDirectories(PartialFile.parent(file));
+      return FileChannel.open(
+          file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+    }
+
+    private synchronized void lockFile(boolean shared) throws IOException {
+      readers++;
+      if (lock != null) {
+        return;
+      }
+      FileChannel channel = open();
+      try {
+        FileLock taken = channel.tryLock(0, Long.MAX_VALUE, shared);
+        if (taken == null) {
+          LOG.info("Waiting for another process that uses {}", file.getFileName());
+          taken = channel.lock(0, Long.MAX_VALUE, shared);
+        }
+        lock = taken;
+      } catch (IOException | RuntimeException e) {
+        readers--;
+        channel.close();
+        throw e;
+      }
+    }
+
+    private synchronized boolean tryLockFile() throws IOException {
+      FileChannel channel = open();
+      FileLock taken = channel.tryLock();
+      if (taken == null) {
+        channel.close();
+        return false;
+      }
+      readers++;
+      lock = taken;
+      return true;
+    }
+
+    private synchronized void unlockFile() {
+      readers--;
+      FileLock held = lock;
+      if (readers > 0 || held == null) {
+        return;
+      }
+      lock = null;
+      try {
+        held.channel().close(); // drops the lock, too
+      } catch (IOException ignored) {
+        // The system drops it at the latest when the process ends.
+      }
+    }
+  }
+
+  private synchronized Entry entry(String name) {
+    return entries.computeIfAbsent(name, it -> new Entry(directory.resolve(it + ".lock")));
+  }
+
+  /** While it is held nobody changes the entry. */
+  Held use(String name) throws IOException {
+    Entry entry = entry(name);
+    long stamp = entry.threads.readLock();
+    try {
+      entry.lockFile(true);
+    } catch (IOException | RuntimeException e) {
+      entry.threads.unlockRead(stamp);
+      throw e;
+    }
+    return () -> {
+      entry.unlockFile();
+      entry.threads.unlockRead(stamp);
+    };
+  }
+
+  /** While it is held nobody else uses or changes the entry. */
+  Held change(String name) throws IOException {
+    Entry entry = entry(name);
+    long stamp = entry.threads.writeLock();
+    try {
+      entry.lockFile(false);
+    } catch (IOException | RuntimeException e) {
+      entry.threads.unlockWrite(stamp);
+      throw e;
+    }
+    return () -> {
+      entry.unlockFile();
+      entry.threads.unlockWrite(stamp);
+    };
+  }
+
+  /** As {@link #change}, but without waiting; empty: somebody uses it. */
+  Optional<Held> tryChange(String name) throws IOException {
+    Entry entry = entry(name);
+    long stamp = entry.threads.tryWriteLock();
+    if (stamp == 0) {
+      return Optional.empty();
+    }
+    boolean locked = false;
+    try {
+      locked = entry.tryLockFile();
+    } finally {
+      if (!locked) {
+        entry.threads.unlockWrite(stamp);
+      }
+    }
+    if (!locked) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        () -> {
+          entry.unlockFile();
+          entry.threads.unlockWrite(stamp);
+        });
+  }
+}

@@ -1,0 +1,27 @@
+package io.verdier.cache.artifact;
+
+import java.io.EOFException;
+import java.io.IOException;
+import java.net.ConnectException;
+import java.net.NoRouteToHostException;
+import java.net.SocketTimeoutException;
+import java.net.UnknownHostException;
+import javax.net.ssl.SSLException;
+
+/** Failures of the network in words for people: a class name or an address helps nobody. */
+final class NetworkFailure {
+  private NetworkFailure() {}
+
+  static String reason(IOException failed) {
+    return switch (failed) {
+      case Retry.BusyException busy -> "the server answers with " + busy.getMessage();
+      case UnknownHostException unknown -> "its host name is unknown";
+      case SocketTimeoutException silent -> "the server does not answer in time";
+      case ConnectException refused -> "the server refuses the connection";
+      case NoRouteToHostException unreachable -> "the server cannot be reached";
+      case SSLException untrusted -> "no trusted TLS connection is possible";
+      case EOFException ended -> "the answer ends early";
+      default -> "the connection broke";
+    };
+  }
+}

@@ -1,0 +1,47 @@
+package io.verdier.cache.artifact;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * A directory of the server's own.
+ *
+ * <pre>
+ *   ENTRY/files/…     complete files under their names
+ *   ENTRY/partial/…   bytes on their way, with their journals
+ *   ENTRY/used        its time is that of the last use
+ * </pre>
+ */
+record OwnPlace(Path entry) implements Place {
+  static final String USED = "used";
+
+  @Override
+  public Path directory() {
+    return entry.resolve("files");
+  }
+
+  @Override
+  public boolean has(RemoteFile file) {
+    return Files.isRegularFile(target(file)) && target(file).toFile().length() == file.size();
+  }
+
+  private Path target(RemoteFile file) {
+    return directory().resolve(file.name());
+  }
+
+  @Override
+  public Path partial(RemoteFile file) {
+    return entry.resolve("partial").resolve(Checksum.ofText(file.name()).substring(0, 32));
+  }
+
+  @Override
+  public void publish(RemoteFile file, PartialFile partial) throws IOException {
+    partial.publish(target(file));
+  }
+
+  @Override
+  public void complete() {
+    ArtifactStore.deleteQuietly(entry.resolve("partial"));
+  }
+}

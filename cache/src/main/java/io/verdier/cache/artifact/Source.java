@@ -1,0 +1,36 @@
+package io.verdier.cache.artifact;
+
+import io.verdier.cache.outbound.OutboundClient.Answer;
+import java.io.Closeable;
+import java.io.IOException;
+
+/** A place that artifacts are fetched from. Thread-safe; blocking. */
+interface Source extends Closeable {
+  /** As people may read it. */
+  String shown();
+
+  /**
+   * What is there now.
+   *
+   * @throws ArtifactException if it cannot be had: not there, not allowed
+   * @throws IOException if it may be worth another try
+   */
+  Listing list() throws IOException;
+
+  /**
+   * Asks for the bytes from {@code from} up to {@code to}, exclusive. The answer's status is up to
+   * the caller.
+   */
+  Answer open(RemoteFile file, long from, long to) throws IOException;
+
+  /**
+   * Called when {@link #open} was answered with 400, 401, 403, 404 or 410: an address or a token
+   * that was good before may have expired.
+   *
+   * @return whether another try may end otherwise
+   */
+  boolean renew(RemoteFile file);
+
+  /** What the operator is told after a status that no other try will change. */
+  ArtifactException refusal(RemoteFile file, Answer answer) throws IOException;
+}

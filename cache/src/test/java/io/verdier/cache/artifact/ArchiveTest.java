@@ -1,0 +1,170 @@
+package io.verdier.cache.artifact;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.zip.GZIPOutputStream;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Archives behind signed addresses, honest and hostile. */
+class ArchiveTest {
+  @TempDir Path directory;
+  private RemoteFixture fixture;
+  private FakeCloud cloud;
+
+  @BeforeEach
+  void start() {
+    fixture = new RemoteFixture(directory);
+    cloud = fixture.cloud;
+  }
+
+  @AfterEach
+  void stop() {
+    fixture.close();
+  }
+
+  private Path open(String name) {
+    String signed = "http://" + cloud.cdnAuthority() + "/file/" + name + "?X-Goog-Signature=secret";
+    ArtifactUri uri = ArtifactUri.parse(signed, Optional.empty());
+    try (Artifact adapter = fixture.store().open(uri, FileChoice.ADAPTER)) {
+      return adapter.directory();
+    }
+  }
+
+  private static Map<String, byte[]> adapter(String prefix) {
+    Map<String, byte[]> files = new LinkedHashMap<>();
+    files.put(prefix + "adapter_config.json", "{\"r\": 8}".getBytes(StandardCharsets.UTF_8));
+    files.put(prefix + "adapter_model.safetensors", RemoteFixture.bytes(5, 70_000));
+    files.put(prefix + "run.py", "import os".getBytes(StandardCharsets.UTF_8));
+    return files;
+  }
+
+  static byte[] zip(Map<String, byte[]> files) throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (ZipOutputStream zip = new ZipOutputStream(bytes)) {
+      for (Map.Entry<String, byte[]> file : files.entrySet()) {
+        zip.putNextEntry(new ZipEntry(file.getKey()));
+        zip.write(file.getValue());
+      }
+    }
+    return bytes.toByteArray();
+  }
+
+  private static byte[] tar(Map<String, byte[]> files, char type) throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    for (Map.Entry<String, byte[]> file : files.entrySet()) {
+      byte[] name = file.getKey().getBytes(StandardCharsets.UTF_8);
+      byte[] content = file.getValue();
+      if (name.length > 100) {
+        entry(bytes, "././@LongLink", name, 'L');
+      }
+      entry(bytes, file.getKey().substring(0, Math.min(100, name.length)), content, type);
+    }
+    bytes.write(new byte[1024]);
+    return bytes.toByteArray();
+  }
+
+  private static void entry(ByteArrayOutputStream to, String name, byte[] content, char type)
+      throws IOException {
+    byte[] head = new byte[512];
+    byte[] text = name.getBytes(StandardCharsets.UTF_8);
+    System.arraycopy(text, 0, head, 0, text.length);
+    byte[] size = "%011o".formatted(content.length).getBytes(StandardCharsets.US_ASCII);
+    System.arraycopy(size, 0, head, 124, 11);
+    head[156] = (byte) type;
+    System.arraycopy("ustar\0".getBytes(StandardCharsets.US_ASCII), 0, head, 257, 6);
+    to.write(head);
+    to.write(content);
+    to.write(new byte[(512 - content.length % 512) % 512]);
+  }
+
+  private static byte[] gzip(byte[] bytes) throws IOException {
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    try (GZIPOutputStream gzip = new GZIPOutputStream(out)) {
+      gzip.write(bytes);
+    }
+    return out.toByteArray();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"a.zip", "a.tar", "a.tar.gz", "a.tgz"})
+  void open_archive_unpacksWhatIsReadOnce(String name) throws IOException {
+    Map<String, byte[]> files = adapter(name.equals("a.tar") ? "checkpoint-final/" : "");
+    byte[] packed =
+        switch (name) {
+          case "a.zip" -> zip(files);
+          case "a.tar" -> tar(files, '0');
+          default -> gzip(tar(files, '0'));
+        };
+    cloud.files.put(name, packed);
+    Path opened = open(name);
+    assertThat(RemoteFixture.tree(opened).keySet())
+        .containsExactly("adapter_config.json", "adapter_model.safetensors");
+    assertThat(opened.resolve("adapter_model.safetensors"))
+        .hasBinaryContent(RemoteFixture.bytes(5, 70_000));
+    long sent = cloud.bytesSent.get();
+    assertThat(open(name)).isEqualTo(opened);
+    assertThat(cloud.bytesSent.get() - sent).as("one byte, to ask for the version").isEqualTo(1);
+    assertThat(cloud.requests).allMatch(request -> request.method().equals("GET"));
+  }
+
+  @Test
+  void open_tarWithLongName_isRead() throws IOException {
+    String folder = "d".repeat(60) + "/" + "e".repeat(60) + "/";
+    Map<String, byte[]> files = adapter("");
+    files.put(folder + "x.json", new byte[] {'1'});
+    cloud.files.put("a.tar", tar(files, '0'));
+    assertThat(open("a.tar").resolve(folder + "x.json")).hasContent("1");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"../evil.json", "/tmp/evil.json", "a/../../evil.json", "..\\evil.json"})
+  void open_nameOutside_isRefused(String name) throws IOException {
+    Map<String, byte[]> files = adapter("");
+    files.put(name, new byte[] {'1'});
+    cloud.files.put("a.zip", zip(files));
+    cloud.files.put("a.tar", tar(files, '0'));
+    assertThatThrownBy(() -> open("a.zip")).hasMessageContaining("outside of itself");
+    assertThatThrownBy(() -> open("a.tar")).hasMessageContaining("outside of itself");
+    assertThat(RemoteFixture.tree(directory).keySet()).noneMatch(it -> it.contains("evil"));
+  }
+
+  @Test
+  void open_links_arePassedOver() throws IOException {
+    cloud.files.put("a.tar", tar(adapter(""), '2'));
+    assertThatThrownBy(() -> open("a.tar")).hasMessageContaining("the archive lacks");
+  }
+
+  @Test
+  void open_bomb_isCut() throws IOException {
+    Map<String, byte[]> files = adapter("");
+    for (int i = 0; i < 9; i++) {
+      files.put(i + ".json", new byte[32 << 20]);
+    }
+    cloud.files.put("a.zip", zip(files));
+    assertThatThrownBy(() -> open("a.zip")).hasMessageContaining("more than 8 times its size");
+  }
+
+  @Test
+  void open_damaged_saysSo() throws IOException {
+    byte[] good = gzip(tar(adapter(""), '0'));
+    cloud.files.put("a.tar.gz", java.util.Arrays.copyOf(good, good.length / 2));
+    assertThatThrownBy(() -> open("a.tar.gz")).hasMessageContaining("the archive is damaged");
+    cloud.files.put("a.rar", good);
+    assertThatThrownBy(() -> open("a.rar")).hasMessageContaining("must lead to an archive");
+  }
+}

@@ -1,0 +1,83 @@
+package io.verdier.cache.artifact;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
+import java.util.OptionalLong;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Which downloads go when room is needed. */
+class DiskQuotaTest {
+  @TempDir Path directory;
+  private Path entries;
+  private EntryLocks locks;
+  private DiskQuota quota;
+
+  @BeforeEach
+  void start() throws Exception {
+    entries = Files.createDirectories(directory.resolve("entries"));
+    locks = new EntryLocks(directory.resolve("locks"));
+    quota = new DiskQuota(entries, OptionalLong.of(1000), locks);
+    add("old", 300, 1);
+    add("older", 300, 0);
+    add("new", 300, 2);
+  }
+
+  private void add(String name, int bytes, long second) throws Exception {
+    Path files = Files.createDirectories(entries.resolve(name).resolve("files"));
+    Files.write(files.resolve("x"), new byte[bytes]);
+    DiskQuota.touch(entries.resolve(name), FileTime.from(Instant.ofEpochSecond(second)));
+  }
+
+  private String[] left() {
+    String[] names = entries.toFile().list();
+    return names == null ? new String[0] : names;
+  }
+
+  @Test
+  void makeRoom_enough_deletesNothing() throws Exception {
+    quota.makeRoom("x", "fresh", 100);
+    assertThat(left()).containsExactlyInAnyOrder("old", "older", "new");
+  }
+
+  @Test
+  void makeRoom_full_deletesTheLongestUnused() throws Exception {
+    quota.makeRoom("x", "fresh", 101);
+    assertThat(left()).containsExactlyInAnyOrder("old", "new");
+    quota.makeRoom("x", "fresh", 500);
+    assertThat(left()).containsExactlyInAnyOrder("new");
+  }
+
+  @Test
+  void makeRoom_oldestInUse_deletesTheNext() throws Exception {
+    try (EntryLocks.Held _ = locks.use("older")) {
+      quota.makeRoom("x", "fresh", 101);
+      assertThat(left()).containsExactlyInAnyOrder("older", "new");
+      assertThatThrownBy(() -> quota.makeRoom("x", "fresh", 800))
+          .hasMessageContaining("x: its 800 bytes do not fit")
+          .hasMessageContaining("beside what is in use");
+      assertThat(left()).containsExactlyInAnyOrder("older");
+    }
+    quota.makeRoom("x", "fresh", 800);
+    assertThat(left()).isEmpty();
+  }
+
+  @Test
+  void makeRoom_forWhatIsPartlyThere_keepsIt() throws Exception {
+    quota.makeRoom("x", "older", 700);
+    assertThat(left()).containsExactlyInAnyOrder("older", "new");
+  }
+
+  @Test
+  void list_interruptedDeletion_isFinished() throws Exception {
+    add("trash-1", 10, 5);
+    quota.makeRoom("x", "fresh", 1);
+    assertThat(left()).doesNotContain("trash-1");
+  }
+}

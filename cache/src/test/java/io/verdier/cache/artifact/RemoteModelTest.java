@@ -1,0 +1,253 @@
+package io.verdier.cache.artifact;
+
+import static io.verdier.cache.artifact.RemoteFixture.GCS;
+import static io.verdier.cache.artifact.RemoteFixture.HUB;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.verdier.cache.artifact.FakeCloud.Fault;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Models from Cloud Storage and the Hub, on good days and on bad ones. */
+class RemoteModelTest {
+  @TempDir Path directory;
+  private RemoteFixture fixture;
+  private FakeCloud cloud;
+
+  @BeforeEach
+  void start() {
+    fixture = new RemoteFixture(directory);
+    cloud = fixture.cloud;
+  }
+
+  @AfterEach
+  void stop() {
+    fixture.close();
+  }
+
+  private static ArtifactUri uri(String name) {
+    return name.equals("gcs") ? GCS : HUB;
+  }
+
+  private Path open(ArtifactUri uri, String... flags) {
+    try (Artifact model = fixture.store(flags).open(uri, FileChoice.MODEL)) {
+      return model.directory();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"gcs", "hub"})
+  void open_twice_fetchesTheNeededFilesOnce(String source) {
+    Path model = open(uri(source));
+    assertThat(RemoteFixture.tree(model)).isEqualTo(fixture.expected());
+    long sent = cloud.bytesSent.get();
+    assertThat(open(uri(source))).isEqualTo(model);
+    assertThat(cloud.bytesSent.get()).isEqualTo(sent);
+    assertThat(cloud.count(Pattern.compile("\\.(bin|pth|py|md)"))).isZero();
+  }
+
+  @Test
+  void open_hub_leavesPythonsLayout() throws IOException {
+    Path model = open(HUB);
+    Path repository = directory.resolve("downloads/models--org--demo");
+    assertThat(model).isEqualTo(repository.resolve("snapshots").resolve(cloud.commit));
+    assertThat(repository.resolve("refs/main")).hasContent(cloud.commit);
+    String sha256 = FakeCloud.digest("SHA-256", cloud.file("tokenizer.json"));
+    assertThat(Files.readSymbolicLink(model.resolve("tokenizer.json")))
+        .isEqualTo(Path.of("../../blobs", sha256));
+    String git = FakeCloud.gitId(cloud.file("config.json"));
+    assertThat(Files.readSymbolicLink(model.resolve("config.json")))
+        .isEqualTo(Path.of("../../blobs", git));
+    try (var left = Files.walk(repository)) {
+      assertThat(left.map(Path::toString)).noneMatch(it -> it.contains("verdier"));
+    }
+  }
+
+  @Test
+  void open_hubWhatPythonFetched_fetchesNothing() throws IOException {
+    Path model = open(HUB);
+    Path copy = directory.resolve("elsewhere/hub/models--org--demo");
+    for (String name : RemoteFixture.expectedNames()) {
+      Path file = copy.resolve("snapshots").resolve(cloud.commit).resolve(name);
+      Files.createDirectories(file.getParent());
+      Files.copy(model.resolve(name), file);
+    }
+    Files.createDirectories(copy.resolve("refs"));
+    Files.writeString(copy.resolve("refs/main"), cloud.commit);
+    long sent = cloud.bytesSent.get();
+    String cache = "--download-dir=" + directory.resolve("elsewhere/hub");
+    assertThat(open(HUB, cache).toString()).contains("elsewhere/hub");
+    int asked = cloud.requests.size();
+    assertThat(open(HUB, cache, "--hf-hub-offline").toString()).contains("elsewhere/hub");
+    assertThat(cloud.bytesSent.get()).isEqualTo(sent);
+    assertThat(cloud.requests).hasSize(asked);
+  }
+
+  @Test
+  void open_hubThatListsNamesOnly_asksForEachFile() {
+    cloud.listsSizes = false;
+    assertThat(RemoteFixture.tree(open(HUB))).isEqualTo(fixture.expected());
+  }
+
+  @Test
+  void open_hubUnreachableLater_servesItsCache() {
+    Path model = open(HUB);
+    cloud.faults = request -> Fault.status(503);
+    assertThat(open(HUB)).isEqualTo(model);
+    assertThatThrownBy(() -> open(ArtifactUri.parse("org/other", Optional.empty())))
+        .hasMessageContaining("the Hub cannot be asked: the server answers with status 503");
+  }
+
+  @Test
+  void open_hub_tokenGoesToTheHubAlone() {
+    open(HUB, "--hf-token=s3cr3t");
+    assertThat(cloud.requests)
+        .filteredOn(request -> !request.ofCdn())
+        .allMatch(request -> request.header("Authorization").equals(Optional.of("Bearer s3cr3t")));
+    assertThat(cloud.requests)
+        .filteredOn(FakeCloud.Request::ofCdn)
+        .isNotEmpty()
+        .noneMatch(request -> request.header("Authorization").isPresent());
+  }
+
+  @Test
+  void open_cdnNotAllowed_isRefused() {
+    assertThatThrownBy(() -> open(HUB, "--allowed-outbound-hosts=127.0.0.1:1"))
+        .isInstanceOf(ArtifactException.class)
+        .hasMessageContaining("only https addresses are fetched");
+    assertThat(cloud.requests).noneMatch(FakeCloud.Request::ofCdn);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"gcs", "hub"})
+  void open_everyAnswerBreaksOnce_isWholeInTheEnd(String source) {
+    var broken = ConcurrentHashMap.<String>newKeySet();
+    cloud.faults =
+        request ->
+            request.isMedia() && broken.add(request.path() + request.headers().get("range"))
+                ? Fault.cut(40_000)
+                : Fault.NONE;
+    assertThat(RemoteFixture.tree(open(uri(source)))).isEqualTo(fixture.expected());
+    assertThat(cloud.bytesSent.get()).as("goes on where it broke").isLessThan(700_000);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"429, 7", "503, 3", "500, ''", "408, ''"})
+  void open_serverBusy_waitsAsLongAsAsked(int status, String seconds) {
+    var asked = ConcurrentHashMap.<String>newKeySet();
+    Fault busy =
+        seconds.isEmpty() ? Fault.status(status) : Fault.status(status, "Retry-After", seconds);
+    cloud.faults = request -> asked.add(request.path()) ? busy : Fault.NONE;
+    assertThat(RemoteFixture.tree(open(GCS))).isEqualTo(fixture.expected());
+    assertThat(fixture.pauses)
+        .contains(
+            seconds.isEmpty()
+                ? Duration.ofMillis(100)
+                : Duration.ofSeconds(Long.parseLong(seconds)));
+  }
+
+  @Test
+  void open_serverBusyForEver_saysSoAndKeepsTheRest() {
+    cloud.faults =
+        request -> request.path().contains("model-00002") ? Fault.status(503) : Fault.NONE;
+    assertThatThrownBy(() -> open(GCS, "--download-streams=1"))
+        .hasMessageContaining(
+            "model-00002-of-00002.safetensors: the server answers with status 503")
+        .hasMessageContaining("start again to go on");
+    long sent = cloud.bytesSent.get();
+    cloud.faults = request -> Fault.NONE;
+    assertThat(RemoteFixture.tree(open(GCS, "--download-streams=1"))).isEqualTo(fixture.expected());
+    assertThat(cloud.bytesSent.get() - sent).as("only what is missing").isLessThan(160_000);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"gcs", "hub"})
+  void open_serverWithoutRanges_isStillWhole(String source) {
+    cloud.faults = request -> Fault.NO_RANGES;
+    assertThat(RemoteFixture.tree(open(uri(source)))).isEqualTo(fixture.expected());
+  }
+
+  @ParameterizedTest
+  @CsvSource({"gcs, crc32c", "hub, sha256"})
+  void open_damagedAtItsSource_isRefusedAfterASecondTry(String source, String checksum) {
+    String shard = "model-00001-of-00002.safetensors";
+    byte[] other = cloud.file(shard).clone();
+    other[77]++;
+    cloud.damaged.put(shard, other);
+    assertThatThrownBy(() -> open(uri(source)))
+        .hasMessageContaining(shard)
+        .hasMessageContaining("another checksum (" + checksum + ")");
+    try (var files = Files.walk(directory)) {
+      assertThat(files.map(it -> it.getFileName().toString())).doesNotContain(shard);
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(e);
+    }
+    cloud.damaged.clear();
+    assertThat(RemoteFixture.tree(open(uri(source)))).isEqualTo(fixture.expected());
+  }
+
+  @Test
+  void open_shorterThanListed_saysThatItChanged() {
+    byte[] half = new byte[1000];
+    cloud.damaged.put("model-00001-of-00002.safetensors", half);
+    assertThatThrownBy(() -> open(GCS)).hasMessageContaining("the file changed at its source");
+  }
+
+  @Test
+  void open_alwaysCutAtTheSamePlace_saysTruncated() {
+    cloud.faults = request -> request.path().contains("00001") ? Fault.cut(0) : Fault.NONE;
+    assertThatThrownBy(() -> open(GCS))
+        .hasMessageContaining(
+            "model-00001-of-00002.safetensors: the file ends after 0 of 300000 bytes");
+  }
+
+  @Test
+  void open_manyAtOnce_fetchesOnce() throws Exception {
+    ArtifactStore store = fixture.store();
+    List<Future<Path>> all = new ArrayList<>();
+    try (ExecutorService threads = Executors.newFixedThreadPool(16)) {
+      for (int i = 0; i < 16; i++) {
+        all.add(threads.submit(() -> store.open(GCS, FileChoice.MODEL).directory()));
+      }
+    }
+    for (Future<Path> one : all) {
+      assertThat(RemoteFixture.tree(one.get())).isEqualTo(fixture.expected());
+    }
+    assertThat(cloud.bytesSent.get()).isLessThan(451_000);
+  }
+
+  @Test
+  void open_newGeneration_replacesTheOld() {
+    Path old = open(GCS);
+    cloud.generation = 2;
+    cloud.files.put("config.json", "{}".getBytes(java.nio.charset.StandardCharsets.UTF_8));
+    Path fresh = open(GCS);
+    assertThat(RemoteFixture.tree(fresh)).isEqualTo(fixture.expected());
+    assertThat(old).doesNotExist();
+  }
+
+  @Test
+  void open_tokenizerOnly_fetchesNoWeights() {
+    Path files = fixture.store().open(GCS, FileChoice.TOKENIZER).directory();
+    assertThat(files.resolve("tokenizer.json")).exists();
+    assertThat(cloud.count(Pattern.compile("safetensors$"))).isZero();
+  }
+}

@@ -1,0 +1,168 @@
+package io.verdier.verticles.endtoend;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.URLDecoder;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentSkipListSet;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.zip.CRC32C;
+
+/**
+ * The demo model in Cloud Storage ({@code gs://bucket/models/demo}) and on the Hub ({@code
+ * org/demo} at {@code v1}), on a port of the loopback interface. Thread-safe.
+ */
+final class ModelCloud implements AutoCloseable {
+  private static final String COMMIT = "00000000000000000000000000000000000000c1";
+  private static final String OBJECTS = "/storage/v1/b/bucket/o";
+  private static final String PREFIX = "models/demo/";
+  private static final String RESOLVE = "/org/demo/resolve/" + COMMIT + "/";
+  private static final Pattern RANGE = Pattern.compile("bytes=(\\d+)-(\\d+)");
+
+  final AtomicLong bytesSent = new AtomicLong();
+  final Set<String> asked = new ConcurrentSkipListSet<>(); // names of files
+  private final Map<String, byte[]> files = new TreeMap<>();
+  private final HttpServer server;
+
+  ModelCloud() {
+    List<String> names =
+        List.of(
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json");
+    try {
+      for (String name : names) {
+        files.put(name, read(name));
+      }
+      server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    server.setExecutor(Executors.newVirtualThreadPerTaskExecutor());
+    server.createContext("/", this::handle);
+    server.start();
+  }
+
+  private static byte[] read(String name) throws IOException {
+    try (InputStream in = ModelCloud.class.getResourceAsStream("/demo-model/" + name)) {
+      if (in == null) {
+        throw new IOException("the demo model has no " + name);
+      }
+      return in.readAllBytes();
+    }
+  }
+
+  String endpoint() {
+    return "http://127.0.0.1:" + server.getAddress().getPort();
+  }
+
+  @Override
+  public void close() {
+    server.stop(0);
+  }
+
+  private void handle(HttpExchange exchange) throws IOException {
+    String path = URLDecoder.decode(exchange.getRequestURI().getRawPath(), StandardCharsets.UTF_8);
+    if (path.equals(OBJECTS)) {
+      send(exchange, 200, objects().toString().getBytes(StandardCharsets.UTF_8));
+    } else if (path.equals("/api/models/org/demo/revision/v1")) {
+      send(exchange, 200, repository().toString().getBytes(StandardCharsets.UTF_8));
+    } else if (path.startsWith(OBJECTS + "/" + PREFIX)) {
+      sendFile(exchange, path.substring((OBJECTS + "/" + PREFIX).length()));
+    } else if (path.startsWith(RESOLVE)) {
+      sendFile(exchange, path.substring(RESOLVE.length()));
+    } else {
+      exchange.getResponseHeaders().set("X-Error-Code", "RevisionNotFound");
+      send(exchange, 404, new byte[0]);
+    }
+    exchange.close();
+  }
+
+  private ObjectNode objects() {
+    ObjectNode answer = Client.JSON.createObjectNode();
+    ArrayNode items = answer.putArray("items");
+    files.forEach(
+        (name, content) -> {
+          CRC32C crc = new CRC32C();
+          crc.update(content);
+          byte[] bytes = ByteBuffer.allocate(4).putInt((int) crc.getValue()).array();
+          items
+              .addObject()
+              .put("name", PREFIX + name)
+              .put("size", Long.toString(content.length))
+              .put("generation", "1")
+              .put("crc32c", Base64.getEncoder().encodeToString(bytes));
+        });
+    return answer;
+  }
+
+  private ObjectNode repository() {
+    ObjectNode answer = Client.JSON.createObjectNode().put("sha", COMMIT);
+    ArrayNode siblings = answer.putArray("siblings");
+    files.forEach(
+        (name, content) ->
+            siblings
+                .addObject()
+                .put("rfilename", name)
+                .put("size", content.length)
+                .putObject("lfs")
+                .put("size", content.length)
+                .put("sha256", sha256(content)));
+    return answer;
+  }
+
+  private static String sha256(byte[] content) {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
+    } catch (NoSuchAlgorithmException impossible) {
+      throw new IllegalStateException(impossible);
+    }
+  }
+
+  private void sendFile(HttpExchange exchange, String name) throws IOException {
+    byte[] content = files.getOrDefault(name, new byte[0]);
+    asked.add(name);
+    Matcher range = RANGE.matcher(String.valueOf(exchange.getRequestHeaders().getFirst("Range")));
+    if (!range.matches()) {
+      send(exchange, 200, content);
+      return;
+    }
+    int from = Integer.parseInt(range.group(1));
+    int to = (int) Math.min(Long.parseLong(range.group(2)) + 1, content.length);
+    exchange
+        .getResponseHeaders()
+        .set("Content-Range", "bytes %d-%d/%d".formatted(from, to - 1, content.length));
+    send(exchange, 206, Arrays.copyOfRange(content, from, to));
+    bytesSent.addAndGet(to - from);
+  }
+
+  private static void send(HttpExchange exchange, int status, byte[] body) throws IOException {
+    exchange.sendResponseHeaders(status, body.length == 0 ? -1 : body.length);
+    if (body.length > 0) {
+      exchange.getResponseBody().write(body);
+    }
+  }
+}
