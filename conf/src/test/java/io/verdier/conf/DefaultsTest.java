@@ -43,19 +43,7 @@ class DefaultsTest {
                     Map.of(),
                     0,
                     20),
-                new ServerConfig.Artifacts(
-                    Path.of("/cache/verdier/artifacts"),
-                    OptionalLong.empty(),
-                    16,
-                    List.of(),
-                    new ServerConfig.Hub(
-                        URI.create("https://huggingface.co"),
-                        Path.of("/cache/huggingface/hub"),
-                        Optional.empty(),
-                        Path.of("/cache/huggingface/token"),
-                        false),
-                    new ServerConfig.Google(
-                        Optional.empty(), Optional.empty(), "metadata.google.internal")),
+                artifacts(),
                 new ServerConfig.Cache(
                     16,
                     true,
@@ -92,6 +80,21 @@ class DefaultsTest {
                 limits(),
                 new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT),
                 new ServerConfig.StructuredOutput(false, false)));
+  }
+
+  private static ServerConfig.Artifacts artifacts() {
+    return new ServerConfig.Artifacts(
+        Path.of("/cache/verdier/artifacts"),
+        OptionalLong.empty(),
+        16,
+        List.of(),
+        new ServerConfig.Hub(
+            URI.create("https://huggingface.co"),
+            Path.of("/cache/huggingface/hub"),
+            Optional.empty(),
+            Path.of("/cache/huggingface/token"),
+            false),
+        new ServerConfig.Google(Optional.empty(), Optional.empty(), "metadata.google.internal"));
   }
 
   private static Limits limits() {

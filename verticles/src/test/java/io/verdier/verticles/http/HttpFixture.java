@@ -150,18 +150,7 @@ final class HttpFixture implements AutoCloseable {
             Map.of(),
             0,
             20),
-        new ServerConfig.Artifacts(
-            Path.of("."),
-            OptionalLong.empty(),
-            1,
-            List.of(),
-            new ServerConfig.Hub(
-                URI.create("https://hub.invalid"),
-                Path.of("."),
-                Optional.empty(),
-                Path.of("."),
-                true),
-            new ServerConfig.Google(Optional.empty(), Optional.empty(), "metadata.invalid")),
+        artifacts(),
         new ServerConfig.Cache(
             16,
             true,
@@ -197,6 +186,17 @@ final class HttpFixture implements AutoCloseable {
         limits(options),
         new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT),
         new ServerConfig.StructuredOutput(false, false));
+  }
+
+  private static ServerConfig.Artifacts artifacts() {
+    return new ServerConfig.Artifacts(
+        Path.of("."),
+        OptionalLong.empty(),
+        1,
+        List.of(),
+        new ServerConfig.Hub(
+            URI.create("https://hub.invalid"), Path.of("."), Optional.empty(), Path.of("."), true),
+        new ServerConfig.Google(Optional.empty(), Optional.empty(), "metadata.invalid"));
   }
 
   static Limits limits(Options options) {
