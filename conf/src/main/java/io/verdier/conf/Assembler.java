@@ -149,7 +149,7 @@ final class Assembler {
         downloads.orElse(cacheDirectory()).resolve("artifacts"),
         quota.map(OptionalLong::of).orElse(OptionalLong.empty()),
         settings.whole("--download-streams"),
-        settings.list("--allowed-outbound-hosts").stream().flatMap(Assembler::entries).toList(),
+        allowedHosts(),
         new ServerConfig.Hub(
             address("--hf-endpoint").orElse(URI.create("https://huggingface.co")),
             downloads.or(() -> path("--hf-hub-cache")).orElse(home.resolve("hub")),
@@ -160,6 +160,19 @@ final class Assembler {
             path("--google-application-credentials").or(directories::gcloudCredentials),
             address("--storage-emulator-host"),
             settings.text("--gce-metadata-host")));
+  }
+
+  private List<String> allowedHosts() {
+    String flag = "--allowed-outbound-hosts";
+    List<String> hosts = settings.list(flag).stream().flatMap(Assembler::entries).toList();
+    for (String host : hosts) {
+      if (!host.matches("([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+]):[0-9]{1,5}")) {
+        findings.problem(
+            settings.origin(flag),
+            flag + ": '" + Shown.text(host) + "' must be host:port, as cdn.example.org:443");
+      }
+    }
+    return hosts;
   }
 
   /** Google's own variable may lack the scheme. */

@@ -30,7 +30,12 @@ class FlagsTest {
             case SECONDS, MILLIS -> "17";
             case TEXT ->
                 flag.name().matches(".*(-endpoint|-emulator-host)") ? "http://other" : "/other";
-            case LIST -> flag.name().equals("--device-ids") ? "7" : "other";
+            case LIST ->
+                switch (flag.name()) {
+                  case "--device-ids" -> "7";
+                  case "--allowed-outbound-hosts" -> "other:443";
+                  default -> "other";
+                };
             case JSON -> "{\"a\": 1}";
             case CHOICE -> flag.type().words().getLast();
           };

@@ -229,6 +229,8 @@ class PrecedenceTest {
     assertThat(artifacts.google().metadataHost()).isEqualTo("127.0.0.1:8080");
     assertThat(Loading.problems("--hf-endpoint=ftp://x").toString())
         .contains("--hf-endpoint: not an http or https address");
+    assertThat(Loading.problems("--allowed-outbound-hosts=http://cdn").toString())
+        .contains("'http://cdn' must be host:port");
   }
 
   @Test

@@ -1,6 +1,7 @@
 package io.verdier.cache.artifact;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -114,7 +115,7 @@ final class DiskQuota {
       FileTime time = Files.getLastModifiedTime(Files.exists(used) ? used : path);
       long bytes = files.filter(Files::isRegularFile).mapToLong(it -> it.toFile().length()).sum();
       return Optional.of(new Entry(path, time, bytes));
-    } catch (IOException | java.io.UncheckedIOException gone) {
+    } catch (IOException | UncheckedIOException gone) {
       return Optional.empty(); // another process has deleted it
     }
   }

@@ -12,6 +12,13 @@ import javax.net.ssl.SSLException;
 final class NetworkFailure {
   private NetworkFailure() {}
 
+  /** A connection that is alive, and as good as dead. */
+  static final class SlowException extends IOException {
+    SlowException() {
+      super("too slow");
+    }
+  }
+
   static String reason(IOException failed) {
     return switch (failed) {
       case Retry.BusyException busy -> "the server answers with " + busy.getMessage();
@@ -21,6 +28,7 @@ final class NetworkFailure {
       case NoRouteToHostException unreachable -> "the server cannot be reached";
       case SSLException untrusted -> "no trusted TLS connection is possible";
       case EOFException ended -> "the answer ends early";
+      case SlowException slow -> "the connection brings less than a kilobyte a second";
       default -> "the connection broke";
     };
   }

@@ -4,6 +4,7 @@ import io.verdier.cache.outbound.OutboundClient.Answer;
 import io.verdier.cache.outbound.OutboundException;
 import java.io.IOException;
 import java.io.InterruptedIOException;
+import java.net.SocketTimeoutException;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.Set;
@@ -109,7 +110,7 @@ record Retry(int attempts, Duration first, Pause pause, DoubleSupplier jitter) {
       case OutboundException forbidden -> false;
       case SSLHandshakeException wrongCertificate -> false;
       case SSLPeerUnverifiedException wrongHost -> false;
-      case InterruptedIOException stopped -> stopped instanceof java.net.SocketTimeoutException;
+      case InterruptedIOException stopped -> stopped instanceof SocketTimeoutException;
       default -> true;
     };
   }

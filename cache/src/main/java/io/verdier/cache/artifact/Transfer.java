@@ -115,7 +115,8 @@ final class Transfer {
   }
 
   private void onBreak(Position position, long before, IOException broken) {
-    position.breaksWithoutProgress = position.at > before ? 1 : position.breaksWithoutProgress + 1;
+    boolean progress = position.at > before && !(broken instanceof NetworkFailure.SlowException);
+    position.breaksWithoutProgress = progress ? 1 : position.breaksWithoutProgress + 1;
     position.breaks++;
     try {
       if (position.breaks > BREAKS_MAX) {
@@ -284,7 +285,7 @@ final class Transfer {
       bytes += more;
       if (now - since >= PACE_NANOS) {
         if (bytes < PACE_BYTES) {
-          throw new IOException("the connection brings less than a kilobyte a second");
+          throw new NetworkFailure.SlowException();
         }
         since = now;
         bytes = 0;

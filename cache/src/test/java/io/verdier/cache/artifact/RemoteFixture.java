@@ -17,6 +17,7 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.LongSupplier;
 import java.util.stream.Stream;
 
 /** A store beside a {@link FakeCloud} that holds a sharded model. Owned by the test's thread. */
@@ -87,9 +88,16 @@ final class RemoteFixture implements AutoCloseable {
 
   /** Waits are noted, not waited. */
   ArtifactStore store(String... flags) {
+    return store(System::nanoTime, flags);
+  }
+
+  /** The same by another clock. */
+  ArtifactStore store(LongSupplier nanos, String... flags) {
     Retry retry = new Retry(4, Duration.ofMillis(100), pauses::add, () -> 1);
     ServerConfig config = config(flags);
-    Downloader.Settings settings = Downloader.Settings.standard(config.artifacts().streams());
+    Downloader.Settings usual = Downloader.Settings.standard(config.artifacts().streams());
+    Downloader.Settings settings =
+        new Downloader.Settings(usual.streams(), usual.rangeBytes(), usual.entryBytes(), nanos);
     return new ArtifactStore(
         config,
         getClass().getClassLoader(),

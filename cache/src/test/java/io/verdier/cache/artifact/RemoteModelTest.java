@@ -17,6 +17,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -242,6 +243,16 @@ class RemoteModelTest {
     Path fresh = open(GCS);
     assertThat(RemoteFixture.tree(fresh)).isEqualTo(fixture.expected());
     assertThat(old).doesNotExist();
+  }
+
+  /** A clock that runs fast: each look at it is a minute later. */
+  @Test
+  void open_serverDrips_countsAsBroken() {
+    AtomicLong nanos = new AtomicLong();
+    cloud.pauseNanos = 1;
+    assertThatThrownBy(
+            () -> fixture.store(() -> nanos.addAndGet(60_000_000_000L)).open(GCS, FileChoice.MODEL))
+        .hasMessageContaining("the connection brings less than a kilobyte a second");
   }
 
   @Test
