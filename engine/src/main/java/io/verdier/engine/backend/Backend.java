@@ -220,6 +220,13 @@ public interface Backend extends AutoCloseable {
   void gather(Tensor out, Tensor in, int[] rows, int from);
 
   /**
+   * Brings the selected rows to the host, one behind the other.
+   *
+   * @param out {@code [selected rows, columns]}
+   */
+  void read(float[] out, Tensor in);
+
+  /**
    * Multiplies as {@link #matmul}, and brings the product to the host.
    *
    * @param out {@code [selected rows, weight's rows]}

@@ -18,9 +18,11 @@ import org.jspecify.annotations.Nullable;
  * <p>Projections of the same input are stacked to one matrix: one multiplication has more rows to
  * share among threads than three.
  *
+ * @param finalGain of {@code finalNorm}, {@code [hidden]}: hidden states are normalised on the host
  * @param head the output matrix; the embedding itself where they are tied
  */
-record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matrix head) {
+record DecoderWeights(
+    Matrix embedding, List<Layer> layers, Gain finalNorm, float[] finalGain, Matrix head) {
 
   /**
    * One layer.
@@ -92,10 +94,10 @@ record DecoderWeights(Matrix embedding, List<Layer> layers, Gain finalNorm, Matr
         layers.add(layer(prefix + "layers." + i + "."));
         progress.layersLoaded(i + 1, spec.layers());
       }
-      Gain norm = gain(prefix + "norm", spec.hidden());
+      StoredTensor norm = weights.tensor(prefix + "norm.weight", spec.hidden());
       Matrix head = head(table, embedding);
       requireAllUsed();
-      return new DecoderWeights(embedding, layers, norm, head);
+      return new DecoderWeights(embedding, layers, backend.gain(norm), norm.floats(), head);
     }
 
     /** A rank's rows of a tied output matrix are packed once more: the embedding is whole. */

@@ -121,6 +121,17 @@ final class LeadTransformer extends Transformer {
         });
   }
 
+  /** All ranks have all of the hidden states. */
+  @Override
+  public void hiddenStates(int[] rows, int from, int count, float[] out) {
+    threads.each(
+        rank -> {
+          if (rank.isFirst()) {
+            super.hiddenStates(rows, from, count, out);
+          }
+        });
+  }
+
   @Override
   public void close() {
     try {

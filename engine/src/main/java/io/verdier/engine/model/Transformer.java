@@ -82,7 +82,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     return new Rotation(table, layer.queryNorm(), layer.keyNorm(), spec.normEpsilon());
   }
 
-  /** Most rows that {@link #logits} and {@link #sample} take at once. */
+  /** Most rows that {@link #logits}, {@link #sample} and {@link #hiddenStates} take at once. */
   public int logitsRowsMax() {
     return shard.rank().isAlone() ? chunkRows : Math.min(chunkRows, SHARED_LOGITS_ROWS_MAX);
   }
@@ -235,6 +235,32 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     Tensor logits = all.columns(0, spec.vocabSize());
     logits.select(0, count);
     return logits;
+  }
+
+  /**
+   * Hidden states behind the final norm, of some rows of the last batch. They are normalised here
+   * and not on the device, whose operands may be coarser than float32.
+   *
+   * @param rows indices of rows; those from {@code from} on are taken, {@link #logitsRowsMax} at
+   *     most
+   * @param out {@code [count, hidden]}
+   */
+  public void hiddenStates(int[] rows, int from, int count, float[] out) {
+    backend.read(out, wanted(rows, from, count));
+    for (int row = 0; row < count; row++) {
+      normalise(out, row * spec.hidden());
+    }
+  }
+
+  private void normalise(float[] values, int at) {
+    double squares = 0;
+    for (int i = 0; i < spec.hidden(); i++) {
+      squares += (double) values[at + i] * values[at + i];
+    }
+    double scale = 1 / Math.sqrt(squares / spec.hidden() + spec.normEpsilon());
+    for (int i = 0; i < spec.hidden(); i++) {
+      values[at + i] = (float) (values[at + i] * scale * weights.finalGain()[i]);
+    }
   }
 
   private void normalise(int[] rows, int from, int count) {

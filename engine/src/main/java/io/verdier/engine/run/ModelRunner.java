@@ -18,9 +18,9 @@ import org.jspecify.annotations.Nullable;
  * Runs plans on a model. Owned by the executor thread.
  *
  * <p>A step is: bring the remembered sequences up to date; lay all slices end to end; one forward
- * pass; logits of the rows that need them, a bounded number at a time; from each row a token, or a
- * score of the prompt token behind it. A sequence in which one of these fails is reported as failed
- * and the others go on as if it were not there.
+ * pass; hidden states of the rows that are pooled; logits of the rows that need them, a bounded
+ * number at a time; from each row a token, or a score of the prompt token behind it. A sequence in
+ * which one of these fails is reported as failed and the others go on as if it were not there.
  *
  * <p><b>Two steps under way.</b> Beginning a step queues all of its work on the device and waits
  * for nothing; finishing it reads what came of it. The step begun in between takes the tokens it
@@ -41,6 +41,7 @@ public final class ModelRunner implements StepRunner {
   private final Deque<RunningStep> idle = new ArrayDeque<>(PLANS_MAX);
   private final Deque<RunningStep> underWay = new ArrayDeque<>(PLANS_MAX); // oldest first
   private final int vocabSize;
+  private float[] states = {}; // [rows, hidden], as many as were ever pooled at once
   private Optional<DeviceClock> clock = Optional.empty();
   private long deviceNanos;
   private double deviceSeconds;
@@ -108,6 +109,7 @@ public final class ModelRunner implements StepRunner {
     if (batch.rows() > 0) {
       transformer.forward(batch, model.cache());
     }
+    pool(step);
     deviceNanos += System.nanoTime() - start;
     sample(step, before);
     underWay.add(idle.remove());
@@ -124,6 +126,22 @@ public final class ModelRunner implements StepRunner {
                 guide.beginAfter(),
                 start.promptTokens());
     return new RunningSequence(start, vocabSize, guidance);
+  }
+
+  /** Waits for the hidden states that are wanted; steps without any wait for nothing. */
+  private void pool(RunningStep step) {
+    WantedRows wanted = step.pooledRows();
+    int width = model.spec().hidden();
+    int rowsMax = Math.min(wanted.count(), transformer.logitsRowsMax());
+    if (states.length < rowsMax * width) {
+      states = new float[rowsMax * width];
+    }
+    for (int from = 0; from < wanted.count(); from += rowsMax) {
+      int count = Math.min(rowsMax, wanted.count() - from);
+      transformer.hiddenStates(wanted.rows(), from, count, states);
+      step.pool(states, width, from, count);
+    }
+    step.endPooling(width);
   }
 
   /** Queues the choice of all tokens; only the last two chunks can wait to be read. */
@@ -210,6 +228,7 @@ public final class ModelRunner implements StepRunner {
       int firstRow = batch.rows();
       batch.add(sequence, slice.computed(), slice.count(), sequence.blocks());
       want(slice, sequence, firstRow, step.wanted());
+      pool(slice, sequence, firstRow, step);
     }
   }
 
@@ -224,6 +243,18 @@ public final class ModelRunner implements StepRunner {
       } else if (slice.samples() && i == slice.count() - 1) {
         wanted.choose(firstRow + i, position, sequence);
       }
+    }
+  }
+
+  private static void pool(
+      StepPlan.Slice slice, RunningSequence sequence, int firstRow, RunningStep step) {
+    for (int i = 0; i < slice.count(); i++) {
+      if (sequence.isPooled(slice.computed() + i)) {
+        step.pooledRows().pool(firstRow + i, slice.computed() + i, sequence);
+      }
+    }
+    if (sequence.endsPooling(slice)) {
+      step.endPooling(sequence);
     }
   }
 }

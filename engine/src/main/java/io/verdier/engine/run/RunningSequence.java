@@ -3,6 +3,7 @@ package io.verdier.engine.run;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.model.KvPlan;
 import io.verdier.engine.sample.LogitStages;
+import io.verdier.engine.sample.Pooling;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.sample.TokenMask;
@@ -27,6 +28,7 @@ final class RunningSequence implements IntUnaryOperator {
   private boolean isForgotten;
   private boolean hasFailed;
   private @Nullable TokenMask mask; // for its next token
+  private @Nullable PooledRows pooled; // from the first row that is
   private int expectedIndex; // of its next token in the chunk that samples it
 
   /**
@@ -114,6 +116,31 @@ final class RunningSequence implements IntUnaryOperator {
   /** Whether the row at a position scores the prompt token behind it. */
   boolean isScored(int position) {
     return params.promptLogprobs() >= 0 && position + 1 < history.promptTokens();
+  }
+
+  /** Whether the hidden state at a position is wanted. */
+  boolean isPooled(int position) {
+    return params.pooling().takes(position, history.promptTokens());
+  }
+
+  /**
+   * What has been pooled so far.
+   *
+   * @param width of a hidden state
+   */
+  PooledRows pooled(int width) {
+    PooledRows rows = pooled;
+    if (rows == null) {
+      rows = new PooledRows(params.pooling(), history.promptTokens(), width);
+      pooled = rows;
+    }
+    return rows;
+  }
+
+  /** Whether a slice ends the prompt of a sequence that is pooled. */
+  boolean endsPooling(StepPlan.Slice slice) {
+    return params.pooling() != Pooling.NONE
+        && slice.computed() + slice.count() == history.promptTokens();
   }
 
   /** Why a slice cannot run; null if it can. */

@@ -22,6 +22,8 @@ final class RunningStep {
   private static final Logger LOG = LoggerFactory.getLogger(RunningStep.class);
 
   private final WantedRows wanted;
+  private final WantedRows pooledRows;
+  private final List<RunningSequence> pooled = new ArrayList<>(); // whose prompts end in this step
   private long number;
   private long[] keys = {};
   private int[] tokens = {};
@@ -29,6 +31,7 @@ final class RunningStep {
   private int sampled;
   private List<StepOutcome.PromptLogprobs> scores = new ArrayList<>(0);
   private List<StepOutcome.Failure> failures = new ArrayList<>(0);
+  private List<StepOutcome.Pooled> vectors = new ArrayList<>(0);
   private @Nullable RowResults pending; // of a chunk of the wanted rows that is still to be read
   private int pendingFrom;
   private int pendingCount;
@@ -39,11 +42,14 @@ final class RunningStep {
    */
   RunningStep(int rowsMax) {
     wanted = new WantedRows(rowsMax);
+    pooledRows = new WantedRows(rowsMax);
   }
 
   void begin(StepPlan plan) {
     int slices = plan.slices().size();
     wanted.clear();
+    pooledRows.clear();
+    pooled.clear();
     number = plan.step();
     keys = new long[slices];
     tokens = new int[slices];
@@ -51,12 +57,43 @@ final class RunningStep {
     sampled = 0;
     scores = new ArrayList<>(0);
     failures = new ArrayList<>(0);
+    vectors = new ArrayList<>(0);
     pending = null;
     holdsUpNext = false;
   }
 
+  /** Rows whose logits are needed. */
   WantedRows wanted() {
     return wanted;
+  }
+
+  /** Rows whose hidden states are needed. */
+  WantedRows pooledRows() {
+    return pooledRows;
+  }
+
+  /** With this step all of a sequence's rows are pooled. */
+  void endPooling(RunningSequence sequence) {
+    pooled.add(sequence);
+  }
+
+  /**
+   * Takes hidden states of some pooled rows.
+   *
+   * @param states {@code [count, width]}
+   */
+  void pool(float[] states, int width, int from, int count) {
+    for (int i = 0; i < count; i++) {
+      PooledRows rows = pooledRows.sequence(from + i).pooled(width);
+      rows.add(pooledRows.position(from + i), states, i * width);
+    }
+  }
+
+  /** All rows are pooled: the vectors of the sequences that end with them are done. */
+  void endPooling(int width) {
+    for (RunningSequence sequence : pooled) {
+      vectors.add(new StepOutcome.Pooled(sequence.key(), sequence.pooled(width).vectors()));
+    }
   }
 
   /** A sequence cannot run. */
@@ -163,6 +200,7 @@ final class RunningStep {
         Arrays.copyOf(tokens, sampled),
         Arrays.copyOf(logprobs, sampled),
         List.copyOf(scores),
-        List.copyOf(failures));
+        List.copyOf(failures),
+        List.copyOf(vectors));
   }
 }

@@ -4,12 +4,13 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The rows of a step whose logits are needed, in the order of the batch, and what for: either the
- * next token is chosen, or the prompt token behind the row is scored. Owned by the executor thread,
- * and used again for every step.
+ * The rows of a step whose logits or hidden states are needed, in the order of the batch, and what
+ * for: the next token is chosen, the prompt token behind the row is scored, or the row is pooled.
+ * Owned by the executor thread, and used again for every step.
  */
 final class WantedRows {
   private static final int CHOSEN = -1;
+  private static final int POOLED = -2;
 
   private final int[] rows;
   private final int[] positions;
@@ -40,6 +41,11 @@ final class WantedRows {
   /** A token is to be scored from a row of the batch. */
   void score(int row, int position, RunningSequence sequence, int token) {
     add(row, position, sequence, token);
+  }
+
+  /** The hidden state of a row of the batch, at a position, is wanted. */
+  void pool(int row, int position, RunningSequence sequence) {
+    add(row, position, sequence, POOLED);
   }
 
   private void add(int row, int position, RunningSequence sequence, int token) {

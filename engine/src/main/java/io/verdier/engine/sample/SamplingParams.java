@@ -1,9 +1,9 @@
 package io.verdier.engine.sample;
 
 /**
- * How to choose the tokens of one sequence. Immutable (the arrays must not be changed); a pure
- * function of (logits, tokens so far, these) gives the next token, which is what lets a stream be
- * preempted or moved.
+ * How to choose the tokens of one sequence, or what else to make of its prompt. Immutable (the
+ * arrays must not be changed); a pure function of (logits, tokens so far, these) gives the next
+ * token, which is what lets a stream be preempted or moved.
  *
  * <p>Ranges, defaults and order follow vLLM's V1 sampler.
  *
@@ -15,7 +15,7 @@ package io.verdier.engine.sample;
  * @param frequencyPenalty [-2, 2], on generated tokens
  * @param repetitionPenalty &gt; 0, on prompt and generated tokens
  * @param seed key of the random numbers; chosen at ingress when the client sent none
- * @param maxTokens most tokens to generate, ≥ 1 (0 only to score a prompt)
+ * @param maxTokens most tokens to generate, ≥ 1 (0 only to score or to pool a prompt)
  * @param minTokens until so many tokens are generated, stop tokens are masked
  * @param ignoreEos whether the model's own end tokens do not stop
  * @param stopTokenIds further ids that stop, sorted
@@ -26,6 +26,7 @@ package io.verdier.engine.sample;
  * @param logprobs how many of the most probable tokens to report with each chosen one; -1: none at
  *     all
  * @param promptLogprobs the same for each prompt token; -1: none
+ * @param pooling which hidden states of the prompt are wanted
  */
 public record SamplingParams(
     float temperature,
@@ -45,9 +46,57 @@ public record SamplingParams(
     int[] allowedTokenIds,
     int[][] badWords,
     int logprobs,
-    int promptLogprobs) {
+    int promptLogprobs,
+    Pooling pooling) {
 
   private static final int[] NO_IDS = {};
+
+  /** For tokens: no hidden states are wanted. */
+  public SamplingParams(
+      float temperature,
+      float topP,
+      int topK,
+      float minP,
+      float presencePenalty,
+      float frequencyPenalty,
+      float repetitionPenalty,
+      long seed,
+      int maxTokens,
+      int minTokens,
+      boolean ignoreEos,
+      int[] stopTokenIds,
+      int[] biasIds,
+      float[] biasValues,
+      int[] allowedTokenIds,
+      int[][] badWords,
+      int logprobs,
+      int promptLogprobs) {
+    this(
+        temperature,
+        topP,
+        topK,
+        minP,
+        presencePenalty,
+        frequencyPenalty,
+        repetitionPenalty,
+        seed,
+        maxTokens,
+        minTokens,
+        ignoreEos,
+        stopTokenIds,
+        biasIds,
+        biasValues,
+        allowedTokenIds,
+        badWords,
+        logprobs,
+        promptLogprobs,
+        Pooling.NONE);
+  }
+
+  /** Hidden states of the prompt, and no tokens. */
+  public static SamplingParams pooled(Pooling pooling) {
+    return greedy(0).with(pooling);
+  }
 
   /** Greedy, at most {@code maxTokens}, everything else off. */
   public static SamplingParams greedy(int maxTokens) {
@@ -101,8 +150,17 @@ public record SamplingParams(
     return with(seed, maxTokens, badWords, promptLogprobs);
   }
 
+  private SamplingParams with(Pooling pooling) {
+    return with(seed, maxTokens, badWords, promptLogprobs, pooling);
+  }
+
   /** What is decided after the request was read; everything else is the client's. */
   private SamplingParams with(long seed, int maxTokens, int[][] badWords, int promptLogprobs) {
+    return with(seed, maxTokens, badWords, promptLogprobs, pooling);
+  }
+
+  private SamplingParams with(
+      long seed, int maxTokens, int[][] badWords, int promptLogprobs, Pooling pooling) {
     return new SamplingParams(
         temperature,
         topP,
@@ -121,6 +179,7 @@ public record SamplingParams(
         allowedTokenIds,
         badWords,
         logprobs,
-        promptLogprobs);
+        promptLogprobs,
+        pooling);
   }
 }

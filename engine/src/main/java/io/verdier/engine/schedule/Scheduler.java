@@ -231,7 +231,7 @@ public final class Scheduler {
       Slice slice = done.plan().slices().get(i);
       boolean sampled = UnderWay.sampledAt(outcome, slice, at);
       sequence.settle(slice);
-      Fault failure = UnderWay.failureOf(outcome, slice, sampled);
+      Fault failure = UnderWay.failureOf(outcome, slice, sampled, sequence.isPooledBy(slice));
       if (failure != null) {
         fail(sequence, failure);
       } else {
@@ -293,6 +293,7 @@ public final class Scheduler {
               tokens,
               logprobs,
               scores,
+              outcome.pooledOf(sequence.key()),
               finish));
     }
   }
@@ -376,7 +377,7 @@ public final class Scheduler {
   private void planWaiting(PlanBuilder builder) {
     while (!waiting.isEmpty() && !builder.isFull() && running.size() < settings.sequencesMax()) {
       Sequence sequence = waiting.first();
-      boolean lookUp = settings.prefixCaching() && !sequence.owesScores();
+      boolean lookUp = settings.prefixCaching() && !sequence.needsWholePrompt();
       int cached =
           kv.admit(
               sequence.table(),

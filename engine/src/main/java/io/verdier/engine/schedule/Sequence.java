@@ -1,6 +1,7 @@
 package io.verdier.engine.schedule;
 
 import io.verdier.cache.kv.BlockTable;
+import io.verdier.engine.sample.Pooling;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome.PromptLogprobs;
 import io.verdier.engine.schedule.StepPlan.Slice;
@@ -146,6 +147,17 @@ final class Sequence {
   /** Whether prompt scores are still owed: they exist only for positions that are computed. */
   boolean owesScores() {
     return request.sampling().promptLogprobs() >= 0 && nextScore < request.promptTokens();
+  }
+
+  /** Whether every position must be computed, though the cache may know some. */
+  boolean needsWholePrompt() {
+    return owesScores() || request.sampling().pooling().readsWholePrompt();
+  }
+
+  /** Whether hidden states are wanted, and a slice ends the prompt. */
+  boolean isPooledBy(Slice slice) {
+    return request.sampling().pooling() != Pooling.NONE
+        && slice.computed() + slice.count() == request.promptTokens();
   }
 
   /**

@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param logprobs of each sampled token; null entries where none were asked for
  * @param promptLogprobs prompt positions scored in this step
  * @param failures sequences that failed in this step; the others are not touched by it
+ * @param pooled sequences whose prompt is pooled to its end
  */
 public record StepOutcome(
     long step,
@@ -21,7 +22,31 @@ public record StepOutcome(
     int[] tokens,
     @Nullable TokenLogprobs[] logprobs,
     List<PromptLogprobs> promptLogprobs,
-    List<Failure> failures) {
+    List<Failure> failures,
+    List<Pooled> pooled) {
+
+  private static final float[] NOTHING = {};
+
+  /** The outcome of a step that pools nothing to its end. */
+  public StepOutcome(
+      long step,
+      long[] keys,
+      int[] tokens,
+      @Nullable TokenLogprobs[] logprobs,
+      List<PromptLogprobs> promptLogprobs,
+      List<Failure> failures) {
+    this(step, keys, tokens, logprobs, promptLogprobs, failures, List.of());
+  }
+
+  /** What was pooled of a sequence, empty if nothing was. */
+  float[] pooledOf(long key) {
+    for (Pooled each : pooled) {
+      if (each.key() == key) {
+        return each.vectors();
+      }
+    }
+    return NOTHING;
+  }
 
   /**
    * Scores of consecutive prompt tokens.
@@ -30,6 +55,13 @@ public record StepOutcome(
    *     no score)
    */
   public record PromptLogprobs(long key, int firstPosition, List<TokenLogprobs> scores) {}
+
+  /**
+   * What was made of a prompt's hidden states.
+   *
+   * @param vectors {@code [vectors, hidden]}, not to be changed
+   */
+  public record Pooled(long key, float[] vectors) {}
 
   /**
    * One sequence failed.

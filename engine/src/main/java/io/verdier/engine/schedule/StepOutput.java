@@ -23,6 +23,8 @@ public record StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
    * @param logprobs one per token, or empty
    * @param promptLogprobs prompt scores complete since the last emission, by position; empty unless
    *     asked for
+   * @param pooled {@code [vectors, hidden]} of the prompt's hidden states, with the finish; empty
+   *     unless asked for
    * @param finish the end, in the sequence's last emission only
    */
   public record Emission(
@@ -32,7 +34,23 @@ public record StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
       int[] tokens,
       List<TokenLogprobs> logprobs,
       List<TokenLogprobs> promptLogprobs,
-      @Nullable Finish finish) {}
+      float[] pooled,
+      @Nullable Finish finish) {
+
+    private static final float[] NOTHING = {};
+
+    /** News without hidden states. */
+    public Emission(
+        long key,
+        @Nullable EngineRequest opened,
+        int cachedTokens,
+        int[] tokens,
+        List<TokenLogprobs> logprobs,
+        List<TokenLogprobs> promptLogprobs,
+        @Nullable Finish finish) {
+      this(key, opened, cachedTokens, tokens, logprobs, promptLogprobs, NOTHING, finish);
+    }
+  }
 
   /**
    * The end of a sequence.

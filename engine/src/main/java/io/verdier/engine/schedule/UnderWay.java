@@ -42,12 +42,20 @@ record UnderWay(StepPlan plan, List<Sequence> sequences) {
     return slice.samples() && at < outcome.keys().length && outcome.keys()[at] == slice.key();
   }
 
-  /** Why the slice failed, null if it did not. */
-  static @Nullable Fault failureOf(StepOutcome outcome, Slice slice, boolean sampled) {
+  /**
+   * Why the slice failed, null if it did not.
+   *
+   * @param pools whether hidden states were to come of it
+   */
+  static @Nullable Fault failureOf(
+      StepOutcome outcome, Slice slice, boolean sampled, boolean pools) {
     for (Failure failure : outcome.failures()) {
       if (failure.key() == slice.key()) {
         return new Fault(failure.code(), failure.text());
       }
+    }
+    if (pools && outcome.pooledOf(slice.key()).length == 0) {
+      return new Fault(ErrorCode.INTERNAL, "The step gave no hidden states for this request.");
     }
     return slice.samples() && !sampled
         ? new Fault(ErrorCode.INTERNAL, "The step gave no token for this request.")

@@ -195,6 +195,14 @@ public abstract class BackendContract extends BlockCopyContract {
     Tensor some = backend.tensor(2, 10);
     backend.gather(some, out, new int[] {9, 4, 2}, 1);
     assertThat(read(some)).isEqualTo(new float[][] {table[32], table[7]});
+    out.select(1, 3);
+    float[] host = new float[30];
+    backend.read(host, out);
+    for (int i = 0; i < host.length; i++) {
+      assertThat(host[i]).isEqualTo(table[new int[] {0, 7, 31}[i / 10]][i % 10]);
+    }
+    out.select(0, 0);
+    backend.read(new float[0], out);
   }
 
   @ParameterizedTest

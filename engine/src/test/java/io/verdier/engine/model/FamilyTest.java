@@ -21,9 +21,9 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * Every family and variant on a tiny random checkpoint, against an oracle in float64. Logits are of
- * order 1; float32 sums of some dozen terms over three layers differ from float64 by some 1e-6, and
- * a wrong head, frequency, mask or bias by more than 1e-2.
+ * Every family and variant on a tiny random checkpoint, against an oracle in float64. Hidden states
+ * and logits are of order 1; float32 sums of some dozen terms over three layers differ from float64
+ * by some 1e-6, and a wrong head, frequency, mask or bias by more than 1e-2.
  */
 class FamilyTest {
   private static final long SEED = Long.getLong("seed", 7);
@@ -154,16 +154,17 @@ class FamilyTest {
     checkpoint.write(directory, checkpoint.config);
     int[] tokens = new Random(SEED).ints(TOKENS, 0, TinyCheckpoint.VOCAB).toArray();
     double[][] expected =
-        new NaiveDecoder(checkpoint.config, checkpoint.weights, 4, new int[3]).logits(tokens);
-    float[][] actual = logits(tokens, TOKENS, CpuBackend.KernelForm.VECTOR, ranks);
+        new NaiveDecoder(checkpoint.config, checkpoint.weights, 4, new int[3]).outputs(tokens);
+    float[][] actual = outputs(tokens, TOKENS, CpuBackend.KernelForm.VECTOR, ranks);
     for (int t = 0; t < TOKENS; t++) {
-      for (int i = 0; i < TinyCheckpoint.VOCAB; i++) {
+      assertThat(actual[t]).hasSameSizeAs(expected[t]);
+      for (int i = 0; i < actual[t].length; i++) {
         assertThat((double) actual[t][i])
-            .as("position %d token %d, seed %d", t, i, SEED)
+            .as("position %d output %d, seed %d", t, i, SEED)
             .isCloseTo(expected[t][i], within(TOLERANCE));
       }
     }
-    assertThat(logits(tokens, 7, CpuBackend.KernelForm.SCALAR, ranks)).isEqualTo(actual);
+    assertThat(outputs(tokens, 7, CpuBackend.KernelForm.SCALAR, ranks)).isEqualTo(actual);
   }
 
   private static String withArchitecture(String overrides) {
@@ -207,20 +208,22 @@ class FamilyTest {
                 checkpoint.weights,
                 headDim,
                 Arrays.stream(windows.split(" ")).mapToInt(Integer::parseInt).toArray())
-            .logits(tokens);
-    float[][] actual = logits(tokens, TOKENS, CpuBackend.KernelForm.VECTOR, 1);
+            .outputs(tokens);
+    float[][] actual = outputs(tokens, TOKENS, CpuBackend.KernelForm.VECTOR, 1);
     for (int t = 0; t < TOKENS; t++) {
-      for (int i = 0; i < TinyCheckpoint.VOCAB; i++) {
+      assertThat(actual[t]).hasSameSizeAs(expected[t]);
+      for (int i = 0; i < actual[t].length; i++) {
         assertThat((double) actual[t][i])
-            .as("position %d token %d, seed %d", t, i, SEED)
+            .as("position %d output %d, seed %d", t, i, SEED)
             .isCloseTo(expected[t][i], within(TOLERANCE));
       }
     }
-    float[][] chunked = logits(tokens, 7, CpuBackend.KernelForm.SCALAR, 1);
+    float[][] chunked = outputs(tokens, 7, CpuBackend.KernelForm.SCALAR, 1);
     assertThat(chunked).as("chunks of 7, scalar").isEqualTo(actual);
   }
 
-  private float[][] logits(int[] tokens, int chunk, CpuBackend.KernelForm form, int ranks) {
+  /** Hidden states and logits, {@code [tokens][hidden + vocab]}. */
+  private float[][] outputs(int[] tokens, int chunk, CpuBackend.KernelForm form, int ranks) {
     ServerConfig config =
         TestConfig.of(
             "--max-num-batched-tokens=64",
@@ -230,7 +233,9 @@ class FamilyTest {
             "--tensor-parallel-size=" + ranks);
     RankBackends backends = rank -> new CpuBackend(OptionalInt.of(2), form);
     try (LoadedModel model = ModelLoader.load(directory, config, backends, (done, total) -> {})) {
-      float[][] logits = new float[tokens.length][TinyCheckpoint.VOCAB];
+      float[][] outputs = new float[tokens.length][];
+      float[] states = new float[model.spec().hidden()];
+      float[] logits = new float[TinyCheckpoint.VOCAB];
       AttentionBatch batch = new AttentionBatch(64, 1);
       for (int from = 0; from < tokens.length; from += chunk) {
         int count = Math.min(chunk, tokens.length - from);
@@ -238,10 +243,13 @@ class FamilyTest {
         batch.add(i -> tokens[i], from, count, new int[] {2, 0, 3, 1});
         model.transformer().forward(batch, model.cache());
         for (int i = 0; i < count; i++) {
-          model.transformer().logits(new int[] {i}, 0, 1, logits[from + i]);
+          model.transformer().hiddenStates(new int[] {i}, 0, 1, states);
+          model.transformer().logits(new int[] {i}, 0, 1, logits);
+          outputs[from + i] = Arrays.copyOf(states, states.length + logits.length);
+          System.arraycopy(logits, 0, outputs[from + i], states.length, logits.length);
         }
       }
-      return logits;
+      return outputs;
     }
   }
 }

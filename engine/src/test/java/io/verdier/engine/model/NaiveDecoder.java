@@ -1,6 +1,7 @@
 package io.verdier.engine.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.util.Arrays;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -29,8 +30,24 @@ final class NaiveDecoder {
     epsilon = config.path("rms_norm_eps").asDouble(1e-6);
   }
 
-  /** Logits at every position, {@code [tokens][vocab]}. */
-  double[][] logits(int[] tokens) {
+  /** Hidden states and logits at every position, {@code [tokens][hidden + vocab]}. */
+  double[][] outputs(int[] tokens) {
+    double[] head =
+        config.path("tie_word_embeddings").asBoolean()
+            ? weight("embed_tokens.weight")
+            : weight("lm_head.weight");
+    double[][] states = hiddenStates(tokens);
+    double[][] outputs = new double[tokens.length][];
+    for (int t = 0; t < tokens.length; t++) {
+      double[] logits = times(head, states[t], null);
+      outputs[t] = Arrays.copyOf(states[t], hidden + logits.length);
+      System.arraycopy(logits, 0, outputs[t], hidden, logits.length);
+    }
+    return outputs;
+  }
+
+  /** What the final norm gives at every position, {@code [tokens][hidden]}. */
+  private double[][] hiddenStates(int[] tokens) {
     double[] embedding = weight("embed_tokens.weight");
     double[][] x = new double[tokens.length][hidden];
     for (int t = 0; t < tokens.length; t++) {
@@ -40,13 +57,11 @@ final class NaiveDecoder {
       attention(x, "layers." + layer + ".", windows[layer]);
       feedForward(x, "layers." + layer + ".");
     }
-    double[] head =
-        config.path("tie_word_embeddings").asBoolean() ? embedding : weight("lm_head.weight");
-    double[][] logits = new double[tokens.length][];
+    double[][] states = new double[tokens.length][];
     for (int t = 0; t < tokens.length; t++) {
-      logits[t] = times(head, norm(x[t], weight("norm.weight")), null);
+      states[t] = norm(x[t], weight("norm.weight"));
     }
-    return logits;
+    return states;
   }
 
   private void attention(double[][] x, String layer, int window) {
@@ -92,7 +107,7 @@ final class NaiveDecoder {
     double amplitude = NaiveRope.amplitude(config);
     double[] y = new double[x.length];
     for (int at = 0; at < x.length; at += headDim) {
-      double[] head = java.util.Arrays.copyOfRange(x, at, at + headDim);
+      double[] head = Arrays.copyOfRange(x, at, at + headDim);
       if (gain != null) {
         head = norm(head, gain);
       }

@@ -35,6 +35,7 @@ final class Engine {
   /** What a client gets, floats as bits. */
   static final class Heard {
     final List<Integer> tokens = new ArrayList<>();
+    float[] pooled = {};
     private final StringBuilder scores = new StringBuilder();
     private String end = "";
 
@@ -113,6 +114,10 @@ final class Engine {
       stream.tokens.add(token);
     }
     emission.promptLogprobs().forEach(score -> BitEqualityTest.append(stream.scores, score));
+    stream.pooled = emission.pooled();
+    for (float value : stream.pooled) {
+      stream.scores.append(Float.floatToRawIntBits(value)).append(' ');
+    }
     emission.logprobs().forEach(score -> BitEqualityTest.append(stream.scores, score));
     Finish finish = emission.finish();
     if (finish != null) {

@@ -1,8 +1,10 @@
 package io.verdier.engine.schedule;
 
 import io.verdier.engine.ErrorCode;
+import io.verdier.engine.sample.Pooling;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome.Failure;
+import io.verdier.engine.schedule.StepOutcome.Pooled;
 import io.verdier.engine.schedule.StepOutcome.PromptLogprobs;
 import io.verdier.engine.schedule.StepPlan.Slice;
 import io.verdier.engine.schedule.StepPlan.Start;
@@ -44,6 +46,7 @@ final class FakeRunner {
     int[] table = {};
     int computed = -1;
     int untold; // of the tokens
+    int pooled; // hidden states that were wanted and computed
     boolean failed;
 
     Known(Start start, String salt) {
@@ -78,6 +81,7 @@ final class FakeRunner {
     List<Integer> tokens = new ArrayList<>();
     List<PromptLogprobs> scores = new ArrayList<>();
     List<Failure> failures = new ArrayList<>();
+    List<Pooled> pooled = new ArrayList<>();
     plan.slices().forEach(this::accept);
     for (Slice slice : plan.slices()) {
       Known sequence = known(slice);
@@ -95,6 +99,7 @@ final class FakeRunner {
       if (sequence.start.sampling().promptLogprobs() >= 0) {
         score(sequence, slice, scores);
       }
+      pool(sequence, slice, pooled);
       if (slice.samples()) {
         keys.add(slice.key());
         tokens.add(sample(sequence));
@@ -106,7 +111,8 @@ final class FakeRunner {
         tokens.stream().mapToInt(Integer::intValue).toArray(),
         new TokenLogprobs[keys.size()],
         scores,
-        failures);
+        failures,
+        pooled);
   }
 
   /** The scheduler gets an outcome, and knows its tokens from now on. */
@@ -214,6 +220,18 @@ final class FakeRunner {
     }
     if (!scores.isEmpty()) {
       all.add(new PromptLogprobs(slice.key(), slice.computed() + 1, scores));
+    }
+  }
+
+  /** A vector that says how many hidden states have come. */
+  private static void pool(Known sequence, Slice slice, List<Pooled> all) {
+    Pooling pooling = sequence.start.sampling().pooling();
+    int promptTokens = sequence.start.promptTokens();
+    for (int position = slice.computed(); position < sequence.computed; position++) {
+      sequence.pooled += pooling.takes(position, promptTokens) ? 1 : 0;
+    }
+    if (pooling != Pooling.NONE && sequence.computed == promptTokens) {
+      all.add(new Pooled(slice.key(), new float[] {sequence.pooled}));
     }
   }
 

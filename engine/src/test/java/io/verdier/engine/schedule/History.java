@@ -1,6 +1,7 @@
 package io.verdier.engine.schedule;
 
 import io.verdier.conf.ServerConfig.Policy;
+import io.verdier.engine.sample.Pooling;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import java.util.ArrayList;
@@ -135,11 +136,13 @@ record History(
             random.nextInt(4) == 0,
             stops,
             scored ? 0 : -1);
+    Pooling[] poolings = Pooling.values();
+    Pooling pooling = poolings[Math.max(0, random.nextInt(-4 * poolings.length, poolings.length))];
     return new EngineRequest(
         key,
         tokens,
         tokens.length,
-        sampling,
+        pooling == Pooling.NONE ? sampling : SamplingParams.pooled(pooling),
         TEXT,
         random.nextInt(-1, 3),
         SALTS[random.nextInt(SALTS.length)],

@@ -1,11 +1,13 @@
 package io.verdier.engine.schedule;
 
 import io.verdier.engine.ErrorCode;
+import io.verdier.engine.sample.Pooling;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.PureModel.Expected;
 import io.verdier.engine.schedule.StepOutput.Emission;
 import io.verdier.engine.schedule.StepOutput.Finish;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -15,6 +17,7 @@ final class Stream {
   final long arrival;
   final List<Integer> tokens = new ArrayList<>();
   final List<TokenLogprobs> scores = new ArrayList<>();
+  float[] pooled = {};
   boolean opened;
   boolean cancelled;
   boolean silenced;
@@ -41,6 +44,7 @@ final class Stream {
       tokens.add(token);
     }
     scores.addAll(emission.promptLogprobs());
+    pooled = emission.pooled();
     finish = emission.finish();
     if (finish != null) {
       verifyEnd(finish, simulation);
@@ -77,6 +81,7 @@ final class Stream {
             "P7 independence",
             who + ", expected " + expected.generated().length + " " + expected);
         verifyScores(before, simulation);
+        verifyPooled(simulation);
       }
     }
   }
@@ -90,6 +95,20 @@ final class Stream {
     } else {
       simulation.check(expected.reason() == FinishReason.ERROR, "P4 one end", who);
     }
+  }
+
+  private void verifyPooled(Simulation simulation) {
+    Pooling pooling = request.sampling().pooling();
+    int[] counts =
+        switch (pooling) {
+          case NONE -> new int[0];
+          case FIRST, LAST -> new int[] {1};
+          case MEAN, EVERY -> new int[] {request.promptTokens()};
+        };
+    simulation.check(
+        pooled.length == counts.length && (counts.length == 0 || pooled[0] == counts[0]),
+        "P7 independence",
+        "%s of sequence %d has %s".formatted(pooling, request.key(), Arrays.toString(pooled)));
   }
 
   private void verifyScores(int before, Simulation simulation) {

@@ -393,6 +393,14 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
+  public void read(float[] out, Tensor in) {
+    CpuTensor source = (CpuTensor) in;
+    for (int i = 0; i < source.rows(); i++) {
+      System.arraycopy(source.data, source.at(i), out, i * in.columns(), in.columns());
+    }
+  }
+
+  @Override
   public Collectives collectives(Rank rank, Meeting meeting) {
     return new CpuCollectives(rank, meeting);
   }

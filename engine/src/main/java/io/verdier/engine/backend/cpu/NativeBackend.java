@@ -389,6 +389,13 @@ final class NativeBackend implements Backend {
   }
 
   @Override
+  public void read(float[] out, Tensor in) {
+    for (int i = 0; i < in.rows(); i++) {
+      ((NativeTensor) in).copyOut(i, 0, out, i * in.columns(), in.columns());
+    }
+  }
+
+  @Override
   public Collectives collectives(Rank rank, Meeting meeting) {
     return new CpuCollectives(rank, meeting);
   }

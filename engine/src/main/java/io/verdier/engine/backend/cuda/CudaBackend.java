@@ -63,7 +63,7 @@ public final class CudaBackend implements Backend {
   private final List<CudaRopeTable> tables = new ArrayList<>();
   private final List<CudaKvStorage> storages = new ArrayList<>();
   private final List<CudaAttention> attentions = new ArrayList<>(); // of the storages
-  private final CudaLogits logits;
+  final CudaLogits logits;
   private final CudaClock clock;
   private @Nullable KvStorage stepped; // whose steps are captured
   private int tokensMax = Integer.MAX_VALUE; // rows of the embedding that was last used
@@ -441,6 +441,11 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public void read(float[] out, Tensor in) {
+    logits.read(out, (CudaTensor) in);
+  }
+
+  @Override
   public void logits(float[] out, Operand in, Matrix weight) {
     requireColumns(Math.min(out.length, in.rows() * weight.rows()), in.rows() * weight.rows());
     if (in.rows() > 0) {
@@ -466,11 +471,6 @@ public final class CudaBackend implements Backend {
   /** Where the sampler leaves the tokens it has chosen, by row of the chunk. */
   long sampledTokens() {
     return rows.sampled();
-  }
-
-  /** Brings one row of {@link #product} to the host. */
-  void read(float[] out, CudaTensor product, int row) {
-    logits.read(out, product, row);
   }
 
   @Override

@@ -5,8 +5,8 @@ import java.lang.foreign.ValueLayout;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Room for logits, on the device and page-locked on the host, as large as it was ever needed. Owned
- * by the executor thread.
+ * Room for logits on the device, and for what comes to the host, page-locked there; as large as it
+ * was ever needed. Owned by the executor thread.
  */
 final class CudaLogits {
   private static final int ROWS_ALIGNED = 16; // a batch grows row by row, its room seldom
@@ -47,6 +47,9 @@ final class CudaLogits {
 
   /** Waits for the selected rows and copies them, one behind the other. */
   void read(float[] out, CudaTensor tensor) {
+    if (tensor.rows() == 0) {
+      return;
+    }
     long rowBytes = (long) tensor.stride() * Float.BYTES;
     MemorySegment buffer = host(rowBytes * tensor.rows());
     driver.copyOut(buffer, tensor.address(), rowBytes * tensor.rows());

@@ -351,7 +351,7 @@ final class CudaSampler implements DeviceSampler {
         throw new IllegalStateException("row " + index + " was to be scored");
       }
       if (isOnHost[index]) {
-        backend.read(hostRow, product, index);
+        backend.logits.read(hostRow, product, index);
         return host.sample(hostRow, 0, history, asks, masks[index]);
       }
       int token = results.token(index);
@@ -369,7 +369,7 @@ final class CudaSampler implements DeviceSampler {
         throw new IllegalStateException("row " + index + " was to be chosen from");
       }
       if (isOnHost[index]) {
-        backend.read(hostRow, product, index);
+        backend.logits.read(hostRow, product, index);
         return host.score(hostRow, 0, given[index], tops[index]);
       }
       return results.logprobs(index);
