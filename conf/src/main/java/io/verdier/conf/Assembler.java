@@ -57,7 +57,8 @@ final class Assembler {
         vertex(),
         limits(),
         logging(),
-        structuredOutput());
+        structuredOutput(),
+        new PoolerFlags(settings, findings).pooler());
   }
 
   private ServerConfig.Model model() {

@@ -60,6 +60,10 @@ final class Conflicts {
           "%d for --tensor-parallel-size %d; each rank needs a device of its own"
               .formatted(devices, ranks));
     }
+    boolean pools = config.pooler().runner() == ServerConfig.Runner.POOLING;
+    if (pools && config.backend().kind() == BackendKind.NULL) {
+      problem("--runner", "the null backend has no hidden states to pool");
+    }
     config.vertex().predictRoute().ifPresent(path -> findBadPath("--aip-predict-route", path));
     config.vertex().healthRoute().ifPresent(path -> findBadPath("--aip-health-route", path));
   }

@@ -79,7 +79,9 @@ class DefaultsTest {
                     false, Optional.empty(), Optional.empty(), Optional.empty()),
                 limits(),
                 new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT),
-                new ServerConfig.StructuredOutput(false, false)));
+                new ServerConfig.StructuredOutput(false, false),
+                new ServerConfig.Pooler(
+                    ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty())));
   }
 
   private static ServerConfig.Artifacts artifacts() {

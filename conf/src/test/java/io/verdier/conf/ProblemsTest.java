@@ -48,6 +48,46 @@ class ProblemsTest {
   }
 
   @Test
+  void pooler_anySpelling_isUnderstood() {
+    for (String flag : List.of("--runner=pooling", "--convert=embed", "--task=embedding")) {
+      assertThat(Loading.config(flag).pooler().runner()).isEqualTo(ServerConfig.Runner.POOLING);
+    }
+    assertThat(Loading.config("--task=generate").pooler().runner())
+        .isEqualTo(ServerConfig.Runner.GENERATE);
+    ServerConfig.Pooler mean =
+        Loading.config(
+                "--runner=pooling",
+                "--override-pooler-config={\"pooling_type\":\"mean\",\"normalize\":false}")
+            .pooler();
+    assertThat(mean.type()).contains(ServerConfig.PoolingType.MEAN);
+    assertThat(mean.normalizes()).contains(false);
+    assertThat(Loading.config("--pooler-config.use_activation=true").pooler().normalizes())
+        .contains(true);
+    assertThat(Loading.loaded("--pooler-config={\"pooling_tipe\":\"LAST\"}").notices())
+        .singleElement()
+        .asString()
+        .contains("pooling_tipe has no effect; did you mean pooling_type?");
+  }
+
+  @Test
+  void pooler_wrong_isRefused() {
+    assertThat(Loading.problems("--runner=generate", "--convert=embed"))
+        .singleElement()
+        .asString()
+        .contains("do not fit together");
+    assertThat(Loading.problems("--runner=pooling", "--backend=null"))
+        .singleElement()
+        .asString()
+        .contains("no hidden states");
+    assertThat(Loading.problems("--pooler-config={\"pooling_type\":\"STEP\",\"normalize\":\"x\"}"))
+        .hasSize(2);
+    assertThat(Loading.problems("--pooler-config=[1]"))
+        .singleElement()
+        .asString()
+        .contains("must be a JSON object");
+  }
+
+  @Test
   void deviceIds_wrong_areRefused() {
     assertThat(Loading.problems("--device-ids=0,one", "--port=80"))
         .singleElement()

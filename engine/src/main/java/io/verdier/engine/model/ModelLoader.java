@@ -34,10 +34,15 @@ public final class ModelLoader {
   /**
    * What can be known of a model without its weights. Immutable.
    *
+   * @param embedding empty: it generates
    * @param weightType asked for, or the checkpoint's: how a CPU computes; type of made-up weights
    */
   public record Description(
-      ModelSpec spec, GenerationDefaults generation, int lengthMax, DType weightType) {}
+      ModelSpec spec,
+      GenerationDefaults generation,
+      Optional<EmbeddingSpec> embedding,
+      int lengthMax,
+      DType weightType) {}
 
   /**
    * Reads the small files and, at most, headers of the large ones: enough to tokenize, to plan, or
@@ -53,6 +58,7 @@ public final class ModelLoader {
     return new Description(
         spec,
         generation,
+        EmbeddingSpec.read(directory, reader, spec, config.pooler()),
         lengthMax(spec, config.model()),
         weightType(directory, reader, config.model()));
   }

@@ -59,7 +59,8 @@ public final class TestConfig {
         defaults.vertex(),
         defaults.limits(),
         defaults.logging(),
-        new ServerConfig.StructuredOutput(false, false));
+        new ServerConfig.StructuredOutput(false, false),
+        defaults.pooler());
   }
 
   private static ServerConfig defaults() {

@@ -15,6 +15,7 @@ import org.jspecify.annotations.Nullable;
  * @param scores log probabilities of {@code tokens}, one each; empty unless asked for
  * @param promptScores log probabilities of prompt tokens, in order, the first token left out; empty
  *     unless asked for
+ * @param pooled hidden states {@code [vectors, width]}, with the end; empty unless asked for
  * @param end in the sequence's last delta only
  */
 public record Delta(
@@ -24,9 +25,23 @@ public record Delta(
     int[] tokens,
     List<Scores> scores,
     List<Scores> promptScores,
+    float[] pooled,
     @Nullable End end) {
 
   private static final int[] NO_TOKENS = {};
+  private static final float[] NOTHING = {};
+
+  /** News without hidden states. */
+  public Delta(
+      long key,
+      @Nullable Start start,
+      String text,
+      int[] tokens,
+      List<Scores> scores,
+      List<Scores> promptScores,
+      @Nullable End end) {
+    this(key, start, text, tokens, scores, promptScores, NOTHING, end);
+  }
 
   /** A sequence that ended before it began. */
   public static Delta refused(long key, ErrorCode code, String text, @Nullable String parameter) {

@@ -1,7 +1,9 @@
 package io.verdier.verticles.bus;
 
+import io.verdier.engine.model.EmbeddingSpec;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * What HTTP must know of the model being served. Immutable.
@@ -14,6 +16,7 @@ import java.util.Map;
  * @param createdSeconds start of serving, Unix time
  * @param generationDefaults defaults of {@code temperature}, {@code top_p}, … from the model, by
  *     API field name; {@code max_new_tokens} bounds every request
+ * @param embedding how it embeds; empty: it generates
  */
 public record ModelCard(
     List<String> names,
@@ -22,7 +25,8 @@ public record ModelCard(
     int vocabularySize,
     int maxModelLen,
     long createdSeconds,
-    Map<String, Double> generationDefaults) {
+    Map<String, Double> generationDefaults,
+    Optional<EmbeddingSpec> embedding) {
   public ModelCard {
     names = List.copyOf(names);
     aliases = List.copyOf(aliases);

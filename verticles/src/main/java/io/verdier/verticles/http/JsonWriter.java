@@ -112,6 +112,14 @@ public final class JsonWriter {
     return this;
   }
 
+  /** A finite number, in the fewest digits that give it back. */
+  public JsonWriter value(float value) {
+    separate();
+    ascii(Float.toString(value));
+    separate = true;
+    return this;
+  }
+
   /** A log probability; minus infinity and less than the floor become the floor. */
   public JsonWriter logprob(float value) {
     separate();
@@ -147,6 +155,15 @@ public final class JsonWriter {
   public JsonWriter values(int[] values) {
     array();
     for (int value : values) {
+      value(value);
+    }
+    return end();
+  }
+
+  /** Finite numbers, each in the fewest digits that give it back. */
+  public JsonWriter values(float[] values) {
+    array();
+    for (float value : values) {
       value(value);
     }
     return end();

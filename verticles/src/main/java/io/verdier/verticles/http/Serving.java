@@ -3,10 +3,12 @@ package io.verdier.verticles.http;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.engine.sample.SamplingSchema;
 import io.verdier.verticles.bus.ModelCard;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -36,7 +38,8 @@ public record Serving(
   }
 
   private static Serving nothing() {
-    ModelCard card = new ModelCard(List.of("none"), List.of(), "", 1, 1, 0, Map.of());
+    ModelCard card =
+        new ModelCard(List.of("none"), List.of(), "", 1, 1, 0, Map.of(), Optional.empty());
     SamplingSchema schema = new SamplingSchema(new SamplingSchema.Bounds(1, 0, 1, 0), Map.of());
     return new Serving(card, Set.of(), schema, schema);
   }
@@ -52,6 +55,34 @@ public record Serving(
   private static Map<String, Double> capOnly(ModelCard card) {
     Double cap = card.generationDefaults().get(MAX_NEW_TOKENS);
     return cap == null ? Map.of() : Map.of(MAX_NEW_TOKENS, cap);
+  }
+
+  /**
+   * How the model embeds.
+   *
+   * @param api that was asked for
+   * @throws RejectedException if it does not
+   */
+  public EmbeddingSpec embedding(String api) {
+    return card.embedding()
+        .orElseThrow(
+            () ->
+                new RejectedException(
+                    ErrorCode.UNSUPPORTED,
+                    "The model does not support the "
+                        + api
+                        + " API: it generates. Start the server with --runner pooling to embed."));
+  }
+
+  /**
+   * @throws RejectedException if the model embeds instead
+   */
+  public void checkGenerates() {
+    if (card.embedding().isPresent()) {
+      throw new RejectedException(
+          ErrorCode.UNSUPPORTED,
+          "The model does not generate: it is served to embed. Start the server with --runner generate to generate.");
+    }
   }
 
   /**

@@ -273,7 +273,12 @@ record EngineParts(
     return new EngineParts(
         card(config, loaded.description),
         tokenizer,
-        new PromptEncoder(tokenizer, renderer(config, directory), lengthMax, newTokensMax),
+        new PromptEncoder(
+            tokenizer,
+            renderer(config, directory),
+            lengthMax,
+            newTokensMax,
+            loaded.description.spec().hidden()),
         scheduler,
         runner,
         () -> vocabulary(tokenizer, loaded.description.spec().vocabSize(), defaults),
@@ -353,7 +358,8 @@ record EngineParts(
         vocabulary,
         description.lengthMax(),
         System.currentTimeMillis() / 1000,
-        defaults);
+        defaults,
+        description.embedding());
   }
 
   /** A model's bad default ends the start, not every request. */

@@ -16,9 +16,10 @@ import java.util.List;
  * @param maxModelLen most tokens of prompt and continuation together
  * @param newTokensMax most tokens of any continuation, {@link Integer#MAX_VALUE} where the model
  *     sets no bound
+ * @param width of a hidden state
  */
 public record PromptEncoder(
-    Tokenizer tokenizer, ChatRenderer renderer, int maxModelLen, int newTokensMax) {
+    Tokenizer tokenizer, ChatRenderer renderer, int maxModelLen, int newTokensMax, int width) {
 
   /**
    * Most scores of one prompt's tokens: the token's own and the most probable ones at each
@@ -26,6 +27,9 @@ public record PromptEncoder(
    * the 21 scores of {@code prompt_logprobs=20} fit 47,000 tokens.
    */
   static final long PROMPT_SCORES_MAX = 1_000_000;
+
+  /** Most numbers of one prompt's hidden states: 4 MiB. One hidden state is possible always. */
+  static final long POOLED_FLOATS_MAX = 1L << 20;
 
   /**
    * The prompt's token ids, however many.
@@ -81,6 +85,7 @@ public record PromptEncoder(
     SamplingParams asked = submit.sampling();
     int maxTokens = maxTokens(prompt.length, asked.maxTokens());
     boundScores(prompt.length, asked.promptLogprobs());
+    boundPooled(asked.pooling().vectors(prompt.length));
     SamplingParams resolved =
         asked.withMaxTokens(maxTokens).withBadWords(badWords(submit.badWords()));
     SamplingParams unscored = resolved.withoutPromptLogprobs();
@@ -132,6 +137,15 @@ public record PromptEncoder(
               .formatted(maxModelLen, (long) promptTokens + asked, promptTokens, asked, room));
     }
     return Math.min(asked, newTokensMax);
+  }
+
+  private void boundPooled(int vectors) {
+    if (vectors > 1 && (long) vectors * width > POOLED_FLOATS_MAX) {
+      throw RejectedException.invalid(
+          "input",
+          "the prompt has %d tokens, of %d numbers each; %d tokens are possible where every token's are wanted. Shorten the prompt."
+              .formatted(vectors, width, POOLED_FLOATS_MAX / width));
+    }
   }
 
   private static void boundScores(int promptTokens, int promptLogprobs) {

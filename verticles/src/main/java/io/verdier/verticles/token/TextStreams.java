@@ -170,6 +170,7 @@ final class TextStreams {
         tokens,
         scores(emission.logprobs(), count),
         scores(emission.promptLogprobs(), emission.promptLogprobs().size()),
+        emission.pooled(),
         end);
   }
 

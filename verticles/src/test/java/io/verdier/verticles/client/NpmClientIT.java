@@ -17,11 +17,18 @@ class NpmClientIT {
   private static final Path SOURCES = Path.of("src", "test", "node");
   private static final Path DIRECTORY = Path.of("target", "npm-client");
   private static final List<String> FILES =
-      List.of("package.json", "package-lock.json", "client.test.mjs");
+      List.of("package.json", "package-lock.json", "client.test.mjs", "embeddings.test.mjs");
 
   @Test
   @Timeout(240)
   void npmClient_allItsTests_pass() throws Exception {
+    try (ServerUnderTest server = ServerUnderTest.start()) {
+      run("client.test.mjs", server.baseUrl());
+    }
+  }
+
+  /** Runs a file of tests, where Node.js is installed. */
+  static void run(String tests, String baseUrl) throws Exception {
     assumeTrue(
         exists("node") && exists("npm"),
         "Node.js is not installed: the npm client is not tested here.");
@@ -33,9 +40,7 @@ class NpmClientIT {
     succeed(
         List.of("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"),
         "");
-    try (ServerUnderTest server = ServerUnderTest.start()) {
-      succeed(List.of("node", "--test", "client.test.mjs"), server.baseUrl());
-    }
+    succeed(List.of("node", "--test", tests), baseUrl);
   }
 
   private static boolean exists(String command) throws InterruptedException {

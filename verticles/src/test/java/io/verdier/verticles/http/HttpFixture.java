@@ -2,6 +2,7 @@ package io.verdier.verticles.http;
 
 import io.verdier.conf.Limits;
 import io.verdier.conf.ServerConfig;
+import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ModelCard;
@@ -43,6 +44,7 @@ final class HttpFixture implements AutoCloseable {
     Optional<String> predictRoute = Optional.of("/aip/predict");
     Optional<String> healthRoute = Optional.of("/aip/health");
     Map<String, Double> generationDefaults = Map.of();
+    Optional<EmbeddingSpec> embedding = Optional.empty();
     long bodyBytes = 1 << 20;
     int queued = 256;
     int overloadStatus = 503;
@@ -81,7 +83,8 @@ final class HttpFixture implements AutoCloseable {
             100,
             2048,
             1_700_000_000L,
-            options.generationDefaults);
+            options.generationDefaults,
+            options.embedding);
     for (int i = 0; i < options.instances; i++) {
       deploy(i);
     }
@@ -185,7 +188,8 @@ final class HttpFixture implements AutoCloseable {
         new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),
         limits(options),
         new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT),
-        new ServerConfig.StructuredOutput(false, false));
+        new ServerConfig.StructuredOutput(false, false),
+        new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty()));
   }
 
   private static ServerConfig.Artifacts artifacts() {

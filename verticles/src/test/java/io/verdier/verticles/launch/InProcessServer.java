@@ -67,7 +67,8 @@ public final class InProcessServer implements AutoCloseable {
                       encoder.tokenizer(),
                       new ChatRenderer(renderer.template(), renderer.limits(), clock),
                       encoder.maxModelLen(),
-                      encoder.newTokensMax()));
+                      encoder.newTokensMax(),
+                      encoder.width()));
             }));
     return new InProcessServer(server);
   }

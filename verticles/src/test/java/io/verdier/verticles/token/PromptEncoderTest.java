@@ -42,7 +42,8 @@ class PromptEncoderTest {
             new RenderLimits(1000, 1000),
             Clock.systemUTC());
     loaded =
-        new PromptEncoder(Tokenizer.load(MODEL, natives), renderer, LENGTH_MAX, Integer.MAX_VALUE);
+        new PromptEncoder(
+            Tokenizer.load(MODEL, natives), renderer, LENGTH_MAX, Integer.MAX_VALUE, 64);
   }
 
   private List<EngineRequest> requests(int choices, int promptTokens, int promptLogprobs) {

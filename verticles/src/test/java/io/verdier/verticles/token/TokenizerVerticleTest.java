@@ -77,7 +77,8 @@ class TokenizerVerticleTest {
     join(bus.consume(Addresses.http(0), Deltas.class, deltas -> told.addAll(deltas.deltas())));
     join(bus.consumeAny(Addresses.GRAMMAR, compiling::add));
     TokenizerVerticle verticle =
-        new TokenizerVerticle(1, new PromptEncoder(tokenizer, renderer, 2048, Integer.MAX_VALUE));
+        new TokenizerVerticle(
+            1, new PromptEncoder(tokenizer, renderer, 2048, Integer.MAX_VALUE, 64));
     DeploymentOptions worker =
         new DeploymentOptions().setThreadingModel(ThreadingModel.WORKER).setWorkerPoolSize(1);
     join(vertx.deployVerticle(verticle, worker));

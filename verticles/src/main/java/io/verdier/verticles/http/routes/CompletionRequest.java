@@ -1,6 +1,5 @@
 package io.verdier.verticles.http.routes;
 
-import io.verdier.engine.RejectedException;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.Exchange;
@@ -30,7 +29,7 @@ record CompletionRequest(List<Generation> generations, AnswerShape shape, boolea
     }
     AnswerShape shape = AnswerShape.read(exchange, fields, "cmpl-");
     boolean echo = fields.bool("echo", false);
-    List<Prompt> prompts = prompts(ingress, fields);
+    List<Prompt> prompts = new PromptFields(ingress, fields).prompts("prompt");
     checkEcho(fields, prompts, echo);
     Generation generation = generation(ingress, fields, prompts.getFirst(), echo);
     boolean ownSeed = fields.has("seed") && !Long.valueOf(-1).equals(fields.value("seed"));
@@ -76,39 +75,5 @@ record CompletionRequest(List<Generation> generations, AnswerShape shape, boolea
       throw fields.unsupported(
           "echo", "log probabilities of an echoed prompt are not available; use prompt_logprobs.");
     }
-  }
-
-  /** A text, a list of texts, a list of token ids, or a list of such lists. */
-  private static List<Prompt> prompts(Ingress ingress, Fields fields) {
-    Object given = fields.value("prompt");
-    boolean addSpecialTokens = fields.bool("add_special_tokens", true);
-    if (given instanceof String text) {
-      return List.of(new Prompt.Text(text, addSpecialTokens));
-    }
-    int max = ingress.limits().promptsMax();
-    if (!(given instanceof List<?> list) || list.isEmpty()) {
-      throw fields.wrong("prompt", "a text, a list of texts, token ids or lists of token ids");
-    }
-    int vocabulary = ingress.serving().card().vocabularySize();
-    if (list.getFirst() instanceof Number) {
-      return List.of(new Prompt.Tokens(TokenIds.read(list, fields.path("prompt"), vocabulary)));
-    }
-    if (list.size() > max) {
-      throw RejectedException.invalid(
-          fields.path("prompt"),
-          "The request has " + list.size() + " prompts; the limit is " + max + ".");
-    }
-    List<Prompt> prompts = new ArrayList<>(list.size());
-    for (Object element : list) {
-      String path = fields.path("prompt") + "." + prompts.size();
-      prompts.add(
-          switch (element) {
-            case String text -> new Prompt.Text(text, addSpecialTokens);
-            case List<?> ids -> new Prompt.Tokens(TokenIds.read(ids, path, vocabulary));
-            case null, default ->
-                throw RejectedException.invalid(path, path + " must be a text or token ids.");
-          });
-    }
-    return prompts;
   }
 }

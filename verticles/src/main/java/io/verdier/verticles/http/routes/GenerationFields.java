@@ -1,7 +1,6 @@
 package io.verdier.verticles.http.routes;
 
 import io.verdier.conf.Limits;
-import io.verdier.conf.ServerConfig.Policy;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.sample.SamplingSchema;
 import io.verdier.engine.text.TextParams;
@@ -21,8 +20,6 @@ import org.jspecify.annotations.Nullable;
  * SamplingSchema}'s. Owned by the event loop.
  */
 final class GenerationFields {
-  private static final int CACHE_SALT_CHARS_MAX = 256;
-
   private static final List<String> NEVER = List.of("logits_processors", "prompt_embeds");
 
   private final Ingress ingress;
@@ -41,6 +38,7 @@ final class GenerationFields {
   }
 
   GenerationFields(Ingress ingress, Fields fields, Dialect dialect) {
+    ingress.serving().checkGenerates();
     this.ingress = ingress;
     this.fields = fields;
     this.maxTokensAbsent = dialect == Dialect.CHAT ? Submit.MAX_TOKENS_OPEN : 16;
@@ -101,15 +99,16 @@ final class GenerationFields {
             fields.bool("skip_special_tokens", true),
             visibleTokens,
             streaming);
+    PromptFields prompts = new PromptFields(ingress, fields);
     return new Generation(
         prompt,
         sampling.choices(),
         sampling.build(ingress.randomSeed(), maxTokensAbsent),
         sampling.badWords(),
-        truncation(),
+        prompts.truncation(),
         text,
-        priority(),
-        cacheSalt(),
+        prompts.priority(),
+        prompts.cacheSalt(),
         demand(calls));
   }
 
@@ -144,40 +143,5 @@ final class GenerationFields {
       strings.add(string);
     }
     return strings;
-  }
-
-  private int truncation() {
-    int modelLen = ingress.serving().card().maxModelLen();
-    int kept = fields.integer("truncate_prompt_tokens", -1, modelLen, 0);
-    if (kept == 0) {
-      if (fields.has("truncate_prompt_tokens")) {
-        throw fields.wrong("truncate_prompt_tokens", "-1 or at least 1");
-      }
-      return -1;
-    }
-    return kept == -1 ? modelLen : kept;
-  }
-
-  private int priority() {
-    int priority = fields.integer("priority", Integer.MIN_VALUE, Integer.MAX_VALUE, 0);
-    if (priority != 0 && ingress.config().scheduling().policy() != Policy.PRIORITY) {
-      throw fields.unsupported(
-          "priority", "the server was not started with --scheduling-policy priority.");
-    }
-    return priority;
-  }
-
-  private String cacheSalt() {
-    String salt = fields.string("cache_salt");
-    if (salt == null) {
-      return "";
-    }
-    if (salt.isEmpty()
-        || salt.length() > CACHE_SALT_CHARS_MAX
-        || !salt.chars().allMatch(c -> c > 0x20 && c < 0x7f)) {
-      throw fields.wrong(
-          "cache_salt", "1 to " + CACHE_SALT_CHARS_MAX + " printable ASCII characters");
-    }
-    return salt;
   }
 }

@@ -18,6 +18,14 @@ public final class Routes {
     List<Route> table = new ArrayList<>();
     table.add(new Route("POST", "/v1/chat/completions", Gate.WORK, ChatCompletions::run));
     table.add(new Route("POST", "/v1/completions", Gate.WORK, Completions::run));
+    table.add(new Route("POST", "/v1/embeddings", Gate.WORK, Embeddings::embeddings));
+    table.add(new Route("POST", "/pooling", Gate.WORK, Embeddings::pooling));
+    for (String path : List.of("/score", "/v1/score")) {
+      table.add(new Route("POST", path, Gate.WORK, Scoring::score));
+    }
+    for (String path : List.of("/rerank", "/v1/rerank", "/v2/rerank")) {
+      table.add(new Route("POST", path, Gate.WORK, Scoring::rerank));
+    }
     table.add(new Route("POST", "/tokenize", Gate.WORK, Tokenize::run));
     table.add(new Route("POST", "/detokenize", Gate.WORK, Detokenize::run));
     table.add(new Route("GET", "/v1/models", Gate.KEY, Models::list));

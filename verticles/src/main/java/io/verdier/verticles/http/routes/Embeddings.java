@@ -1,0 +1,89 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.RejectedException;
+import io.verdier.engine.model.EmbeddingSpec;
+import io.verdier.engine.sample.Pooling;
+import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.http.Exchange;
+import io.verdier.verticles.http.Flight;
+import io.verdier.verticles.http.Generation;
+import io.verdier.verticles.http.Ingress;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** {@code POST /v1/embeddings} and {@code POST /pooling}. Stateless. */
+final class Embeddings {
+  private Embeddings() {}
+
+  static void embeddings(Exchange exchange, Map<String, @Nullable Object> body) {
+    run(exchange, Fields.of(body), VectorAnswer.Style.EMBEDDING);
+  }
+
+  static void pooling(Exchange exchange, Map<String, @Nullable Object> body) {
+    run(exchange, Fields.of(body), VectorAnswer.Style.POOLING);
+  }
+
+  private static void run(Exchange exchange, Fields fields, VectorAnswer.Style style) {
+    Ingress ingress = exchange.ingress();
+    ingress.serving().checkName(fields.string("model"));
+    EmbeddingSpec spec = ingress.serving().embedding(style.api());
+    Pooling pooling = pooling(fields, style, spec);
+    boolean base64 = isBase64(fields);
+    VectorForm form = VectorForm.read(fields, spec);
+    AnswerShape shape = AnswerShape.read(exchange, fields, style.idPrefix());
+    List<Prompt> prompts = PooledPrompts.read(ingress, fields);
+    List<Generation> works = PooledPrompts.works(ingress, fields, prompts, pooling);
+    VectorAnswer.Look look =
+        new VectorAnswer.Look(shape, style, form, base64, pooling == Pooling.EVERY);
+    Flight.launch(exchange, works, new VectorAnswer(exchange, look, works.size()));
+  }
+
+  private static Pooling pooling(Fields fields, VectorAnswer.Style style, EmbeddingSpec spec) {
+    if (style == VectorAnswer.Style.EMBEDDING) {
+      return ofOneVector(style.api(), spec);
+    }
+    String task = fields.string("task");
+    if (task == null) {
+      return spec.pooling();
+    }
+    return switch (task) {
+      case "embed", "encode" -> ofOneVector("embed", spec);
+      case "token_embed" -> Pooling.EVERY;
+      default -> throw fields.unsupported("task", "only embed and token_embed are available.");
+    };
+  }
+
+  /**
+   * How the model makes one vector of a prompt.
+   *
+   * @param api that needs it
+   */
+  static Pooling ofOneVector(String api, EmbeddingSpec spec) {
+    if (spec.pooling() == Pooling.EVERY) {
+      throw new RejectedException(
+          ErrorCode.UNSUPPORTED,
+          "The model does not support the "
+              + api
+              + " API: it gives a vector for each token. Start the server with another pooling_type than ALL.");
+    }
+    return spec.pooling();
+  }
+
+  /** Also refuses formats of base64 that are not there. */
+  private static boolean isBase64(Fields fields) {
+    String format = fields.string("encoding_format");
+    if (format != null && !format.equals("float") && !format.equals("base64")) {
+      throw fields.unsupported("encoding_format", "only float and base64 are available.");
+    }
+    if (fields.has("embed_dtype") && !"float32".equals(fields.value("embed_dtype"))) {
+      throw fields.unsupported("embed_dtype", "only float32 is available.");
+    }
+    Object endianness = fields.value("endianness");
+    if (endianness != null && !endianness.equals("native") && !endianness.equals("little")) {
+      throw fields.unsupported("endianness", "only little is available.");
+    }
+    return "base64".equals(format);
+  }
+}

@@ -1,0 +1,52 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.engine.sample.Pooling;
+import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.http.Generation;
+import io.verdier.verticles.http.Ingress;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** Reads what all routes have in common that pool prompts. Stateless. */
+final class PooledPrompts {
+  private static final TextParams NO_TEXT = new TextParams(List.of(), false, true, false);
+  private static final String ADD_GENERATION_PROMPT = "add_generation_prompt";
+
+  private PooledPrompts() {}
+
+  /** The prompts of {@code input}, or the one of {@code messages}. */
+  static List<Prompt> read(Ingress ingress, Fields fields) {
+    if (!fields.has("messages")) {
+      return new PromptFields(ingress, fields).prompts("input");
+    }
+    Map<String, @Nullable Object> chat = new LinkedHashMap<>(fields.map());
+    chat.putIfAbsent(ADD_GENERATION_PROMPT, false); // nobody is to answer
+    Fields asked = new Fields(chat, fields.path());
+    return List.of(ChatRequest.prompt(ingress, asked, ToolFields.read(ingress, asked)));
+  }
+
+  /** The work that they make. */
+  static List<Generation> works(
+      Ingress ingress, Fields fields, List<Prompt> prompts, Pooling pooling) {
+    PromptFields common = new PromptFields(ingress, fields);
+    if (fields.has("truncation_side") && !"left".equals(fields.value("truncation_side"))) {
+      throw fields.unsupported("truncation_side", "only left is available: the end is kept.");
+    }
+    Generation first =
+        new Generation(
+            prompts.getFirst(),
+            1,
+            SamplingParams.pooled(pooling),
+            List.of(),
+            common.truncation(),
+            NO_TEXT,
+            common.priority(),
+            common.cacheSalt(),
+            null);
+    return prompts.stream().map(prompt -> first.with(prompt, first.sampling())).toList();
+  }
+}
