@@ -31,7 +31,7 @@ public enum FileChoice {
   private static final Pattern SMALL =
       Pattern.compile(
           "[^/]+\\.(json|jinja)|(vocab|merges|added_tokens)\\.txt|tokenizer\\.model"
-              + "|additional_chat_templates/[^/]+\\.jinja");
+              + "|additional_chat_templates/[^/]+\\.jinja|1_Pooling/config\\.json");
 
   private static final Pattern USELESS =
       Pattern.compile(

@@ -39,6 +39,7 @@ final class RemoteFixture implements AutoCloseable {
     Map<String, String> small =
         Map.of(
             "config.json", "{\"model_type\": \"llama\"}",
+            "1_Pooling/config.json", "{\"pooling_mode_lasttoken\": true}",
             "tokenizer.json", "{\"model\": {}}",
             "README.md", "# hi",
             "pytorch_model.bin", "pickle",
@@ -64,6 +65,7 @@ final class RemoteFixture implements AutoCloseable {
   /** What a model's directory must hold. */
   static List<String> expectedNames() {
     return List.of(
+        "1_Pooling/config.json",
         "config.json",
         "model-00001-of-00002.safetensors",
         "model-00002-of-00002.safetensors",
