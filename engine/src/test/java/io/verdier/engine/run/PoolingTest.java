@@ -24,9 +24,9 @@ import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.TreeMap;
-import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -45,16 +45,19 @@ class PoolingTest {
 
   /** What computes. */
   enum Kind {
-    VECTOR(() -> new CpuBackend(OptionalInt.of(2), KernelForm.VECTOR)),
-    SCALAR(() -> new CpuBackend(OptionalInt.of(1), KernelForm.SCALAR)),
-    NATIVE(PoolingTest::nativeBackend),
-    CUDA(() -> TestCuda.lateBackend(CudaBackend.Options.defaults()));
+    VECTOR,
+    SCALAR,
+    NATIVE,
+    CUDA
+  }
 
-    private final Supplier<Backend> backend;
-
-    Kind(Supplier<Backend> backend) {
-      this.backend = backend;
-    }
+  private static Backend backend(Kind kind) {
+    return switch (kind) {
+      case VECTOR -> new CpuBackend(OptionalInt.of(2), KernelForm.VECTOR);
+      case SCALAR -> new CpuBackend(OptionalInt.of(1), KernelForm.SCALAR);
+      case NATIVE -> nativeBackend();
+      case CUDA -> TestCuda.lateBackend(CudaBackend.Options.defaults());
+    };
   }
 
   private static Backend nativeBackend() {
@@ -66,13 +69,14 @@ class PoolingTest {
   void run_eachKind_givesTheHiddenStatesOfItsPositions() {
     int[] ids = Golden.cases("logits.json").get(2).ids();
     float[][] states;
-    try (LoadedModel model = load(rank -> Kind.VECTOR.backend.get(), 128)) {
+    try (LoadedModel model = load(rank -> backend(Kind.VECTOR), 128)) {
       states = hiddenStates(model, ids);
     }
     Map<Pooling, float[]> pooled = new EnumMap<>(Pooling.class);
     for (Pooling kind : KINDS) {
       EngineRequest request = request(1, ids, SamplingParams.pooled(kind));
-      pooled.put(kind, run(Kind.VECTOR, List.of(request), 7, 128, 1).heard.get(1L).pooled);
+      Heard heard = run(Kind.VECTOR, List.of(request), 7, 128, 1).heard.get(1L);
+      pooled.put(kind, Objects.requireNonNull(heard).pooled);
     }
     int width = states[0].length;
     double[] mean = new double[width];
@@ -180,7 +184,7 @@ class PoolingTest {
 
   private static Result run(
       Kind kind, List<EngineRequest> requests, int tokens, int blocks, int plans) {
-    LoadedModel model = load(rank -> kind.backend.get(), blocks);
+    LoadedModel model = load(rank -> backend(kind), blocks);
     return run(model, requests, tokens, blocks, plans);
   }
 
