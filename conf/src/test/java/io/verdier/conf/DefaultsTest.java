@@ -75,13 +75,19 @@ class DefaultsTest {
                     false,
                     true),
                 new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false),
-                new ServerConfig.Vertex(
-                    false, Optional.empty(), Optional.empty(), Optional.empty()),
+                vertex(),
                 limits(),
                 new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT),
                 new ServerConfig.StructuredOutput(false, false),
-                new ServerConfig.Pooler(
-                    ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty())));
+                pooler()));
+  }
+
+  private static ServerConfig.Vertex vertex() {
+    return new ServerConfig.Vertex(false, Optional.empty(), Optional.empty(), Optional.empty());
+  }
+
+  private static ServerConfig.Pooler pooler() {
+    return new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty());
   }
 
   private static ServerConfig.Artifacts artifacts() {
