@@ -330,7 +330,8 @@ final class Assembler {
         structuredOutput("disable_any_whitespace")
             || settings.on("--guided-decoding-disable-any-whitespace"),
         structuredOutput("disable_additional_properties")
-            || settings.on("--guided-decoding-disable-additional-properties"));
+            || settings.on("--guided-decoding-disable-additional-properties"),
+        structuredOutput("enable_in_reasoning"));
   }
 
   /** A switch of the flag that has several. */

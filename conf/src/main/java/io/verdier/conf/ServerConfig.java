@@ -344,8 +344,9 @@ public record ServerConfig(
    *
    * @param isCompact no space but one behind each comma and colon
    * @param isClosed objects have no properties that their schema does not name
+   * @param holdsThoughts whether what a model thinks is held to the request's form too
    */
-  public record StructuredOutput(boolean isCompact, boolean isClosed) {}
+  public record StructuredOutput(boolean isCompact, boolean isClosed, boolean holdsThoughts) {}
 
   /** Least severe line that is logged. */
   public enum LogLevel {

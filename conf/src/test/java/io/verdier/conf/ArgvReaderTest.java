@@ -114,7 +114,8 @@ class ArgvReaderTest {
     LoadResult.Loaded loaded = Loading.loaded("--override-generation-config={\"temperatur\":1}");
     assertThat(loaded.notices())
         .containsExactly(
-            "--override-generation-config: key temperatur has no effect; did you mean temperature?");
+            "--override-generation-config: key temperatur has no effect; did you mean"
+                + " temperature?");
   }
 
   @Test
@@ -140,16 +141,20 @@ class ArgvReaderTest {
             "--guided-decoding-disable-any-whitespace")) {
       assertThat(Loading.config(flag).structuredOutput())
           .as(flag)
-          .isEqualTo(new ServerConfig.StructuredOutput(true, false));
+          .isEqualTo(new ServerConfig.StructuredOutput(true, false, false));
     }
     assertThat(
             Loading.config("--structured-outputs-config={\"disable_additional_properties\":true}")
                 .structuredOutput())
-        .isEqualTo(new ServerConfig.StructuredOutput(false, true));
+        .isEqualTo(new ServerConfig.StructuredOutput(false, true, false));
+    assertThat(
+            Loading.config("--structured-outputs-config={\"enable_in_reasoning\":true}")
+                .structuredOutput())
+        .isEqualTo(new ServerConfig.StructuredOutput(false, false, true));
     assertThat(
             Loading.config("--structured-outputs-config={\"backend\": \"xgrammar\"}")
                 .structuredOutput())
-        .isEqualTo(new ServerConfig.StructuredOutput(false, false));
+        .isEqualTo(new ServerConfig.StructuredOutput(false, false, false));
   }
 
   @Test

@@ -78,7 +78,7 @@ class DefaultsTest {
                 vertex(),
                 limits(),
                 new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT),
-                new ServerConfig.StructuredOutput(false, false),
+                new ServerConfig.StructuredOutput(false, false, false),
                 pooler()));
   }
 

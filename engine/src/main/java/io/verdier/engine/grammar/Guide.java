@@ -2,17 +2,20 @@ package io.verdier.engine.grammar;
 
 /**
  * What one answer is held to, ready to be used: a compiled constraint over a vocabulary, and from
- * where on. Immutable (the array must not be changed).
+ * where on. Immutable.
  *
  * @param trie of the vocabulary of the model that answers
- * @param beginAfter token ids that the answer has to have said before the constraint begins, in a
- *     row, such as the end of what a model thinks to itself; empty: it begins at once
+ * @param thinking what comes before the constraint begins
  */
-public record Guide(Grammar grammar, TokenTrie trie, int[] beginAfter) {
-  private static final int[] AT_ONCE = {};
+public record Guide(Grammar grammar, TokenTrie trie, Thinking thinking) {
 
   /** From the first token on. */
   public Guide(Grammar grammar, TokenTrie trie) {
-    this(grammar, trie, AT_ONCE);
+    this(grammar, trie, Thinking.NONE);
+  }
+
+  /** The same for an answer that may think first. */
+  public Guide behind(Thinking thoughts) {
+    return new Guide(grammar, trie, thoughts);
   }
 }

@@ -114,6 +114,11 @@ public final class TokenGrammar {
     }
   }
 
+  /** What a token stands for; empty where it may never follow. Not to be changed. */
+  public byte[] bytes(int token) {
+    return trie.bytes(token);
+  }
+
   /** Before the first token. */
   public GrammarState start() {
     space.renew();

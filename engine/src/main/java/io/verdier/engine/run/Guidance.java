@@ -3,9 +3,11 @@ package io.verdier.engine.run;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.grammar.GrammarException;
 import io.verdier.engine.grammar.GrammarState;
+import io.verdier.engine.grammar.Thinking;
 import io.verdier.engine.grammar.TokenGrammar;
 import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.sample.TokenMask;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -13,18 +15,20 @@ import org.jspecify.annotations.Nullable;
  * Holds one sequence to its constraint. Owned by the executor thread. A pure function of the tokens
  * that the sequence has said: who starts in the middle of an answer gets where who said it is.
  *
- * <p>What was said before the constraint begins is free. Behind an end token nothing is left to
- * constrain; if a step was planned before that token was known, what it chooses is dropped, and may
- * be the end once more.
+ * <p>What the model thinks before the constraint begins is free. Behind an end token nothing is
+ * left to constrain; if a step was planned before that token was known, what it chooses is dropped,
+ * and may be the end once more.
  */
 final class Guidance implements TokenMask {
   private static final long[] NO_TOKENS = {};
 
   private final TokenGrammar grammar;
   private final int[] endTokenIds;
-  private final int[] beginAfter;
+  private final Thinking thinking;
   private final int promptTokens;
-  private @Nullable GrammarState state; // null: it has not begun, or is over
+  private final StringBuilder thought = new StringBuilder(); // its last bytes, a character each
+  private final int thoughtKept; // characters of it that may be the beginning of an ending
+  private @Nullable GrammarState state; // null: it thinks, or is over
   private boolean isOver;
   private int seen; // tokens of the history that are taken into account
   private long[] tokens = NO_TOKENS;
@@ -35,13 +39,14 @@ final class Guidance implements TokenMask {
    * @param endTokenIds the model's own end tokens
    * @param promptTokens of the sequence: they are not held to anything
    */
-  Guidance(TokenGrammar grammar, int[] endTokenIds, int[] beginAfter, int promptTokens) {
+  Guidance(TokenGrammar grammar, int[] endTokenIds, Thinking thinking, int promptTokens) {
     this.grammar = grammar;
     this.endTokenIds = endTokenIds;
-    this.beginAfter = beginAfter;
+    this.thinking = thinking;
     this.promptTokens = promptTokens;
+    thoughtKept = thinking.endingTexts().stream().mapToInt(String::length).max().orElse(1) - 1;
     seen = promptTokens;
-    state = beginAfter.length == 0 ? grammar.start() : null;
+    state = thinking.isOpen() ? null : grammar.start();
   }
 
   /**
@@ -52,7 +57,7 @@ final class Guidance implements TokenMask {
   @Nullable TokenMask maskBehind(TokenHistory history) {
     try {
       for (; seen < history.known(); seen++) {
-        accept(history, history.get(seen));
+        accept(history.get(seen));
       }
       GrammarState at = state;
       if (at == null) {
@@ -68,16 +73,20 @@ final class Guidance implements TokenMask {
     return this;
   }
 
-  private void accept(TokenHistory history, int token) {
+  private void accept(int token) {
     GrammarState at = state;
     if (isOver) {
       return;
     }
     if (at == null) {
-      state = begins(history) ? grammar.start() : null;
+      think(token);
       return;
     }
-    if (Arrays.stream(endTokenIds).anyMatch(id -> id == token)) {
+    if (mayOpen() && contains(thinking.openings(), token)) {
+      state = null;
+      return;
+    }
+    if (contains(endTokenIds, token)) {
       isOver = true;
       state = null;
       return;
@@ -89,22 +98,51 @@ final class Guidance implements TokenMask {
     state = next;
   }
 
-  /** Whether the token at {@code seen} is the last of those that the constraint waits for. */
-  private boolean begins(TokenHistory history) {
-    int first = seen + 1 - beginAfter.length;
-    if (first < promptTokens) {
-      return false;
+  /** Whether the next token may be the one that opens its thoughts. */
+  private boolean mayOpen() {
+    return seen == promptTokens && thinking.openings().length > 0;
+  }
+
+  private void think(int token) {
+    if (contains(thinking.endings(), token)) {
+      state = grammar.start();
+      return;
     }
-    for (int i = 0; i < beginAfter.length; i++) {
-      if (history.get(first + i) != beginAfter[i]) {
-        return false;
+    if (thinking.endingTexts().isEmpty()) {
+      return;
+    }
+    String text = new String(grammar.bytes(token), StandardCharsets.ISO_8859_1);
+    thought.append(text);
+    for (String ending : thinking.endingTexts()) {
+      int found = thought.indexOf(ending);
+      if (found >= 0) {
+        begin(thought.substring(found + ending.length()));
+        return;
       }
     }
-    return true;
+    thought.delete(0, Math.max(0, thought.length() - thoughtKept));
+  }
+
+  /**
+   * The answer begins.
+   *
+   * @param first what the token that ended the thoughts says of it already: blanks, which count
+   *     only where they may stand, or else a beginning
+   */
+  private void begin(String first) {
+    GrammarState next = grammar.next(grammar.start(), first.getBytes(StandardCharsets.ISO_8859_1));
+    if (next == null && !first.isBlank()) {
+      throw refused("the token that ends the model's thoughts goes on with something else.");
+    }
+    state = next == null ? grammar.start() : next;
+  }
+
+  private static boolean contains(int[] ids, int token) {
+    return Arrays.stream(ids).anyMatch(id -> id == token);
   }
 
   private void stand(GrammarState at) {
-    tokens = grammar.allowed(at);
+    tokens = mayOpen() ? withOpenings(grammar.allowed(at)) : grammar.allowed(at);
     mayEnd = at.mayEnd();
     mustEnd = true;
     for (int i = 0; mustEnd && i < tokens.length; i++) {
@@ -113,6 +151,14 @@ final class Guidance implements TokenMask {
     if (mustEnd && !mayEnd) {
       throw refused("no token of this model's vocabulary goes on from where the answer is.");
     }
+  }
+
+  private long[] withOpenings(long[] allowed) {
+    long[] both = allowed.clone();
+    for (int id : thinking.openings()) {
+      both[id >> 6] |= 1L << id;
+    }
+    return both;
   }
 
   private static RejectedException refused(String why) {

@@ -123,7 +123,7 @@ public final class ModelRunner implements StepRunner {
             : new Guidance(
                 grammars.of(guide),
                 model.generation().endTokenIds(),
-                guide.beginAfter(),
+                guide.thinking(),
                 start.promptTokens());
     return new RunningSequence(start, vocabSize, guidance);
   }

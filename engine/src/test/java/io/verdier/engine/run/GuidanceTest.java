@@ -8,11 +8,13 @@ import io.verdier.engine.grammar.Budget;
 import io.verdier.engine.grammar.Constraint;
 import io.verdier.engine.grammar.Grammar;
 import io.verdier.engine.grammar.GrammarCompiler;
+import io.verdier.engine.grammar.Thinking;
 import io.verdier.engine.grammar.TokenGrammar;
 import io.verdier.engine.grammar.TokenTrie;
 import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.sample.TokenMask;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Objects;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -30,7 +32,7 @@ class GuidanceTest {
   @Test
   void maskBehind_wordByWord_saysWhatFollows() {
     TokenHistory history = new TokenHistory(PROMPT, 2);
-    Guidance guidance = guidance("(ab)*c", new int[0]);
+    Guidance guidance = guidance("(ab)*c", Thinking.NONE);
     assertMask(guidance.maskBehind(history), false, 3, 5, 6);
     history.append(3);
     assertMask(guidance.maskBehind(history), false, 4);
@@ -44,7 +46,7 @@ class GuidanceTest {
 
   @Test
   void maskBehind_endInTheMiddle_isAllowed() {
-    assertMask(guidance("(ab)*", new int[0]).maskBehind(said(5)), true, 3, 5);
+    assertMask(guidance("(ab)*", Thinking.NONE).maskBehind(said(5)), true, 3, 5);
   }
 
   @Test
@@ -52,8 +54,8 @@ class GuidanceTest {
     int[] answer = {5, 3, 4, 6, END};
     for (int known = 0; known <= answer.length; known++) {
       TokenHistory history = said(java.util.Arrays.copyOf(answer, known));
-      Guidance later = guidance("(ab)*c", new int[0]);
-      Guidance along = guidance("(ab)*c", new int[0]);
+      Guidance later = guidance("(ab)*c", Thinking.NONE);
+      Guidance along = guidance("(ab)*c", Thinking.NONE);
       TokenHistory growing = new TokenHistory(PROMPT, 2);
       TokenMask mask = Objects.requireNonNull(along.maskBehind(growing));
       for (int i = 0; i < known; i++) {
@@ -68,27 +70,52 @@ class GuidanceTest {
   }
 
   @Test
-  void maskBehind_beforeItBegins_isNone() {
-    int[] after = {THINK, DONE};
-    assertThat(guidance("ab", after).maskBehind(said())).isNull();
-    assertThat(guidance("ab", after).maskBehind(said(7, DONE, THINK))).isNull();
-    assertThat(guidance("ab", after).maskBehind(said(7, END))).isNull();
-    assertMask(guidance("ab", after).maskBehind(said(7, THINK, DONE)), false, 3, 5);
-    assertMask(guidance("ab", after).maskBehind(said(7, THINK, DONE, 3)), false, 4);
+  void maskBehind_thinking_isNoneUpToItsEnd() {
+    Thinking open = thinking(true, List.of());
+    assertThat(guidance("ab", open).maskBehind(said())).isNull();
+    assertThat(guidance("ab", open).maskBehind(said(7, THINK, END))).isNull();
+    assertMask(guidance("ab", open).maskBehind(said(7, THINK, DONE)), false, 3, 5);
+    assertMask(guidance("ab", open).maskBehind(said(DONE, 3)), false, 4);
+  }
+
+  @Test
+  void maskBehind_mayThink_opensWithTheFirstTokenOrNever() {
+    Thinking undecided = thinking(false, List.of());
+    assertMask(guidance("ab", undecided).maskBehind(said()), false, THINK, 3, 5);
+    assertMask(guidance("ab", undecided).maskBehind(said(3)), false, 4);
+    assertThat(guidance("ab", undecided).maskBehind(said(THINK))).isNull();
+    assertThat(guidance("ab", undecided).maskBehind(said(THINK, 7, THINK))).isNull();
+    assertMask(guidance("ab", undecided).maskBehind(said(THINK, 7, DONE)), false, 3, 5);
+    assertMask(guidance("(ab)?", undecided).maskBehind(said()), true, THINK, 3, 5);
+    TokenMask end = Objects.requireNonNull(guidance("", undecided).maskBehind(said()));
+    assertThat(end.mayEnd()).isTrue();
+    assertThat(end.mustEnd()).isFalse();
+  }
+
+  @Test
+  void maskBehind_endingOfSeveralTokens_isFoundInTheText() {
+    Thinking spelled = thinking(true, List.of("bxa", "cxx"));
+    assertThat(guidance("b+", spelled).maskBehind(said(4, 3, 4, 7))).isNull();
+    assertMask(guidance("b+", spelled).maskBehind(said(4, 3, 4, 7, 3)), false, 4);
+    assertMask(guidance("b+", spelled).maskBehind(said(6, 6, 7, 7)), false, 4);
+    // the last token of an ending begins the answer
+    assertMask(guidance("b+", spelled).maskBehind(said(5, 7, 5)), true, 4);
+    assertThatThrownBy(() -> guidance("a", spelled).maskBehind(said(5, 7, 5)))
+        .isInstanceOf(RejectedException.class);
   }
 
   @Test
   void maskBehind_markInThePrompt_doesNotCount() {
     TokenHistory history = new TokenHistory(new int[] {7, DONE, 3}, 2);
-    assertThat(guidance("ab", new int[] {DONE}).maskBehind(history)).isNull();
+    assertThat(guidance("ab", thinking(true, List.of())).maskBehind(history)).isNull();
   }
 
   @Test
   void maskBehind_textThatCannotBe_refuses() {
-    assertThatThrownBy(() -> guidance("ab", new int[0]).maskBehind(said(6)))
+    assertThatThrownBy(() -> guidance("ab", Thinking.NONE).maskBehind(said(6)))
         .isInstanceOf(RejectedException.class)
         .hasMessageContaining("do not match");
-    assertThatThrownBy(() -> guidance("ad", new int[0]).maskBehind(said(3)))
+    assertThatThrownBy(() -> guidance("ad", Thinking.NONE).maskBehind(said(3)))
         .isInstanceOf(RejectedException.class)
         .hasMessageContaining("no token of this model's vocabulary");
   }
@@ -98,9 +125,13 @@ class GuidanceTest {
     return new TokenHistory(all, 2);
   }
 
-  private static Guidance guidance(String pattern, int[] beginAfter) {
+  private static Thinking thinking(boolean isOpen, List<String> endings) {
+    return new Thinking(isOpen, new int[] {THINK}, new int[] {DONE}, endings);
+  }
+
+  private static Guidance guidance(String pattern, Thinking thinking) {
     Grammar grammar = GrammarCompiler.compile(new Constraint.Regex(pattern), Budget.defaults());
-    return new Guidance(new TokenGrammar(grammar, TRIE), new int[] {END}, beginAfter, 2);
+    return new Guidance(new TokenGrammar(grammar, TRIE), new int[] {END}, thinking, 2);
   }
 
   private static void assertMask(@Nullable TokenMask nullable, boolean mayEnd, int... tokens) {

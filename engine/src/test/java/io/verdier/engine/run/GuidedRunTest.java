@@ -8,6 +8,7 @@ import io.verdier.engine.backend.cuda.CudaBackend.Options;
 import io.verdier.engine.backend.cuda.TestCuda;
 import io.verdier.engine.grammar.Constraint;
 import io.verdier.engine.grammar.Guide;
+import io.verdier.engine.grammar.Thinking;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelLoader;
 import io.verdier.engine.run.Engine.Heard;
@@ -246,11 +247,12 @@ class GuidedRunTest {
   @Test
   void run_behindWhatTheModelThinks_beginsThere() {
     int[] marker = VOCABULARY.tokenizer.encode(" the", false);
+    assertThat(marker).hasSize(1);
     ParamsBuilder params = new ParamsBuilder();
     params.seed = 3;
     params.maxTokens = 100;
-    Guide whole = VOCABULARY.regex("[0-9]{5}");
-    Guide guide = new Guide(whole.grammar(), whole.trie(), marker);
+    Thinking thinking = new Thinking(true, new int[0], marker, List.of());
+    Guide guide = VOCABULARY.regex("[0-9]{5}").behind(thinking);
     Heard heard = alone(params, guide);
     String text = VOCABULARY.text(heard.tokens);
     String marked = VOCABULARY.tokenizer.decode(marker, false);

@@ -59,7 +59,7 @@ public final class TestConfig {
         defaults.vertex(),
         defaults.limits(),
         defaults.logging(),
-        new ServerConfig.StructuredOutput(false, false),
+        new ServerConfig.StructuredOutput(false, false, false),
         defaults.pooler());
   }
 

@@ -2,10 +2,12 @@ package io.verdier.verticles.http;
 
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
+import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -40,6 +42,22 @@ public record Generation(
         priority,
         cacheSalt,
         demand);
+  }
+
+  /** The same, held to what it must match only behind what the model thinks. */
+  public Generation behind(Optional<ReasoningFormat> thoughts) {
+    return demand == null
+        ? this
+        : new Generation(
+            prompt,
+            choices,
+            sampling,
+            badWords,
+            truncatePromptTokens,
+            text,
+            priority,
+            cacheSalt,
+            demand.behind(thoughts));
   }
 
   Submit submit(long[] keys) {

@@ -1,9 +1,11 @@
 package io.verdier.verticles.token;
 
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.grammar.Thinking;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.engine.text.Tokenizer;
+import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import java.util.ArrayList;
@@ -30,6 +32,37 @@ public record PromptEncoder(
 
   /** Most numbers of one prompt's hidden states: 4 MiB. One hidden state is possible always. */
   static final long POOLED_FLOATS_MAX = 1L << 20;
+
+  /** A template closes a prompt with a marker and a line break or two, each a token or several. */
+  private static final int TAIL_TOKENS = 16;
+
+  /** The end of a prompt as text, special tokens included: a template may open thoughts there. */
+  static String tail(Tokenizer tokenizer, int[] prompt) {
+    int[] tail =
+        Arrays.copyOfRange(prompt, Math.max(0, prompt.length - TAIL_TOKENS), prompt.length);
+    return tokenizer.decode(tail, false);
+  }
+
+  /** What the model may think behind a prompt before it answers. */
+  Thinking thinking(ReasoningFormat format, int[] prompt) {
+    ReasoningFormat.Start start = format.startAfter(tail(tokenizer, prompt));
+    if (start == ReasoningFormat.Start.CONTENT) {
+      return Thinking.NONE;
+    }
+    List<String> spelled =
+        format.endings().stream().filter(text -> tokenizer.encode(text, false).length > 1).toList();
+    boolean isOpen = start == ReasoningFormat.Start.REASONING;
+    return new Thinking(isOpen, tokens(format.openings()), tokens(format.endings()), spelled);
+  }
+
+  /** Of the texts that are a token each. */
+  private int[] tokens(List<String> texts) {
+    return texts.stream()
+        .map(text -> tokenizer.encode(text, false))
+        .filter(ids -> ids.length == 1)
+        .mapToInt(ids -> ids[0])
+        .toArray();
+  }
 
   /**
    * The prompt's token ids, however many.

@@ -36,9 +36,6 @@ final class TextStreams {
   /** A detokenizer may look back so far; longer contexts change nothing. */
   private static final int CONTEXT_TOKENS = 8;
 
-  /** A template closes a prompt with a marker and a line break or two, each a token or several. */
-  private static final int TAIL_TOKENS = 16;
-
   private final Tokenizer tokenizer;
   private final Map<Long, Stream> streams = new HashMap<>();
   private long[] stopped = new long[0];
@@ -175,9 +172,7 @@ final class TextStreams {
   }
 
   private Delta.Start start(int[] prompt) {
-    int[] tail =
-        Arrays.copyOfRange(prompt, Math.max(0, prompt.length - TAIL_TOKENS), prompt.length);
-    return new Delta.Start(prompt, tokenizer.decode(tail, false));
+    return new Delta.Start(prompt, PromptEncoder.tail(tokenizer, prompt));
   }
 
   private List<Scores> scores(List<TokenLogprobs> logprobs, int count) {

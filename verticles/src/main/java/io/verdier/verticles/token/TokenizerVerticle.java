@@ -2,6 +2,7 @@ package io.verdier.verticles.token;
 
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.grammar.Guide;
+import io.verdier.engine.grammar.Thinking;
 import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
@@ -94,8 +95,17 @@ public final class TokenizerVerticle extends VerticleBase {
       pending.add(key);
     }
     compiled
-        .onSuccess(reply -> onCompiled(requests, reply.guide()))
+        .onSuccess(reply -> onCompiled(requests, guide(reply.guide(), demand, requests)))
         .onFailure(failed -> onNotCompiled(requests, demand, failed));
+  }
+
+  /** All requests of a submission have one prompt. */
+  private Guide guide(Guide compiled, Demand demand, List<EngineRequest> requests) {
+    return compiled.behind(
+        demand
+            .thoughts()
+            .map(format -> encoder.thinking(format, requests.getFirst().tokens()))
+            .orElse(Thinking.NONE));
   }
 
   private void onCompiled(List<EngineRequest> requests, Guide guide) {

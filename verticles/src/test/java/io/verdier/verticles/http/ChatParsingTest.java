@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.verdier.conf.Flags;
 import io.verdier.conf.ServerConfig.Parsing;
+import io.verdier.conf.ServerConfig.StructuredOutput;
 import io.verdier.engine.grammar.Constraint;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
@@ -246,7 +247,7 @@ class ChatParsingTest {
 
   @Test
   void choiceRequired_listOfCalls_isParsedAndDemanded() throws Exception {
-    try (HttpFixture server = start("", "deepseek_r1")) {
+    try (HttpFixture server = start("", "")) {
       say(server, "[{\"name\": \"get_weather\", \"para", "meters\": {\"city\": \"Rome\"}}]");
       String more = TOOLS + ",\"tool_choice\":\"required\",\"parallel_tool_calls\":false";
       JsonNode choice = whole(server, more);
@@ -292,6 +293,47 @@ class ChatParsingTest {
         assertThat(post(server, more).statusCode()).as(more).isEqualTo(400);
       }
     }
+  }
+
+  @Test
+  void held_behindThoughts_bothAreTold() throws Exception {
+    try (HttpFixture server = start("", "qwen3")) {
+      String required = TOOLS + ",\"tool_choice\":\"required\"";
+      say(server, "<think>Rome?</thi", "nk>[" + ROME + "]");
+      assertThat(summed(whole(server, required)))
+          .isEqualTo("Rome?||[get_weather{\"city\": \"Rome\"}]");
+      assertThat(summed(events(server, required)))
+          .isEqualTo("Rome?||[get_weather{\"city\": \"Rome\"}]");
+      assertThat(thoughts(server)).contains(ReasoningFormat.QWEN3);
+      String format = ",\"response_format\":{\"type\":\"json_object\"}";
+      say(server, "<think>Hm", "</think>{}");
+      assertThat(summed(whole(server, format))).isEqualTo("Hm|{}|[]");
+      assertThat(thoughts(server)).contains(ReasoningFormat.QWEN3);
+    }
+  }
+
+  @Test
+  void held_thoughtsToo_nothingComesBefore() throws Exception {
+    try (HttpFixture server =
+        HttpFixture.start(
+            options -> {
+              options.parsing =
+                  new Parsing(false, Optional.empty(), Optional.of("deepseek_r1"), true);
+              options.structuredOutput = new StructuredOutput(false, false, true);
+            })) {
+      say(server, "[" + ROME + "]");
+      assertThat(summed(whole(server, TOOLS + ",\"tool_choice\":\"required\"")))
+          .isEqualTo("||[get_weather{\"city\": \"Rome\"}]");
+      assertThat(thoughts(server)).isEmpty();
+      say(server, "<think>a</think>b");
+      assertThat(summed(whole(server, ",\"guided_regex\":\"<think>a</think>b\"")))
+          .isEqualTo("a|b|[]");
+      assertThat(thoughts(server)).isEmpty();
+    }
+  }
+
+  private static Optional<ReasoningFormat> thoughts(HttpFixture server) throws Exception {
+    return java.util.Objects.requireNonNull(server.engine.awaitSubmit().demand()).thoughts();
   }
 
   private static String schema(HttpFixture server) throws Exception {

@@ -57,6 +57,8 @@ final class HttpFixture implements AutoCloseable {
     boolean ready = true;
     ServerConfig.Parsing parsing =
         new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false);
+    ServerConfig.StructuredOutput structuredOutput =
+        new ServerConfig.StructuredOutput(false, false, false);
   }
 
   final Vertx vertx = Vertx.vertx();
@@ -188,7 +190,7 @@ final class HttpFixture implements AutoCloseable {
         new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),
         limits(options),
         new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT),
-        new ServerConfig.StructuredOutput(false, false),
+        options.structuredOutput,
         new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty()));
   }
 

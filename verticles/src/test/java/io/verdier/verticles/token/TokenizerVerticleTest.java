@@ -7,6 +7,7 @@ import io.verdier.engine.grammar.Budget;
 import io.verdier.engine.grammar.Constraint;
 import io.verdier.engine.grammar.GrammarCompiler;
 import io.verdier.engine.grammar.Guide;
+import io.verdier.engine.grammar.Thinking;
 import io.verdier.engine.grammar.TokenTrie;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.schedule.EngineRequest;
@@ -14,6 +15,7 @@ import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.ChatTemplate;
 import io.verdier.engine.text.TextParams;
 import io.verdier.engine.text.Tokenizer;
+import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.engine.text.template.RenderLimits;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
@@ -36,6 +38,7 @@ import java.time.Clock;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -113,6 +116,26 @@ class TokenizerVerticleTest {
     List<EngineRequest> requests = tokenized().requests();
     assertThat(requests).extracting(EngineRequest::key).containsExactly(1L, 2L);
     assertThat(requests).extracting(EngineRequest::guide).containsOnly(GUIDE);
+  }
+
+  /** The demo model's vocabulary has no tokens for the marks. */
+  @Test
+  void submit_constrainedAndThinking_saysWhereItBegins() throws Exception {
+    Demand first = DEMAND.behind(Optional.of(ReasoningFormat.DEEPSEEK_R1));
+    bus.send(Addresses.tokenizer(1), submit(first, 1));
+    take(compiling).reply(new CompileQuery.Reply(GUIDE));
+    Thinking thinking = guide(tokenized()).thinking();
+    assertThat(thinking.isOpen()).isTrue();
+    assertThat(thinking.openings()).isEmpty();
+    assertThat(thinking.endings()).isEmpty();
+    assertThat(thinking.endingTexts()).containsExactly("</think>");
+    bus.send(Addresses.tokenizer(1), submit(DEMAND.behind(Optional.of(ReasoningFormat.QWEN3)), 2));
+    take(compiling).reply(new CompileQuery.Reply(GUIDE));
+    assertThat(guide(tokenized()).thinking().isOpen()).isFalse();
+  }
+
+  private static Guide guide(Tokenized tokenized) {
+    return Objects.requireNonNull(tokenized.requests().getFirst().guide());
   }
 
   @Test

@@ -22,7 +22,7 @@ public enum ReasoningFormat {
       List.of("Here's my response:", "Here is my response:"));
 
   /** What the first character of an answer is. */
-  enum Start {
+  public enum Start {
     REASONING,
     CONTENT,
     /** Reasoning if the opening comes first of all, else content. */
@@ -47,7 +47,7 @@ public enum ReasoningFormat {
   }
 
   /** The texts that open reasoning. */
-  List<String> openings() {
+  public List<String> openings() {
     return openings;
   }
 
@@ -70,7 +70,7 @@ public enum ReasoningFormat {
    *
    * @param promptTail the end of the prompt, special tokens included
    */
-  Start startAfter(String promptTail) {
+  public Start startAfter(String promptTail) {
     String tail = promptTail.stripTrailing();
     if (endings.stream().anyMatch(tail::endsWith)) {
       return Start.CONTENT;

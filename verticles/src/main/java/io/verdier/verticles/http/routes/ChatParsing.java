@@ -19,7 +19,7 @@ import java.util.Set;
  * @param endsByCalling whether the finish reason tells calls; as in vLLM it does not where the
  *     request itself has named the function
  * @param reasoning format of reasoning, empty: it stays in the text, or there is none because the
- *     whole answer is a call
+ *     whole answer is held to be a call
  * @param showReasoning whether the client wants to see it
  */
 record ChatParsing(
@@ -48,7 +48,9 @@ record ChatParsing(
               + " set");
     }
     boolean shortIds = format.map(ToolCallFormat::hasShortIds).orElse(false);
-    boolean free = tools.choice() == ToolFields.Choice.NONE || auto;
+    boolean called =
+        tools.choice() == ToolFields.Choice.REQUIRED || tools.choice() == ToolFields.Choice.NAMED;
+    boolean thinks = !called || !ingress.config().structuredOutput().holdsThoughts();
     return new ChatParsing(
         switch (tools.choice()) {
           case NONE -> Optional.empty();
@@ -60,8 +62,13 @@ record ChatParsing(
         tools.parallel(),
         shortIds,
         tools.choice() != ToolFields.Choice.NAMED,
-        free ? config.reasoningParser().flatMap(ReasoningFormat::of) : Optional.empty(),
+        thinks ? config.reasoningParser().flatMap(ReasoningFormat::of) : Optional.empty(),
         fields.bool("include_reasoning", true));
+  }
+
+  /** What comes before an answer that is held to something. */
+  Optional<ReasoningFormat> thoughts(ServerConfig.StructuredOutput config) {
+    return config.holdsThoughts() ? Optional.empty() : reasoning;
   }
 
   /** Whether text is all content. */

@@ -26,8 +26,9 @@ record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing
     GenerationFields generation =
         new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
     return new ChatRequest(
-        generation.generation(
-            prompt, shape.streamed(), parsing.visibleTokens(), tools.demand(fields)),
+        generation
+            .generation(prompt, shape.streamed(), parsing.visibleTokens(), tools.demand(fields))
+            .behind(parsing.thoughts(ingress.config().structuredOutput())),
         shape,
         parsing);
   }

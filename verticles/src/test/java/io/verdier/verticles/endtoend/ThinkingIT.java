@@ -1,0 +1,173 @@
+package io.verdier.verticles.endtoend;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.verticles.launch.InProcessServer;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * Answers that must match something match it behind what the model thinks. The demo model never
+ * thinks; two of its reserved tokens become the marks, and a bias makes it say them.
+ */
+class ThinkingIT {
+  private static final String PHONE = "[0-9]{3}-[0-9]{4}";
+  private static final String OPEN = "4066";
+  private static final String CLOSE = "4067";
+
+  /** As Qwen's: thinks unless it is told not to; a switch of ours opens the thoughts already. */
+  private static final String TEMPLATE =
+      "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
+          + "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n"
+          + "{% elif opened is defined %}<think>\n{% endif %}";
+
+  @TempDir static Path directory;
+
+  private static InProcessServer server;
+  private static Client client;
+
+  @BeforeAll
+  static void start() {
+    DemoVariant.in(
+        directory,
+        Map.of(
+            "<\\|reserved_special_token_0\\|>", "<think>",
+            "<\\|reserved_special_token_1\\|>", "</think>"));
+    server =
+        InProcessServer.start(
+            "--model=" + directory, "--reasoning-parser=qwen3", "--chat-template=" + TEMPLATE);
+    client = new Client(server.baseUrl());
+  }
+
+  @AfterAll
+  static void stop() {
+    server.close();
+  }
+
+  private static Map<String, Object> chat(Map<String, Integer> bias, Map<String, ?> more) {
+    Map<String, Object> body = new HashMap<>();
+    body.put("messages", List.of(Map.of("role", "user", "content", "Say something.")));
+    body.put("temperature", 1.2);
+    body.put("seed", 5);
+    body.put("max_tokens", 300);
+    body.put("logit_bias", bias);
+    body.putAll(more);
+    return body;
+  }
+
+  private static JsonNode message(Map<String, ?> body) {
+    Client.Answer answer = client.post("/v1/chat/completions", body);
+    assertThat(answer.status()).as(answer.body()).isEqualTo(200);
+    assertThat(answer.json().at("/choices/0/finish_reason").asText())
+        .as(answer.body())
+        .isIn("stop", "tool_calls");
+    return answer.json().at("/choices/0/message");
+  }
+
+  private static Map<String, Object> with(Map<String, ?> all, String name, Object value) {
+    Map<String, Object> more = new HashMap<>(all);
+    more.put(name, value);
+    return more;
+  }
+
+  @Test
+  void opened_answerMatchesBehindTheThoughts() {
+    Map<String, Object> opened =
+        Map.of("guided_regex", PHONE, "chat_template_kwargs", Map.of("opened", true));
+    int thought = 0;
+    for (int seed = 0; seed < 8; seed++) {
+      JsonNode message = message(chat(Map.of(CLOSE, 13), with(opened, "seed", seed)));
+      assertThat(message.get("content").asText()).matches(PHONE);
+      thought += message.get("reasoning").isNull() ? 0 : 1;
+    }
+    assertThat(thought).isPositive();
+  }
+
+  @Test
+  void undecided_modelOpens_answerMatchesBehindTheThoughts() {
+    Map<String, Object> body =
+        chat(Map.of(OPEN, 50, CLOSE, 100), Map.of("guided_regex", PHONE, "logprobs", true));
+    JsonNode message = message(body);
+    assertThat(message.get("content").asText()).matches(PHONE);
+    Client.Answer answer = client.post("/v1/chat/completions", body);
+    JsonNode tokens = answer.json().at("/choices/0/logprobs/content");
+    assertThat(tokens.get(0).get("token").asText()).isEqualTo("<think>");
+    assertThat(tokens.get(1).get("token").asText()).isEqualTo("</think>");
+  }
+
+  @Test
+  void undecided_modelDoesNot_answerMatchesAtOnce() {
+    JsonNode message = message(chat(Map.of(OPEN, -100, CLOSE, 100), Map.of("guided_regex", PHONE)));
+    assertThat(message.get("content").asText()).matches(PHONE);
+    assertThat(message.get("reasoning").isNull()).isTrue();
+  }
+
+  @Test
+  void told_notToThink_answerMatchesAtOnce() {
+    Map<String, Object> off =
+        Map.of("guided_regex", PHONE, "chat_template_kwargs", Map.of("enable_thinking", false));
+    JsonNode message = message(chat(Map.of(OPEN, 100, CLOSE, 100), off));
+    assertThat(message.get("content").asText()).matches(PHONE);
+    assertThat(message.get("reasoning").isNull()).isTrue();
+  }
+
+  @Test
+  void requiredCall_behindThoughts_isOne() {
+    Map<String, Object> tool =
+        Map.of(
+            "type",
+            "function",
+            "function",
+            Map.of(
+                "name",
+                "dial",
+                "parameters",
+                Map.of(
+                    "properties",
+                    Map.of("number", Map.of("type", "string", "pattern", "^" + PHONE + "$")),
+                    "required",
+                    List.of("number"),
+                    "additionalProperties",
+                    false)));
+    Map<String, Object> body =
+        chat(
+            Map.of(CLOSE, 13),
+            Map.of(
+                "tools",
+                List.of(tool),
+                "tool_choice",
+                "required",
+                "parallel_tool_calls",
+                false,
+                "chat_template_kwargs",
+                Map.of("opened", true)));
+    int thought = 0;
+    for (int seed = 0; seed < 4; seed++) {
+      JsonNode message = message(with(body, "seed", seed));
+      JsonNode call = message.at("/tool_calls/0/function");
+      assertThat(call.get("name").asText()).isEqualTo("dial");
+      assertThat(call.get("arguments").asText()).matches("\\{\"number\": ?\"" + PHONE + "\"}");
+      thought += message.get("reasoning").isNull() ? 0 : 1;
+      assertThat(streamed(with(with(body, "seed", seed), "stream", true)))
+          .isEqualTo(message.path("reasoning").asText("") + call.get("arguments").asText());
+    }
+    assertThat(thought).isPositive();
+  }
+
+  private static String streamed(Map<String, ?> body) {
+    StringBuilder text = new StringBuilder();
+    for (JsonNode event : Client.events(client.post("/v1/chat/completions", body))) {
+      JsonNode delta = event.at("/choices/0/delta");
+      text.append(delta.path("reasoning").asText(""));
+      text.append(delta.at("/tool_calls/0/function/arguments").asText(""));
+    }
+    return text.toString();
+  }
+}
