@@ -73,6 +73,11 @@ final class Guidance implements TokenMask {
     return this;
   }
 
+  /** Whether the model has a token that can end the answer. */
+  boolean hasEnd() {
+    return endTokenIds.length > 0;
+  }
+
   private void accept(int token) {
     GrammarState at = state;
     if (isOver) {

@@ -214,8 +214,8 @@ public final class ModelRunner implements StepRunner {
     for (StepPlan.Slice slice : plan.slices()) {
       RunningSequence sequence = running.next(slice.key());
       sequence.appendBlocks(slice.newBlocks(), model.kvPlan());
-      if (sequence.hasFailed()) {
-        continue; // in the step before, whose outcome tells
+      if (sequence.hasFailed() || sequence.isComplete()) {
+        continue; // since the step before, whose outcome tells
       }
       if (slice.awaitsToken()) {
         sequence.awaitToken(slice.computed());

@@ -27,6 +27,7 @@ final class RunningSequence implements IntUnaryOperator {
   private int blockCount;
   private boolean isForgotten;
   private boolean hasFailed;
+  private boolean isComplete;
   private @Nullable TokenMask mask; // for its next token
   private @Nullable PooledRows pooled; // from the first row that is
   private int expectedIndex; // of its next token in the chunk that samples it
@@ -86,6 +87,8 @@ final class RunningSequence implements IntUnaryOperator {
     if (guidance != null) {
       mask = null;
       mask = guidance.maskBehind(history);
+      isComplete = mask != null && mask.mustEnd() && !guidance.hasEnd();
+      mask = isComplete ? null : mask; // its row is run all the same, and dropped
     }
   }
 
@@ -166,6 +169,11 @@ final class RunningSequence implements IntUnaryOperator {
 
   boolean hasFailed() {
     return hasFailed;
+  }
+
+  /** Nothing may follow its tokens, and the model has no end token to say so. */
+  boolean isComplete() {
+    return isComplete;
   }
 
   /** The token behind the history is being sampled, in this place of its chunk. */

@@ -21,6 +21,8 @@ import org.slf4j.LoggerFactory;
 final class RunningStep {
   private static final Logger LOG = LoggerFactory.getLogger(RunningStep.class);
 
+  private static final Sampled COMPLETE = new Sampled(StepOutcome.NO_TOKEN, null);
+
   private final WantedRows wanted;
   private final WantedRows pooledRows;
   private final List<RunningSequence> pooled = new ArrayList<>(); // whose prompts end in this step
@@ -164,17 +166,22 @@ final class RunningStep {
     }
     try {
       if (wanted.isChosen(index)) {
-        Sampled token = results.sampled(index - pendingFrom);
-        sequence.history().append(token.token());
-        keys[sampled] = sequence.key();
-        tokens[sampled] = token.token();
-        logprobs[sampled++] = token.logprobs();
+        take(sequence, sequence.isComplete() ? COMPLETE : results.sampled(index - pendingFrom));
       } else {
         score(sequence.key(), wanted.position(index) + 1, results.scored(index - pendingFrom));
       }
     } catch (Throwable bug) { // an error of one row, whichever, is no reason to fail the others
       onFailed(sequence, bug);
     }
+  }
+
+  private void take(RunningSequence sequence, Sampled token) {
+    if (token != COMPLETE) {
+      sequence.history().append(token.token());
+    }
+    keys[sampled] = sequence.key();
+    tokens[sampled] = token.token();
+    logprobs[sampled++] = token.logprobs();
   }
 
   private void onFailed(RunningSequence sequence, Throwable cause) {

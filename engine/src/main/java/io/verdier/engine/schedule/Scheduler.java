@@ -269,7 +269,8 @@ public final class Scheduler {
         sequence.owesScores() ? sequence.takeScores(outcome.promptLogprobs()) : List.of();
     int[] tokens = NO_TOKENS;
     List<TokenLogprobs> logprobs = List.of();
-    if (at >= 0) {
+    boolean isOver = at >= 0 && outcome.tokens()[at] == StepOutcome.NO_TOKEN;
+    if (at >= 0 && !isOver) {
       sequence.append(outcome.tokens()[at]);
       tokens = new int[] {outcome.tokens()[at]};
       TokenLogprobs ofToken = outcome.logprobs()[at];
@@ -278,7 +279,9 @@ public final class Scheduler {
     Finish finish = null;
     if (complete) {
       Optional<Ending> ending =
-          rules.endOf(sequence.request(), sequence.tokens(), sequence.known());
+          isOver
+              ? Ending.MODEL_END
+              : rules.endOf(sequence.request(), sequence.tokens(), sequence.known());
       if (ending.isPresent()) {
         end(sequence);
         finish = finishOf(sequence, ending.get(), null);

@@ -25,8 +25,7 @@ final class SequenceRules {
   /** Why a sequence ends, and by which of the request's own stop tokens: -1 for none. */
   record Ending(FinishReason reason, int stopToken) {
     private static final Optional<Ending> LENGTH = Optional.of(new Ending(FinishReason.LENGTH, -1));
-    private static final Optional<Ending> MODEL_END =
-        Optional.of(new Ending(FinishReason.STOP, -1));
+    static final Optional<Ending> MODEL_END = Optional.of(new Ending(FinishReason.STOP, -1));
   }
 
   SequenceRules(SchedulerSettings settings, KvCacheManager kv) {

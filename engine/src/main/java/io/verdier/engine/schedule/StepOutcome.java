@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param step of the plan
  * @param keys sequences that sampled a token, in the plan's order; failed ones left out
- * @param tokens the sampled token of each key
+ * @param tokens the sampled token of each key; {@link #NO_TOKEN}: its answer is complete
  * @param logprobs of each sampled token; null entries where none were asked for
  * @param promptLogprobs prompt positions scored in this step
  * @param failures sequences that failed in this step; the others are not touched by it
@@ -24,6 +24,11 @@ public record StepOutcome(
     List<PromptLogprobs> promptLogprobs,
     List<Failure> failures,
     List<Pooled> pooled) {
+  /**
+   * In place of a token: nothing may follow, and the model has no end token that would say so. The
+   * answer ends as if it had said one.
+   */
+  public static final int NO_TOKEN = -1;
 
   private static final float[] NOTHING = {};
 
