@@ -144,18 +144,24 @@ public final class TokenTrie {
     return byLength[place];
   }
 
-  /** The tokens within running text of these characters. */
+  /**
+   * The tokens within running text of these characters. Made outside the lock: who needs one that
+   * is there must not wait for one that is being made.
+   */
   ContentSet content(ContentSet.Key key) {
     synchronized (contents) {
       ContentSet known = contents.get(key);
-      if (known == null) {
-        known = ContentSet.of(this, key);
-        contents.put(key, known);
-        if (contents.size() > CONTENTS_MAX) {
-          contents.remove(contents.firstEntry().getKey());
-        }
+      if (known != null) {
+        return known;
       }
-      return known;
+    }
+    ContentSet made = ContentSet.of(this, key);
+    synchronized (contents) {
+      ContentSet first = contents.putIfAbsent(key, made);
+      if (contents.size() > CONTENTS_MAX) {
+        contents.remove(contents.firstEntry().getKey());
+      }
+      return first == null ? made : first;
     }
   }
 

@@ -8,11 +8,13 @@ import io.verdier.engine.grammar.Grammar;
 import io.verdier.engine.grammar.GrammarCompiler;
 import io.verdier.engine.grammar.GrammarException;
 import io.verdier.engine.grammar.Guide;
+import io.verdier.engine.grammar.TokenGrammar;
 import io.verdier.engine.grammar.TokenTrie;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.CompileQuery;
 import io.verdier.verticles.bus.Refused;
+import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.TraceOnly;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
@@ -39,8 +41,10 @@ import org.slf4j.LoggerFactory;
  * have an end: beyond it, and where the slow one has kept somebody waiting for long, the server is
  * overloaded.
  *
- * <p>The vocabulary's tree is made with the first constraint: most servers never see one, and none
- * starts later for it.
+ * <p>The vocabulary's tree takes a second for a large vocabulary. It is made in the background
+ * right after the start, which does not wait for it; the first constraint does.
+ *
+ * <p>What masks share over the vocabulary is made with the grammar, so that no step has to.
  */
 public final class GrammarVerticle extends VerticleBase {
   /** The actor's and one for each lane. */
@@ -52,6 +56,7 @@ public final class GrammarVerticle extends VerticleBase {
   private static final long KNOWN_BYTES_MAX = 64L << 20;
 
   private final Supplier<TokenTrie> vocabulary;
+  private final ServingMetrics metrics;
   private final Grammars grammars = new Grammars(KNOWN_BYTES_MAX);
   private final Map<Constraint, List<Message<Object>>> asked = new HashMap<>(); // who waits
   private final Lane quick = new Lane(200 * MILLI, 1024, Long.MAX_VALUE);
@@ -91,13 +96,15 @@ public final class GrammarVerticle extends VerticleBase {
    * @param vocabulary of the model; called once, on a worker thread
    */
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
-  public GrammarVerticle(Supplier<TokenTrie> vocabulary) {
+  public GrammarVerticle(Supplier<TokenTrie> vocabulary, ServingMetrics metrics) {
     this.vocabulary = vocabulary;
+    this.metrics = metrics;
   }
 
   @Override
   public Future<?> start() {
     bus = new Bus(vertx);
+    makeTrie();
     return bus.consumeAny(Addresses.GRAMMAR, this::onMessage);
   }
 
@@ -107,11 +114,13 @@ public final class GrammarVerticle extends VerticleBase {
     }
     Grammar known = grammars.get(constraint);
     if (known != null && trie != null) {
+      metrics.onGrammarKnown();
       message.reply(new CompileQuery.Reply(new Guide(known, trie)));
       return;
     }
     List<Message<Object>> waiting = asked.get(constraint);
     if (waiting != null) {
+      metrics.onGrammarKnown();
       waiting.add(message);
       return;
     }
@@ -149,7 +158,8 @@ public final class GrammarVerticle extends VerticleBase {
   }
 
   private void run(Lane lane) {
-    while (trie != null && !lane.isBusy && !lane.jobs.isEmpty()) {
+    TokenTrie known = trie;
+    while (known != null && !lane.isBusy && !lane.jobs.isEmpty()) {
       Job job = lane.jobs.remove();
       if (System.nanoTime() - job.arrivedNanos > lane.waitNanosMax) {
         answer(job, overloaded());
@@ -157,7 +167,7 @@ public final class GrammarVerticle extends VerticleBase {
       }
       lane.isBusy = true;
       vertx
-          .executeBlocking(() -> compile(job.constraint, lane.turnNanos), false)
+          .executeBlocking(() -> compile(job.constraint, known, lane.turnNanos), false)
           .onComplete(
               done -> {
                 lane.isBusy = false;
@@ -167,13 +177,16 @@ public final class GrammarVerticle extends VerticleBase {
     }
   }
 
-  private static Grammar compile(Constraint constraint, long nanos) {
+  private Grammar compile(Constraint constraint, TokenTrie over, long nanos) {
     Budget.Limits limits = Budget.Limits.defaults();
     Budget budget =
         new Budget(new Budget.Limits(limits.states(), limits.work(), nanos), System::nanoTime);
     long start = System.nanoTime();
     try {
-      return GrammarCompiler.compile(constraint, budget);
+      Grammar grammar = GrammarCompiler.compile(constraint, budget);
+      TokenGrammar.prepare(grammar, over);
+      metrics.onGrammarCompiled((System.nanoTime() - start) / 1e9);
+      return grammar;
     } catch (GrammarException refused) {
       throw nanos < limits.nanos() && System.nanoTime() - start >= nanos
           ? new OutOfTime()

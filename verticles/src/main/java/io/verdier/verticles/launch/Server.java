@@ -204,7 +204,8 @@ public final class Server {
     deployments.add(worker("executor", new ExecutorVerticle(parts.runner())));
     deployments.addAll(detokenizers(shards, parts));
     deployments.add(
-        worker("grammar", new GrammarVerticle(parts.vocabulary()), GrammarVerticle.THREADS));
+        worker(
+            "grammar", new GrammarVerticle(parts.vocabulary(), metrics), GrammarVerticle.THREADS));
     for (int i = 0; i < tokenizers; i++) {
       deployments.add(worker("tokenizer-" + i, new TokenizerVerticle(i, parts.encoder())));
     }

@@ -29,6 +29,8 @@ public final class ServingMetrics {
     1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384
   };
 
+  private static final double[] COMPILE = {.001, .005, .01, .025, .05, .1, .25, .5, 1, 2, 4};
+
   private final Exposition page;
   private final Exposition.Counter promptTokens;
   private final Exposition.Counter generatedTokens;
@@ -48,6 +50,8 @@ public final class ServingMetrics {
   private final Exposition.Histogram requestGeneratedMax;
   private final Exposition.Histogram requestMaxTokens;
   private final Exposition.Histogram requestChoices;
+  private final Exposition.Histogram grammarCompile;
+  private final Exposition.Counter grammarsKnown;
 
   /** The scheduler's last word; replaced whole, so readers see one consistent record. */
   private volatile StepOutput.Stats stats = new StepOutput.Stats(0, 0, 0, 1, 0, 0, 0, 0);
@@ -104,6 +108,10 @@ public final class ServingMetrics {
     requestMaxTokens =
         page.histogram("vllm:request_params_max_tokens", "max_tokens of a request.", tokens);
     requestChoices = page.histogram("vllm:request_params_n", "n of a request.", 1, 2, 5, 10, 20);
+    grammarCompile =
+        page.histogram("verdier:grammar_compile_seconds", "Time to compile a constraint.", COMPILE);
+    grammarsKnown =
+        page.counter("verdier:grammar_cache_hits", "Constraints that were compiled already.");
   }
 
   private void schedulerGauges() {
@@ -215,6 +223,16 @@ public final class ServingMetrics {
     prefill.observe(prefillSeconds);
     decode.observe(decodeSeconds);
     inference.observe(prefillSeconds + decodeSeconds);
+  }
+
+  /** A constraint was compiled, on whatever thread. */
+  public void onGrammarCompiled(double seconds) {
+    grammarCompile.observe(seconds);
+  }
+
+  /** A constraint was compiled already, or is being. */
+  public void onGrammarKnown() {
+    grammarsKnown.add(1);
   }
 
   /** All choices of a request ended; the longest has so many tokens. */

@@ -10,6 +10,7 @@ import io.verdier.engine.grammar.TokenTrie;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.CompileQuery;
+import io.verdier.verticles.observe.ServingMetrics;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
 import io.vertx.core.ThreadingModel;
@@ -17,8 +18,10 @@ import io.vertx.core.Vertx;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -27,7 +30,9 @@ class GrammarVerticleTest {
   /** Takes all the time there is, and more states than there may be. */
   private static final String BOMB = "((a{1,60}b?){1,60}|[^x]*a.{18}){1,9}";
 
+  private final CompletableFuture<@Nullable Void> trieAsked = new CompletableFuture<>();
   private final AtomicInteger triesMade = new AtomicInteger();
+  private final ServingMetrics metrics = new ServingMetrics("demo", 100);
   private Vertx vertx;
   private Bus bus;
 
@@ -40,7 +45,7 @@ class GrammarVerticleTest {
             .setThreadingModel(ThreadingModel.WORKER)
             .setWorkerPoolName("test-grammar")
             .setWorkerPoolSize(GrammarVerticle.THREADS);
-    await(vertx.deployVerticle(new GrammarVerticle(this::vocabulary), worker));
+    await(vertx.deployVerticle(new GrammarVerticle(this::vocabulary, metrics), worker));
   }
 
   @AfterEach
@@ -50,6 +55,7 @@ class GrammarVerticleTest {
 
   private TokenTrie vocabulary() {
     triesMade.incrementAndGet();
+    trieAsked.complete(null);
     return TokenTrie.of(
         128, id -> new String(Character.toChars(id)).getBytes(StandardCharsets.UTF_8));
   }
@@ -71,6 +77,15 @@ class GrammarVerticleTest {
     }
     assertThat(await(ask(new Constraint.Regex("[a-c]{3,9}"))).grammar()).isSameAs(first.grammar());
     assertThat(await(ask(new Constraint.Regex("x"))).trie()).isSameAs(first.trie());
+    assertThat(triesMade).hasValue(1);
+    assertThat(metrics.text())
+        .containsPattern("verdier:grammar_compile_seconds_count\\{[^}]*} 2")
+        .containsPattern("verdier:grammar_cache_hits_total\\{[^}]*} 20");
+  }
+
+  @Test
+  void start_makesTheVocabularyBeforeAnybodyAsks() throws Exception {
+    trieAsked.get(30, TimeUnit.SECONDS);
     assertThat(triesMade).hasValue(1);
   }
 
