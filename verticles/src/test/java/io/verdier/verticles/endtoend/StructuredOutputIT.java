@@ -90,7 +90,8 @@ class StructuredOutputIT {
           "name":{"type":"string","pattern":"^[A-Z][a-z]{1,8}$"},
           "age":{"type":"integer","minimum":1,"maximum":120},
           "tags":{"type":"array","items":{"enum":["red","green",3,null]},"minItems":1,"maxItems":3}},
-         "required":["name","age","tags"],"additionalProperties":false}""";
+         "required":["name","age","tags"],"additionalProperties":false}\
+        """;
     int ended = 0;
     for (int seed = 0; seed < 12; seed++) {
       Map<String, Object> format =
@@ -146,6 +147,100 @@ class StructuredOutputIT {
     }
   }
 
+  private static final Map<String, Object> NUMBER =
+      Map.of("type", "integer", "minimum", 100, "maximum", 999);
+  private static final String TAGGED = "e[1-9][0-9]{2};";
+
+  /** Once an e was said, a number must follow. */
+  @Test
+  void structuralTag_olderForm_goesOnAsItMust() {
+    Map<String, Object> tag =
+        Map.of(
+            "type",
+            "structural_tag",
+            "structures",
+            List.of(Map.of("begin", "e", "schema", NUMBER, "end", ";")),
+            "triggers",
+            List.of("e"));
+    int tags = 0;
+    for (int seed = 0; seed < 6; seed++) {
+      Map<String, Object> body = with(Map.of("response_format", tag), "seed", seed);
+      JsonNode choice = answer(body).at("/choices/0");
+      String text = content(choice);
+      String free = text.replaceAll(TAGGED, "");
+      tags += text.equals(free) ? 0 : 1;
+      String whole =
+          choice.get("finish_reason").asText().equals("stop")
+              ? free
+              : free.replaceAll("e([1-9][0-9]{0,2})?$", "");
+      assertThat(whole).doesNotContain("e");
+      assertThat(streamed(body)).isEqualTo(text);
+    }
+    assertThat(tags).isPositive();
+  }
+
+  @Test
+  void structuralTag_everyField_isOneTag() throws Exception {
+    Map<String, Object> content = Map.of("type", "json_schema", "json_schema", NUMBER);
+    Map<String, Object> format =
+        Map.of(
+            "type",
+            "triggered_tags",
+            "triggers",
+            List.of("e"),
+            "tags",
+            List.of(Map.of("begin", "e", "content", content, "end", ";")),
+            "at_least_one",
+            true,
+            "stop_after_first",
+            true);
+    Map<String, Object> tag = Map.of("type", "structural_tag", "format", format);
+    for (Map<String, Object> body :
+        List.<Map<String, Object>>of(
+            Map.of("response_format", tag),
+            Map.of("structured_outputs", Map.of("structural_tag", tag)),
+            Map.of("structural_tag", Client.JSON.writeValueAsString(tag)))) {
+      JsonNode choice = answer(body).at("/choices/0");
+      assertThat(content(choice)).matches(TAGGED);
+      assertThat(choice.get("finish_reason").asText()).isEqualTo("stop");
+      assertThat(streamed(body)).isEqualTo(content(choice));
+    }
+  }
+
+  @Test
+  void structuralTag_malformed_refusedWithItsField() {
+    for (String tag :
+        List.of(
+            "",
+            "{",
+            "[]",
+            "{}",
+            "{\"format\":{}}",
+            "{\"format\":{\"type\":\"nope\"}}",
+            "{\"format\":{\"type\":\"regex\",\"pattern\":\"(\"}}",
+            "{\"format\":{\"type\":\"json_schema\",\"json_schema\":{\"type\":3}}}",
+            "{\"format\":{\"type\":\"triggered_tags\",\"triggers\":[],\"tags\":[]}}",
+            "{\"structures\":[],\"triggers\":[\"a\"]}",
+            "{\"structures\":[{\"begin\":\"a\"}],\"triggers\":[\"a\"]}",
+            "{\"structures\":[{\"begin\":\"a\",\"schema\":{},\"end\":\"\"}],\"triggers\":[\"b\"]}")) {
+      refused("/v1/chat/completions", chat(Map.of("structural_tag", tag)), "structural_tag");
+      Map<String, Object> outputs = Map.of("structured_outputs", Map.of("structural_tag", tag));
+      refused("/v1/completions", with(outputs, "prompt", "a"), "structured_outputs.structural_tag");
+    }
+    Map<String, Object> format = Map.of("response_format", Map.of("type", "structural_tag"));
+    refused("/v1/chat/completions", chat(format), "response_format");
+    server.awaitIdle();
+  }
+
+  private static String streamed(Map<String, ?> body) {
+    StringBuilder text = new StringBuilder();
+    for (JsonNode event :
+        Client.events(client.post("/v1/chat/completions", chat(with(body, "stream", true))))) {
+      text.append(event.at("/choices/0/delta/content").asText(""));
+    }
+    return text.toString();
+  }
+
   @Test
   void logprobs_underAMask_areThoseOfTheModel() {
     JsonNode body = answer(with(with(regex(PHONE), "logprobs", true), "top_logprobs", 3));
@@ -161,13 +256,7 @@ class StructuredOutputIT {
   @Test
   void stream_concatenated_isTheWholeAnswer() {
     String whole = content(answer(regex(PHONE)).at("/choices/0"));
-    Client.Answer streamed =
-        client.post("/v1/chat/completions", chat(with(regex(PHONE), "stream", true)));
-    StringBuilder text = new StringBuilder();
-    for (JsonNode event : Client.events(streamed)) {
-      text.append(event.at("/choices/0/delta/content").asText(""));
-    }
-    assertThat(text.toString()).isEqualTo(whole).matches(PHONE);
+    assertThat(streamed(regex(PHONE))).isEqualTo(whole).matches(PHONE);
   }
 
   @Test
