@@ -176,7 +176,7 @@ final class RunningStep {
   }
 
   private void take(RunningSequence sequence, Sampled token) {
-    if (token != COMPLETE) {
+    if (token.token() != COMPLETE.token()) {
       sequence.history().append(token.token());
     }
     keys[sampled] = sequence.key();

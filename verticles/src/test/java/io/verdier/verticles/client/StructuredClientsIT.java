@@ -2,6 +2,7 @@ package io.verdier.verticles.client;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.fasterxml.jackson.annotation.JsonClassDescription;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonPropertyDescription;
 import com.openai.client.OpenAIClient;
@@ -40,10 +41,10 @@ class StructuredClientsIT {
   /** Fields that every answer must have, in this order. */
   static final class Place {
     @JsonPropertyDescription("What it is.")
-    public Kind kind;
+    public Kind kind = Kind.CITY;
 
     @ArraySchema(minItems = 1, maxItems = 3)
-    public List<Part> parts;
+    public List<Part> parts = List.of();
 
     @Schema(minimum = "0", maximum = "9999")
     public int people;
@@ -56,9 +57,9 @@ class StructuredClientsIT {
   }
 
   /** A function, as the client names it. */
-  @JsonPropertyDescription("Looks a place up.")
+  @JsonClassDescription("Looks a place up.")
   static final class Find {
-    public Kind kind;
+    public Kind kind = Kind.CITY;
     public boolean exact;
   }
 
