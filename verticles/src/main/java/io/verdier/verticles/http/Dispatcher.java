@@ -4,6 +4,7 @@ import io.netty.handler.codec.http.TooLongHttpHeaderException;
 import io.netty.handler.codec.http.TooLongHttpLineException;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
+import io.verdier.verticles.http.Problem.Dialect;
 import io.verdier.verticles.http.Route.Action;
 import io.verdier.verticles.http.Route.Gate;
 import io.vertx.core.Future;
@@ -78,7 +79,11 @@ final class Dispatcher {
     }
     built
         .route()
-        .handler(gated(Gate.KEY, (exchange, body) -> exchange.reply(ErrorMapper.noSuchRoute())));
+        .handler(
+            gated(
+                Gate.KEY,
+                Dialect.OPENAI,
+                (exchange, body) -> exchange.reply(ErrorMapper.noSuchRoute())));
     return built;
   }
 
@@ -92,6 +97,7 @@ final class Dispatcher {
         .handler(
             gated(
                 Gate.KEY,
+                rows.getFirst().dialect(),
                 (exchange, body) -> {
                   exchange.request().response().putHeader("Allow", allowed);
                   exchange.reply(ErrorMapper.wrongMethod(allowed));
@@ -102,12 +108,13 @@ final class Dispatcher {
     built
         .routeWithRegex(HttpMethod.valueOf(row.method()), pattern)
         .useNormalizedPath(false)
-        .handler(gated(row.gate(), row.action()));
+        .handler(gated(row.gate(), row.dialect(), row.action()));
   }
 
-  private Handler<RoutingContext> gated(Gate gate, Action action) {
+  private Handler<RoutingContext> gated(Gate gate, Dialect dialect, Action action) {
     return context -> {
       Exchange exchange = context.get(EXCHANGE);
+      exchange.speak(dialect);
       if (gate != Gate.OPEN && !hasKey(exchange.request())) {
         exchange.reply(ErrorMapper.unauthorized());
       } else if (gate == Gate.WORK) {
@@ -231,9 +238,15 @@ final class Dispatcher {
         && (codings.size() > 1 || !codings.getFirst().equalsIgnoreCase("chunked"));
   }
 
+  /** Anthropic's clients send the key in a header of its own, some both. */
   private boolean hasKey(HttpServerRequest request) {
-    List<String> values = request.headers().getAll("Authorization");
-    return keys.opens(values.size() == 1 ? values.getFirst() : null);
+    return keys.opens(onlyHeader(request, "Authorization"))
+        || keys.opensPlain(onlyHeader(request, "X-Api-Key"));
+  }
+
+  private static @Nullable String onlyHeader(HttpServerRequest request, String name) {
+    List<String> values = request.headers().getAll(name);
+    return values.size() == 1 ? values.getFirst() : null;
   }
 
   /** State and admission on the headers; the body is not read when there is no place. */

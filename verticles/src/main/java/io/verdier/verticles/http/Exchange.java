@@ -29,6 +29,7 @@ public final class Exchange {
   private final long startNanos = System.nanoTime();
   private final ConnectionClock clock;
 
+  private Problem.Dialect dialect = Problem.Dialect.OPENAI;
   private Admission.@Nullable Permit permit;
   private @Nullable Flight flight;
   private long deadlineTimer = -1;
@@ -75,6 +76,11 @@ public final class Exchange {
                         || (c >= 'A' && c <= 'Z')
                         || (c >= '0' && c <= '9')
                         || "-_.:".indexOf(c) >= 0);
+  }
+
+  /** From here on errors are told so. */
+  void speak(Problem.Dialect routes) {
+    dialect = routes;
   }
 
   public long startNanos() {
@@ -157,7 +163,7 @@ public final class Exchange {
       response.putHeader("WWW-Authenticate", "Bearer");
     }
     JsonWriter out = ingress.writer().clear();
-    problem.write(out);
+    problem.write(out, dialect);
     reply(problem.status(), "application/json", out.toBuffer());
   }
 

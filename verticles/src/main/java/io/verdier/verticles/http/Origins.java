@@ -58,7 +58,9 @@ final class Origins {
 
   static void answerPreflight(HttpServerResponse response) {
     response.putHeader("Access-Control-Allow-Methods", "GET, POST");
-    response.putHeader("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id");
+    response.putHeader(
+        "Access-Control-Allow-Headers",
+        "Authorization, Content-Type, X-Request-Id, X-Api-Key, Anthropic-Version, Anthropic-Beta");
     response.putHeader("Access-Control-Max-Age", "600");
   }
 }

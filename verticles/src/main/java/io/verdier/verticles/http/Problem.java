@@ -15,11 +15,43 @@ import org.jspecify.annotations.Nullable;
 public record Problem(
     ErrorCode code, int status, String type, String message, @Nullable String parameter) {
 
-  /** Appends {@code {"error":{…}}}. */
+  /** Whose clients the error is for. */
+  public enum Dialect {
+    OPENAI,
+    ANTHROPIC
+  }
+
+  /** Appends {@code {"error":{…}}}, as OpenAI's clients read it. */
   public void write(JsonWriter out) {
     out.object().name("error").object();
     out.field("message", message).field("type", type).field("param", parameter);
     out.field("code", status);
     out.end().end();
+  }
+
+  /** Appends the error as the clients of that dialect read it. */
+  public void write(JsonWriter out, Dialect dialect) {
+    switch (dialect) {
+      case OPENAI -> write(out);
+      case ANTHROPIC -> {
+        out.object().field("type", "error").name("error").object();
+        out.field("type", anthropicType()).field("message", message);
+        out.end().end();
+      }
+    }
+  }
+
+  /** The status says it better than our types do; theirs are one for each. */
+  private String anthropicType() {
+    return switch (status) {
+      case 401 -> "authentication_error";
+      case 403 -> "permission_error";
+      case 404 -> "not_found_error";
+      case 413 -> "request_too_large";
+      case 429 -> "rate_limit_error";
+      case 503 -> "overloaded_error";
+      case 408, 504 -> "timeout_error";
+      default -> status < 500 ? "invalid_request_error" : "api_error";
+    };
   }
 }

@@ -1,5 +1,6 @@
 package io.verdier.verticles.http;
 
+import io.verdier.verticles.http.Problem.Dialect;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -7,8 +8,14 @@ import org.jspecify.annotations.Nullable;
  * One row of the route table. Immutable.
  *
  * @param path compared with the raw path, byte for byte; ending in {@code /*} it is a prefix
+ * @param dialect how errors are told, those of the gate included
  */
-public record Route(String method, String path, Gate gate, Action action) {
+public record Route(String method, String path, Gate gate, Dialect dialect, Action action) {
+
+  /** A route that tells errors as OpenAI does. */
+  public Route(String method, String path, Gate gate, Action action) {
+    this(method, path, gate, Dialect.OPENAI, action);
+  }
 
   /** What a request must pass before its route runs. */
   public enum Gate {

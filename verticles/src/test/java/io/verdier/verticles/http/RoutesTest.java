@@ -199,7 +199,9 @@ class RoutesTest {
               .as(route + " " + authorization)
               .isEqualTo(open ? 200 : 401);
           if (!open) {
-            assertThat(response.body()).contains("\"type\":\"AuthenticationError\"");
+            boolean anthropic = route.dialect() == Problem.Dialect.ANTHROPIC;
+            String type = anthropic ? "authentication_error" : "AuthenticationError";
+            assertThat(response.body()).contains("\"type\":\"" + type + "\"");
           }
         }
       }

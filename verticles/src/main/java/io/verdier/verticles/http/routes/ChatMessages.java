@@ -47,24 +47,25 @@ record ChatMessages(JsonBody json, int messagesMax) {
     if (content == null && !role.equals("assistant")) {
       throw message.wrong("content", "a string or a list of parts");
     }
-    checked.put("content", content == null ? "" : text(message, content));
+    checked.put("content", content == null ? "" : text(message, "content", content));
     if (message.has("tool_calls")) {
       checked.put("tool_calls", toolCalls(message));
     }
     return checked;
   }
 
-  private static String text(Fields message, Object content) {
+  /** The text of a string, or of a list of parts that are text. */
+  static String text(Fields message, String name, @Nullable Object content) {
     if (content instanceof String string) {
       return string;
     }
     if (!(content instanceof List<?> parts)) {
-      throw message.wrong("content", "a string or a list of parts");
+      throw message.wrong(name, "a string or a list of parts");
     }
     List<String> texts = new ArrayList<>(parts.size());
     for (int i = 0; i < parts.size(); i++) {
       Object part = parts.get(i);
-      String path = message.path("content") + "." + i;
+      String path = message.path(name) + "." + i;
       texts.add(part instanceof String string ? string : partText(Fields.of(part, path)));
     }
     return String.join("\n", texts);

@@ -14,12 +14,19 @@ import org.jspecify.annotations.Nullable;
 record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing) {
 
   static ChatRequest read(Exchange exchange, Fields fields) {
+    return read(exchange, fields, "chatcmpl-");
+  }
+
+  /**
+   * @param idPrefix of the answer's id
+   */
+  static ChatRequest read(Exchange exchange, Fields fields, String idPrefix) {
     Ingress ingress = exchange.ingress();
     ingress.serving().checkName(fields.string("model"));
     if (fields.bool("echo", false)) {
       throw fields.unsupported("echo", "chats do not echo; use /v1/completions.");
     }
-    AnswerShape shape = AnswerShape.read(exchange, fields, "chatcmpl-");
+    AnswerShape shape = AnswerShape.read(exchange, fields, idPrefix);
     ToolFields tools = ToolFields.read(ingress, fields);
     Prompt.Chat prompt = prompt(ingress, fields, tools);
     ChatParsing parsing = ChatParsing.read(ingress, fields, tools);

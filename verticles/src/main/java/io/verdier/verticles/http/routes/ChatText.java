@@ -1,31 +1,19 @@
 package io.verdier.verticles.http.routes;
 
-import io.verdier.engine.text.reasoning.ReasoningParser;
-import io.verdier.engine.text.toolcall.ToolCallParser;
-import io.verdier.engine.text.toolcall.ToolCallSink;
 import io.verdier.verticles.http.JsonWriter;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.UUID;
-import java.util.concurrent.ThreadLocalRandom;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Owned by the event loop: one choice's text, taken apart as it comes. Holds what is new since the
  * last {@link #clear}.
- *
- * <p>It is done here and not where tokens become text: this side keeps a client's stream when the
- * engine behind it changes, so no parser has to move, and it knows the declared tools.
  */
-final class ChatText implements ToolCallSink {
+final class ChatText implements AnswerReader.Sink {
   private static final String ID_PREFIX = "chatcmpl-tool-";
-  private static final String SHORT_ID_CHARS =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-  private static final int SHORT_ID_LENGTH = 9;
 
   private final ChatParsing parsing;
-  private final @Nullable ReasoningParser reasoningParser;
-  private final @Nullable ToolCallParser callParser;
+  private final AnswerReader reader;
   private final StringBuilder reasoning = new StringBuilder();
   private final StringBuilder content = new StringBuilder();
   private final List<Call> calls = new ArrayList<>();
@@ -48,28 +36,16 @@ final class ChatText implements ToolCallSink {
    */
   ChatText(ChatParsing parsing, String promptTail) {
     this.parsing = parsing;
-    this.callParser =
-        parsing.calls().map(format -> format.parser(parsing.tools(), this)).orElse(null);
-    this.reasoningParser =
-        parsing.reasoning().map(format -> format.parser(promptTail, new Parts())).orElse(null);
+    this.reader = new AnswerReader(parsing, promptTail, this);
   }
 
   void append(String text) {
-    if (reasoningParser == null) {
-      answer(text);
-    } else {
-      reasoningParser.append(text);
-    }
+    reader.append(text);
   }
 
   /** The text has ended. */
   void finish() {
-    if (reasoningParser != null) {
-      reasoningParser.finish();
-    }
-    if (callParser != null) {
-      callParser.finish();
-    }
+    reader.finish();
   }
 
   /** Whether the answer calls a tool, as far as it is known, and its finish reason tells so. */
@@ -129,7 +105,7 @@ final class ChatText implements ToolCallSink {
         out.field("index", call.index);
       }
       if (call.name != null) {
-        out.field("id", newId()).field("type", "function");
+        out.field("id", CallIds.next(parsing, ID_PREFIX)).field("type", "function");
       }
       out.name("function").object();
       if (call.name != null) {
@@ -140,40 +116,9 @@ final class ChatText implements ToolCallSink {
     out.end();
   }
 
-  /** Templates of some models refuse the long form. */
-  private String newId() {
-    if (!parsing.shortIds()) {
-      return ID_PREFIX + UUID.randomUUID().toString().replace("-", "");
-    }
-    StringBuilder id = new StringBuilder(SHORT_ID_LENGTH);
-    for (int i = 0; i < SHORT_ID_LENGTH; i++) {
-      int at = ThreadLocalRandom.current().nextInt(SHORT_ID_CHARS.length());
-      id.append(SHORT_ID_CHARS.charAt(at));
-    }
-    return id.toString();
-  }
-
-  private void answer(CharSequence text) {
-    if (callParser == null) {
-      content.append(text);
-    } else {
-      callParser.append(text);
-    }
-  }
-
-  /** Takes the two parts; calls are looked for in the second only. */
-  private final class Parts implements ReasoningParser.Sink {
-    @Override
-    public void reasoning(CharSequence text) {
-      if (parsing.showReasoning()) {
-        reasoning.append(text);
-      }
-    }
-
-    @Override
-    public void content(CharSequence text) {
-      answer(text);
-    }
+  @Override
+  public void reasoning(CharSequence text) {
+    reasoning.append(text);
   }
 
   @Override
@@ -183,17 +128,12 @@ final class ChatText implements ToolCallSink {
 
   @Override
   public void begin(int call, String name) {
-    if (isWanted(call)) {
-      called = true;
-      calls.add(new Call(call, name));
-    }
+    called = true;
+    calls.add(new Call(call, name));
   }
 
   @Override
   public void arguments(int call, CharSequence part) {
-    if (!isWanted(call)) {
-      return;
-    }
     if (calls.isEmpty() || calls.getLast().index != call) {
       calls.add(new Call(call, null));
     }
@@ -203,9 +143,5 @@ final class ChatText implements ToolCallSink {
   @Override
   public void end(int call, boolean complete) {
     // the end of the arguments is all that a client is told
-  }
-
-  private boolean isWanted(int call) {
-    return parsing.parallel() || call == 0;
   }
 }

@@ -60,12 +60,16 @@ final class Choice {
     return new Usage(first.promptTokens.length, completion, cached);
   }
 
-  void ending(JsonWriter out, boolean called) {
+  Delta.End end() {
     if (end == null) {
       throw new IllegalStateException("a choice without an end");
     }
-    finishReason(out, end, called);
-    stopReason(out, end);
+    return end;
+  }
+
+  void ending(JsonWriter out, boolean called) {
+    finishReason(out, end(), called);
+    stopReason(out, end());
   }
 
   static void finishReason(JsonWriter out, Delta.End end) {

@@ -1,6 +1,7 @@
 package io.verdier.verticles.http.routes;
 
 import io.verdier.conf.ServerConfig;
+import io.verdier.verticles.http.Problem.Dialect;
 import io.verdier.verticles.http.Route;
 import io.verdier.verticles.http.Route.Action;
 import io.verdier.verticles.http.Route.Gate;
@@ -26,6 +27,8 @@ public final class Routes {
     for (String path : List.of("/rerank", "/v1/rerank", "/v2/rerank")) {
       table.add(new Route("POST", path, Gate.WORK, Scoring::rerank));
     }
+    table.add(anthropic("/v1/messages", Messages::run));
+    table.add(anthropic("/v1/messages/count_tokens", Messages::countTokens));
     table.add(new Route("POST", "/tokenize", Gate.WORK, Tokenize::run));
     table.add(new Route("POST", "/detokenize", Gate.WORK, Detokenize::run));
     table.add(new Route("GET", "/v1/models", Gate.KEY, Models::list));
@@ -49,5 +52,9 @@ public final class Routes {
     table.add(new Route("GET", "/", Gate.KEY, pages));
     table.add(new Route("GET", "/*", Gate.KEY, pages));
     return List.copyOf(table);
+  }
+
+  private static Route anthropic(String path, Action action) {
+    return new Route("POST", path, Gate.WORK, Dialect.ANTHROPIC, action);
   }
 }
