@@ -262,6 +262,7 @@ final class Assembler {
         settings.on("--enable-prompt-tokens-details"),
         settings.on("--return-tokens-as-token-ids"),
         settings.on("--trust-request-chat-template"),
+        settings.on("--enable-responses-api-store"),
         !settings.on("--disable-log-stats"));
   }
 
@@ -310,7 +311,10 @@ final class Assembler {
         settings.duration("--request-timeout"),
         settings.duration("--drain-timeout"),
         settings.number("--max-template-steps"),
-        settings.whole("--max-template-chars"));
+        settings.whole("--max-template-chars"),
+        settings.whole("--max-stored-responses"),
+        settings.number("--max-stored-response-bytes"),
+        settings.duration("--stored-response-time"));
   }
 
   private ServerConfig.Logging logging() {

@@ -9,7 +9,8 @@ import java.time.Duration;
  * wait, {@code queuedRequestsMax × streamBufferBytesMax} while they stream, plus the KV cache,
  * which is allocated once. A body is dropped once it is parsed and a prompt once it is tokenized
  * (answers that repeat their prompt keep its text), so the first product is a bound on paper; the
- * second is 256 MiB with the defaults.
+ * second is 256 MiB with the defaults. Stored responses, where they are asked for, add {@code
+ * storedResponseBytesMax}.
  *
  * <p>The default of {@code queuedRequestsMax} is 1024 although only 256 requests are meant to wait
  * in comfort: it counts sequences, running ones included. 256 may run ({@code --max-num-seqs}), and
@@ -41,6 +42,9 @@ import java.time.Duration;
  *     Kubernetes kills
  * @param templateSteps evaluation steps of a chat template
  * @param templateCharsMax characters that a chat template may produce
+ * @param storedResponsesMax answers of the Responses API that are kept
+ * @param storedResponseBytesMax what they may hold together, their conversations included
+ * @param storedResponseTime how long each is kept
  */
 public record Limits(
     int headerBytesMax,
@@ -63,7 +67,10 @@ public record Limits(
     Duration requestTimeout,
     Duration drainTimeout,
     long templateSteps,
-    int templateCharsMax) {
+    int templateCharsMax,
+    int storedResponsesMax,
+    long storedResponseBytesMax,
+    Duration storedResponseTime) {
 
   public Limits {
     if (overloadStatus != 503 && overloadStatus != 429) {

@@ -269,6 +269,7 @@ public record ServerConfig(
    *
    * @param apiKeys secret; empty: everybody may call
    * @param rootPath prefix that a proxy in front removes, without a slash at its end
+   * @param storeResponses whether complete answers of the Responses API are kept for a while
    * @param logStats whether statistics lines are logged; {@code /metrics} is there in any case
    */
   public record Http(
@@ -283,6 +284,7 @@ public record ServerConfig(
       boolean promptTokensDetails,
       boolean tokensAsTokenIds,
       boolean trustRequestChatTemplate,
+      boolean storeResponses,
       boolean logStats) {
 
     public Http {
@@ -303,6 +305,7 @@ public record ServerConfig(
           promptTokensDetails,
           tokensAsTokenIds,
           trustRequestChatTemplate,
+          storeResponses,
           logStats);
     }
 

@@ -73,6 +73,7 @@ class DefaultsTest {
                     false,
                     false,
                     false,
+                    false, // responses stored
                     true),
                 new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false),
                 vertex(),
@@ -127,7 +128,10 @@ class DefaultsTest {
         Duration.ofSeconds(3600), // request
         Duration.ofSeconds(25), // drain
         5_000_000, // template steps
-        4 * 1024 * 1024); // template characters
+        4 * 1024 * 1024, // template characters
+        1000, // stored responses
+        256L * 1024 * 1024, // bytes of them
+        Duration.ofDays(1)); // age
   }
 
   @Test

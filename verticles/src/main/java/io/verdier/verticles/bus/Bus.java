@@ -35,6 +35,8 @@ public final class Bus {
           DetokenizeQuery.Reply.class,
           CompileQuery.class,
           CompileQuery.Reply.class,
+          StoredResponse.class,
+          StoredResponse.Query.class,
           Refused.class,
           Tokenized.class,
           Cancel.class,

@@ -14,6 +14,7 @@ import io.verdier.verticles.grammar.GrammarVerticle;
 import io.verdier.verticles.http.Admission;
 import io.verdier.verticles.http.HttpVerticle;
 import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.respond.ResponsesVerticle;
 import io.verdier.verticles.schedule.SchedulerVerticle;
 import io.verdier.verticles.token.DetokenizerVerticle;
 import io.verdier.verticles.token.TokenizerVerticle;
@@ -206,6 +207,9 @@ public final class Server {
     deployments.add(
         worker(
             "grammar", new GrammarVerticle(parts.vocabulary(), metrics), GrammarVerticle.THREADS));
+    if (config.http().storeResponses()) {
+      deployments.add(vertx.deployVerticle(new ResponsesVerticle(config.limits())));
+    }
     for (int i = 0; i < tokenizers; i++) {
       deployments.add(worker("tokenizer-" + i, new TokenizerVerticle(i, parts.encoder())));
     }

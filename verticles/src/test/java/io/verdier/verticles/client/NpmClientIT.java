@@ -12,18 +12,26 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
-/** The official npm client, in {@code src/test/node}. */
+/** OpenAI's and Anthropic's npm clients, in {@code src/test/node}. */
 class NpmClientIT {
   private static final Path SOURCES = Path.of("src", "test", "node");
   private static final Path DIRECTORY = Path.of("target", "npm-client");
   private static final List<String> FILES =
-      List.of("package.json", "package-lock.json", "client.test.mjs", "embeddings.test.mjs");
+      List.of(
+          "package.json",
+          "package-lock.json",
+          "client.test.mjs",
+          "embeddings.test.mjs",
+          "messages.test.mjs",
+          "responses.test.mjs");
 
   @Test
   @Timeout(240)
   void npmClient_allItsTests_pass() throws Exception {
     try (ServerUnderTest server = ServerUnderTest.start()) {
       run("client.test.mjs", server.baseUrl());
+      run("messages.test.mjs", server.baseUrl());
+      run("responses.test.mjs", server.baseUrl());
     }
   }
 

@@ -8,6 +8,7 @@ import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.respond.ResponsesVerticle;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Vertx;
 import java.io.IOException;
@@ -40,6 +41,7 @@ final class HttpFixture implements AutoCloseable {
     boolean promptDetails;
     boolean forceUsage;
     boolean trustTemplate;
+    boolean storeResponses;
     ServerConfig.Policy policy = ServerConfig.Policy.FCFS;
     Optional<String> predictRoute = Optional.of("/aip/predict");
     Optional<String> healthRoute = Optional.of("/aip/health");
@@ -89,6 +91,10 @@ final class HttpFixture implements AutoCloseable {
             options.embedding);
     for (int i = 0; i < options.instances; i++) {
       deploy(i);
+    }
+    if (options.storeResponses) {
+      var store = new ResponsesVerticle(config.limits());
+      vertx.deployVerticle(store).toCompletionStage().toCompletableFuture().join();
     }
     if (options.ready) {
       announce(new ServerState.Ready(card));
@@ -185,6 +191,7 @@ final class HttpFixture implements AutoCloseable {
             options.promptDetails,
             false,
             options.trustTemplate,
+            options.storeResponses,
             true),
         options.parsing,
         new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),
@@ -227,7 +234,10 @@ final class HttpFixture implements AutoCloseable {
         options.request,
         Duration.ofSeconds(25),
         1_000_000,
-        1 << 20);
+        1 << 20,
+        1000,
+        1 << 20,
+        Duration.ofHours(1));
   }
 
   HttpResponse<String> get(String path, String... headers) throws Exception {

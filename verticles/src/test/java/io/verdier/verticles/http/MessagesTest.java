@@ -241,7 +241,8 @@ class MessagesTest {
              {"type":"tool_use","id":"t1","name":"get_weather","input":{"city":"Paris"}}]},
            {"role":"user","content":[
              {"type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"21"}]},
-             {"type":"text","text":"So?"}]}]"""
+             {"type":"text","text":"So?"}]}]\
+          """
               + TOOLS
               + messages);
       Submit ours = server.engine.awaitSubmit();
@@ -256,7 +257,8 @@ class MessagesTest {
              {"id":"t1","type":"function",
               "function":{"name":"get_weather","arguments":"{\\"city\\":\\"Paris\\"}"}}]},
            {"role":"tool","tool_call_id":"t1","content":"21"},
-           {"role":"user","content":"So?"}]"""
+           {"role":"user","content":"So?"}]\
+          """
               + CHAT_TOOLS
               + messages);
       assertSame(ours, server.engine.awaitSubmit());

@@ -30,6 +30,21 @@ record AnswerShape(
     boolean tokenIds,
     boolean tokensAsIds) {
 
+  /** The same with another id, its prefix included. */
+  AnswerShape withId(String newId) {
+    return new AnswerShape(
+        newId,
+        created,
+        model,
+        fingerprint,
+        streamed,
+        finalUsage,
+        runningUsage,
+        cachedDetails,
+        tokenIds,
+        tokensAsIds);
+  }
+
   /** Reads the fields that shape an answer. */
   static AnswerShape read(Exchange exchange, Fields fields, String idPrefix) {
     Ingress ingress = exchange.ingress();

@@ -27,6 +27,9 @@ public final class Routes {
     for (String path : List.of("/rerank", "/v1/rerank", "/v2/rerank")) {
       table.add(new Route("POST", path, Gate.WORK, Scoring::rerank));
     }
+    table.add(new Route("POST", "/v1/responses", Gate.WORK, Responses::run));
+    table.add(new Route("GET", "/v1/responses/*", Gate.KEY, Responses::get));
+    table.add(new Route("POST", "/v1/responses/*", Gate.KEY, Responses::cancel));
     table.add(anthropic("/v1/messages", Messages::run));
     table.add(anthropic("/v1/messages/count_tokens", Messages::countTokens));
     table.add(new Route("POST", "/tokenize", Gate.WORK, Tokenize::run));

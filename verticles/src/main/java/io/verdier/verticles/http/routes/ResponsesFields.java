@@ -1,0 +1,161 @@
+package io.verdier.verticles.http.routes;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Reads a request of the Responses API as the chat request that asks the same, for the reason that
+ * {@link MessagesFields} gives. Owned by the event loop.
+ */
+record ResponsesFields(Fields fields) {
+  /** Fields that mean the same in both. */
+  private static final List<String> SHARED =
+      List.of(
+          "model",
+          "stream",
+          "temperature",
+          "top_p",
+          "top_k",
+          "min_p",
+          "seed",
+          "presence_penalty",
+          "frequency_penalty",
+          "repetition_penalty",
+          "stop",
+          "priority",
+          "cache_salt",
+          "parallel_tool_calls",
+          "structured_outputs",
+          "chat_template",
+          "chat_template_kwargs");
+
+  /** What only OpenAI's own service can do. */
+  private static final List<String> NEVER = List.of("conversation", "prompt", "context_management");
+
+  /**
+   * @param history the conversation so far, without what this request says
+   * @param turn what this request says
+   */
+  Fields chat(
+      List<Map<String, @Nullable Object>> history, List<Map<String, @Nullable Object>> turn) {
+    refuse();
+    Map<String, @Nullable Object> chat = new LinkedHashMap<>();
+    for (String name : SHARED) {
+      if (fields.has(name)) {
+        chat.put(name, fields.value(name));
+      }
+    }
+    List<Object> messages = new ArrayList<>();
+    String instructions = fields.string("instructions");
+    if (instructions != null) {
+      messages.add(ResponsesInput.message("system", instructions));
+    }
+    messages.addAll(history);
+    messages.addAll(turn);
+    chat.put("messages", messages);
+    int tokens = fields.integer("max_output_tokens", 1, Integer.MAX_VALUE, 0);
+    if (tokens > 0) {
+      chat.put("max_tokens", (long) tokens);
+    }
+    truncation(chat);
+    tools(chat);
+    format(chat);
+    Fields reasoning = fields.object("reasoning");
+    String effort = reasoning == null ? null : reasoning.string("effort");
+    if (effort != null) {
+      chat.put("reasoning_effort", effort);
+    }
+    return Fields.of(chat);
+  }
+
+  private void refuse() {
+    for (String name : NEVER) {
+      if (fields.has(name)) {
+        throw fields.unsupported(name, "this server does not take it.");
+      }
+    }
+    if (fields.bool("background", false)) {
+      throw fields.unsupported("background", "this server answers while the client waits.");
+    }
+    List<?> included = fields.list("include");
+    if (fields.has("top_logprobs")
+        || (included != null && included.contains("message.output_text.logprobs"))) {
+      String name = fields.has("top_logprobs") ? "top_logprobs" : "include";
+      throw fields.unsupported(
+          name, "log probabilities are not shown here; /v1/chat/completions has them.");
+    }
+  }
+
+  private void truncation(Map<String, @Nullable Object> chat) {
+    switch (fields.string("truncation")) {
+      case null -> {}
+      case "disabled" -> {}
+      case "auto" -> chat.put("truncate_prompt_tokens", -1L);
+      default -> throw fields.wrong("truncation", "auto or disabled");
+    }
+  }
+
+  private void tools(Map<String, @Nullable Object> chat) {
+    List<?> given = fields.list("tools");
+    List<Object> tools = new ArrayList<>();
+    for (Object tool : given == null ? List.of() : given) {
+      tools.add(tool(Fields.of(tool, fields.path("tools") + "." + tools.size())));
+    }
+    if (!tools.isEmpty()) {
+      chat.put("tools", tools);
+    }
+    Object choice = fields.value("tool_choice");
+    if (choice instanceof String && (!tools.isEmpty() || !choice.equals("auto"))) {
+      chat.put("tool_choice", choice);
+    } else if (choice != null && !(choice instanceof String)) {
+      Fields named = Fields.of(choice, fields.path("tool_choice"));
+      String name = named.string("name");
+      if (!"function".equals(named.string("type")) || name == null) {
+        throw named.wrong("type", "function, with a name");
+      }
+      chat.put("tool_choice", Map.of("type", "function", "function", Map.of("name", name)));
+    }
+  }
+
+  private static Object tool(Fields tool) {
+    if (!"function".equals(tool.string("type"))) {
+      throw tool.unsupported("type", "this server runs no tools; only functions can be declared.");
+    }
+    if (tool.string("name") == null) {
+      throw tool.wrong("name", "a string");
+    }
+    Map<String, @Nullable Object> function = new LinkedHashMap<>();
+    for (String name : List.of("name", "description", "parameters", "strict")) {
+      if (tool.has(name)) {
+        function.put(name, tool.value(name));
+      }
+    }
+    Map<String, @Nullable Object> chat = new LinkedHashMap<>();
+    chat.put("type", "function");
+    chat.put("function", function);
+    return chat;
+  }
+
+  /** The format of the chat has its schema one level deeper. */
+  private void format(Map<String, @Nullable Object> chat) {
+    Fields text = fields.object("text");
+    Fields format = text == null ? null : text.object("format");
+    if (format == null) {
+      return;
+    }
+    String type = format.string("type");
+    if (!"json_schema".equals(type)) {
+      chat.put("response_format", format.map());
+      return;
+    }
+    Map<String, @Nullable Object> schema = new LinkedHashMap<>(format.map());
+    schema.remove("type");
+    Map<String, @Nullable Object> chats = new LinkedHashMap<>();
+    chats.put("type", type);
+    chats.put("json_schema", schema);
+    chat.put("response_format", chats);
+  }
+}

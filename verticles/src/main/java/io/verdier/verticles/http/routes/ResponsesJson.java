@@ -1,0 +1,145 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.Problem;
+import io.verdier.verticles.http.Usage;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Writes the objects of the Responses API. Immutable; one per answer.
+ *
+ * @param echo what {@link ResponsesEcho} makes of the request
+ */
+record ResponsesJson(AnswerShape shape, byte[] echo) {
+  private static final byte[] COMMA = EventHead.ascii(",");
+
+  /** How far an item or a response has come. */
+  enum Status {
+    IN_PROGRESS("in_progress"),
+    COMPLETED("completed"),
+    INCOMPLETE("incomplete"),
+    FAILED("failed");
+
+    final String word;
+
+    Status(String word) {
+      this.word = word;
+    }
+
+    static Status of(Delta.@Nullable End end) {
+      return end != null && end.reason() != FinishReason.STOP ? INCOMPLETE : COMPLETED;
+    }
+  }
+
+  /**
+   * The response object.
+   *
+   * @param blocks its output so far
+   * @param usage null: not known yet
+   * @param problem why it failed, null: it did not
+   */
+  void response(
+      JsonWriter out,
+      Status status,
+      List<AnswerBlocks.Block> blocks,
+      @Nullable Usage usage,
+      @Nullable Problem problem) {
+    out.object().field("id", shape.id()).field("object", "response");
+    out.field("created_at", shape.created()).field("status", status.word);
+    error(out, problem);
+    out.name("incomplete_details");
+    if (status == Status.INCOMPLETE) {
+      out.object().field("reason", "max_output_tokens").end();
+    } else {
+      out.nothing();
+    }
+    out.field("model", shape.model()).name("output").array();
+    for (AnswerBlocks.Block block : blocks) {
+      boolean last = block.index == blocks.size() - 1;
+      item(out, block, last && status != Status.FAILED ? status : Status.COMPLETED);
+    }
+    out.end().name("usage");
+    if (usage == null) {
+      out.nothing();
+    } else {
+      usage(out, usage);
+    }
+    out.raw(COMMA).raw(echo).end();
+  }
+
+  private static void error(JsonWriter out, @Nullable Problem problem) {
+    out.name("error");
+    if (problem == null) {
+      out.nothing();
+    } else {
+      out.object().field("code", "server_error").field("message", problem.message()).end();
+    }
+  }
+
+  private void usage(JsonWriter out, Usage usage) {
+    int cached = shape.cachedDetails() ? usage.cached() : 0;
+    out.object().field("input_tokens", usage.prompt());
+    out.name("input_tokens_details").object().field("cached_tokens", cached);
+    out.field("cache_write_tokens", 0).end(); // nobody pays for those here
+    out.field("output_tokens", usage.completion());
+    // Parsers see text, not tokens: nobody has counted those of the reasoning.
+    out.name("output_tokens_details").object().field("reasoning_tokens", 0).end();
+    out.field("total_tokens", (long) usage.prompt() + usage.completion()).end();
+  }
+
+  /** Name of an item; follows from the response's, so that whole and streamed answers agree. */
+  String itemId(AnswerBlocks.Block block) {
+    String prefix =
+        switch (block.kind) {
+          case REASONING -> "rs_";
+          case TEXT -> "msg_";
+          case CALL -> "fc_";
+        };
+    return prefix + shape.id().substring(Responses.ID_PREFIX.length()) + "_" + block.index;
+  }
+
+  /** An item of the output; one that has just begun is empty. */
+  void item(JsonWriter out, AnswerBlocks.Block block, Status status) {
+    boolean begun = status != Status.IN_PROGRESS;
+    out.object().field("id", itemId(block));
+    switch (block.kind) {
+      case REASONING -> {
+        out.field("type", "reasoning").name("summary").array().end();
+        content(out, block, begun);
+        out.name("encrypted_content").nothing();
+      }
+      case TEXT -> {
+        out.field("type", "message").field("role", "assistant");
+        content(out, block, begun);
+      }
+      case CALL -> {
+        out.field("type", "function_call").field("call_id", block.callId);
+        out.field("name", block.name).field("arguments", begun ? block.text.toString() : "");
+      }
+    }
+    out.field("status", status.word).end();
+  }
+
+  private static void content(JsonWriter out, AnswerBlocks.Block block, boolean begun) {
+    out.name("content").array();
+    if (begun) {
+      part(out, block, block.text.toString());
+    }
+    out.end();
+  }
+
+  /** The one part of a message or of reasoning. */
+  static void part(JsonWriter out, AnswerBlocks.Block block, String text) {
+    out.object();
+    if (block.kind == AnswerBlocks.Kind.REASONING) {
+      out.field("type", "reasoning_text").field("text", text);
+    } else {
+      out.field("type", "output_text").field("text", text);
+      out.name("annotations").array().end().name("logprobs").array().end();
+    }
+    out.end();
+  }
+}
