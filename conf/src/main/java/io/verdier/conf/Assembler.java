@@ -254,6 +254,7 @@ final class Assembler {
         settings.text("--host"),
         settings.whole("--port"),
         settings.list("--api-key"),
+        settings.list("--admin-api-key"),
         rootPath(),
         settings.list("--allowed-origins"),
         settings.text("--response-role"),
@@ -263,6 +264,7 @@ final class Assembler {
         settings.on("--return-tokens-as-token-ids"),
         settings.on("--trust-request-chat-template"),
         settings.on("--enable-responses-api-store"),
+        settings.on("--enable-server-load-tracking"),
         !settings.on("--disable-log-stats"));
   }
 

@@ -39,6 +39,9 @@ final class Conflicts {
     if (config.http().apiKeys().stream().anyMatch(key -> !key.matches("[\\x21-\\x7e]+"))) {
       problem("--api-key", "a key holds a character that a header cannot carry");
     }
+    if (config.http().adminKeys().stream().anyMatch(key -> !key.matches("[\\x21-\\x7e]+"))) {
+      problem("--admin-api-key", "a key holds a character that a header cannot carry");
+    }
     if (!config.http().rootPath().isEmpty()) {
       findBadPath("--root-path", config.http().rootPath());
     }

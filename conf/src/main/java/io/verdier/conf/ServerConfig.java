@@ -268,14 +268,17 @@ public record ServerConfig(
    * The listening socket and how answers look.
    *
    * @param apiKeys secret; empty: everybody may call
+   * @param adminKeys secret; empty: there are no administrative routes
    * @param rootPath prefix that a proxy in front removes, without a slash at its end
    * @param storeResponses whether complete answers of the Responses API are kept for a while
+   * @param tellsLoad whether {@code /load} says more than 0
    * @param logStats whether statistics lines are logged; {@code /metrics} is there in any case
    */
   public record Http(
       String host,
       int port,
       List<String> apiKeys,
+      List<String> adminKeys,
       String rootPath,
       List<String> allowedOrigins,
       String responseRole,
@@ -285,10 +288,12 @@ public record ServerConfig(
       boolean tokensAsTokenIds,
       boolean trustRequestChatTemplate,
       boolean storeResponses,
+      boolean tellsLoad,
       boolean logStats) {
 
     public Http {
       apiKeys = List.copyOf(apiKeys);
+      adminKeys = List.copyOf(adminKeys);
       allowedOrigins = List.copyOf(allowedOrigins);
     }
 
@@ -297,6 +302,7 @@ public record ServerConfig(
           host,
           newPort,
           apiKeys,
+          adminKeys,
           rootPath,
           allowedOrigins,
           responseRole,
@@ -306,6 +312,7 @@ public record ServerConfig(
           tokensAsTokenIds,
           trustRequestChatTemplate,
           storeResponses,
+          tellsLoad,
           logStats);
     }
 

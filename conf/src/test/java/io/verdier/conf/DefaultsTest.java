@@ -61,20 +61,7 @@ class DefaultsTest {
                     new ServerConfig.Gpu(0.92, false, List.of()),
                     1,
                     Duration.ZERO),
-                new ServerConfig.Http(
-                    "0.0.0.0",
-                    8000,
-                    List.of(),
-                    "",
-                    List.of("*"),
-                    "assistant",
-                    false,
-                    false,
-                    false,
-                    false,
-                    false,
-                    false, // responses stored
-                    true),
+                http(),
                 new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false),
                 vertex(),
                 limits(),
@@ -104,6 +91,25 @@ class DefaultsTest {
             Path.of("/cache/huggingface/token"),
             false),
         new ServerConfig.Google(Optional.empty(), Optional.empty(), "metadata.google.internal"));
+  }
+
+  private static ServerConfig.Http http() {
+    return new ServerConfig.Http(
+        "0.0.0.0",
+        8000,
+        List.of(),
+        List.of(), // keys of administrators
+        "",
+        List.of("*"),
+        "assistant",
+        false,
+        false,
+        false,
+        false,
+        false,
+        false, // responses stored
+        false, // load told
+        true);
   }
 
   private static Limits limits() {

@@ -17,6 +17,9 @@ public final class Addresses {
   /** {@link CompileQuery}. */
   public static final String GRAMMAR = "verdier.grammar";
 
+  /** {@link Abort}, published; every HTTP instance listens. */
+  public static final String ABORTS = "verdier.aborts";
+
   /** {@link StoredResponse} and queries for them; nobody is there where nothing is stored. */
   public static final String RESPONSES = "verdier.responses";
 

@@ -35,6 +35,7 @@ public final class Bus {
           DetokenizeQuery.Reply.class,
           CompileQuery.class,
           CompileQuery.Reply.class,
+          Abort.class,
           StoredResponse.class,
           StoredResponse.Query.class,
           Refused.class,

@@ -48,6 +48,7 @@ final class Dispatcher {
   private final Ingress ingress;
   private final ConnectionClock clock;
   private final ApiKeys keys;
+  private final ApiKeys adminKeys;
   private final Origins origins;
   private final String rootPath;
   private final Router router;
@@ -56,6 +57,7 @@ final class Dispatcher {
     this.ingress = ingress;
     this.clock = clock;
     this.keys = new ApiKeys(ingress.config().http().apiKeys());
+    this.adminKeys = new ApiKeys(ingress.config().http().adminKeys());
     this.origins = new Origins(ingress.config().http().allowedOrigins());
     this.rootPath = ingress.config().http().rootPath();
     this.router = router(routes);
@@ -115,12 +117,14 @@ final class Dispatcher {
     return context -> {
       Exchange exchange = context.get(EXCHANGE);
       exchange.speak(dialect);
-      if (gate != Gate.OPEN && !hasKey(exchange.request())) {
+      if (!mayPass(gate, exchange.request())) {
         exchange.reply(ErrorMapper.unauthorized());
-      } else if (gate == Gate.WORK) {
-        work(exchange, action);
-      } else {
-        action.run(exchange, Map.of());
+        return;
+      }
+      switch (gate) {
+        case OPEN, KEY -> action.run(exchange, Map.of());
+        case ADMIN -> readJson(exchange, action);
+        case WORK -> work(exchange, action);
       }
     };
   }
@@ -238,8 +242,16 @@ final class Dispatcher {
         && (codings.size() > 1 || !codings.getFirst().equalsIgnoreCase("chunked"));
   }
 
+  private boolean mayPass(Gate gate, HttpServerRequest request) {
+    return switch (gate) {
+      case OPEN -> true;
+      case ADMIN -> hasKey(request, adminKeys);
+      case KEY, WORK -> hasKey(request, keys);
+    };
+  }
+
   /** Anthropic's clients send the key in a header of its own, some both. */
-  private boolean hasKey(HttpServerRequest request) {
+  private static boolean hasKey(HttpServerRequest request, ApiKeys keys) {
     return keys.opens(onlyHeader(request, "Authorization"))
         || keys.opensPlain(onlyHeader(request, "X-Api-Key"));
   }
@@ -252,12 +264,16 @@ final class Dispatcher {
   /** State and admission on the headers; the body is not read when there is no place. */
   private void work(Exchange exchange, Action action) {
     ingress.checkReady();
-    HttpServerRequest request = exchange.request();
     Optional<Admission.Permit> permit = ingress.admission().admit();
     if (permit.isEmpty()) {
       throw overloaded(ingress);
     }
     exchange.admitted(permit.get());
+    readJson(exchange, action);
+  }
+
+  private void readJson(Exchange exchange, Action action) {
+    HttpServerRequest request = exchange.request();
     if (!isJson(request.getHeader("Content-Type"))) {
       throw RejectedException.invalid(
           "Content-Type", "Unsupported Media Type: Only 'application/json' is allowed");

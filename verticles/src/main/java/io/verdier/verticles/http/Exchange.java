@@ -8,6 +8,7 @@ import io.vertx.core.http.HttpServerRequest;
 import io.vertx.core.http.HttpServerResponse;
 import io.vertx.ext.web.RoutingContext;
 import java.util.Objects;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,6 +34,7 @@ public final class Exchange {
   private Admission.@Nullable Permit permit;
   private @Nullable Flight flight;
   private long deadlineTimer = -1;
+  private String answerId = "";
   private boolean done;
   private boolean released;
 
@@ -76,6 +78,23 @@ public final class Exchange {
                         || (c >= 'A' && c <= 'Z')
                         || (c >= '0' && c <= '9')
                         || "-_.:".indexOf(c) >= 0);
+  }
+
+  /** The answer is known by this id. */
+  public void answersAs(String id) {
+    answerId = id;
+  }
+
+  /** Whether one of the ids is meant for this request, or for its answer. */
+  boolean isOneOf(Set<String> ids) {
+    return ids.contains(requestId) || ids.contains(answerId);
+  }
+
+  /** An operator ends the request: it is answered with what there is. */
+  void abort() {
+    if (!done && flight != null) {
+      flight.abort();
+    }
   }
 
   /** From here on errors are told so. */

@@ -165,6 +165,14 @@ public final class Flight {
     exchange.cut();
   }
 
+  /** An operator wants no more of it; the ends come back as for every other reason. */
+  void abort() {
+    exchange
+        .ingress()
+        .sequences()
+        .cancel(sequences.stream().filter(sequence -> !sequence.ended).toList());
+  }
+
   /** The client is gone. */
   void abandon() {
     end(FinishReason.ABORT);

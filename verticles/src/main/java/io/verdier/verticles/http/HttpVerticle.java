@@ -1,6 +1,7 @@
 package io.verdier.verticles.http;
 
 import io.verdier.conf.ServerConfig;
+import io.verdier.verticles.bus.Abort;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Deltas;
@@ -57,6 +58,7 @@ public final class HttpVerticle extends VerticleBase {
     sequences = ingress.sequences();
     Bus bus = ingress.bus();
     Future<?> states = bus.consume(Addresses.STATE, ServerState.class, ingress::onState);
+    Future<?> aborts = bus.consume(Addresses.ABORTS, Abort.class, ingress::onAbort);
     Future<?> deltas = bus.consume(Addresses.http(instance), Deltas.class, sequences::onDeltas);
     // An announcement made before this instance listened.
     ingress.onState(setup.admission().state());
@@ -69,7 +71,7 @@ public final class HttpVerticle extends VerticleBase {
             .connectionHandler(clock::onConnected)
             .invalidRequestHandler(dispatcher::onInvalid)
             .requestHandler(dispatcher::onRequest);
-    return Future.join(states, deltas).compose(ignored -> server.listen());
+    return Future.join(states, aborts, deltas).compose(ignored -> server.listen());
   }
 
   /** Whoever waited for last bytes has done so before this. */

@@ -4,6 +4,7 @@ import io.verdier.conf.Limits;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
+import io.verdier.verticles.bus.Abort;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ServerState;
@@ -169,6 +170,14 @@ public final class Ingress {
       case ServerState.Failed ignored -> endAll("The engine has failed.");
       case ServerState.Loading ignored -> {}
       case ServerState.Draining ignored -> {}
+    }
+  }
+
+  void onAbort(Abort abort) {
+    for (Exchange exchange : List.copyOf(live)) {
+      if (abort.all() || exchange.isOneOf(abort.ids())) {
+        exchange.abort();
+      }
     }
   }
 

@@ -23,6 +23,8 @@ public record Route(String method, String path, Gate gate, Dialect dialect, Acti
     OPEN,
     /** The API key. */
     KEY,
+    /** The key of the administrator, and a JSON body: it must get through when nobody else does. */
+    ADMIN,
     /** Key, server state, admission and a JSON body: everything that costs the engine work. */
     WORK
   }
@@ -30,7 +32,7 @@ public record Route(String method, String path, Gate gate, Dialect dialect, Acti
   /** Answers one request, now or later. What it throws becomes the answer. */
   public interface Action {
     /**
-     * @param body the JSON body of a {@link Gate#WORK} route, else empty
+     * @param body the JSON body of a {@link Gate#WORK} or {@link Gate#ADMIN} route, else empty
      */
     void run(Exchange exchange, Map<String, @Nullable Object> body);
   }

@@ -116,6 +116,11 @@ final class Sequences {
         abandoned.put(sequence.key, permit);
       }
     }
+    cancel(left);
+  }
+
+  /** Whoever has these sequences ends them, and says so. */
+  void cancel(List<Sequence> left) {
     cancel(Addresses.SCHEDULER, left);
     for (int tokenizer = 0; tokenizer < tokenizers; tokenizer++) {
       int number = tokenizer;

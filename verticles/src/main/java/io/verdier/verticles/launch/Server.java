@@ -47,6 +47,7 @@ import org.slf4j.LoggerFactory;
  *   http × cores ── tokenizer × w ── scheduler ── executor
  *        ▲               grammar         │
  *        └────── detokenizer × k ◄───────┘           cache
+ *    responses
  * </pre>
  */
 public final class Server {

@@ -35,6 +35,8 @@ final class HttpFixture implements AutoCloseable {
   /** What a test may change; the rest is as the server's defaults are. */
   static final class Options {
     List<String> apiKeys = List.of();
+    List<String> adminKeys = List.of();
+    boolean tellsLoad;
     List<String> origins = List.of("*");
     String rootPath = "";
     boolean requestIds;
@@ -183,6 +185,7 @@ final class HttpFixture implements AutoCloseable {
             "127.0.0.1",
             port,
             options.apiKeys,
+            options.adminKeys,
             options.rootPath,
             options.origins,
             "assistant",
@@ -192,6 +195,7 @@ final class HttpFixture implements AutoCloseable {
             false,
             options.trustTemplate,
             options.storeResponses,
+            options.tellsLoad,
             true),
         options.parsing,
         new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),

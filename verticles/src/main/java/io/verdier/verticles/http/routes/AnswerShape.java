@@ -58,8 +58,10 @@ record AnswerShape(
     boolean forced = http.forceIncludeUsage();
     boolean include = options != null && options.bool("include_usage", false);
     boolean continuous = options != null && options.bool("continuous_usage_stats", false);
+    String id = idPrefix + id(exchange, fields);
+    exchange.answersAs(id);
     return new AnswerShape(
-        idPrefix + id(exchange, fields),
+        id,
         System.currentTimeMillis() / 1000,
         ingress.serving().card().names().getFirst(),
         "verdier-" + ingress.version(),

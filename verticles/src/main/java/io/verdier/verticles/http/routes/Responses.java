@@ -61,6 +61,7 @@ final class Responses {
     boolean kept = fields.bool("store", true) && ingress.config().http().storeResponses();
     // Who knows the id may read the response, so it is neither guessable nor the client's choice.
     AnswerShape shape = request.shape().withId(ID_PREFIX + CallIds.random());
+    exchange.answersAs(shape.id());
     ResponsesJson json =
         new ResponsesJson(shape, ResponsesEcho.of(fields, request.generation().sampling(), kept));
     List<Map<String, @Nullable Object>> messages = new ArrayList<>();

@@ -32,16 +32,23 @@ public final class Routes {
     table.add(new Route("POST", "/v1/responses/*", Gate.KEY, Responses::cancel));
     table.add(anthropic("/v1/messages", Messages::run));
     table.add(anthropic("/v1/messages/count_tokens", Messages::countTokens));
+    table.add(new Route("POST", "/v1/chat/completions/render", Gate.WORK, Render::chat));
+    table.add(new Route("POST", "/v1/completions/render", Gate.WORK, Render::completions));
+    table.add(new Route("POST", "/invocations", Gate.WORK, Invocations::run));
     table.add(new Route("POST", "/tokenize", Gate.WORK, Tokenize::run));
     table.add(new Route("POST", "/detokenize", Gate.WORK, Detokenize::run));
     table.add(new Route("GET", "/v1/models", Gate.KEY, Models::list));
     table.add(new Route("GET", "/v1/models/*", Gate.KEY, Models::one));
     table.add(new Route("GET", "/version", Gate.KEY, Version::run));
+    table.add(new Route("GET", "/load", Gate.KEY, Load::run));
     table.add(new Route("GET", "/metrics", Gate.KEY, Metrics::run));
     table.add(new Route("GET", "/health", Gate.OPEN, Health::run));
     table.add(new Route("GET", "/ping", Gate.OPEN, Health::run));
     table.add(new Route("POST", "/ping", Gate.OPEN, Health::run));
     table.add(new Route("POST", "/generate", Gate.WORK, Predict::run));
+    if (!config.http().adminKeys().isEmpty()) { // without a key nobody can be an administrator
+      table.add(new Route("POST", "/abort_requests", Gate.ADMIN, AbortRequests::run));
+    }
     ServerConfig.Vertex vertex = config.vertex();
     vertex
         .healthRoute()

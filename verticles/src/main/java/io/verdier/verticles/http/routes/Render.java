@@ -1,0 +1,87 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.verticles.bus.DetokenizeQuery;
+import io.verdier.verticles.bus.TokenizeQuery;
+import io.verdier.verticles.http.Exchange;
+import io.verdier.verticles.http.Generation;
+import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.http.JsonWriter;
+import io.vertx.core.Future;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * {@code POST /v1/chat/completions/render} and {@code POST /v1/completions/render}: the prompts of
+ * a request as the model gets them, which is then not asked. Stateless.
+ */
+final class Render {
+  private Render() {}
+
+  /** A prompt as tokens, and what these say, special ones included. */
+  private record Rendered(int[] ids, String text) {}
+
+  static void chat(Exchange exchange, Map<String, @Nullable Object> body) {
+    ChatRequest request = ChatRequest.read(exchange, Fields.of(body));
+    AnswerShape shape = request.shape();
+    rendered(exchange.ingress(), request.generation())
+        .onComplete(
+            prompt -> {
+              JsonWriter out = exchange.ingress().writer().clear();
+              write(out, shape, prompt);
+              exchange.replyJson(out);
+            },
+            exchange::fail);
+  }
+
+  static void completions(Exchange exchange, Map<String, @Nullable Object> body) {
+    CompletionRequest request = CompletionRequest.read(exchange, body);
+    AnswerShape shape = request.shape();
+    List<Future<Rendered>> prompts =
+        request.generations().stream()
+            .map(generation -> rendered(exchange.ingress(), generation))
+            .toList();
+    Future.all(prompts)
+        .onComplete(
+            all -> {
+              JsonWriter out = exchange.ingress().writer().clear().array();
+              all.<Rendered>list().forEach(prompt -> write(out, shape, prompt));
+              exchange.replyJson(out.end());
+            },
+            exchange::fail);
+  }
+
+  private static Future<Rendered> rendered(Ingress ingress, Generation generation) {
+    return ingress
+        .bus()
+        .request(
+            ingress.anyTokenizer(),
+            new TokenizeQuery(generation.prompt(), false),
+            TokenizeQuery.Reply.class)
+        .map(reply -> kept(reply.ids(), generation.truncatePromptTokens()))
+        .compose(
+            ids ->
+                ingress
+                    .bus()
+                    .request(
+                        ingress.anyTokenizer(),
+                        new DetokenizeQuery(ids),
+                        DetokenizeQuery.Reply.class)
+                    .map(reply -> new Rendered(ids, reply.text())));
+  }
+
+  /**
+   * @param count of the last tokens, -1: all
+   */
+  private static int[] kept(int[] ids, int count) {
+    return count < 0 || count >= ids.length
+        ? ids
+        : Arrays.copyOfRange(ids, ids.length - count, ids.length);
+  }
+
+  private static void write(JsonWriter out, AnswerShape shape, Rendered prompt) {
+    out.object().field("request_id", shape.id()).field("model", shape.model());
+    out.name("token_ids").values(prompt.ids()).field("prompt", prompt.text()).end();
+  }
+}
