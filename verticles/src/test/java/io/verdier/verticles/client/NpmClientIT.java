@@ -23,7 +23,8 @@ class NpmClientIT {
           "client.test.mjs",
           "embeddings.test.mjs",
           "messages.test.mjs",
-          "responses.test.mjs");
+          "responses.test.mjs",
+          "structured.test.mjs");
 
   @Test
   @Timeout(240)
