@@ -29,7 +29,9 @@ const chat = (extra) => ({
 
 for (let seed = 0; seed < 4; seed++) {
   test(`zodResponseFormat, seed ${seed}`, async () => {
-    const body = chat({ seed, response_format: zodResponseFormat(Place, "place") });
+    // at this temperature the demo model says blanks wherever it may
+    const structured_outputs = { disable_any_whitespace: true };
+    const body = chat({ seed, structured_outputs, response_format: zodResponseFormat(Place, "place") });
     const whole = await client.chat.completions.parse(body);
     const parsed = whole.choices[0].message.parsed;
     assert.deepEqual(Place.parse(parsed), parsed);
