@@ -21,14 +21,15 @@ import org.slf4j.LoggerFactory;
 final class RunningStep {
   private static final Logger LOG = LoggerFactory.getLogger(RunningStep.class);
 
-  private static final Sampled COMPLETE = new Sampled(StepOutcome.NO_TOKEN, null);
+  private static final int[] NO_TOKENS = {};
+  private static final Sampled COMPLETE = new Sampled(-1, null);
 
   private final WantedRows wanted;
   private final WantedRows pooledRows;
   private final List<RunningSequence> pooled = new ArrayList<>(); // whose prompts end in this step
   private long number;
   private long[] keys = {};
-  private int[] tokens = {};
+  private int[][] tokens = {};
   private @Nullable TokenLogprobs[] logprobs = {};
   private int sampled;
   private List<StepOutcome.PromptLogprobs> scores = new ArrayList<>(0);
@@ -54,7 +55,7 @@ final class RunningStep {
     pooled.clear();
     number = plan.step();
     keys = new long[slices];
-    tokens = new int[slices];
+    tokens = new int[slices][];
     logprobs = new TokenLogprobs[slices];
     sampled = 0;
     scores = new ArrayList<>(0);
@@ -176,11 +177,12 @@ final class RunningStep {
   }
 
   private void take(RunningSequence sequence, Sampled token) {
-    if (token.token() != COMPLETE.token()) {
+    boolean isComplete = token.token() == COMPLETE.token();
+    tokens[sampled] = isComplete ? NO_TOKENS : new int[] {token.token()};
+    if (!isComplete) {
       sequence.history().append(token.token());
     }
     keys[sampled] = sequence.key();
-    tokens[sampled] = token.token();
     logprobs[sampled++] = token.logprobs();
   }
 

@@ -14,6 +14,7 @@ import io.verdier.engine.schedule.StepOutput.Stats;
 import io.verdier.engine.schedule.StepPlan.Slice;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.Deque;
@@ -31,7 +32,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p><b>Idea.</b> A sequence has <i>known</i> tokens (prompt and generated) and <i>computed</i>
  * tokens (whose keys and values are in the cache). A step covers some of the difference, and where
- * it covers the last known token, one more becomes known. There is no other state. A prompt of any
+ * it covers the last known token, one more becomes known, or several: those that can only follow it
+ * need no step of their own, and the next one computes them together. There is no other state. A prompt of any
  * length in steps of any size, a prefix found in the cache (computed begins above 0), a preemption
  * (computed falls to 0), a sequence that moved here from another node (known begins above the
  * prompt): each is that one rule with other numbers, so none of them can change a token.
@@ -80,7 +82,8 @@ import org.jspecify.annotations.Nullable;
  * second is made before the tokens of the first are known, as if every sequence got one that does
  * not end it: its slice then {@linkplain Slice#awaitsToken awaits} that token. What is sure to end
  * by length is left out. What ends otherwise is ended by the first plan's outcome, its slice of the
- * second runs in vain, and its blocks are freed with the second's outcome. Nobody is preempted
+ * second runs in vain, and its blocks are freed with the second's outcome. If a sequence got
+ * several tokens, its slice of the second computes the first of them and samples nothing. Nobody is preempted
  * while a plan is under way, because that would win no block; a plan that needs it is not made
  * until the last one is done.
  */
@@ -231,7 +234,8 @@ public final class Scheduler {
       Slice slice = done.plan().slices().get(i);
       boolean sampled = UnderWay.sampledAt(outcome, slice, at);
       sequence.settle(slice);
-      Fault failure = UnderWay.failureOf(outcome, slice, sampled, sequence.isPooledBy(slice));
+      boolean isServed = sampled || sequence.needsNoToken(slice);
+      Fault failure = UnderWay.failureOf(outcome, slice, isServed, sequence.isPooledBy(slice));
       if (failure != null) {
         fail(sequence, failure);
       } else {
@@ -252,7 +256,7 @@ public final class Scheduler {
   }
 
   /**
-   * @param at index of the sequence's token in the outcome, -1 for none
+   * @param at index of the sequence's tokens in the outcome, -1 for none
    */
   private void advance(Sequence sequence, Slice slice, StepOutcome outcome, int at) {
     if (settings.prefixCaching()) {
@@ -269,23 +273,25 @@ public final class Scheduler {
         sequence.owesScores() ? sequence.takeScores(outcome.promptLogprobs()) : List.of();
     int[] tokens = NO_TOKENS;
     List<TokenLogprobs> logprobs = List.of();
-    boolean isOver = at >= 0 && outcome.tokens()[at] == StepOutcome.NO_TOKEN;
-    if (at >= 0 && !isOver) {
-      sequence.append(outcome.tokens()[at]);
-      tokens = new int[] {outcome.tokens()[at]};
+    Optional<Ending> ending = Optional.empty();
+    if (at >= 0) {
+      int[] all = outcome.tokens()[at];
+      ending = all.length == 0 ? Ending.MODEL_END : ending;
+      int taken = 0;
+      while (taken < all.length && ending.isEmpty()) { // what is behind an end was never said
+        sequence.append(all[taken++]);
+        ending = endOf(sequence);
+      }
+      tokens = taken == all.length ? all : Arrays.copyOf(all, taken);
       TokenLogprobs ofToken = outcome.logprobs()[at];
       logprobs = ofToken == null ? List.of() : List.of(ofToken);
+    } else if (complete) {
+      ending = endOf(sequence);
     }
     Finish finish = null;
-    if (complete) {
-      Optional<Ending> ending =
-          isOver
-              ? Ending.MODEL_END
-              : rules.endOf(sequence.request(), sequence.tokens(), sequence.known());
-      if (ending.isPresent()) {
-        end(sequence);
-        finish = finishOf(sequence, ending.get(), null);
-      }
+    if (ending.isPresent()) {
+      end(sequence);
+      finish = finishOf(sequence, ending.get(), null);
     }
     if (at >= 0 || finish != null || !scores.isEmpty()) {
       emissions.add(
@@ -299,6 +305,10 @@ public final class Scheduler {
               outcome.pooledOf(sequence.key()),
               finish));
     }
+  }
+
+  private Optional<Ending> endOf(Sequence sequence) {
+    return rules.endOf(sequence.request(), sequence.tokens(), sequence.known());
   }
 
   private void arrive(EngineRequest request) {
@@ -318,7 +328,7 @@ public final class Scheduler {
     }
     if (sequence.generatedTokens() > 0) {
       // Its last token was known elsewhere, but whether that was the end may not have been told.
-      Optional<Ending> ending = rules.endOf(request, sequence.tokens(), sequence.known());
+      Optional<Ending> ending = endOf(sequence);
       if (ending.isPresent()) {
         emitFinish(sequence, ending.get(), null);
         return;

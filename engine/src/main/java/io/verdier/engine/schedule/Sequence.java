@@ -21,7 +21,8 @@ import org.jspecify.annotations.Nullable;
  * With one plan at a time {@code computed == planned} whenever a step is planned. What is planned
  * next begins at {@code planned}, what may be shared ends at {@code computed}. Where a plan under
  * way samples, {@code planned} may be one ahead of {@code known}: that token is planned before
- * anybody knows it.
+ * anybody knows it. If more turn out to follow it, the plan that was made ahead computes what it
+ * was to compute and samples nothing: {@code known} is beyond what it would have sampled.
  */
 final class Sequence {
 
@@ -41,7 +42,7 @@ final class Sequence {
   private int known;
   private int planned;
   private int computed;
-  private int awaited; // tokens that plans under way sample
+  private int awaitedEnd; // how many it has with those that plans under way sample
   private int plansUnderWay;
   private boolean started; // the executor knows it
   private int toldBlocks; // leading blocks of the table that the executor knows
@@ -130,8 +131,19 @@ final class Sequence {
    * nothing is to be computed from it.
    */
   int missing() {
-    int end = awaited == 0 ? known : Math.min(known + awaited, lengthMax - 1);
+    int end = awaitedEnd <= known ? known : Math.min(awaitedEnd, lengthMax - 1);
     return end - planned;
+  }
+
+  /** Whether the token behind a slice is known already: the plan before gave more than one. */
+  boolean isBeyond(Slice slice) {
+    return slice.awaitsToken() && slice.computed() + slice.count() < known;
+  }
+
+  /** Whether a slice may give no token though it was planned to. */
+  boolean needsNoToken(Slice slice) {
+    // Of one that has ended meanwhile nobody knows how many tokens the plan before gave.
+    return isBeyond(slice) || (slice.awaitsToken() && state == State.ENDED);
   }
 
   /** Tokens that the blocks must hold for the sequence to get its next token and compute it. */
@@ -208,11 +220,11 @@ final class Sequence {
   Slice plan(int count, int blocks) {
     int[] newBlocks = table.copy(toldBlocks, blocks);
     int end = planned + count;
-    boolean samples = generates() && end == known + awaited;
+    boolean samples = generates() && end == Math.max(known, awaitedEnd);
     Slice slice = new Slice(key(), planned, count, newBlocks, samples, end > known);
     toldBlocks = blocks;
     planned = end;
-    awaited += samples ? 1 : 0;
+    awaitedEnd = samples ? end + 1 : awaitedEnd;
     plansUnderWay++;
     return slice;
   }
@@ -221,7 +233,6 @@ final class Sequence {
   void settle(Slice slice) {
     plansUnderWay--;
     computed += slice.count();
-    awaited -= slice.samples() ? 1 : 0;
   }
 
   void append(int token) {

@@ -9,9 +9,13 @@ import org.jspecify.annotations.Nullable;
  * What one step gave. Immutable.
  *
  * @param step of the plan
- * @param keys sequences that sampled a token, in the plan's order; failed ones left out
- * @param tokens the sampled token of each key; {@link #NO_TOKEN}: its answer is complete
- * @param logprobs of each sampled token; null entries where none were asked for
+ * @param keys sequences that got tokens, in the plan's order; failed ones left out, and those whose
+ *     slice {@linkplain StepPlan.Slice#awaitsToken awaited} a token behind which more are known now
+ * @param tokens of each key, in order: the sampled one, and those that are known to follow it
+ *     without a step of their own; not to be changed. Empty: nothing may follow, and the model has
+ *     no end token that would say so; the answer ends as if it had said one
+ * @param logprobs of each key's token, which is its only one then; null entries where none were
+ *     asked for
  * @param promptLogprobs prompt positions scored in this step
  * @param failures sequences that failed in this step; the others are not touched by it
  * @param pooled sequences whose prompt is pooled to its end
@@ -19,20 +23,15 @@ import org.jspecify.annotations.Nullable;
 public record StepOutcome(
     long step,
     long[] keys,
-    int[] tokens,
+    int[][] tokens,
     @Nullable TokenLogprobs[] logprobs,
     List<PromptLogprobs> promptLogprobs,
     List<Failure> failures,
     List<Pooled> pooled) {
-  /**
-   * In place of a token: nothing may follow, and the model has no end token that would say so. The
-   * answer ends as if it had said one.
-   */
-  public static final int NO_TOKEN = -1;
 
   private static final float[] NOTHING = {};
 
-  /** The outcome of a step that pools nothing to its end. */
+  /** The outcome of a step that pools nothing to its end, with one token of each key. */
   public StepOutcome(
       long step,
       long[] keys,
@@ -40,7 +39,15 @@ public record StepOutcome(
       @Nullable TokenLogprobs[] logprobs,
       List<PromptLogprobs> promptLogprobs,
       List<Failure> failures) {
-    this(step, keys, tokens, logprobs, promptLogprobs, failures, List.of());
+    this(step, keys, each(tokens), logprobs, promptLogprobs, failures, List.of());
+  }
+
+  private static int[][] each(int[] tokens) {
+    int[][] each = new int[tokens.length][];
+    for (int i = 0; i < tokens.length; i++) {
+      each[i] = new int[] {tokens[i]};
+    }
+    return each;
   }
 
   /** What was pooled of a sequence, empty if nothing was. */

@@ -62,7 +62,8 @@ public record StepPlan(long step, long[] forgotten, List<Start> started, List<Sl
    * @param samples whether the slice reaches the sequence's last token, so that a new one is
    *     sampled from it
    * @param awaitsToken whether the slice is the one token that the plan before this one samples, so
-   *     that the scheduler does not know it yet; all other tokens are known
+   *     that the scheduler does not know it yet; all other tokens are known. If that plan gives
+   *     more than one, the slice samples nothing
    */
   public record Slice(
       long key, int computed, int count, int[] newBlocks, boolean samples, boolean awaitsToken) {

@@ -19,8 +19,9 @@ record UnderWay(StepPlan plan, List<Sequence> sequences) {
    */
   void requireFit(StepOutcome outcome) {
     int matched = 0;
-    for (Slice slice : plan.slices()) {
-      if (sampledAt(outcome, slice, matched)) {
+    for (int i = 0; i < sequences.size(); i++) {
+      Slice slice = plan.slices().get(i);
+      if (sampledAt(outcome, slice, matched) && !sequences.get(i).isBeyond(slice)) {
         matched++;
       }
     }
@@ -35,9 +36,17 @@ record UnderWay(StepPlan plan, List<Sequence> sequences) {
                   outcome.logprobs().length,
                   matched));
     }
+    for (int i = 0; i < keys; i++) {
+      int count = outcome.tokens()[i].length;
+      if (count != 1 && outcome.logprobs()[i] != null) {
+        throw new IllegalStateException(
+            "the outcome of step %d has %d tokens of sequence %d and one score"
+                .formatted(outcome.step(), count, outcome.keys()[i]));
+      }
+    }
   }
 
-  /** Whether the outcome's token at an index is the slice's. */
+  /** Whether the outcome's tokens at an index are the slice's. */
   static boolean sampledAt(StepOutcome outcome, Slice slice, int at) {
     return slice.samples() && at < outcome.keys().length && outcome.keys()[at] == slice.key();
   }
@@ -45,10 +54,11 @@ record UnderWay(StepPlan plan, List<Sequence> sequences) {
   /**
    * Why the slice failed, null if it did not.
    *
+   * @param isServed whether it has got a token, or needs none
    * @param pools whether hidden states were to come of it
    */
   static @Nullable Fault failureOf(
-      StepOutcome outcome, Slice slice, boolean sampled, boolean pools) {
+      StepOutcome outcome, Slice slice, boolean isServed, boolean pools) {
     for (Failure failure : outcome.failures()) {
       if (failure.key() == slice.key()) {
         return new Fault(failure.code(), failure.text());
@@ -57,7 +67,7 @@ record UnderWay(StepPlan plan, List<Sequence> sequences) {
     if (pools && outcome.pooledOf(slice.key()).length == 0) {
       return new Fault(ErrorCode.INTERNAL, "The step gave no hidden states for this request.");
     }
-    return slice.samples() && !sampled
+    return slice.samples() && !isServed
         ? new Fault(ErrorCode.INTERNAL, "The step gave no token for this request.")
         : null;
   }

@@ -175,7 +175,7 @@ final class Driver implements AutoCloseable {
   private void take(StepOutcome outcome) {
     for (int i = 0; i < outcome.keys().length; i++) {
       Sequence s = sequence(outcome.keys()[i]);
-      s.tokens.add(outcome.tokens()[i]);
+      s.tokens.add(outcome.tokens()[i][0]);
       TokenLogprobs logprobs = outcome.logprobs()[i];
       if (logprobs != null) {
         s.logprobs.add(logprobs);

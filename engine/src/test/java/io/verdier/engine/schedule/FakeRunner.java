@@ -33,6 +33,7 @@ final class FakeRunner {
 
   private final PureModel model;
   private final int blockTokens;
+  private final int runMax;
   private final LongFunction<String> saltOf;
   private final long[] states; // [blocks × blockTokens]
   private final String[] salts; // [blocks × blockTokens]
@@ -56,9 +57,14 @@ final class FakeRunner {
     }
   }
 
-  FakeRunner(PureModel model, int blockCount, int blockTokens, LongFunction<String> saltOf) {
+  /**
+   * @param runMax most tokens that are told at once, as if all but the first could only follow
+   */
+  FakeRunner(
+      PureModel model, int blockCount, int blockTokens, int runMax, LongFunction<String> saltOf) {
     this.model = model;
     this.blockTokens = blockTokens;
+    this.runMax = runMax;
     this.saltOf = saltOf;
     this.states = new long[blockCount * blockTokens];
     this.salts = new String[blockCount * blockTokens];
@@ -78,7 +84,7 @@ final class FakeRunner {
       check(old == null, "starts known sequence " + start.key());
     }
     List<Long> keys = new ArrayList<>();
-    List<Integer> tokens = new ArrayList<>();
+    List<int[]> tokens = new ArrayList<>();
     List<PromptLogprobs> scores = new ArrayList<>();
     List<Failure> failures = new ArrayList<>();
     List<Pooled> pooled = new ArrayList<>();
@@ -100,7 +106,7 @@ final class FakeRunner {
         score(sequence, slice, scores);
       }
       pool(sequence, slice, pooled);
-      if (slice.samples()) {
+      if (slice.samples() && sequence.computed == sequence.tokens.length) {
         keys.add(slice.key());
         tokens.add(sample(sequence));
       }
@@ -108,7 +114,7 @@ final class FakeRunner {
     return new StepOutcome(
         plan.step(),
         keys.stream().mapToLong(Long::longValue).toArray(),
-        tokens.stream().mapToInt(Integer::intValue).toArray(),
+        tokens.toArray(int[][]::new),
         new TokenLogprobs[keys.size()],
         scores,
         failures,
@@ -117,10 +123,10 @@ final class FakeRunner {
 
   /** The scheduler gets an outcome, and knows its tokens from now on. */
   void told(StepOutcome outcome) {
-    for (long key : outcome.keys()) {
-      Known sequence = known.get(key);
+    for (int i = 0; i < outcome.keys().length; i++) {
+      Known sequence = known.get(outcome.keys()[i]);
       if (sequence != null) {
-        sequence.untold--;
+        sequence.untold -= outcome.tokens()[i].length;
       }
     }
   }
@@ -156,7 +162,8 @@ final class FakeRunner {
     check(
         sequence.table.length == Math.ceilDiv(end, blockTokens),
         sequence.table.length + " blocks for " + end + " tokens");
-    boolean last = end == sequence.tokens.length && sequence.start.sampling().maxTokens() > 0;
+    boolean reaches = slice.awaitsToken() || end == sequence.tokens.length;
+    boolean last = reaches && sequence.start.sampling().maxTokens() > 0;
     check(sequence.failed || slice.samples() == last, "samples is " + slice.samples());
     sequence.computed = end;
   }
@@ -202,14 +209,19 @@ final class FakeRunner {
     }
   }
 
-  private int sample(Known sequence) {
+  /** How many tokens at once depends on the position alone, and changes none of them. */
+  private int[] sample(Known sequence) {
     int count = sequence.tokens.length;
+    int run = 1 + count * 31 % 7 * count % runMax;
+    int[] tokens = Arrays.copyOf(sequence.tokens, count + run);
     long state = states[slot(sequence, count - 1)];
-    int token = model.sample(state, sequence.start.sampling().seed(), count);
-    sequence.tokens = Arrays.copyOf(sequence.tokens, count + 1);
-    sequence.tokens[count] = token;
-    sequence.untold++;
-    return token;
+    for (int position = count; position < tokens.length; position++) {
+      tokens[position] = model.sample(state, sequence.start.sampling().seed(), position);
+      state = PureModel.next(state, tokens[position]);
+    }
+    sequence.tokens = tokens;
+    sequence.untold += run;
+    return Arrays.copyOfRange(tokens, count, tokens.length);
   }
 
   private void score(Known sequence, Slice slice, List<PromptLogprobs> all) {

@@ -18,6 +18,7 @@ import java.util.SplittableRandom;
  *     has generated
  * @param failPercent chance, each step, that something in it fails
  * @param latePercent chance, each call, that it comes while the plan is still under way
+ * @param runMax most tokens that the runner tells at once
  */
 record History(
     long seed,
@@ -29,7 +30,8 @@ record History(
     int cancelPercent,
     int movePercent,
     int failPercent,
-    int latePercent) {
+    int latePercent,
+    int runMax) {
 
   private static final TextParams TEXT = new TextParams(List.of(), false, true, true);
   private static final String[] SALTS = {"", "", "", "a", "b"};
@@ -75,7 +77,8 @@ record History(
         calm ? 0 : random.nextInt(12),
         calm ? 0 : random.nextInt(8),
         calm ? 0 : random.nextInt(4),
-        random.nextInt(3) == 0 ? random.nextInt(60) : 0);
+        random.nextInt(3) == 0 ? random.nextInt(60) : 0,
+        random.nextBoolean() ? random.nextInt(2, 12) : 1);
   }
 
   /** The same run with prefix caching as said. */
@@ -108,13 +111,14 @@ record History(
         cancelPercent,
         movePercent,
         failPercent,
-        latePercent);
+        latePercent,
+        runMax);
   }
 
   /** Only one of the requests, undisturbed. */
   History alone(Arrival arrival) {
     return new History(
-        seed, settings, blockCount, blockTokens, model, List.of(arrival), 0, 0, 0, 0);
+        seed, settings, blockCount, blockTokens, model, List.of(arrival), 0, 0, 0, 0, 1);
   }
 
   private static EngineRequest request(

@@ -1,6 +1,7 @@
 package io.verdier.engine.schedule;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig.Policy;
@@ -158,6 +159,54 @@ class SchedulerAheadTest {
     assertThat(after.plan().slices()).noneMatch(Slice::awaitsToken);
   }
 
+  @Test
+  void step_firstGivesSeveralTokens_secondComputesOneAndTheThirdTheOthers() {
+    StepPlan first = step(null, request(1, 3, 9)).plan();
+    StepPlan second = step(null).plan();
+    StepOutput told = step(outcome(first, new int[][] {{5, 6, 7}}));
+
+    assertThat(told.emissions().getFirst().tokens()).containsExactly(5, 6, 7);
+    Slice rest = told.plan().slices().getFirst();
+    assertThat(rest.computed()).isEqualTo(4);
+    assertThat(rest.count()).isEqualTo(2);
+    assertThat(rest.samples()).isTrue();
+    assertThat(rest.awaitsToken()).isFalse();
+
+    assertThatThrownBy(() -> step(outcome(second, PLAIN)))
+        .as("what would be a second token at one position")
+        .isInstanceOf(IllegalStateException.class);
+    StepOutput nothing = step(outcome(second, new int[0][]));
+    assertThat(nothing.emissions()).isEmpty();
+    assertThat(nothing.plan().slices().getFirst().computed()).isEqualTo(6);
+    assertThat(step(outcome(told.plan(), PLAIN)).emissions().getFirst().tokens())
+        .containsExactly(PLAIN);
+  }
+
+  @Test
+  void step_endAmongSeveralTokens_dropsThoseBehindIt() {
+    StepPlan first = step(null, request(1, 4, 9)).plan();
+    StepPlan second = step(null).plan();
+    StepOutput ended = step(outcome(first, new int[][] {{5, STOP, 7}}));
+
+    assertThat(ended.emissions().getFirst().tokens()).containsExactly(5, STOP);
+    assertThat(finish(ended).generatedTokens()).isEqualTo(2);
+    assertThat(step(outcome(second, new int[0][])).stats().blocksUsed()).isZero();
+    assertThat(kv.cachedCount()).as("what ended well may be found").isPositive();
+  }
+
+  @Test
+  void step_cancelledWhereSeveralTokensCome_freesItsBlocks() {
+    StepPlan first = step(null, request(1, 4, 9)).plan();
+    StepPlan second = step(null).plan();
+    Cancellation cancellation = new Cancellation(1, FinishReason.ABORT, false);
+    scheduler.step(new StepInput(List.of(), List.of(cancellation), null));
+
+    step(outcome(first, new int[][] {{5, 6}}));
+    assertThat(step(outcome(second, new int[0][])).emissions()).isEmpty();
+    assertThat(kv.usedCount()).isZero();
+    assertThat(kv.cachedCount()).isPositive();
+  }
+
   private StepOutput step(@Nullable StepOutcome outcome, EngineRequest... arrivals) {
     return scheduler.step(new StepInput(List.of(arrivals), List.of(), outcome));
   }
@@ -174,6 +223,18 @@ class SchedulerAheadTest {
     Arrays.fill(tokens, token);
     return new StepOutcome(
         plan.step(), keys, tokens, new TokenLogprobs[keys.length], List.of(), List.of());
+  }
+
+  /** The first slices that sample give these tokens; the others none. */
+  private static StepOutcome outcome(StepPlan plan, int[][] tokens) {
+    long[] keys =
+        plan.slices().stream()
+            .filter(Slice::samples)
+            .mapToLong(Slice::key)
+            .limit(tokens.length)
+            .toArray();
+    return new StepOutcome(
+        plan.step(), keys, tokens, new TokenLogprobs[keys.length], List.of(), List.of(), List.of());
   }
 
   private static EngineRequest request(long key, int promptTokens, int maxTokens) {

@@ -32,11 +32,12 @@ class SchedulerPropertyTest {
             count(seen, stream.finish == null ? "silenced" : stream.finish.reason().name(), 1);
             count(seen, "failed", stream.failed ? 1 : 0);
             count(seen, "scores", stream.scores.size());
+            count(seen, "runs", stream.runs);
             count(seen, "moved", stream.request.key() >= 1000 ? 1 : 0);
           }
         });
     if (Long.getLong("seed") == null) {
-      assertThat(seen).as("the histories exercise everything").hasSize(11);
+      assertThat(seen).as("the histories exercise everything").hasSize(12);
       assertThat(seen).allSatisfy((what, count) -> assertThat(count).as(what).isGreaterThan(1000));
     }
   }

@@ -66,6 +66,7 @@ final class Simulation {
             history.model(),
             history.blockCount(),
             history.blockTokens(),
+            history.runMax(),
             key -> stream(key).request.cacheSalt());
     this.due = new ArrayList<>(history.arrivals());
   }

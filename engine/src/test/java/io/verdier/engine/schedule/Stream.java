@@ -22,6 +22,7 @@ final class Stream {
   boolean cancelled;
   boolean silenced;
   boolean failed;
+  int runs; // emissions of several tokens
   @Nullable Finish finish;
 
   Stream(EngineRequest request, long arrival) {
@@ -43,6 +44,7 @@ final class Stream {
     for (int token : emission.tokens()) {
       tokens.add(token);
     }
+    runs += emission.tokens().length > 1 ? 1 : 0;
     scores.addAll(emission.promptLogprobs());
     pooled = emission.pooled();
     finish = emission.finish();

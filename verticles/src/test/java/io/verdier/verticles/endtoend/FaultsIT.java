@@ -113,7 +113,8 @@ class FaultsIT {
               "messages",
               List.of(Map.of("role", "user", "content", "Hi")),
               "chat_template",
-              "{% for i in range(99999999) %}{% for j in range(99999999) %}{% endfor %}{% endfor %}");
+              "{% for i in range(99999999) %}{% for j in range(99999999) %}{% endfor %}{% endfor"
+                  + " %}");
       Map<String, Object> broken =
           Map.of(
               "messages",
@@ -283,10 +284,11 @@ class FaultsIT {
       return new StepOutcome(
           outcome.step(),
           Arrays.stream(kept).mapToLong(i -> outcome.keys()[i]).toArray(),
-          Arrays.stream(kept).map(i -> outcome.tokens()[i]).toArray(),
+          Arrays.stream(kept).mapToObj(i -> outcome.tokens()[i]).toArray(int[][]::new),
           Arrays.stream(kept).mapToObj(i -> outcome.logprobs()[i]).toArray(TokenLogprobs[]::new),
           outcome.promptLogprobs(),
-          failures);
+          failures,
+          outcome.pooled());
     }
 
     @Override
