@@ -2,7 +2,6 @@ package io.verdier.engine.grammar;
 
 import io.verdier.engine.grammar.GrammarState.Caller;
 import io.verdier.engine.grammar.GrammarState.Place;
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,8 +37,8 @@ public final class TokenGrammar {
   /** Token ids beyond which a set of bits is smaller. */
   private static final int LISTED_MAX = 1024;
 
-  /** Bytes of a forced run. */
-  static final int FORCED_MAX = 256;
+  /** What keeping a state may keep with it, about. */
+  private static final int STATE_BYTES = 500;
 
   /** States looked at beforehand. */
   private static final int PREPARED_MAX = 2048;
@@ -48,6 +47,13 @@ public final class TokenGrammar {
   private final TokenTrie trie;
   private final MaskStore store;
   private final TokenWalk walk;
+  private final ForcedText forced;
+
+  /** Under which the token that must follow a state is kept. */
+  private record Spelled(GrammarState state) {}
+
+  /** Under which the mask of one token is kept. */
+  private record Only(int token) {}
 
   /**
    * The tokens that may follow a place.
@@ -96,6 +102,7 @@ public final class TokenGrammar {
     this.trie = trie;
     this.store = store;
     walk = new TokenWalk(space, trie);
+    forced = new ForcedText(space, trie);
   }
 
   /**
@@ -165,40 +172,45 @@ public final class TokenGrammar {
 
   /**
    * The bytes that must come next, wherever no other can: up to where the text may end, where there
-   * is a choice, or {@link #FORCED_MAX}. They may end within a character.
+   * is a choice, or {@link ForcedText#BYTES_MAX}. They may end within a character.
    *
    * @throws GrammarException if the text has too many readings
    */
   public byte[] forced(GrammarState state) {
-    byte[] forced = new byte[FORCED_MAX];
-    GrammarState at = state;
-    int size = 0;
-    while (at != null && size < FORCED_MAX && !at.mayEnd()) {
-      int only = onlyByte(at);
-      if (only < 0) {
-        break;
-      }
-      space.renew();
-      forced[size++] = (byte) only;
-      at = space.next(at, only);
-    }
-    return Arrays.copyOf(forced, size);
+    return forced.bytes(state);
   }
 
-  /** -1: there are several. */
-  private static int onlyByte(GrammarState state) {
-    int only = -1;
-    for (int value = 0; value < 256; value++) {
-      for (Place place : state.places()) {
-        if (value != only && place.rule().next(place.state(), value) != ByteDfa.DEAD) {
-          if (only >= 0) {
-            return -1;
-          }
-          only = value;
-        }
-      }
+  /**
+   * The token that must come next, where the bytes are forced and the vocabulary's own way to spell
+   * them is certain; -1: one is to be chosen. A function of the state alone. The text may not end
+   * there.
+   *
+   * @throws GrammarException if the text has too many readings
+   */
+  public int forcedToken(GrammarState state) {
+    TokenTrie.Encoder encoder = trie.encoder();
+    if (encoder == null || state.mayEnd() || !ForcedText.isForced(state)) {
+      return ForcedText.NONE; // nearly always, and found out soon
     }
-    return only;
+    Spelled key = new Spelled(state);
+    if (store.get(key) instanceof Integer known) {
+      return known;
+    }
+    int token = forced.token(state, encoder);
+    store.put(this, key, token, STATE_BYTES);
+    return token;
+  }
+
+  /** The mask that lets one token follow, not to be changed. */
+  public long[] only(int token) {
+    Only key = new Only(token);
+    if (store.get(key) instanceof long[] known) {
+      return known;
+    }
+    long[] mask = new long[trie.words()];
+    mask[token >> 6] = 1L << token;
+    store.put(this, key, mask, 8L * mask.length);
+    return mask;
   }
 
   /** Of the states it knows, about; masks are in the store. */

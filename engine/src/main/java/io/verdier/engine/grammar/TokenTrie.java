@@ -19,6 +19,7 @@ public final class TokenTrie {
   /** Some ten kilobytes each; of those, what all grammars over the vocabulary share. */
   private static final int CONTENTS_MAX = 256;
 
+  private final @Nullable Encoder encoder;
   private final int vocabularySize;
   private final byte[][] bytes; // by token id; empty where the grammar must never have it
   private final int[] sorted; // token ids by their bytes, [tokens]
@@ -36,7 +37,14 @@ public final class TokenTrie {
   private final LinkedHashMap<ContentSet.Key, ContentSet> contents =
       new LinkedHashMap<>(16, 0.75f, true);
 
-  private TokenTrie(byte[][] bytes, int[] sorted, Nodes nodes) {
+  /** A vocabulary's own way to spell texts. Thread-safe. */
+  public interface Encoder {
+    /** The ids of a text, taken as it is: nothing is put in front. */
+    int[] encode(String text);
+  }
+
+  private TokenTrie(byte[][] bytes, int[] sorted, Nodes nodes, @Nullable Encoder encoder) {
+    this.encoder = encoder;
     vocabularySize = bytes.length;
     this.bytes = bytes;
     this.sorted = sorted;
@@ -60,11 +68,18 @@ public final class TokenTrie {
     }
   }
 
+  /** Of tokens alone: how they spell a text is not known. */
+  public static TokenTrie of(int size, IntFunction<byte @Nullable []> bytesOf) {
+    return of(size, bytesOf, null);
+  }
+
   /**
    * @param size of the vocabulary: ids are below it
    * @param bytesOf a token; null or empty for one that stands for no text, such as a special token
+   * @param encoder how these tokens spell a text; null: not known, and no token is ever forced
    */
-  public static TokenTrie of(int size, IntFunction<byte @Nullable []> bytesOf) {
+  public static TokenTrie of(
+      int size, IntFunction<byte @Nullable []> bytesOf, @Nullable Encoder encoder) {
     byte[][] bytes = new byte[size][];
     List<Integer> ids = new ArrayList<>();
     for (int id = 0; id < size; id++) {
@@ -88,7 +103,7 @@ public final class TokenTrie {
       before = token;
     }
     nodes.closeTo(0);
-    return new TokenTrie(bytes, sorted, nodes);
+    return new TokenTrie(bytes, sorted, nodes, encoder);
   }
 
   /** Grows in depth-first order; used while a trie is made. */
@@ -123,6 +138,10 @@ public final class TokenTrie {
         ends[path[--depth]] = size;
       }
     }
+  }
+
+  @Nullable Encoder encoder() {
+    return encoder;
   }
 
   public int vocabularySize() {

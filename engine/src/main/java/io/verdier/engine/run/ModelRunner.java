@@ -124,7 +124,8 @@ public final class ModelRunner implements StepRunner {
                 grammars.of(guide),
                 model.generation().endTokenIds(),
                 guide.thinking(),
-                start.promptTokens());
+                start.promptTokens(),
+                start.sampling());
     return new RunningSequence(start, vocabSize, guidance);
   }
 
@@ -240,7 +241,7 @@ public final class ModelRunner implements StepRunner {
       if (sequence.isScored(position)) {
         int token = sequence.history().get(position + 1);
         wanted.score(firstRow + i, position, sequence, token);
-      } else if (slice.samples() && i == slice.count() - 1) {
+      } else if (slice.samples() && i == slice.count() - 1 && sequence.ends(slice)) {
         wanted.choose(firstRow + i, position, sequence);
       }
     }

@@ -152,7 +152,8 @@ final class RunningSequence implements IntUnaryOperator {
       return fault;
     }
     int end = slice.computed() + slice.count();
-    if (slice.count() < 1 || end > history.size() || (slice.samples() && end != history.size())) {
+    boolean mustEnd = slice.samples() && !slice.awaitsToken();
+    if (slice.count() < 1 || end > history.size() || (mustEnd && !ends(slice))) {
       throw new IllegalStateException(
           "slice " + slice + " of a sequence with " + history.size() + " tokens");
     }
@@ -160,6 +161,25 @@ final class RunningSequence implements IntUnaryOperator {
       throw new IllegalStateException("slice " + slice + " with " + blockCount + " blocks");
     }
     return null;
+  }
+
+  /** Whether a slice reaches the last token: one that awaited it may find that there are more. */
+  boolean ends(StepPlan.Slice slice) {
+    return slice.computed() + slice.count() == history.size();
+  }
+
+  /**
+   * Takes a token that was chosen for it.
+   *
+   * @return the token, and those that can only follow it
+   */
+  int[] take(int token) {
+    int from = history.known();
+    history.append(token);
+    if (guidance != null) {
+      guidance.appendForced(history);
+    }
+    return history.copyFrom(from);
   }
 
   /** It gets no more tokens. */

@@ -178,10 +178,7 @@ final class RunningStep {
 
   private void take(RunningSequence sequence, Sampled token) {
     boolean isComplete = token.token() == COMPLETE.token();
-    tokens[sampled] = isComplete ? NO_TOKENS : new int[] {token.token()};
-    if (!isComplete) {
-      sequence.history().append(token.token());
-    }
+    tokens[sampled] = isComplete ? NO_TOKENS : sequence.take(token.token());
     keys[sampled] = sequence.key();
     logprobs[sampled++] = token.logprobs();
   }

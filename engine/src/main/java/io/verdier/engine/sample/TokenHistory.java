@@ -69,7 +69,12 @@ public final class TokenHistory {
   }
 
   public int[] copy() {
-    return Arrays.copyOf(tokens, known);
+    return copyFrom(0);
+  }
+
+  /** The known tokens from a position on. */
+  public int[] copyFrom(int position) {
+    return Arrays.copyOfRange(tokens, position, known);
   }
 
   /**

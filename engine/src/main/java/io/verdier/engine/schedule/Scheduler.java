@@ -33,10 +33,10 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Idea.</b> A sequence has <i>known</i> tokens (prompt and generated) and <i>computed</i>
  * tokens (whose keys and values are in the cache). A step covers some of the difference, and where
  * it covers the last known token, one more becomes known, or several: those that can only follow it
- * need no step of their own, and the next one computes them together. There is no other state. A prompt of any
- * length in steps of any size, a prefix found in the cache (computed begins above 0), a preemption
- * (computed falls to 0), a sequence that moved here from another node (known begins above the
- * prompt): each is that one rule with other numbers, so none of them can change a token.
+ * need no step of their own, and the next one computes them together. There is no other state. A
+ * prompt of any length in steps of any size, a prefix found in the cache (computed begins above 0),
+ * a preemption (computed falls to 0), a sequence that moved here from another node (known begins
+ * above the prompt): each is that one rule with other numbers, so none of them can change a token.
  *
  * <p><b>A step.</b> Cancellations, the outcome of the plan that is done, arrivals; then the next
  * plan, out of one token budget: running sequences first, in order, each getting as many of its
@@ -83,9 +83,9 @@ import org.jspecify.annotations.Nullable;
  * not end it: its slice then {@linkplain Slice#awaitsToken awaits} that token. What is sure to end
  * by length is left out. What ends otherwise is ended by the first plan's outcome, its slice of the
  * second runs in vain, and its blocks are freed with the second's outcome. If a sequence got
- * several tokens, its slice of the second computes the first of them and samples nothing. Nobody is preempted
- * while a plan is under way, because that would win no block; a plan that needs it is not made
- * until the last one is done.
+ * several tokens, its slice of the second computes the first of them and samples nothing. Nobody is
+ * preempted while a plan is under way, because that would win no block; a plan that needs it is not
+ * made until the last one is done.
  */
 public final class Scheduler {
   private static final long[] NO_KEYS = {};

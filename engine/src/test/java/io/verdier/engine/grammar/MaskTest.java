@@ -213,7 +213,7 @@ class MaskTest {
     assertThat(forced("ab(cd)?", "abc")).isEqualTo("d");
     assertThat(forced("[ab]c", "")).isEmpty();
     assertThat(forced("日(a|b)", "")).isEqualTo("日");
-    assertThat(forced("x{1000}", "")).hasSize(TokenGrammar.FORCED_MAX);
+    assertThat(forced("x{1000}", "")).hasSize(ForcedText.BYTES_MAX);
     assertThat(forced("(ab){900}c", "ab".repeat(899))).isEqualTo("abc");
   }
 

@@ -21,7 +21,7 @@ final class DemoVocabulary {
 
   private DemoVocabulary(Tokenizer tokenizer) {
     this.tokenizer = tokenizer;
-    trie = TokenTrie.of(tokenizer.vocabSize(), this::bytes);
+    trie = TokenTrie.of(tokenizer.vocabSize(), this::bytes, text -> tokenizer.encode(text, false));
   }
 
   private byte[] bytes(int id) {

@@ -30,6 +30,7 @@ final class Engine {
   private final Deque<StepPlan> underWay = new ArrayDeque<>();
   private final Map<Long, Heard> heard = new HashMap<>();
   private int pairs;
+  private int plans;
   private long preemptions;
 
   /** What a client gets, floats as bits. */
@@ -68,6 +69,11 @@ final class Engine {
     return pairs;
   }
 
+  /** Plans that were begun. */
+  int plans() {
+    return plans;
+  }
+
   long preemptions() {
     return preemptions;
   }
@@ -84,6 +90,7 @@ final class Engine {
       while (!plan.isEmpty()) {
         pairs += underWay.isEmpty() ? 0 : 1;
         runner.begin(plan);
+        plans++;
         underWay.add(plan);
         plan = scheduler.mayPlan() ? step(NOTHING) : NO_PLAN;
       }

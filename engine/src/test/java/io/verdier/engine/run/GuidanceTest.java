@@ -11,6 +11,7 @@ import io.verdier.engine.grammar.GrammarCompiler;
 import io.verdier.engine.grammar.Thinking;
 import io.verdier.engine.grammar.TokenGrammar;
 import io.verdier.engine.grammar.TokenTrie;
+import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TokenHistory;
 import io.verdier.engine.sample.TokenMask;
 import java.nio.charset.StandardCharsets;
@@ -131,7 +132,8 @@ class GuidanceTest {
 
   private static Guidance guidance(String pattern, Thinking thinking) {
     Grammar grammar = GrammarCompiler.compile(new Constraint.Regex(pattern), Budget.defaults());
-    return new Guidance(new TokenGrammar(grammar, TRIE), new int[] {END}, thinking, 2);
+    return new Guidance(
+        new TokenGrammar(grammar, TRIE), new int[] {END}, thinking, 2, SamplingParams.greedy(9));
   }
 
   private static void assertMask(@Nullable TokenMask nullable, boolean mayEnd, int... tokens) {

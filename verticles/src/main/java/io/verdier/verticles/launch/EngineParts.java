@@ -298,7 +298,8 @@ record EngineParts(
                         && !tokenizer.isSpecial(id)
                         && IntStream.of(ends).noneMatch(end -> end == id)
                     ? tokenizer.tokenBytes(id)
-                    : null);
+                    : null,
+            text -> tokenizer.encode(text, false));
     LOG.info(
         "Vocabulary for constraints: {} tokens in {} ms",
         vocabSize,

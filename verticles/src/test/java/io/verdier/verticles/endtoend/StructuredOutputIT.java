@@ -118,6 +118,46 @@ class StructuredOutputIT {
     assertThat(ended).isGreaterThan(9);
   }
 
+  /** Names that can only follow are told without a step each, and counted all the same. */
+  @Test
+  void jsonSchema_longNames_takesFewerStepsThanTokens() {
+    String schema =
+        """
+        {"type":"object","properties":{
+          "the name of the customer":{"enum":["Ann","Bob"]},
+          "the city where they live":{"enum":["Oslo","Rome"]}},
+         "required":["the name of the customer","the city where they live"],
+         "additionalProperties":false}\
+        """;
+    Map<String, Object> names =
+        Map.of("structured_outputs", Map.of("json", schema, "disable_any_whitespace", true));
+    double before = server.metric("vllm:iteration_tokens_total_count");
+    JsonNode whole = answer(names);
+    double steps = server.metric("vllm:iteration_tokens_total_count") - before;
+    int tokens = completionTokens(whole);
+    String text = content(whole.at("/choices/0"));
+    assertThat(text).startsWith("{\"the name of the customer\"").endsWith("}");
+    assertThat(2 * steps).isLessThan(tokens);
+
+    JsonNode scored = answer(with(names, "logprobs", true));
+    assertThat(content(scored.at("/choices/0"))).isEqualTo(text);
+    assertThat(completionTokens(scored)).isEqualTo(tokens);
+    for (int most = 1; most < tokens; most++) {
+      JsonNode cut = answer(with(names, "max_tokens", most));
+      assertThat(completionTokens(cut)).isEqualTo(most);
+      assertThat(text).startsWith(content(cut.at("/choices/0")));
+    }
+    JsonNode stopped = answer(with(names, "stop", " of the"));
+    assertThat(content(stopped.at("/choices/0"))).isEqualTo("{\"the name");
+    assertThat(completionTokens(stopped))
+        .isEqualTo(completionTokens(answer(with(with(names, "stop", " of the"), "logprobs", true))))
+        .isLessThan(tokens);
+  }
+
+  private static int completionTokens(JsonNode body) {
+    return body.at("/usage/completion_tokens").asInt();
+  }
+
   @Test
   void jsonObject_compact_isOne() throws Exception {
     int ended = 0;
