@@ -85,6 +85,11 @@ public final class SafetensorsFile {
     return fileName;
   }
 
+  /** The whole file, header included. */
+  MemorySegment bytes() {
+    return file;
+  }
+
   /**
    * Tells this file from any other that may have been, or will be, in its place.
    *

@@ -125,6 +125,19 @@ public record StoredTensor(
     return values;
   }
 
+  /** Whether all elements of a matrix or vector are numbers, and none of them infinite. */
+  public boolean isFinite() {
+    for (int row = 0; row < rows(); row++) {
+      long first = row * rowBytes;
+      for (int i = 0; i < columns(); i++) {
+        if (!Float.isFinite(element(first + (long) i * dtype.bytes()))) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
   private float element(long offset) {
     return switch (dtype) {
       case F32 -> data.get(FLOAT, offset);

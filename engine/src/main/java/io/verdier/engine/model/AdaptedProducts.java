@@ -1,0 +1,44 @@
+package io.verdier.engine.model;
+
+import io.verdier.engine.backend.LoraShape;
+import io.verdier.engine.backend.LoraShape.Product;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The multiplications of a model that adapters may add to, numbered layer by layer as {@link
+ * LoraShape} has them. In a layer they are, with the parts of stacked matrices:
+ *
+ * <pre>
+ *   0  queries, keys, values      1  output      2  gate, up      3  down
+ * </pre>
+ */
+public enum AdaptedProducts {
+  QUERY_KEY_VALUE,
+  OUTPUT,
+  GATE_UP,
+  DOWN;
+
+  /** Index of this product in a layer. */
+  public int index(int layer) {
+    return layer * values().length + ordinal();
+  }
+
+  /**
+   * Room for adapters of a whole model.
+   *
+   * @param slots adapters that a step may have
+   */
+  public static LoraShape shape(ModelSpec spec, int slots, int rankMax) {
+    int queries = spec.heads() * spec.headDim();
+    int keys = spec.kvHeads() * spec.headDim();
+    List<Product> products = new ArrayList<>();
+    for (int i = 0; i < spec.layers(); i++) {
+      products.add(new Product(spec.hidden(), List.of(queries, keys, keys)));
+      products.add(new Product(queries, List.of(spec.hidden())));
+      products.add(new Product(spec.hidden(), List.of(spec.intermediate(), spec.intermediate())));
+      products.add(new Product(spec.intermediate(), List.of(spec.hidden())));
+    }
+    return new LoraShape(slots, rankMax, products);
+  }
+}
