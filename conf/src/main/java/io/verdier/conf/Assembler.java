@@ -51,6 +51,7 @@ final class Assembler {
         artifacts(),
         cache(),
         scheduling(),
+        adapters(),
         backend(),
         http(),
         parsing(),
@@ -204,6 +205,14 @@ final class Assembler {
         settings.given("--async-scheduling")
             ? Optional.of(settings.on("--async-scheduling"))
             : Optional.empty());
+  }
+
+  private ServerConfig.Adapters adapters() {
+    return new ServerConfig.Adapters(
+        settings.on("--enable-lora"),
+        settings.whole("--max-loras"),
+        settings.whole("--max-lora-rank"),
+        new AdapterModules(settings, findings).read());
   }
 
   private ServerConfig.Backend backend() {

@@ -26,6 +26,7 @@ final class Conflicts {
     noticeSizes();
     noticeBackend();
     noticeLoadFormat();
+    noticeAdapters();
   }
 
   private void findInvalid() {
@@ -66,6 +67,10 @@ final class Conflicts {
     boolean pools = config.pooler().runner() == ServerConfig.Runner.POOLING;
     if (pools && config.backend().kind() == BackendKind.NULL) {
       problem("--runner", "the null backend has no hidden states to pool");
+    }
+    if (config.adapters().enabled() && ranks > 1) {
+      problem(
+          "--enable-lora", "adapters are not split over devices yet; use --tensor-parallel-size 1");
     }
     config.vertex().predictRoute().ifPresent(path -> findBadPath("--aip-predict-route", path));
     config.vertex().healthRoute().ifPresent(path -> findBadPath("--aip-health-route", path));
@@ -159,6 +164,20 @@ final class Conflicts {
               + method
               + " has no effect: weights must be float32, bfloat16 or float16;"
               + " fp8, int8 and int4 quantize them at load");
+    }
+  }
+
+  private void noticeAdapters() {
+    if (config.adapters().enabled()) {
+      if (config.backend().kind() == BackendKind.NULL) {
+        findings.notice("--enable-lora has no effect with the null backend");
+      }
+      return;
+    }
+    for (String flag : List.of("--max-loras", "--max-lora-rank", "--lora-modules")) {
+      if (settings.given(flag)) {
+        findings.notice(flag + " has no effect without --enable-lora");
+      }
     }
   }
 

@@ -18,6 +18,7 @@ public record ServerConfig(
     Artifacts artifacts,
     Cache cache,
     Scheduling scheduling,
+    Adapters adapters,
     Backend backend,
     Http http,
     Parsing parsing,
@@ -34,6 +35,7 @@ public record ServerConfig(
         artifacts,
         cache,
         scheduling,
+        adapters,
         backend,
         http.withPort(port),
         parsing,
@@ -194,6 +196,37 @@ public record ServerConfig(
   public enum Policy {
     FCFS,
     PRIORITY
+  }
+
+  /**
+   * LoRA adapters.
+   *
+   * @param enabled whether there is room for any
+   * @param slots adapters that a step may have
+   * @param rankMax largest rank
+   * @param modules served from the start
+   */
+  public record Adapters(boolean enabled, int slots, int rankMax, List<AdapterModule> modules) {
+
+    public Adapters {
+      modules = List.copyOf(modules);
+    }
+  }
+
+  /**
+   * An adapter that the operator names.
+   *
+   * @param name by which requests ask for it
+   * @param source directory, {@code gs://} prefix, Hub id or address of an archive
+   * @param baseModel shown as its parent; empty: the model that is served
+   */
+  public record AdapterModule(String name, String source, Optional<String> baseModel) {
+
+    /** Without what an address may hide. */
+    @Override
+    public String toString() {
+      return "AdapterModule[" + Shown.text(name) + "]";
+    }
   }
 
   /**

@@ -137,10 +137,10 @@ class PrecedenceTest {
 
   @Test
   void flagWithoutEffect_fromElsewhere_namesItsOrigin() {
-    assertThat(Loading.loaded(Map.of("VERDIER_ENABLE_LORA", "true"), List.of()).notices())
+    assertThat(Loading.loaded(Map.of("VERDIER_FULLY_SHARDED_LORAS", "true"), List.of()).notices())
         .containsExactly(
-            "--enable-lora has no effect yet: adapters are not applied (environment variable"
-                + " VERDIER_ENABLE_LORA)");
+            "--fully-sharded-loras has no effect yet: adapters are not split over devices"
+                + " (environment variable VERDIER_FULLY_SHARDED_LORAS)");
   }
 
   @Test

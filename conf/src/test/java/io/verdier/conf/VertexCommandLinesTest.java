@@ -148,7 +148,8 @@ class VertexCommandLinesTest {
     assertThat(loaded.notices())
         .containsExactly(
             "--swap-space has no effect: a preempted sequence is computed again, never swapped",
-            "--max-cpu-loras has no effect yet: adapters are not applied");
+            "--max-cpu-loras has no effect: all adapters that are served are kept",
+            "--max-loras has no effect without --enable-lora");
   }
 
   @Test

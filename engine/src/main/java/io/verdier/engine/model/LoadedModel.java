@@ -2,7 +2,9 @@ package io.verdier.engine.model;
 
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.LoraSlots;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A model ready to run. Handed over whole by the loading thread to the executor thread, which then
@@ -12,6 +14,7 @@ import java.util.Optional;
  * @param backend of the first rank, if there are several
  * @param cache likewise
  * @param lengthMax most tokens of a sequence, prompt and answer together
+ * @param adapters room for them; null: none may be used
  * @param memoryPlan empty where the host's memory is used
  */
 public record LoadedModel(
@@ -22,7 +25,8 @@ public record LoadedModel(
     Optional<MemoryPlan> memoryPlan,
     Backend backend,
     Transformer transformer,
-    KvStorage cache)
+    KvStorage cache,
+    @Nullable LoraSlots adapters)
     implements AutoCloseable {
 
   /** What the device's memory plan has come to by now; empty where there is none. */

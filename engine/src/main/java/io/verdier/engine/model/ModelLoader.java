@@ -6,6 +6,8 @@ import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Backend.KvShape;
 import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.LoraShape;
+import io.verdier.engine.backend.LoraSlots;
 import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Rehearsal;
@@ -15,6 +17,7 @@ import io.verdier.engine.weights.WeightMap;
 import io.verdier.engine.weights.Weights;
 import java.nio.file.Path;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -36,13 +39,15 @@ public final class ModelLoader {
    *
    * @param embedding empty: it generates
    * @param weightType asked for, or the checkpoint's: how a CPU computes; type of made-up weights
+   * @param adapters how much room for them was asked for; null: none
    */
   public record Description(
       ModelSpec spec,
       GenerationDefaults generation,
       Optional<EmbeddingSpec> embedding,
       int lengthMax,
-      DType weightType) {}
+      DType weightType,
+      @Nullable LoraShape adapters) {}
 
   /**
    * Reads the small files and, at most, headers of the large ones: enough to tokenize, to plan, or
@@ -60,7 +65,18 @@ public final class ModelLoader {
         generation,
         EmbeddingSpec.read(directory, reader, spec, config.pooler()),
         lengthMax(spec, config.model()),
-        weightType(directory, reader, config.model()));
+        weightType(directory, reader, config.model()),
+        adapters(spec, config.adapters()));
+  }
+
+  private static @Nullable LoraShape adapters(ModelSpec spec, ServerConfig.Adapters asked) {
+    return asked.enabled() ? AdaptedProducts.shape(spec, asked.slots(), asked.rankMax()) : null;
+  }
+
+  /** Takes the room for adapters that was asked for. */
+  static @Nullable LoraSlots slots(Description description, Backend backend) {
+    LoraShape shape = description.adapters();
+    return shape == null ? null : backend.loraSlots(shape);
   }
 
   private static DType weightType(Path directory, ConfigReader reader, ServerConfig.Model asked) {
@@ -151,8 +167,10 @@ public final class ModelLoader {
     KvStorage cache = cache(spec, backend, plan);
     DecoderWeights weights = decoder(config, shard, backend, stored, progress);
     int tokensMax = config.scheduling().batchedTokensMax();
+    LoraSlots adapters = slots(description, backend);
     Transformer transformer =
-        new Transformer(new RankPart(shard, weights, backend, Collectives.alone()), tokensMax);
+        new Transformer(
+            new RankPart(shard, weights, backend, Collectives.alone(), adapters), tokensMax);
     return new LoadedModel(
         spec,
         description.generation(),
@@ -161,7 +179,8 @@ public final class ModelLoader {
         memoryPlan,
         backend,
         transformer,
-        cache);
+        cache,
+        adapters);
   }
 
   /** Shares out the memory of a device that has its own; empty: the host's is taken. */

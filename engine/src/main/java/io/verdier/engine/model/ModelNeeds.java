@@ -5,6 +5,7 @@ import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.LoraSlots;
 import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Rehearsal;
@@ -16,7 +17,7 @@ import java.util.Optional;
 /**
  * What a model takes of a device's memory beside its KV cache, in bytes. Immutable.
  *
- * @param weights that stay there
+ * @param weights that stay there, slots of adapters included
  * @param activations what steps of the largest size need, sampling included, or what loading needs
  *     for a while if that is more
  * @param graphs of captured steps
@@ -81,11 +82,16 @@ public record ModelNeeds(long weights, long activations, long graphs) {
         backend.takeOver(
             Optional.empty(),
             () -> DecoderWeights.load(shard, shapes, backend, (done, total) -> {}));
+    LoraSlots adapters = ModelLoader.slots(description, backend);
     long weights = stage.bytes() - before;
     Transformer transformer =
         new Transformer(
-            new RankPart(shard, decoder, backend, others(shard.rank(), backend)), sizes.tokensMax);
+            new RankPart(shard, decoder, backend, others(shard.rank(), backend), adapters),
+            sizes.tokensMax);
     decode(transformer, cache, sizes, Math.min(description.lengthMax(), plan.tokens()));
+    if (adapters != null) {
+      adapt(transformer, cache, sizes);
+    }
     sample(transformer, description, backend, sizes);
     transformer.prepare(sizes.sequencesMax, cache);
     long rest = stage.bytesMax() - bare - weights - plan.bytes();
@@ -116,6 +122,19 @@ public record ModelNeeds(long weights, long activations, long graphs) {
       }
       transformer.forward(batch, cache);
     }
+  }
+
+  /** A step full of prompts that all have an adapter. */
+  private static void adapt(Transformer transformer, KvStorage cache, Sizes sizes) {
+    AttentionBatch batch = new AttentionBatch(sizes.tokensMax, sizes.sequencesMax);
+    int sequences = Math.min(sizes.tokensMax, sizes.sequencesMax);
+    int[] blocks = new int[cache.shape().blocks()];
+    int room = cache.shape().blocks() * cache.shape().blockTokens();
+    for (int i = 0; i < sequences; i++) {
+      int tokens = (sizes.tokensMax - batch.rows()) / (sequences - i);
+      batch.add(position -> 0, 0, Math.min(tokens, room), blocks, 0);
+    }
+    transformer.forward(batch, cache);
   }
 
   /** Scores a prompt, then chooses for sequences that ask for everything. */

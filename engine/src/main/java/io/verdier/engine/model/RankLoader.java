@@ -152,7 +152,8 @@ final class RankLoader {
         memoryPlan,
         parts.getFirst().backend(),
         transformer,
-        caches.getFirst());
+        caches.getFirst(),
+        null);
   }
 
   private RankPart part(Rank rank, Collectives collectives) {
@@ -160,7 +161,7 @@ final class RankLoader {
     Shard shard = shard(rank);
     try (Weights stored = ModelLoader.weights(directory, config, description)) {
       DecoderWeights weights = ModelLoader.decoder(config, shard, backend(rank), stored, heard);
-      return new RankPart(shard, weights, backend(rank), collectives);
+      return new RankPart(shard, weights, backend(rank), collectives, null);
     }
   }
 

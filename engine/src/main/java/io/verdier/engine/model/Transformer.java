@@ -10,6 +10,8 @@ import io.verdier.engine.backend.Backend.Rotation;
 import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.LoraSlots;
+import io.verdier.engine.backend.LoraTarget;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Tensor;
 import java.util.Arrays;
@@ -37,6 +39,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
   private final DecoderWeights weights;
   private final Rotation[] rotations; // [layers]
   private final Attention[] attentions; // [layers]
+  private final LoraTarget[] targets; // by AdaptedProducts.index; empty: no room for adapters
   private final int chunkRows;
 
   // A row for every token of the step.
@@ -62,6 +65,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     backend = part.backend();
     ranks = part.ranks();
     weights = part.weights();
+    targets = targets(part.adapters());
     chunkRows = Math.min(tokensMax, backend.chunkRows());
     int queryWidth = spec.heads() * spec.headDim();
     int keyWidth = spec.kvHeads() * spec.headDim();
@@ -76,6 +80,15 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     attended = backend.operand(chunkRows, queryWidth);
     gated = backend.operand(chunkRows, spec.intermediate());
     gathered = backend.tensor(chunkRows, spec.hidden());
+  }
+
+  private static LoraTarget[] targets(@Nullable LoraSlots slots) {
+    if (slots == null) {
+      return new LoraTarget[0];
+    }
+    LoraTarget[] targets = new LoraTarget[slots.shape().products().size()];
+    Arrays.setAll(targets, i -> new LoraTarget(slots, i));
+    return targets;
   }
 
   private Rotation rotation(RopeTable table, DecoderWeights.Layer layer) {
@@ -131,14 +144,25 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     backend.step(batch, cache, () -> layers(batch, cache));
   }
 
-  /** Gets the backend ready for decoding steps of up to so many sequences. */
+  /**
+   * Gets the backend ready for decoding steps of up to so many sequences, where there is room for
+   * adapters with and without them.
+   */
   public void prepare(int sequencesMax, KvStorage cache) {
     AttentionBatch batch = new AttentionBatch(residual.rowsMax(), sequencesMax);
+    if (targets.length > 0) { // first: their buffers would end graphs that are there already
+      prepare(batch, cache, 0);
+    }
+    prepare(batch, cache, AttentionBatch.NO_ADAPTER);
+  }
+
+  private void prepare(AttentionBatch batch, KvStorage cache, int adapter) {
     int[] firstBlock = {0};
-    for (int rows : backend.preparedRows(Math.min(sequencesMax, residual.rowsMax()))) {
+    int most = Math.min(batch.slicesMax(), residual.rowsMax());
+    for (int rows : backend.preparedRows(most)) {
       batch.clear();
-      for (int i = 0; i < rows; i++) {
-        batch.add(position -> 0, 0, 1, firstBlock);
+      for (int row = 0; row < rows; row++) {
+        batch.add(position -> 0, 0, 1, firstBlock, adapter);
       }
       backend.prepare(batch, cache, () -> layers(batch, cache));
     }
@@ -156,6 +180,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
         select(batch, row);
         backend.rmsNorm(normed, residual, layer.attentionNorm(), spec.normEpsilon());
         backend.matmul(projection.all(), normed, layer.queryKeyValue());
+        addLora(projection.all(), normed, AdaptedProducts.QUERY_KEY_VALUE.index(i), batch);
         if (!isOneChunk) {
           backend.rotateAndStore(projection, rotations[i], cache, i, batch);
         }
@@ -168,25 +193,41 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
         } else {
           backend.attend(attended, projection, cache, attentions[i], batch);
         }
-        addProducts(attended, layer.output());
+        addProducts(attended, layer.output(), AdaptedProducts.OUTPUT.index(i), batch);
         backend.rmsNorm(normed, residual, layer.feedForwardNorm(), spec.normEpsilon());
-        backend.matmulGate(gated, normed, layer.gateUp());
-        addProducts(gated, layer.down());
+        gate(layer.gateUp(), AdaptedProducts.GATE_UP.index(i), batch);
+        addProducts(gated, layer.down(), AdaptedProducts.DOWN.index(i), batch);
       }
     }
   }
 
   /**
    * Adds every rank's product to the residual. The sum begins with the first rank's residual, which
-   * all have, so nothing needs to be zeroed or added afterwards.
+   * all have, so nothing needs to be zeroed or added afterwards. What adapters add is part of a
+   * rank's addend.
    */
-  private void addProducts(Operand in, Matrix weight) {
+  private void addProducts(Operand in, Matrix weight, int product, AttentionBatch batch) {
     if (shard.rank().isFirst()) {
       backend.matmulAdd(residual, in, weight);
     } else {
       backend.matmul(residual, in, weight);
     }
+    addLora(residual, in, product, batch);
     ranks.allReduceSum(residual);
+  }
+
+  private void gate(Matrix gateUp, int product, AttentionBatch batch) {
+    if (batch.hasAdapters()) {
+      backend.matmulGate(gated, normed, gateUp, targets[product], batch);
+    } else {
+      backend.matmulGate(gated, normed, gateUp);
+    }
+  }
+
+  private void addLora(Tensor sum, Operand in, int product, AttentionBatch batch) {
+    if (batch.hasAdapters()) {
+      backend.addLora(sum, in, targets[product], batch);
+    }
   }
 
   /**

@@ -42,7 +42,9 @@ public final class CacheFiller implements StepRunner {
       sequences.remove(key);
     }
     for (StepPlan.Start start : plan.started()) {
-      sequences.put(start.key(), new RunningSequence(start, model.spec().vocabSize(), null));
+      sequences.put(
+          start.key(),
+          new RunningSequence(start, model.spec().vocabSize(), null, AttentionBatch.NO_ADAPTER));
     }
     batch.clear();
     long[] keys = new long[plan.slices().size()];

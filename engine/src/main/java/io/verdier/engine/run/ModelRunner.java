@@ -3,7 +3,9 @@ package io.verdier.engine.run;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.DeviceClock;
+import io.verdier.engine.backend.LoraSlots;
 import io.verdier.engine.grammar.Guide;
+import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.Transformer;
 import io.verdier.engine.sample.RowResults;
@@ -35,6 +37,7 @@ public final class ModelRunner implements StepRunner {
   private final LoadedModel model;
   private final Transformer transformer;
   private final RowSampling sampling;
+  private final @Nullable AdapterSlots adapters;
   private final AttentionBatch batch; // of the step begun last
   private final RunningSequences running = new RunningSequences();
   private final TokenGrammars grammars = new TokenGrammars(GRAMMARS_MAX);
@@ -61,6 +64,8 @@ public final class ModelRunner implements StepRunner {
     this.model = model;
     this.sampling = sampling;
     transformer = model.transformer();
+    LoraSlots slots = model.adapters();
+    adapters = slots == null ? null : new AdapterSlots(slots);
     vocabSize = model.spec().vocabSize();
     batch = new AttentionBatch(tokensMax, sequencesMax);
     for (int i = 0; i < PLANS_MAX; i++) {
@@ -70,6 +75,11 @@ public final class ModelRunner implements StepRunner {
 
   public LoadedModel model() {
     return model;
+  }
+
+  /** The adapters that sequences may name; null: none. */
+  public @Nullable AdapterSlots adapters() {
+    return adapters;
   }
 
   @Override
@@ -126,7 +136,14 @@ public final class ModelRunner implements StepRunner {
                 guide.thinking(),
                 start.promptTokens(),
                 start.sampling());
-    return new RunningSequence(start, vocabSize, guidance);
+    return new RunningSequence(start, vocabSize, guidance, adapterSlot(start.adapter()));
+  }
+
+  private int adapterSlot(String adapter) {
+    if (adapters == null) {
+      return adapter.isEmpty() ? AttentionBatch.NO_ADAPTER : AdapterSlots.UNKNOWN;
+    }
+    return adapters.enter(adapter);
   }
 
   /** Waits for the hidden states that are wanted; steps without any wait for nothing. */
@@ -182,6 +199,9 @@ public final class ModelRunner implements StepRunner {
   private void forget(@Nullable RunningSequence sequence) {
     if (sequence != null) {
       sampling.forget(sequence.history());
+      if (adapters != null) {
+        adapters.leave(sequence.adapterSlot());
+      }
     }
   }
 
@@ -206,6 +226,9 @@ public final class ModelRunner implements StepRunner {
   @Override
   public void close() {
     running.clear();
+    if (adapters != null) {
+      adapters.close();
+    }
     model.close();
   }
 
@@ -227,7 +250,8 @@ public final class ModelRunner implements StepRunner {
         continue;
       }
       int firstRow = batch.rows();
-      batch.add(sequence, slice.computed(), slice.count(), sequence.blocks());
+      batch.add(
+          sequence, slice.computed(), slice.count(), sequence.blocks(), sequence.adapterSlot());
       want(slice, sequence, firstRow, step.wanted());
       pool(slice, sequence, firstRow, step);
     }

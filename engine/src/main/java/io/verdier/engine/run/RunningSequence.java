@@ -1,6 +1,7 @@
 package io.verdier.engine.run;
 
 import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.engine.model.KvPlan;
 import io.verdier.engine.sample.LogitStages;
 import io.verdier.engine.sample.Pooling;
@@ -20,6 +21,7 @@ final class RunningSequence implements IntUnaryOperator {
   private final long key;
   private final TokenHistory history;
   private final SamplingParams params;
+  private final int adapterSlot;
   private final @Nullable String fault;
   private final @Nullable Guidance guidance;
   private final boolean needsLastToken;
@@ -34,25 +36,28 @@ final class RunningSequence implements IntUnaryOperator {
 
   /**
    * @param guidance for a sequence with a constraint, at its start; null: there is none
+   * @param adapterSlot as {@link AdapterSlots#enter} gives it
    */
-  RunningSequence(StepPlan.Start start, int vocabSize, @Nullable Guidance guidance) {
+  RunningSequence(
+      StepPlan.Start start, int vocabSize, @Nullable Guidance guidance, int adapterSlot) {
     key = start.key();
     history = new TokenHistory(start.tokens(), start.promptTokens());
     params = start.sampling();
+    this.adapterSlot = adapterSlot;
     this.guidance = guidance;
     needsLastToken = guidance != null || LogitStages.excludeByLastToken(params);
-    fault = fault(start, vocabSize);
+    fault = fault(start, vocabSize, adapterSlot);
   }
 
   /** Native code will index with these, so they are looked at once, here. */
-  private static @Nullable String fault(StepPlan.Start start, int vocabSize) {
+  private static @Nullable String fault(StepPlan.Start start, int vocabSize, int adapterSlot) {
+    if (adapterSlot == AdapterSlots.UNKNOWN) {
+      return "The adapter of this request is not loaded.";
+    }
     for (int token : start.tokens()) {
       if (token < 0 || token >= vocabSize) {
         return "Token id " + token + " is outside the vocabulary of " + vocabSize + " tokens.";
       }
-    }
-    if (!start.adapter().isEmpty()) {
-      return "The adapter " + start.adapter() + " is not loaded.";
     }
     return null;
   }
@@ -76,6 +81,11 @@ final class RunningSequence implements IntUnaryOperator {
 
   SamplingParams params() {
     return params;
+  }
+
+  /** As {@link AdapterSlots#enter} gave it. */
+  int adapterSlot() {
+    return adapterSlot;
   }
 
   /**

@@ -19,6 +19,7 @@ import java.util.Collections;
 import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.Iterator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -98,6 +99,7 @@ public final class Scheduler {
   private final Map<Long, Sequence> live = new HashMap<>();
   private final TreeSet<Sequence> waiting;
   private final List<Sequence> running = new ArrayList<>(); // sorted by order
+  private final RunningAdapters adapters;
   private final List<Sequence> forgotten = new ArrayList<>(); // to be told with the next plan
   private final Deque<UnderWay> underWay = new ArrayDeque<>(2); // oldest first
   private List<Emission> emissions = new ArrayList<>();
@@ -120,6 +122,7 @@ public final class Scheduler {
     this.settings = settings;
     this.kv = kv;
     this.rules = new SequenceRules(settings, kv);
+    this.adapters = new RunningAdapters(settings.adaptersMax());
     Comparator<Sequence> byArrival = Comparator.comparingLong(Sequence::arrival);
     this.order =
         switch (settings.policy()) {
@@ -388,8 +391,13 @@ public final class Scheduler {
   }
 
   private void planWaiting(PlanBuilder builder) {
-    while (!waiting.isEmpty() && !builder.isFull() && running.size() < settings.sequencesMax()) {
-      Sequence sequence = waiting.first();
+    adapters.rewind();
+    Iterator<Sequence> inOrder = waiting.iterator();
+    while (inOrder.hasNext() && !builder.isFull() && running.size() < settings.sequencesMax()) {
+      Sequence sequence = inOrder.next();
+      if (!adapters.admit(sequence.request())) {
+        continue; // its slot will come, and its turn is kept
+      }
       boolean lookUp = settings.prefixCaching() && !sequence.needsWholePrompt();
       int cached =
           kv.admit(
@@ -401,7 +409,8 @@ public final class Scheduler {
       if (cached < 0) {
         return; // nobody overtakes: what is large would wait for ever behind what is small
       }
-      waiting.pollFirst();
+      inOrder.remove();
+      adapters.enter(sequence.request());
       if (sequence.admit(cached) && lookUp) {
         prefixQueriedTokens += sequence.request().promptTokens();
         prefixHitTokens += sequence.cachedTokens();
@@ -437,6 +446,7 @@ public final class Scheduler {
   private void forget(Sequence sequence) {
     if (sequence.isStarted()) {
       forgotten.add(sequence);
+      adapters.leave(sequence.request());
     }
   }
 

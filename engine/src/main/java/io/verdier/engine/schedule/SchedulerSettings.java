@@ -15,6 +15,7 @@ import java.util.Arrays;
  * @param prefixCaching whether full blocks are shared by content
  * @param plansMax plans that the executor may have at once: 1, or 2 where a device works on one
  *     while the next is made
+ * @param adaptersMax different adapters of running sequences, at least 1 where there may be any
  */
 public record SchedulerSettings(
     int batchedTokensMax,
@@ -24,9 +25,32 @@ public record SchedulerSettings(
     int modelTokensMax,
     int[] endTokens,
     boolean prefixCaching,
-    int plansMax) {
+    int plansMax,
+    int adaptersMax) {
 
-  /** One plan at a time. */
+  /** One adapter at a time. */
+  public SchedulerSettings(
+      int batchedTokensMax,
+      int sequencesMax,
+      int longPrefillTokens,
+      Policy policy,
+      int modelTokensMax,
+      int[] endTokens,
+      boolean prefixCaching,
+      int plansMax) {
+    this(
+        batchedTokensMax,
+        sequencesMax,
+        longPrefillTokens,
+        policy,
+        modelTokensMax,
+        endTokens,
+        prefixCaching,
+        plansMax,
+        1);
+  }
+
+  /** Likewise, and one plan at a time. */
   public SchedulerSettings(
       int batchedTokensMax,
       int sequencesMax,
@@ -51,6 +75,9 @@ public record SchedulerSettings(
       throw new IllegalArgumentException(
           "a step needs room for at least 1 token and 1 sequence: token budget %d, sequences %d, long prefill %d, model length %d"
               .formatted(batchedTokensMax, sequencesMax, longPrefillTokens, modelTokensMax));
+    }
+    if (adaptersMax < 1) {
+      throw new IllegalArgumentException(adaptersMax + " adapters at once");
     }
     if (plansMax < 1 || plansMax > 2) {
       throw new IllegalArgumentException(plansMax + " plans at once; 1 or 2 are possible");

@@ -87,7 +87,7 @@ final class CpuBench {
     System.out.printf("packed in %.2f s%n", (System.nanoTime() - start) / 1e9);
     Transformer transformer =
         new Transformer(
-            new RankPart(Shard.of(spec, Rank.ALONE), weights, backend, Collectives.alone()),
+            new RankPart(Shard.of(spec, Rank.ALONE), weights, backend, Collectives.alone(), null),
             PROMPT);
     KvStorage cache =
         backend.kvStorage(

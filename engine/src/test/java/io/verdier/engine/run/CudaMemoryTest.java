@@ -17,6 +17,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** A whole start on a device of little memory: what is planned is what is taken. */
 class CudaMemoryTest {
@@ -34,19 +36,22 @@ class CudaMemoryTest {
     return argv.toArray(String[]::new);
   }
 
-  @Test
-  void load_anyStep_takesNoMoreThanPlanned() {
-    ServerConfig config = TestConfig.of(flags());
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void load_anyStep_takesNoMoreThanPlanned(boolean adapted) {
+    String[] more = adapted ? new String[] {"--enable-lora", "--max-loras=2"} : new String[0];
+    ServerConfig config = TestConfig.of(flags(more));
     CudaBackend backend = TestCuda.emulated(1L << 30, CudaBackend.Options.of(config.backend()));
     long before = TestCuda.takenMax(backend);
     LoadedModel model = load(config, backend);
     try (Driver driver = new Driver(new ModelRunner(model, TOKENS, SEQUENCES), 1)) {
       model.transformer().prepare(SEQUENCES, model.cache());
+      String adapter = adapted ? TestAdapters.add(driver.runner, "pirate") : "";
       List<Driver.Sequence> batch = new ArrayList<>();
       for (int i = 0; i < SEQUENCES; i++) {
         int[] prompt = new int[40];
         Arrays.setAll(prompt, at -> 300 + at);
-        batch.add(driver.add(prompt, demanding()));
+        batch.add(driver.add(prompt, demanding(), adapter));
       }
       driver.step(batch, TOKENS / SEQUENCES);
       driver.step(batch, TOKENS / SEQUENCES);

@@ -41,6 +41,7 @@ final class Driver implements AutoCloseable {
     final int promptTokens;
     final int tokensMax;
     final SamplingParams params;
+    final String adapter;
     final List<Integer> tokens = new ArrayList<>();
     final List<TokenLogprobs> logprobs = new ArrayList<>();
     final Map<Integer, TokenLogprobs> promptScores = new HashMap<>();
@@ -49,7 +50,8 @@ final class Driver implements AutoCloseable {
     int computed;
     String failure = "";
 
-    Sequence(long key, int[] prompt, SamplingParams params) {
+    Sequence(long key, int[] prompt, SamplingParams params, String adapter) {
+      this.adapter = adapter;
       this.key = key;
       this.promptTokens = prompt.length;
       this.tokensMax = prompt.length + params.maxTokens();
@@ -118,7 +120,14 @@ final class Driver implements AutoCloseable {
   }
 
   Sequence add(int[] prompt, SamplingParams params) {
-    Sequence sequence = new Sequence(nextKey++, prompt, params);
+    return add(prompt, params, "");
+  }
+
+  /**
+   * @param adapter its identity
+   */
+  Sequence add(int[] prompt, SamplingParams params, String adapter) {
+    Sequence sequence = new Sequence(nextKey++, prompt, params, adapter);
     sequences.put(sequence.key, sequence);
     start(sequence);
     return sequence;
@@ -126,7 +135,7 @@ final class Driver implements AutoCloseable {
 
   private void start(Sequence s) {
     int[] tokens = s.tokens.stream().mapToInt(i -> i).toArray();
-    started.add(new StepPlan.Start(s.key, tokens, s.promptTokens, s.params, ""));
+    started.add(new StepPlan.Start(s.key, tokens, s.promptTokens, s.params, s.adapter));
   }
 
   /** Forgets a sequence and starts it anew with all its tokens, as preemption does. */

@@ -60,7 +60,7 @@ class ModelRunnerTest {
         .extracting(StepOutcome.Failure::text)
         .contains(
             "Token id 4096 is outside the vocabulary of 4096 tokens.",
-            "The adapter pirate is not loaded.");
+            "The adapter of this request is not loaded.");
     assertThat(outcome.failures())
         .as("the requests ask for what cannot be")
         .extracting(StepOutcome.Failure::code)

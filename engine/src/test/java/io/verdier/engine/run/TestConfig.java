@@ -53,6 +53,7 @@ public final class TestConfig {
         cache,
         new ServerConfig.Scheduling(
             batchedTokensMax, sequencesMax, 0, ServerConfig.Policy.FCFS, Optional.empty()),
+        defaults.adapters(),
         defaults.backend(),
         defaults.http(),
         defaults.parsing(),

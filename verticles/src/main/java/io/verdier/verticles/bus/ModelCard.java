@@ -17,6 +17,7 @@ import java.util.Optional;
  * @param generationDefaults defaults of {@code temperature}, {@code top_p}, … from the model, by
  *     API field name; {@code max_new_tokens} bounds every request
  * @param embedding how it embeds; empty: it generates
+ * @param adapters of the model, each with a name of its own
  */
 public record ModelCard(
     List<String> names,
@@ -26,10 +27,12 @@ public record ModelCard(
     int maxModelLen,
     long createdSeconds,
     Map<String, Double> generationDefaults,
-    Optional<EmbeddingSpec> embedding) {
+    Optional<EmbeddingSpec> embedding,
+    List<AdapterCard> adapters) {
   public ModelCard {
     names = List.copyOf(names);
     aliases = List.copyOf(aliases);
     generationDefaults = Map.copyOf(generationDefaults);
+    adapters = List.copyOf(adapters);
   }
 }

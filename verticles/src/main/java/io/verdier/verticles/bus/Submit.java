@@ -15,6 +15,7 @@ import org.jspecify.annotations.Nullable;
  * @param badWords texts that must not be produced
  * @param truncatePromptTokens keep only the last so many prompt tokens, -1: refuse what is too long
  * @param text how tokens become text
+ * @param adapter its identity; empty: the base model
  * @param demand what the continuations must match; null: nothing
  */
 public record Submit(
@@ -26,6 +27,7 @@ public record Submit(
     TextParams text,
     int priority,
     String cacheSalt,
+    String adapter,
     @Nullable Demand demand) {
 
   /** As {@code maxTokens}: as many as the model's length allows. */

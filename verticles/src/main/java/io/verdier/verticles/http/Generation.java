@@ -14,6 +14,7 @@ import org.jspecify.annotations.Nullable;
  * One prompt and how to continue it, checked; a {@link Submit} without keys. Immutable.
  *
  * @param choices how many continuations
+ * @param adapter its identity; empty: the base model
  * @param demand what the answers must match; null: nothing
  */
 public record Generation(
@@ -25,6 +26,7 @@ public record Generation(
     TextParams text,
     int priority,
     String cacheSalt,
+    String adapter,
     @Nullable Demand demand) {
   public Generation {
     badWords = List.copyOf(badWords);
@@ -41,6 +43,7 @@ public record Generation(
         text,
         priority,
         cacheSalt,
+        adapter,
         demand);
   }
 
@@ -57,11 +60,21 @@ public record Generation(
             text,
             priority,
             cacheSalt,
+            adapter,
             demand.behind(thoughts));
   }
 
   Submit submit(long[] keys) {
     return new Submit(
-        keys, prompt, sampling, badWords, truncatePromptTokens, text, priority, cacheSalt, demand);
+        keys,
+        prompt,
+        sampling,
+        badWords,
+        truncatePromptTokens,
+        text,
+        priority,
+        cacheSalt,
+        adapter,
+        demand);
   }
 }

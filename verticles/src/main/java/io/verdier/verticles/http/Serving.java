@@ -5,6 +5,7 @@ import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.engine.sample.SamplingSchema;
+import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.ModelCard;
 import java.util.List;
 import java.util.Map;
@@ -31,7 +32,11 @@ public record Serving(
   Serving(ModelCard card, ServerConfig config) {
     this(
         card,
-        Stream.concat(card.names().stream(), card.aliases().stream())
+        Stream.of(
+                card.names(),
+                card.aliases(),
+                card.adapters().stream().map(AdapterCard::name).toList())
+            .flatMap(List::stream)
             .collect(Collectors.toUnmodifiableSet()),
         new SamplingSchema(bounds(card, config), card.generationDefaults()),
         new SamplingSchema(bounds(card, config), capOnly(card)));
@@ -39,7 +44,8 @@ public record Serving(
 
   private static Serving nothing() {
     ModelCard card =
-        new ModelCard(List.of("none"), List.of(), "", 1, 1, 0, Map.of(), Optional.empty());
+        new ModelCard(
+            List.of("none"), List.of(), "", 1, 1, 0, Map.of(), Optional.empty(), List.of());
     SamplingSchema schema = new SamplingSchema(new SamplingSchema.Bounds(1, 0, 1, 0), Map.of());
     return new Serving(card, Set.of(), schema, schema);
   }
@@ -55,6 +61,21 @@ public record Serving(
   private static Map<String, Double> capOnly(ModelCard card) {
     Double cap = card.generationDefaults().get(MAX_NEW_TOKENS);
     return cap == null ? Map.of() : Map.of(MAX_NEW_TOKENS, cap);
+  }
+
+  /** The adapter that the field {@code model} names, by its identity; empty: the base model. */
+  public String adapter(@Nullable String model) {
+    return named(model).map(AdapterCard::identity).orElse("");
+  }
+
+  /** The name that answers to such a field show. */
+  public String shownName(@Nullable String model) {
+    return named(model).map(AdapterCard::name).orElse(card.names().getFirst());
+  }
+
+  /** The adapter of that name, if it is one's. */
+  public Optional<AdapterCard> named(@Nullable String model) {
+    return card.adapters().stream().filter(it -> it.name().equals(model)).findFirst();
   }
 
   /**
@@ -81,7 +102,8 @@ public record Serving(
     if (card.embedding().isPresent()) {
       throw new RejectedException(
           ErrorCode.UNSUPPORTED,
-          "The model does not generate: it is served to embed. Start the server with --runner generate to generate.");
+          "The model does not generate: it is served to embed. Start the server with --runner"
+              + " generate to generate.");
     }
   }
 

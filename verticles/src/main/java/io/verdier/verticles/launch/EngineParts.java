@@ -15,6 +15,7 @@ import io.verdier.engine.backend.cuda.Cuda;
 import io.verdier.engine.backend.cuda.CudaBackend;
 import io.verdier.engine.backend.cuda.CudaException;
 import io.verdier.engine.grammar.TokenTrie;
+import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.engine.model.GenerationDefaults;
 import io.verdier.engine.model.KvPlan;
 import io.verdier.engine.model.LoadProgress;
@@ -35,6 +36,7 @@ import io.verdier.engine.text.Tokenizer;
 import io.verdier.engine.text.template.RenderLimits;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.WeightsException;
+import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.token.ChatRenderer;
@@ -90,10 +92,11 @@ record EngineParts(
    * The model asked for, without a signature that its address may hold; empty: the embedded one.
    */
   static Optional<String> source(ServerConfig config) {
-    return config
-        .model()
-        .source()
-        .map(it -> it.contains("://") ? it.replaceFirst("\\?.*", "") : it);
+    return config.model().source().map(EngineParts::shownSource);
+  }
+
+  static String shownSource(String source) {
+    return source.contains("://") ? source.replaceFirst("\\?.*", "") : source;
   }
 
   /** Names that answers and {@code /v1/models} show; the first one counts. */
@@ -110,7 +113,7 @@ record EngineParts(
     }
     Future<Tokenizer> tokenizer =
         vertx.executeBlocking(() -> tokenizer(config, files.tokenizer()), false);
-    Future<Loaded> loaded = vertx.executeBlocking(() -> model(config, directory), false);
+    Future<Loaded> loaded = vertx.executeBlocking(() -> model(config, files), false);
     return Future.all(tokenizer, loaded)
         .map(ignored -> assemble(config, directory, tokenizer.result(), loaded.result()));
   }
@@ -118,28 +121,46 @@ record EngineParts(
   /**
    * A model with its backend, or what is known of one that only the null backend pretends to run.
    */
-  private record Loaded(Description description, KvPlan plan, Optional<LoadedModel> model) {}
+  private record Loaded(
+      Description description,
+      KvPlan plan,
+      Optional<ModelRunner> runner,
+      List<AdapterCard> adapters) {}
 
   private static Tokenizer tokenizer(ServerConfig config, Path files) throws IOException {
     return Tokenizer.load(files, config.cache().directory().resolve("native"));
   }
 
-  private static Loaded model(ServerConfig config, Path directory) {
+  private static Loaded model(ServerConfig config, ResolveModel.Reply files) {
+    Path directory = files.directory();
     Description description = ModelLoader.describe(directory, config);
     if (config.backend().kind() == BackendKind.NULL) {
-      return new Loaded(description, planOfNothing(description, config), Optional.empty());
+      return new Loaded(
+          description, planOfNothing(description, config), Optional.empty(), List.of());
     }
     DType type = description.weightType();
     RankBackends backends = rank -> backend(config, type, CpuBackend.KernelForm.WARMING, rank);
     LoadedModel model = ModelLoader.load(directory, config, backends, progress());
+    ServerConfig.Scheduling scheduling = config.scheduling();
+    ModelRunner runner =
+        new ModelRunner(model, scheduling.batchedTokensMax(), scheduling.sequencesMax());
     try {
-      model.transformer().prepare(config.scheduling().sequencesMax(), model.cache());
+      model.transformer().prepare(scheduling.sequencesMax(), model.cache());
+      AdapterSlots slots = runner.adapters();
+      if (slots != null && description.embedding().isPresent()) {
+        throw new ModelException(
+            "--enable-lora: the model is served to embed, and adapters are not applied to that.");
+      }
+      List<AdapterCard> adapters =
+          slots == null
+              ? List.of()
+              : StartAdapters.load(config, files.adapters(), names(config), slots);
       model.memoryTaken().ifPresent(LOG::info);
+      return new Loaded(description, model.kvPlan(), Optional.of(runner), adapters);
     } catch (RuntimeException | Error e) {
-      model.close();
+      runner.close();
       throw e;
     }
-    return new Loaded(description, model.kvPlan(), Optional.of(model));
   }
 
   /** Nothing is stored; the books are kept as if a host with memory to spare did. */
@@ -266,12 +287,13 @@ record EngineParts(
             lengthMax,
             defaults.endTokenIds(),
             config.cache().prefixCaching(),
-            runner.plansMax(scheduling.planAhead()));
+            runner.plansMax(scheduling.planAhead()),
+            config.adapters().slots());
     Scheduler scheduler =
         new Scheduler(settings, new KvCacheManager(plan.blocks(), plan.blockTokens()));
     int newTokensMax = defaults.maxNewTokens().orElse(Integer.MAX_VALUE);
     return new EngineParts(
-        card(config, loaded.description),
+        card(config, loaded),
         tokenizer,
         new PromptEncoder(
             tokenizer,
@@ -324,12 +346,9 @@ record EngineParts(
 
   private static StepRunner runner(
       ServerConfig config, Loaded loaded, Tokenizer tokenizer, GenerationDefaults defaults) {
-    ServerConfig.Scheduling scheduling = config.scheduling();
     return loaded
-        .model
-        .<StepRunner>map(
-            model ->
-                new ModelRunner(model, scheduling.batchedTokensMax(), scheduling.sequencesMax()))
+        .runner
+        .<StepRunner>map(it -> it)
         .orElseGet(
             () -> new NullRunner(printable(tokenizer, defaults), config.backend().nullStep()));
   }
@@ -344,23 +363,27 @@ record EngineParts(
         .toArray();
   }
 
-  private static ModelCard card(ServerConfig config, Description description) {
+  private static List<String> names(ServerConfig config) {
+    return Stream.concat(servedNames(config).stream(), config.model().idAlias().stream())
+        .distinct()
+        .toList();
+  }
+
+  private static ModelCard card(ServerConfig config, Loaded loaded) {
+    Description description = loaded.description;
     Map<String, Double> defaults = samplingDefaults(config, description.generation());
     int vocabulary = description.spec().vocabSize();
     checkDefaults(config, vocabulary, defaults);
-    List<String> names =
-        Stream.concat(servedNames(config).stream(), config.model().idAlias().stream())
-            .distinct()
-            .toList();
     return new ModelCard(
-        names,
+        names(config),
         aliases(config),
         source(config).orElse(DEMO),
         vocabulary,
         description.lengthMax(),
         System.currentTimeMillis() / 1000,
         defaults,
-        description.embedding());
+        description.embedding(),
+        loaded.adapters);
   }
 
   /** A model's bad default ends the start, not every request. */
@@ -398,7 +421,7 @@ record EngineParts(
   }
 
   private static String cacheType(Loaded loaded) {
-    return loaded.model.map(model -> model.backend().kvCacheType()).orElse("float32");
+    return loaded.runner.map(it -> it.model().backend().kvCacheType()).orElse("float32");
   }
 
   private static Map<String, String> cacheFacts(

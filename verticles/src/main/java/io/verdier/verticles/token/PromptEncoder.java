@@ -133,7 +133,7 @@ public record PromptEncoder(
               submit.text(),
               submit.priority(),
               submit.cacheSalt(),
-              ""));
+              submit.adapter()));
     }
     return requests;
   }

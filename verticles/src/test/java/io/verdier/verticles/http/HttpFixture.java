@@ -3,6 +3,7 @@ package io.verdier.verticles.http;
 import io.verdier.conf.Limits;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.model.EmbeddingSpec;
+import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ModelCard;
@@ -90,7 +91,8 @@ final class HttpFixture implements AutoCloseable {
             2048,
             1_700_000_000L,
             options.generationDefaults,
-            options.embedding);
+            options.embedding,
+            List.of(new AdapterCard("pirate", "gs://b/pirate", "demo", "hash-of-pirate")));
     for (int i = 0; i < options.instances; i++) {
       deploy(i);
     }
@@ -172,6 +174,7 @@ final class HttpFixture implements AutoCloseable {
             Path.of("."),
             ServerConfig.PackedWeights.OFF),
         new ServerConfig.Scheduling(2048, 64, 0, options.policy, Optional.empty()),
+        new ServerConfig.Adapters(false, 1, 16, List.of()),
         new ServerConfig.Backend(
             ServerConfig.BackendKind.CPU,
             OptionalInt.empty(),

@@ -161,6 +161,6 @@ class PredictTest {
       assertThat(response.body()).as(bad.get(0)).contains("\"param\":\"" + bad.get(1) + "\"");
     }
     assertThat(post("{\"prompt\":\"a\",\"dynamic-lora\":\"gs://b/c\"}"))
-        .contains("adapters are not available in this version");
+        .contains("adapters are not fetched for a request");
   }
 }

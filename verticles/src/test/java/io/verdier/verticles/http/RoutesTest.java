@@ -27,6 +27,9 @@ class RoutesTest {
                   + "\"allow_fine_tuning\":false,\"organization\":\"*\",\"group\":null,"
                   + "\"is_blocking\":false}]},{\"id\":\"demo-2\"");
       assertThat(server.get("/v1/models/demo-2").body()).startsWith("{\"id\":\"demo-2\"");
+      assertThat(server.get("/v1/models/pirate").body())
+          .startsWith("{\"id\":\"pirate\",\"object\":\"model\"")
+          .contains("\"root\":\"gs://b/pirate\",\"parent\":\"demo\",\"max_model_len\":null");
       assertThat(server.get("/v1/models/nope").statusCode()).isEqualTo(404);
       assertThat(server.get("/v1/models/%20").statusCode()).isEqualTo(404);
     }

@@ -61,6 +61,7 @@ class PromptEncoderTest {
             new TextParams(List.of(), false, true, false),
             0,
             "",
+            "",
             null));
   }
 
@@ -128,6 +129,7 @@ class PromptEncoderTest {
         truncate,
         new TextParams(List.of(), false, true, false),
         0,
+        "",
         "",
         null);
   }

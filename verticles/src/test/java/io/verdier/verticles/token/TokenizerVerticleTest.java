@@ -183,6 +183,7 @@ class TokenizerVerticleTest {
             submit.text(),
             0,
             "",
+            "",
             DEMAND));
     assertThat(refusal(take(told)).parameter()).isEqualTo("prompt");
     take(compiling).reply(new CompileQuery.Reply(GUIDE));
@@ -215,6 +216,7 @@ class TokenizerVerticleTest {
         -1,
         new TextParams(List.of(), false, true, true),
         0,
+        "",
         "",
         demand);
   }

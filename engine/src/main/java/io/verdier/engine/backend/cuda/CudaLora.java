@@ -88,9 +88,8 @@ final class CudaLora {
    */
   void prepare(AttentionBatch batch) {
     if (batch.hasAdapters()) {
-      int adapted = inputs.on(batch).rows();
-      boolean isDecode = batch.slices() == batch.rows(); // any of them may have one next time
-      long rows = StepGraphs.roundedRows(isDecode ? batch.rows() : adapted);
+      inputs.on(batch);
+      long rows = StepGraphs.roundedRows(batch.rowsMax()); // at once: growing would end all graphs
       sums.reserve(rows * sumsPerRow * Float.BYTES, onMove);
       addend.reserve(rows * addendPerRow * Float.BYTES, onMove);
     }

@@ -34,7 +34,6 @@ final class LoraInputs {
   private final CudaDriver.Event taken; // the device has read the host's side
   private @Nullable AttentionBatch batch; // that is on the device
   private long version;
-  private int rows;
   private int tiles;
 
   /**
@@ -100,7 +99,6 @@ final class LoraInputs {
     for (int slot = 0; slot < slots; slot++) {
       begins[slot + 1] += begins[slot];
     }
-    rows = begins[slots];
   }
 
   private void put(MemorySegment ints, AttentionBatch current) {
@@ -128,11 +126,6 @@ final class LoraInputs {
 
   private static void set(MemorySegment ints, int index, int value) {
     ints.setAtIndex(ValueLayout.JAVA_INT, index, value);
-  }
-
-  /** Rows of the batch that have an adapter. */
-  int rows() {
-    return rows;
   }
 
   int tiles() {

@@ -63,7 +63,7 @@ record AnswerShape(
     return new AnswerShape(
         id,
         System.currentTimeMillis() / 1000,
-        ingress.serving().card().names().getFirst(),
+        ingress.serving().shownName(fields.string("model")),
         "verdier-" + ingress.version(),
         streamed,
         include || forced,

@@ -109,6 +109,7 @@ final class GenerationFields {
         text,
         prompts.priority(),
         prompts.cacheSalt(),
+        ingress.serving().adapter(fields.string("model")),
         demand(calls));
   }
 

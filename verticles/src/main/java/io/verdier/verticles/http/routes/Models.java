@@ -1,5 +1,6 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.JsonWriter;
@@ -22,6 +23,9 @@ final class Models {
     for (String name : card.names()) {
       write(out, card, name);
     }
+    for (AdapterCard adapter : card.adapters()) {
+      write(out, card, adapter);
+    }
     out.end().end();
     exchange.replyJson(out);
   }
@@ -33,7 +37,13 @@ final class Models {
     exchange.ingress().serving().checkName(id);
     ModelCard card = exchange.ingress().serving().card();
     JsonWriter out = exchange.ingress().writer().clear();
-    write(out, card, card.names().contains(id) ? id : card.names().getFirst());
+    exchange
+        .ingress()
+        .serving()
+        .named(id)
+        .ifPresentOrElse(
+            adapter -> write(out, card, adapter),
+            () -> write(out, card, card.names().contains(id) ? id : card.names().getFirst()));
     exchange.replyJson(out);
   }
 
@@ -46,10 +56,26 @@ final class Models {
   }
 
   private static void write(JsonWriter out, ModelCard card, String name) {
-    out.object().field("id", name).field("object", "model");
-    out.field("created", card.createdSeconds()).field("owned_by", "vllm");
+    begin(out, card, name);
     out.field("root", card.root()).name("parent").nothing();
     out.field("max_model_len", card.maxModelLen());
+    permission(out, card, name);
+  }
+
+  /** As vLLM has them: an adapter's length is its parent's, and not told again. */
+  private static void write(JsonWriter out, ModelCard card, AdapterCard adapter) {
+    begin(out, card, adapter.name());
+    out.field("root", adapter.root()).field("parent", adapter.parent());
+    out.name("max_model_len").nothing();
+    permission(out, card, adapter.name());
+  }
+
+  private static void begin(JsonWriter out, ModelCard card, String name) {
+    out.object().field("id", name).field("object", "model");
+    out.field("created", card.createdSeconds()).field("owned_by", "vllm");
+  }
+
+  private static void permission(JsonWriter out, ModelCard card, String name) {
     out.name("permission").array().object();
     out.field("id", "modelperm-" + Integer.toHexString(name.hashCode()));
     out.field("object", "model_permission").field("created", card.createdSeconds());

@@ -46,6 +46,7 @@ final class PooledPrompts {
             NO_TEXT,
             common.priority(),
             common.cacheSalt(),
+            "",
             null);
     return prompts.stream().map(prompt -> first.with(prompt, first.sampling())).toList();
   }

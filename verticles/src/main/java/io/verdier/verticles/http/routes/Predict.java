@@ -94,7 +94,10 @@ final class Predict {
   private static void refuseAdapters(Fields instance) {
     for (String name : List.of("dynamic-lora", "lora_id")) {
       if (instance.has(name)) {
-        throw instance.unsupported(name, "adapters are not available in this version.");
+        throw instance.unsupported(
+            name,
+            "adapters are not fetched for a request; serve them with --lora-modules and name one in"
+                + " model.");
       }
     }
     if (instance.has("multi_modal_data")) {
