@@ -142,7 +142,7 @@ public record Adapter(String identity, int rank, List<LoraFactors> factors, Tens
               + " in the adapter's directory"
               + (isPickled
                   ? ", only a pickled adapter_model.bin, which is never opened: save it as"
-                        + " safetensors."
+                      + " safetensors."
                   : "."));
     }
     try {

@@ -14,14 +14,20 @@ import java.util.List;
  * </pre>
  */
 public enum AdaptedProducts {
-  QUERY_KEY_VALUE,
-  OUTPUT,
-  GATE_UP,
-  DOWN;
+  QUERY_KEY_VALUE(0),
+  OUTPUT(1),
+  GATE_UP(2),
+  DOWN(3);
+
+  private final int place; // in a layer
+
+  AdaptedProducts(int place) {
+    this.place = place;
+  }
 
   /** Index of this product in a layer. */
   public int index(int layer) {
-    return layer * values().length + ordinal();
+    return layer * values().length + place;
   }
 
   /**
