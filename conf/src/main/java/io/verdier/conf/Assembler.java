@@ -274,6 +274,7 @@ final class Assembler {
         settings.on("--trust-request-chat-template"),
         settings.on("--enable-responses-api-store"),
         settings.on("--enable-server-load-tracking"),
+        !settings.on("--disable-fastapi-docs"),
         !settings.on("--disable-log-stats"));
   }
 

@@ -305,6 +305,7 @@ public record ServerConfig(
    * @param rootPath prefix that a proxy in front removes, without a slash at its end
    * @param storeResponses whether complete answers of the Responses API are kept for a while
    * @param tellsLoad whether {@code /load} says more than 0
+   * @param apiPages whether the API describes itself ({@code /openapi.json}, {@code /docs})
    * @param logStats whether statistics lines are logged; {@code /metrics} is there in any case
    */
   public record Http(
@@ -322,6 +323,7 @@ public record ServerConfig(
       boolean trustRequestChatTemplate,
       boolean storeResponses,
       boolean tellsLoad,
+      boolean apiPages,
       boolean logStats) {
 
     public Http {
@@ -346,6 +348,7 @@ public record ServerConfig(
           trustRequestChatTemplate,
           storeResponses,
           tellsLoad,
+          apiPages,
           logStats);
     }
 

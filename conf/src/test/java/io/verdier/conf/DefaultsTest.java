@@ -110,6 +110,7 @@ class DefaultsTest {
         false,
         false, // responses stored
         false, // load told
+        true, // API described
         true);
   }
 

@@ -7,6 +7,7 @@ import io.vertx.core.http.HttpConnection;
 import io.vertx.core.http.HttpServerRequest;
 import io.vertx.core.http.HttpServerResponse;
 import io.vertx.ext.web.RoutingContext;
+import java.util.LinkedHashSet;
 import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -22,6 +23,8 @@ import org.jspecify.annotations.Nullable;
 public final class Exchange {
   private static final int DRAINED_BYTES_MAX = 1 << 20;
   private static final int ID_CHARS_MAX = 128;
+  private static final String IGNORED_FIELDS = "X-Verdier-Ignored-Fields";
+  private static final int IGNORED_SHOWN_MAX = 16;
 
   private final Ingress ingress;
   private final RoutingContext routing;
@@ -29,6 +32,7 @@ public final class Exchange {
   private final String requestId;
   private final long startNanos = System.nanoTime();
   private final ConnectionClock clock;
+  private final Set<String> ignored = new LinkedHashSet<>();
 
   private Problem.Dialect dialect = Problem.Dialect.OPENAI;
   private Admission.@Nullable Permit permit;
@@ -143,6 +147,21 @@ public final class Exchange {
                     + ingress.limits().requestTimeout().toSeconds()
                     + " s. Ask for fewer tokens, or try again when the server is less busy.",
                 null));
+  }
+
+  /**
+   * A field of the request has no effect: a header of the answer names it, the metrics count it.
+   *
+   * @param known whether the field is one of the API's
+   */
+  public void ignored(String field, boolean known) {
+    ingress.metrics().onIgnoredField(known ? field : "other");
+    if (ignored.size() < IGNORED_SHOWN_MAX
+        && isHarmlessId(field)
+        && ignored.add(field)
+        && !request.response().headWritten()) {
+      request.response().putHeader(IGNORED_FIELDS, String.join(", ", ignored));
+    }
   }
 
   /** Ends the request with an error, wherever it stands. */

@@ -36,6 +36,7 @@ public final class ServingMetrics {
   private final Exposition.Counter generatedTokens;
   private final Exposition.Counters success;
   private final Exposition.Counters refused;
+  private final Exposition.Counters ignoredFields;
   private final Exposition.Histogram stepTokens;
   private final Exposition.Histogram firstToken;
   private final Exposition.Histogram interToken;
@@ -78,6 +79,9 @@ public final class ServingMetrics {
             "abort",
             "error");
     refused = page.counters("verdier:requests_refused", "Requests refused, by error code.", "code");
+    ignoredFields =
+        page.counters(
+            "verdier:request_fields_ignored", "Fields of requests without effect.", "field");
     stepTokens = page.histogram("vllm:iteration_tokens_total", "Tokens per step.", STEP_TOKENS);
     firstToken =
         page.histogram("vllm:time_to_first_token_seconds", "Time to first token.", FIRST_TOKEN);
@@ -182,6 +186,11 @@ public final class ServingMetrics {
   /** A request was refused, at any stage. */
   public void onRefused(String code) {
     refused.of(code.toLowerCase(Locale.ROOT)).add(1);
+  }
+
+  /** A request had a field without effect; those that the API does not know are {@code other}. */
+  public void onIgnoredField(String field) {
+    ignoredFields.of(field).add(1);
   }
 
   /** A sequence's first news: its prompt, of so many tokens, is being worked on. */

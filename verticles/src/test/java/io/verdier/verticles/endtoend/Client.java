@@ -6,12 +6,14 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.URI;
 import java.net.http.HttpClient;
+import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
 
 /** A plain HTTP client of the server's routes. Thread-safe. */
@@ -26,8 +28,16 @@ final class Client {
     this.baseUrl = baseUrl;
   }
 
-  /** Status and body of an answer. */
-  record Answer(int status, String body) {
+  /** Status, body and headers of an answer. */
+  record Answer(int status, String body, HttpHeaders headers) {
+    Answer(int status, String body) {
+      this(status, body, HttpHeaders.of(Map.of(), (name, value) -> true));
+    }
+
+    Optional<String> header(String name) {
+      return headers.firstValue(name);
+    }
+
     JsonNode json() {
       try {
         return JSON.readTree(body);
@@ -86,7 +96,7 @@ final class Client {
   private Answer send(HttpRequest request) {
     try {
       var response = http.send(request, HttpResponse.BodyHandlers.ofString());
-      return new Answer(response.statusCode(), response.body());
+      return new Answer(response.statusCode(), response.body(), response.headers());
     } catch (IOException failed) {
       throw new UncheckedIOException(failed);
     } catch (InterruptedException interrupted) {

@@ -45,6 +45,7 @@ final class HttpFixture implements AutoCloseable {
     boolean forceUsage;
     boolean trustTemplate;
     boolean storeResponses;
+    boolean apiPages = true;
     ServerConfig.Policy policy = ServerConfig.Policy.FCFS;
     Optional<String> predictRoute = Optional.of("/aip/predict");
     Optional<String> healthRoute = Optional.of("/aip/health");
@@ -199,6 +200,7 @@ final class HttpFixture implements AutoCloseable {
             options.trustTemplate,
             options.storeResponses,
             options.tellsLoad,
+            options.apiPages,
             true),
         options.parsing,
         new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),

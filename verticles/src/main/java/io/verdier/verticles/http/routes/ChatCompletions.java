@@ -6,6 +6,7 @@ import io.verdier.verticles.http.Flight;
 import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.SseStream;
 import io.verdier.verticles.http.Usage;
+import io.verdier.verticles.http.api.Body;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -16,6 +17,7 @@ final class ChatCompletions {
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.CHAT);
     launch(exchange, ChatRequest.read(exchange, fields));
   }
 

@@ -23,9 +23,6 @@ record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing
   static ChatRequest read(Exchange exchange, Fields fields, String idPrefix) {
     Ingress ingress = exchange.ingress();
     ingress.serving().checkName(fields.string("model"));
-    if (fields.bool("echo", false)) {
-      throw fields.unsupported("echo", "chats do not echo; use /v1/completions.");
-    }
     AnswerShape shape = AnswerShape.read(exchange, fields, idPrefix);
     ToolFields tools = ToolFields.read(ingress, fields);
     Prompt.Chat prompt = prompt(ingress, fields, tools);

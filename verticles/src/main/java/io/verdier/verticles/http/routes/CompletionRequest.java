@@ -5,6 +5,7 @@ import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.http.api.Body;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,11 +23,8 @@ record CompletionRequest(List<Generation> generations, AnswerShape shape, boolea
   static CompletionRequest read(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
     Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.TEXT);
     ingress.serving().checkName(fields.string("model"));
-    String suffix = fields.string("suffix");
-    if (suffix != null && !suffix.isEmpty()) {
-      throw fields.unsupported("suffix", "text cannot be filled in before a suffix.");
-    }
     AnswerShape shape = AnswerShape.read(exchange, fields, "cmpl-");
     boolean echo = fields.bool("echo", false);
     List<Prompt> prompts = new PromptFields(ingress, fields).prompts("prompt");

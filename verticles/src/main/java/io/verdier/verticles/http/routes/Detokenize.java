@@ -4,6 +4,7 @@ import io.verdier.verticles.bus.DetokenizeQuery;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.api.Body;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -15,6 +16,7 @@ final class Detokenize {
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
     Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.DETOKENIZE);
     ingress.serving().checkName(fields.string("model"));
     List<?> tokens = fields.list("tokens");
     if (tokens == null) {

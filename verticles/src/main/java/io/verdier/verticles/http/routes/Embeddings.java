@@ -9,6 +9,7 @@ import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Flight;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.http.api.Body;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -18,10 +19,12 @@ final class Embeddings {
   private Embeddings() {}
 
   static void embeddings(Exchange exchange, Map<String, @Nullable Object> body) {
+    FieldGate.check(exchange, Fields.of(body), Body.EMBED);
     run(exchange, Fields.of(body), VectorAnswer.Style.EMBEDDING);
   }
 
   static void pooling(Exchange exchange, Map<String, @Nullable Object> body) {
+    FieldGate.check(exchange, Fields.of(body), Body.POOLING);
     run(exchange, Fields.of(body), VectorAnswer.Style.POOLING);
   }
 
@@ -66,23 +69,16 @@ final class Embeddings {
           ErrorCode.UNSUPPORTED,
           "The model does not support the "
               + api
-              + " API: it gives a vector for each token. Start the server with another pooling_type than ALL.");
+              + " API: it gives a vector for each token. Start the server with another pooling_type"
+              + " than ALL.");
     }
     return spec.pooling();
   }
 
-  /** Also refuses formats of base64 that are not there. */
   private static boolean isBase64(Fields fields) {
     String format = fields.string("encoding_format");
     if (format != null && !format.equals("float") && !format.equals("base64")) {
       throw fields.unsupported("encoding_format", "only float and base64 are available.");
-    }
-    if (fields.has("embed_dtype") && !"float32".equals(fields.value("embed_dtype"))) {
-      throw fields.unsupported("embed_dtype", "only float32 is available.");
-    }
-    Object endianness = fields.value("endianness");
-    if (endianness != null && !endianness.equals("native") && !endianness.equals("little")) {
-      throw fields.unsupported("endianness", "only little is available.");
     }
     return "base64".equals(format);
   }

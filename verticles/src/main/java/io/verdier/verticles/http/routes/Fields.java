@@ -2,6 +2,8 @@ package io.verdier.verticles.http.routes;
 
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
+import java.math.BigDecimal;
+import java.math.BigInteger;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -62,11 +64,16 @@ record Fields(Map<String, @Nullable Object> map, String path) {
     if (value == null) {
       return absent;
     }
-    if (!(value instanceof Long || value instanceof java.math.BigInteger)) {
+    if (value instanceof Double real && real == Math.rint(real)) {
+      value = BigDecimal.valueOf(real).toBigInteger(); // 2.0 is a whole number, as in vLLM
+    }
+    if (!(value instanceof Long || value instanceof BigInteger)) {
       throw wrong(name, "a whole number");
     }
-    if (value instanceof Long whole && whole >= min && whole <= max) {
-      return whole.intValue();
+    long whole = ((Number) value).longValue();
+    boolean fits = value instanceof Long || ((BigInteger) value).bitLength() < Long.SIZE;
+    if (fits && whole >= min && whole <= max) {
+      return (int) whole;
     }
     throw RejectedException.invalid(
         path(name), path(name) + " is " + value + "; it must be from " + min + " to " + max + ".");

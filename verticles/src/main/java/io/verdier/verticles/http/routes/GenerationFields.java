@@ -20,8 +20,6 @@ import org.jspecify.annotations.Nullable;
  * SamplingSchema}'s. Owned by the event loop.
  */
 final class GenerationFields {
-  private static final List<String> NEVER = List.of("logits_processors", "prompt_embeds");
-
   private final Ingress ingress;
   private final Fields fields;
   private final SamplingSchema.Builder sampling;
@@ -42,7 +40,6 @@ final class GenerationFields {
     this.ingress = ingress;
     this.fields = fields;
     this.maxTokensAbsent = dialect == Dialect.CHAT ? Submit.MAX_TOKENS_OPEN : 16;
-    refuse();
     SamplingSchema schema =
         dialect == Dialect.VERTEX_TEXT
             ? ingress.serving().plainSampling()
@@ -56,20 +53,6 @@ final class GenerationFields {
       if (dialect == Dialect.CHAT || !field.getKey().equals("top_logprobs")) {
         sampling.set(field.getKey(), field.getValue());
       }
-    }
-  }
-
-  private void refuse() {
-    for (String name : NEVER) {
-      if (fields.has(name)) {
-        throw fields.unsupported(name, "this server does not take it from requests.");
-      }
-    }
-    if (fields.bool("use_beam_search", false)) {
-      throw fields.unsupported("use_beam_search", "beam search is not available.");
-    }
-    if (fields.has("best_of") && !Long.valueOf(1).equals(fields.value("best_of"))) {
-      throw fields.unsupported("best_of", "only 1 is available; use n for several answers.");
     }
   }
 

@@ -59,7 +59,14 @@ final class Pages {
 
   /** The page names its files relative to itself: it must be at a path that ends in a slash. */
   static void redirect(Exchange exchange, Map<String, @Nullable Object> body) {
-    String target = exchange.ingress().config().http().rootPath() + "/";
+    redirectTo(exchange, "/");
+  }
+
+  /**
+   * @param path below the root path
+   */
+  static void redirectTo(Exchange exchange, String path) {
+    String target = exchange.ingress().config().http().rootPath() + path;
     exchange.request().response().putHeader("Location", target);
     exchange.reply(307, "", Buffer.buffer());
   }

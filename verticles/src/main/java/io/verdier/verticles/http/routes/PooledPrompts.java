@@ -33,9 +33,6 @@ final class PooledPrompts {
   static List<Generation> works(
       Ingress ingress, Fields fields, List<Prompt> prompts, Pooling pooling) {
     PromptFields common = new PromptFields(ingress, fields);
-    if (fields.has("truncation_side") && !"left".equals(fields.value("truncation_side"))) {
-      throw fields.unsupported("truncation_side", "only left is available: the end is kept.");
-    }
     Generation first =
         new Generation(
             prompts.getFirst(),

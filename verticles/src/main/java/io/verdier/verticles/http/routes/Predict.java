@@ -8,6 +8,7 @@ import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.SseStream;
 import io.verdier.verticles.http.Usage;
+import io.verdier.verticles.http.api.Body;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -38,8 +39,7 @@ final class Predict {
     if (fields.has("instances")) {
       instances(exchange, fields);
     } else if (isChat(fields)) {
-      refuseAdapters(fields);
-      ChatCompletions.launch(exchange, ChatRequest.read(exchange, fields));
+      ChatCompletions.launch(exchange, chat(exchange, fields));
     } else if (fields.has("prompt")) {
       texts(exchange, List.of(fields));
     } else {
@@ -91,25 +91,23 @@ final class Predict {
     return new Fields(merged, instance.path());
   }
 
-  private static void refuseAdapters(Fields instance) {
-    for (String name : List.of("dynamic-lora", "lora_id")) {
-      if (instance.has(name)) {
-        throw instance.unsupported(
-            name,
-            "adapters are not fetched for a request; serve them with --lora-modules and name one in"
-                + " model.");
-      }
-    }
-    if (instance.has("multi_modal_data")) {
-      throw instance.unsupported("multi_modal_data", "the model being served takes text only.");
-    }
+  private static ChatRequest chat(Exchange exchange, Fields fields) {
+    Fields chat = without(FORMAT, fields);
+    FieldGate.check(exchange, chat, Body.CHAT);
+    return ChatRequest.read(exchange, chat);
+  }
+
+  private static Fields without(String name, Fields fields) {
+    Map<String, @Nullable Object> left = new LinkedHashMap<>(fields.map());
+    left.remove(name);
+    return new Fields(left, fields.path());
   }
 
   private static void texts(Exchange exchange, List<Fields> instances) {
     Ingress ingress = exchange.ingress();
     List<TextInstance> texts = new ArrayList<>(instances.size());
     for (Fields instance : instances) {
-      refuseAdapters(instance);
+      FieldGate.check(exchange, without(FORMAT, instance), Body.PREDICT);
       ingress.serving().checkName(instance.string("model"));
       texts.add(TextInstance.read(ingress, instance));
     }
@@ -130,8 +128,7 @@ final class Predict {
   private static void chats(Exchange exchange, List<Fields> instances) {
     List<ChatRequest> requests = new ArrayList<>(instances.size());
     for (Fields instance : instances) {
-      refuseAdapters(instance);
-      requests.add(ChatRequest.read(exchange, instance));
+      requests.add(chat(exchange, instance));
     }
     String role = exchange.ingress().config().http().responseRole();
     if (requests.getFirst().shape().streamed() && requests.size() == 1) {

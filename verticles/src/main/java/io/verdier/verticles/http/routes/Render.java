@@ -6,6 +6,7 @@ import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.api.Body;
 import io.vertx.core.Future;
 import java.util.Arrays;
 import java.util.List;
@@ -23,7 +24,9 @@ final class Render {
   private record Rendered(int[] ids, String text) {}
 
   static void chat(Exchange exchange, Map<String, @Nullable Object> body) {
-    ChatRequest request = ChatRequest.read(exchange, Fields.of(body));
+    Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.CHAT);
+    ChatRequest request = ChatRequest.read(exchange, fields);
     AnswerShape shape = request.shape();
     rendered(exchange.ingress(), request.generation())
         .onComplete(

@@ -42,6 +42,10 @@ public final class Routes {
     table.add(new Route("GET", "/version", Gate.KEY, Version::run));
     table.add(new Route("GET", "/load", Gate.KEY, Load::run));
     table.add(new Route("GET", "/metrics", Gate.KEY, Metrics::run));
+    if (config.http().apiPages()) {
+      table.add(new Route("GET", "/openapi.json", Gate.KEY, new Description()::run));
+      table.add(new Route("GET", "/docs", Gate.KEY, Description::page));
+    }
     table.add(new Route("GET", "/health", Gate.OPEN, Health::run));
     table.add(new Route("GET", "/ping", Gate.OPEN, Health::run));
     table.add(new Route("POST", "/ping", Gate.OPEN, Health::run));

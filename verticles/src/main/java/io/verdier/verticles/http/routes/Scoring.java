@@ -10,6 +10,7 @@ import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.Usage;
+import io.verdier.verticles.http.api.Body;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -35,6 +36,7 @@ final class Scoring {
 
   static void score(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.SCORE);
     List<String> names =
         SIDES.stream()
             .filter(sides -> sides.stream().allMatch(fields::has))
@@ -70,6 +72,7 @@ final class Scoring {
 
   static void rerank(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.RERANK);
     String query = fields.string("query");
     if (query == null) {
       throw fields.wrong("query", "a text");

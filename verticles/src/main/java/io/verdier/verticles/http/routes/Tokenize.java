@@ -5,6 +5,7 @@ import io.verdier.verticles.bus.TokenizeQuery;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.api.Body;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -15,6 +16,7 @@ final class Tokenize {
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
     Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.TOKENIZE);
     ingress.serving().checkName(fields.string("model"));
     boolean strings = fields.bool("return_token_strs", false);
     TokenizeQuery query = new TokenizeQuery(prompt(ingress, fields), strings);

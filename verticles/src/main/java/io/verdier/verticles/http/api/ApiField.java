@@ -1,0 +1,80 @@
+package io.verdier.verticles.http.api;
+
+import io.verdier.engine.sample.SamplingField;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
+import java.util.regex.Pattern;
+
+/**
+ * One row of the table of request fields. Immutable.
+ *
+ * @param group heading under which the table has it
+ * @param name dots lead into objects
+ * @param knownTo who else has the field: both, v0.9, v1 (vLLM's), openai, vertex, ours
+ * @param defaultText as the table says it; empty: none
+ * @param help a phrase without a full stop
+ */
+public record ApiField(
+    String group,
+    String name,
+    Set<Body> bodies,
+    String knownTo,
+    ApiType type,
+    String defaultText,
+    Status status,
+    String help) {
+  private static final Pattern BLANKS = Pattern.compile("\\s+");
+  private static final int CELLS = 7;
+
+  public ApiField {
+    bodies = Set.copyOf(bodies);
+  }
+
+  /** Reads one row: name | bodies | vllm | type | default | status | help. */
+  static ApiField of(String group, String row) {
+    String[] cells = row.split("\\|", -1);
+    if (cells.length != CELLS) {
+      throw new IllegalArgumentException(
+          "a row has " + CELLS + " cells, not " + cells.length + ": " + row);
+    }
+    String name = cells[0].strip();
+    String type = cells[3].strip();
+    boolean sampling = type.equals("sampling");
+    return new ApiField(
+        group,
+        name,
+        bodies(cells[1].strip()),
+        cells[2].strip(),
+        ApiType.of(type, name),
+        sampling && cells[4].isBlank() ? fallback(name) : cells[4].strip(),
+        Status.of(cells[5].strip()),
+        sampling ? samplingHelp(name, cells[6].strip()) : cells[6].strip());
+  }
+
+  private static Set<Body> bodies(String cell) {
+    EnumSet<Body> bodies = EnumSet.noneOf(Body.class);
+    List<String> words = List.of(BLANKS.split(cell));
+    Arrays.stream(Body.values()).filter(it -> words.contains(it.word())).forEach(bodies::add);
+    if (bodies.size() != words.size()) {
+      throw new IllegalArgumentException("unknown bodies: " + cell);
+    }
+    return bodies;
+  }
+
+  private static String fallback(String name) {
+    Object value = SamplingField.named(name).orElseThrow().fallback();
+    return value == null ? "" : value.toString();
+  }
+
+  private static String samplingHelp(String name, String more) {
+    String help = SamplingField.named(name).orElseThrow().help();
+    return more.isEmpty() ? help : help + "; " + more;
+  }
+
+  /** Whether the field stands in the body itself, not in an object of it. */
+  public boolean isTopLevel() {
+    return name.indexOf('.') < 0;
+  }
+}

@@ -1,0 +1,84 @@
+package io.verdier.verticles.http.api;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The tables of request fields ({@code fields.txt}) and of routes ({@code routes.txt}), beside this
+ * class: rows of text, which Java source cannot be under a formatter. Immutable.
+ */
+public final class ApiTable {
+  private static final List<ApiField> FIELDS = readFields();
+  private static final List<ApiRoute> ROUTES =
+      rows("routes.txt").stream().filter(row -> !row.isBlank()).map(ApiRoute::of).toList();
+  private static final Map<Body, Map<String, ApiField>> BY_NAME = byName();
+
+  private ApiTable() {}
+
+  /** All fields, in the order of the table. */
+  public static List<ApiField> fields() {
+    return FIELDS;
+  }
+
+  /** All routes, in the order of the table. */
+  public static List<ApiRoute> routes() {
+    return ROUTES;
+  }
+
+  /** The fields of one body by name. */
+  public static Map<String, ApiField> of(Body body) {
+    Map<String, ApiField> fields = BY_NAME.get(body);
+    return fields == null ? Map.of() : fields;
+  }
+
+  /** The row of a field of a body; null where nobody knows such a field. */
+  public static @Nullable ApiField field(Body body, String name) {
+    return of(body).get(name);
+  }
+
+  private static List<ApiField> readFields() {
+    List<ApiField> fields = new ArrayList<>();
+    String group = "";
+    for (String row : rows("fields.txt")) {
+      if (row.startsWith("## ")) {
+        group = row.substring(3).strip();
+      } else if (!row.isBlank()) {
+        fields.add(ApiField.of(group, row));
+      }
+    }
+    return List.copyOf(fields);
+  }
+
+  private static Map<Body, Map<String, ApiField>> byName() {
+    Map<Body, Map<String, ApiField>> bodies = new EnumMap<>(Body.class);
+    for (ApiField field : FIELDS) {
+      for (Body body : field.bodies()) {
+        Map<String, ApiField> fields = bodies.computeIfAbsent(body, it -> new LinkedHashMap<>());
+        if (fields.put(field.name(), field) != null) {
+          throw new IllegalArgumentException(field.name() + " has two rows for " + body);
+        }
+      }
+    }
+    return bodies;
+  }
+
+  private static List<String> rows(String table) {
+    try (InputStream in = ApiTable.class.getResourceAsStream(table)) {
+      if (in == null) {
+        throw new IllegalStateException(table + " is missing from the jar");
+      }
+      String text = new String(in.readAllBytes(), StandardCharsets.UTF_8);
+      return text.lines().filter(row -> !row.startsWith("# ") && !row.equals("#")).toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

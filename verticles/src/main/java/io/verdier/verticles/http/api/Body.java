@@ -1,0 +1,47 @@
+package io.verdier.verticles.http.api;
+
+import java.util.List;
+import java.util.Locale;
+
+/** Whose request body a field may stand in. */
+public enum Body {
+  CHAT("ChatCompletionRequest", "/v1/chat/completions", "/v1/chat/completions/render"),
+  TEXT("CompletionRequest", "/v1/completions", "/v1/completions/render"),
+  PREDICT("PredictInstance", "/generate"),
+  TOKENIZE("TokenizeRequest", "/tokenize"),
+  DETOKENIZE("DetokenizeRequest", "/detokenize"),
+  EMBED("EmbeddingRequest", "/v1/embeddings"),
+  POOLING("PoolingRequest", "/pooling"),
+  SCORE("ScoreRequest", "/score", "/v1/score"),
+  RERANK("RerankRequest", "/rerank", "/v1/rerank", "/v2/rerank");
+
+  @SuppressWarnings("Immutable") // a list of strings
+  private final List<String> paths;
+
+  private final String schema;
+
+  Body(String schema, String... paths) {
+    this.paths = List.of(paths);
+    this.schema = schema;
+  }
+
+  /** The word for it in the table. */
+  public String word() {
+    return name().toLowerCase(Locale.ROOT);
+  }
+
+  /** Of the route; aliases are not told. */
+  public String path() {
+    return paths.getFirst();
+  }
+
+  /** Whether a route, or an alias of it, takes this body. */
+  boolean isOf(String path) {
+    return paths.contains(path);
+  }
+
+  /** Its name in the OpenAPI description. */
+  public String schema() {
+    return schema;
+  }
+}

@@ -1,0 +1,190 @@
+package io.verdier.verticles.http.api;
+
+import io.verdier.verticles.http.Route;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/**
+ * The API as OpenAPI 3.1: the routes that a server has, with the tables' words. Stateless.
+ *
+ * <p>Of a request it says every field; of an answer that it is JSON. Source: OpenAPI Specification
+ * 3.1.0.
+ */
+public final class OpenApi {
+  private static final String JSON = "application/json";
+  private static final String COMPONENTS = "#/components/schemas/";
+  private static final Map<String, Object> OBJECT = Map.of("type", "object");
+
+  private OpenApi() {}
+
+  /**
+   * @param version of the server
+   * @param routes that it has
+   */
+  public static Map<String, Object> describe(String version, List<Route> routes) {
+    Map<String, Object> paths = new LinkedHashMap<>();
+    for (Route route : routes) {
+      if (!route.path().equals("/*")) {
+        String path = route.path().replace("/*", "/{id}");
+        @SuppressWarnings("unchecked") // built here, and nowhere else
+        Map<String, Object> operations =
+            (Map<String, Object>) paths.computeIfAbsent(path, it -> new LinkedHashMap<>());
+        operations.putIfAbsent(route.method().toLowerCase(Locale.ROOT), operation(route));
+      }
+    }
+    Map<String, Object> whole = new LinkedHashMap<>();
+    whole.put("openapi", "3.1.0");
+    whole.put(
+        "info",
+        map("title", "Verdier", "version", version, "summary", "LLM inference, as vLLM serves it"));
+    whole.put("paths", paths);
+    whole.put("components", components());
+    return whole;
+  }
+
+  private static Map<String, Object> operation(Route route) {
+    Map<String, Object> operation = new LinkedHashMap<>();
+    operation.put("summary", summary(route));
+    if (route.path().endsWith("/*")) {
+      operation.put(
+          "parameters",
+          List.of(
+              map("name", "id", "in", "path", "required", true, "schema", map("type", "string"))));
+    }
+    if (route.gate() == Route.Gate.WORK) {
+      operation.put("requestBody", map("required", true, "content", json(request(route.path()))));
+    }
+    Map<String, Object> responses = new LinkedHashMap<>();
+    responses.put("200", map("description", "the answer"));
+    if (route.gate() == Route.Gate.WORK) {
+      responses.put("400", error("a field is wrong or not supported; param names it"));
+    }
+    if (route.gate() == Route.Gate.OPEN) {
+      operation.put("security", List.of());
+    } else {
+      responses.put("401", error("the API key is missing or wrong"));
+    }
+    responses.put("503", error("the model is loading, or the server is full or leaving"));
+    operation.put("responses", responses);
+    return operation;
+  }
+
+  private static String summary(Route route) {
+    return ApiTable.routes().stream()
+        .filter(row -> row.path().equals(route.path()) && row.method().equals(route.method()))
+        .map(ApiRoute::help)
+        .findFirst()
+        .orElse("named by the server's environment");
+  }
+
+  private static Map<String, Object> request(String path) {
+    if (Body.PREDICT.isOf(path)) {
+      return map("$ref", COMPONENTS + "PredictRequest");
+    }
+    for (Body body : Body.values()) {
+      if (body.isOf(path)) {
+        return map("$ref", COMPONENTS + body.schema());
+      }
+    }
+    return OBJECT;
+  }
+
+  private static Map<String, Object> components() {
+    Map<String, Object> schemas = new LinkedHashMap<>();
+    for (Body body : Body.values()) {
+      schemas.put(body.schema(), schema(body));
+    }
+    Map<String, Object> instances =
+        map("type", "array", "items", map("$ref", COMPONENTS + Body.PREDICT.schema()));
+    schemas.put(
+        "PredictRequest",
+        map(
+            "type",
+            "object",
+            "description",
+            "instances, or one instance itself, or a chat beside @requestFormat chatCompletions",
+            "properties",
+            map("instances", instances, "parameters", OBJECT, "@requestFormat", Map.of())));
+    schemas.put("Error", errorSchema());
+    Map<String, Object> key = map("type", "http", "scheme", "bearer");
+    return map("schemas", schemas, "securitySchemes", map("key", key));
+  }
+
+  private static Map<String, Object> errorSchema() {
+    Map<String, Object> text = map("type", "string");
+    Map<String, Object> error = new LinkedHashMap<>();
+    error.put("message", text);
+    error.put("type", text);
+    error.put("param", map("type", List.of("string", "null")));
+    error.put("code", map("type", "integer"));
+    return map(
+        "type", "object", "properties", map("error", map("type", "object", "properties", error)));
+  }
+
+  private static Map<String, Object> schema(Body body) {
+    Map<String, Object> properties = new LinkedHashMap<>();
+    for (ApiField field : ApiTable.of(body).values()) {
+      if (field.isTopLevel()) {
+        Map<String, Object> property = property(field);
+        Map<String, Object> inner = inner(body, field.name() + ".");
+        if (!inner.isEmpty()) {
+          property.put("properties", inner);
+        }
+        properties.put(field.name(), property);
+      }
+    }
+    return map("type", "object", "properties", properties);
+  }
+
+  /** What is known of the fields inside of an object. */
+  private static Map<String, Object> inner(Body body, String prefix) {
+    Map<String, Object> properties = new LinkedHashMap<>();
+    for (ApiField field : ApiTable.of(body).values()) {
+      if (field.name().startsWith(prefix)) {
+        properties.put(field.name().substring(prefix.length()), property(field));
+      }
+    }
+    return properties;
+  }
+
+  private static Map<String, Object> property(ApiField field) {
+    Map<String, Object> property = field.type().schema();
+    property.put("description", description(field));
+    if (field.status().kind() == Status.Kind.REFUSED) {
+      property.put("deprecated", true);
+    }
+    property.put("x-verdier-status", field.status().kind().word());
+    return property;
+  }
+
+  private static String description(ApiField field) {
+    StringBuilder text = new StringBuilder(field.help());
+    if (!field.defaultText().isEmpty()) {
+      text.append("; default ").append(field.defaultText());
+    }
+    if (!field.status().why().isEmpty()) {
+      text.append(" (").append(field.status().kind().word()).append(": ");
+      text.append(field.status().why()).append(')');
+    }
+    return text.toString();
+  }
+
+  private static Map<String, Object> error(String when) {
+    return map("description", when, "content", json(map("$ref", COMPONENTS + "Error")));
+  }
+
+  private static Map<String, Object> json(Map<String, Object> schema) {
+    return map(JSON, map("schema", schema));
+  }
+
+  /** Keeps the order that it is given. */
+  private static Map<String, Object> map(Object... namesAndValues) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    for (int i = 0; i < namesAndValues.length; i += 2) {
+      map.put((String) namesAndValues[i], namesAndValues[i + 1]);
+    }
+    return map;
+  }
+}

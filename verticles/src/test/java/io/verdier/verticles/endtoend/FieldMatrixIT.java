@@ -1,0 +1,282 @@
+package io.verdier.verticles.endtoend;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.verticles.endtoend.Client.Answer;
+import io.verdier.verticles.http.api.ApiField;
+import io.verdier.verticles.http.api.ApiRoute;
+import io.verdier.verticles.http.api.ApiTable;
+import io.verdier.verticles.http.api.ApiType;
+import io.verdier.verticles.http.api.Body;
+import io.verdier.verticles.http.api.Status;
+import io.verdier.verticles.launch.InProcessServer;
+import java.math.BigDecimal;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Every row of the table of fields against a whole server: what the row takes is answered, what it
+ * does not take is refused by name, and nothing is a fault.
+ */
+class FieldMatrixIT {
+  private static final List<Body> BODIES =
+      Arrays.stream(Body.values()).filter(body -> body != Body.DETOKENIZE).toList();
+
+  private static final Set<Body> GENERATING = EnumSet.of(Body.CHAT, Body.TEXT, Body.PREDICT);
+
+  /** Where a field that is missing may be replaced by one of another name. */
+  private static final Set<Body> ASKING_FOR_ANOTHER = EnumSet.of(Body.TOKENIZE, Body.SCORE);
+
+  /** What makes a good body. */
+  private static final Map<Body, String> BASES =
+      Map.of(
+          Body.CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}",
+          Body.TEXT, "{\"prompt\":\"Hi\"}",
+          Body.PREDICT, "{\"prompt\":\"Hi\"}",
+          Body.TOKENIZE, "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}",
+          Body.EMBED, "{\"input\":\"Hi\"}",
+          Body.POOLING, "{\"input\":\"Hi\"}",
+          Body.SCORE, "{\"text_1\":\"Hi\",\"text_2\":\"Ho\"}",
+          Body.RERANK, "{\"query\":\"Hi\",\"documents\":[\"Ho\"]}");
+
+  /** What a field may be sent, whatever it takes, as JSON. */
+  private static final List<String> VALUES =
+      List.of("\"x\"", "5", "-0.5", "true", "[]", "{}", "[5]", "[-1.5]", "[{}]", "[\"a\"]");
+
+  private static InProcessServer server;
+  private static InProcessServer embedder;
+  private static Client client;
+  private static Client embedderClient;
+
+  @BeforeAll
+  static void start() {
+    // Priorities other than 0 are refused elsewhere; the limits are small so that nothing is slow.
+    server =
+        InProcessServer.start(
+            "--backend=null",
+            "--scheduling-policy=priority",
+            "--max-model-len=64",
+            "--admin-api-key=key");
+    client = new Client(server.baseUrl());
+    embedder =
+        InProcessServer.start(
+            "--runner=pooling", "--scheduling-policy=priority", "--max-model-len=64");
+    embedderClient = new Client(embedder.baseUrl());
+  }
+
+  @AfterAll
+  static void stop() {
+    server.awaitIdle();
+    server.close();
+    embedder.awaitIdle();
+    embedder.close();
+  }
+
+  /** A value, and whether it is in range. */
+  private record Trial(String json, boolean fits) {}
+
+  @Test
+  void numbers_onAndBeyondTheirBounds_takenOrRefusedByName() {
+    List<String> faults = new ArrayList<>();
+    int trials = 0;
+    for (ApiField field : ApiTable.fields()) {
+      ApiType.Shape shape = field.type().shapes().getFirst();
+      boolean integer = shape.kind() == ApiType.Kind.INT;
+      if (field.isTopLevel() && (integer || shape.kind() == ApiType.Kind.NUMBER)) {
+        for (Body body : BODIES) {
+          for (Trial trial : field.bodies().contains(body) ? trials(field, shape) : noTrials()) {
+            fault(field, body, trial).ifPresent(faults::add);
+            trials++;
+          }
+        }
+      }
+    }
+    assertThat(faults).isEmpty();
+    assertThat(trials).isGreaterThan(500);
+  }
+
+  private static List<Trial> noTrials() {
+    return List.of();
+  }
+
+  private static List<Trial> trials(ApiField field, ApiType.Shape shape) {
+    boolean integer = shape.kind() == ApiType.Kind.INT;
+    BigDecimal step = integer ? BigDecimal.ONE : new BigDecimal("0.001");
+    List<Trial> trials = new ArrayList<>();
+    if (shape.min() > -Double.MAX_VALUE) {
+      BigDecimal min = exact(shape.min());
+      trials.add(new Trial(plain(min.subtract(step)), false));
+      boolean lacksModel = field.name().equals("dimensions"); // this one's cannot be shortened
+      trials.add(new Trial(plain(min), !shape.minIsOpen() && !lacksModel));
+      trials.add(new Trial(plain(min.add(step)), !needsMore(field)));
+    }
+    if (shape.max() < Double.MAX_VALUE) {
+      // As a double, 2^63 - 1 is 2^63.
+      boolean wide = shape.max() >= 0x1p63;
+      BigDecimal max = wide ? BigDecimal.valueOf(Long.MAX_VALUE) : exact(shape.max());
+      trials.add(new Trial(plain(max), true));
+      trials.add(new Trial(plain(max.add(step)), false));
+    }
+    boolean zero =
+        (shape.minIsOpen() ? 0 > shape.min() : 0 >= shape.min())
+            && !field.name().equals("truncate_prompt_tokens"); // -1 or at least 1
+    trials.add(new Trial("-0.0", zero));
+    trials.add(new Trial("null", true));
+    boolean unbounded = !integer && shape.max() > Double.MAX_VALUE;
+    for (String huge : List.of("1e300", "99999999999999999999")) {
+      trials.add(new Trial(huge, unbounded));
+    }
+    if (integer) {
+      trials.add(new Trial("1.5", false));
+    }
+    for (String other : List.of("\"1\"", "true", "[]", "[1]", "{}")) {
+      trials.add(new Trial(other, false));
+    }
+    return trials;
+  }
+
+  /** Of 0.1 the shortest decimal that is meant, of large whole numbers every digit. */
+  private static BigDecimal exact(double value) {
+    return value == Math.rint(value) ? new BigDecimal(value) : BigDecimal.valueOf(value);
+  }
+
+  private static String plain(BigDecimal value) {
+    return value.stripTrailingZeros().toPlainString();
+  }
+
+  /** Whose smallest value but one is not taken as things are. */
+  private static boolean needsMore(ApiField field) {
+    return List.of("top_logprobs", "truncate_prompt_tokens", "dimensions").contains(field.name());
+  }
+
+  @Test
+  void numbers_thatJsonCannotSay_refused() {
+    for (String value : List.of("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "0x1", "01")) {
+      for (Body body : GENERATING) {
+        assertThat(send(body, "temperature", value).status()).as(value).isEqualTo(400);
+      }
+    }
+  }
+
+  @Test
+  void values_ofOtherTypes_refusedByName() {
+    List<String> faults = new ArrayList<>();
+    for (ApiField field : ApiTable.fields()) {
+      for (Body body : BODIES) {
+        if (field.isTopLevel() && field.bodies().contains(body)) {
+          VALUES.forEach(json -> typed(field, body, json).ifPresent(faults::add));
+          boolean needed = isNeeded(field, body);
+          if (!needed || !ASKING_FOR_ANOTHER.contains(body)) {
+            fault(field, body, new Trial("null", !needed)).ifPresent(faults::add);
+          }
+        }
+      }
+    }
+    assertThat(faults).isEmpty();
+  }
+
+  /** What has a type of the field may still be refused for what it says, but is no fault. */
+  private static Optional<String> typed(ApiField field, Body body, String json) {
+    if (!field.type().fits(decoded(json))) {
+      return fault(field, body, new Trial(json, false));
+    }
+    Answer answer = send(body, field.name(), json);
+    return Set.of(200, 400, 404).contains(answer.status())
+        ? Optional.empty()
+        : Optional.of(shown(field, body, json, answer));
+  }
+
+  /** As the server decodes it; only what {@link #VALUES} has. */
+  private static Object decoded(String json) {
+    return switch (json) {
+      case "5" -> 5L;
+      case "-0.5" -> -0.5;
+      case "true" -> true;
+      case "[]" -> List.of();
+      case "{}" -> Map.of();
+      case "[5]" -> List.of(5L);
+      case "[-1.5]" -> List.of(-1.5);
+      case "[{}]" -> List.of(Map.of());
+      case "[\"a\"]" -> List.of("a");
+      default -> "x";
+    };
+  }
+
+  private static boolean isNeeded(ApiField field, Body body) {
+    return BASES.getOrDefault(body, "{}").contains('"' + field.name() + "\":");
+  }
+
+  /** What is wrong with the answer; empty: nothing. */
+  private static Optional<String> fault(ApiField field, Body body, Trial trial) {
+    Answer answer = send(body, field.name(), trial.json());
+    boolean refused = field.status().kind() == Status.Kind.REFUSED && !trial.json().equals("null");
+    boolean taken = refused ? field.status().harmless().contains(trial.json()) : trial.fits();
+    boolean right =
+        taken
+            ? answer.status() == 200
+            : answer.status() == 400
+                && answer.json().at("/error/message").asText().contains(field.name())
+                && answer.json().at("/error/param").asText().contains(field.name());
+    return right ? Optional.empty() : Optional.of(shown(field, body, trial.json(), answer));
+  }
+
+  private static String shown(ApiField field, Body body, String json, Answer answer) {
+    return "%s of %s is %s: %s".formatted(field.name(), body, json, answer.body());
+  }
+
+  /** One field in an otherwise good body. */
+  private static Answer send(Body body, String name, String json) {
+    Map<String, String> fields = new LinkedHashMap<>();
+    JsonNode base = new Answer(200, BASES.getOrDefault(body, "{}")).json();
+    base.properties().forEach(field -> fields.put(field.getKey(), field.getValue().toString()));
+    if (GENERATING.contains(body)) {
+      fields.put("max_tokens", "2");
+      fields.put("temperature", "1");
+    }
+    fields.put(name, json);
+    List<String> pairs = new ArrayList<>();
+    fields.forEach((key, value) -> pairs.add('"' + key + "\":" + value));
+    String object = "{" + String.join(",", pairs) + "}";
+    boolean embeds = !GENERATING.contains(body) && body != Body.TOKENIZE;
+    return (embeds ? embedderClient : client)
+        .post(body.path(), body == Body.PREDICT ? "{\"instances\":[" + object + "]}" : object);
+  }
+
+  @Test
+  void fieldsWithoutEffect_sent_namedAndCounted() {
+    Answer answer = send(Body.CHAT, "temprature", "1");
+    assertThat(answer.status()).isEqualTo(200);
+    assertThat(answer.header("X-Verdier-Ignored-Fields")).hasValue("temprature");
+    assertThat(send(Body.TEXT, "user", "\"me\"").header("x-verdier-ignored-fields"))
+        .hasValue("user");
+    assertThat(send(Body.TEXT, "a\\r\\nb", "1").header("x-verdier-ignored-fields")).isEmpty();
+    assertThat(send(Body.TEXT, "n", "1").header("x-verdier-ignored-fields")).isEmpty();
+    assertThat(server.server().metricsText())
+        .contains("verdier:request_fields_ignored_total{", "field=\"other\"", "field=\"user\"")
+        .doesNotContain("temprature");
+  }
+
+  @Test
+  void routes_ofTheTable_thereOrNot() {
+    for (ApiRoute route : ApiTable.routes()) {
+      String path = route.path().replace("*", "nothing").replace("{id}", "resp_1");
+      boolean get = route.method().equals("GET");
+      Answer answer = get ? client.get(path) : client.post(path, "{}");
+      if (route.exists() && !route.path().endsWith("*")) {
+        assertThat(answer.status()).as(route.toString()).isIn(200, 307, 400, 401, 403);
+      } else {
+        assertThat(answer.status()).as(route.toString()).isEqualTo(404);
+      }
+    }
+  }
+}

@@ -1,0 +1,137 @@
+package io.verdier.verticles.http.api;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/** Renders {@code docs/api.md} and {@code docs/compatibility.md} from the tables. Stateless. */
+final class ApiPages {
+  private ApiPages() {}
+
+  /** The text of {@code docs/api.md}. */
+  static String api() {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+        # The API
+
+        Rendered from the tables beside [`ApiTable`](../verticles/src/main/java/io/verdier/verticles/http/api/ApiTable.java); a test keeps
+        them equal. To change this page, change `fields.txt` or `routes.txt` and run `ApiTableTest` with `-Dverdier.regenerate=true`. A server
+        shows the same at `/docs`, and as OpenAPI 3.1 at `/openapi.json`. What differs from vLLM: [compatibility.md](compatibility.md).
+
+        A value out of range, or of a wrong type, is refused with status 400 and a text that names the field; `null` is as if the field was
+        not there. Fields without effect, and fields that nobody knows, change nothing: the answer's header `X-Verdier-Ignored-Fields` names
+        up to 16 of them, and `verdier:request_fields_ignored_total` counts them all. `/v1/messages` and `/v1/responses` have fields of their
+        own: [dialects.md](dialects.md).
+
+        ## Routes
+
+        | Route | Meaning |
+        |---|---|
+        """);
+    for (ApiRoute route : ApiTable.routes()) {
+      if (route.exists()) {
+        out.append(row(code(route.method() + " " + route.path()), route.help()));
+      }
+    }
+    out.append(
+        """
+
+        Bodies: `chat` is that of `/v1/chat/completions`, `text` of `/v1/completions`, `predict` an instance of `/generate` and
+        `$AIP_PREDICT_ROUTE` (where a chat has the fields of `chat`).
+        """);
+    grouped(ApiTable.fields())
+        .forEach(
+            (group, fields) -> {
+              out.append("\n## ").append(group).append("\n\n");
+              out.append("| Field | Bodies | Type | Default | Meaning |\n|---|---|---|---|---|\n");
+              fields.forEach(field -> out.append(fieldRow(field)));
+            });
+    return out.toString();
+  }
+
+  private static String fieldRow(ApiField field) {
+    String note =
+        switch (field.status().kind()) {
+          case SUPPORTED, DIFFERS -> "";
+          case IGNORED -> " **Ignored**: " + field.status().why() + ".";
+          case REFUSED -> " **Refused**" + unless(field) + ": " + field.status().why();
+        };
+    return row(
+        code(field.name()),
+        bodies(field),
+        field.type().text(),
+        field.defaultText(),
+        field.help() + "." + note);
+  }
+
+  private static String unless(ApiField field) {
+    List<String> harmless = field.status().harmless();
+    return harmless.isEmpty() ? "" : " unless " + code(String.join(", ", harmless));
+  }
+
+  /** The text of {@code docs/compatibility.md}. */
+  static String compatibility() {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+        # Compatibility with vLLM
+
+        Every route and request field of vLLM 0.9.2 (`v0.9`) and of its later API (`v1`), and what becomes of it here. Rendered from the same
+        tables as [api.md](api.md); tests compare them with the router and send every row's values through a server.
+
+        Of everything: what the key protects is every route but health (in vLLM most routes outside of `/v1` are open); errors are
+        `{"error":{"message","type","param","code"}}` as in v1, a wrong key included (vLLM: `{"error":"Unauthorized"}`); a chat's reasoning is
+        in both `reasoning` (v1) and `reasoning_content` (v0.9).
+
+        ## Routes
+
+        | Route | vLLM | Here | |
+        |---|---|---|---|
+        """);
+    for (ApiRoute route : ApiTable.routes()) {
+      if (!route.knownTo().equals("ours")) {
+        out.append(
+            row(
+                code(route.method() + " " + route.path()),
+                route.knownTo(),
+                route.status().kind().word(),
+                route.status().why()));
+      }
+    }
+    out.append(
+        "\n## Request fields\n\n| Field | Bodies | vLLM | Here | |\n|---|---|---|---|---|\n");
+    for (ApiField field : ApiTable.fields()) {
+      out.append(
+          row(
+              code(field.name()),
+              bodies(field),
+              field.knownTo(),
+              field.status().kind().word(),
+              field.status().why()));
+    }
+    return out.toString();
+  }
+
+  private static Map<String, List<ApiField>> grouped(List<ApiField> fields) {
+    Map<String, List<ApiField>> groups = new LinkedHashMap<>();
+    for (ApiField field : fields) {
+      groups.computeIfAbsent(field.group(), it -> new ArrayList<>()).add(field);
+    }
+    return groups;
+  }
+
+  private static String bodies(ApiField field) {
+    return field.bodies().stream().sorted().map(Body::word).collect(Collectors.joining(", "));
+  }
+
+  private static String code(String text) {
+    return "`" + text + "`";
+  }
+
+  private static String row(String... cells) {
+    return "| " + String.join(" | ", cells) + " |\n";
+  }
+}
