@@ -140,6 +140,11 @@ public record SamplingParams(
     return with(seed, maxTokens, badWords, promptLogprobs);
   }
 
+  /** The same with scores of the prompt: an echoed prompt has them as the answer does. */
+  public SamplingParams withPromptLogprobs(int promptLogprobs) {
+    return with(seed, maxTokens, badWords, promptLogprobs);
+  }
+
   /** The same without scores of the prompt: one choice of a request reports them for all. */
   public SamplingParams withoutPromptLogprobs() {
     return with(seed, maxTokens, badWords, -1);

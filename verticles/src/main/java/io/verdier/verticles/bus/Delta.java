@@ -59,8 +59,9 @@ public record Delta(
    * What is known once the prompt is tokenized.
    *
    * @param promptTail text of its last few tokens, special ones included
+   * @param promptHead text of its first token, as scores show it: nothing scores that one
    */
-  public record Start(int[] promptTokens, String promptTail) {}
+  public record Start(int[] promptTokens, String promptTail, String promptHead) {}
 
   /**
    * One token with its log probability.

@@ -172,7 +172,8 @@ final class TextStreams {
   }
 
   private Delta.Start start(int[] prompt) {
-    return new Delta.Start(prompt, PromptEncoder.tail(tokenizer, prompt));
+    String head = tokenizer.contains(prompt[0]) ? tokenizer.tokenText(prompt[0]) : "";
+    return new Delta.Start(prompt, PromptEncoder.tail(tokenizer, prompt), head);
   }
 
   private List<Scores> scores(List<TokenLogprobs> logprobs, int count) {

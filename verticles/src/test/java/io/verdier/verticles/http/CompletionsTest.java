@@ -48,7 +48,8 @@ class CompletionsTest {
             "stop_reason":null,"prompt_logprobs":null,"prompt_token_ids":null,"token_ids":null}],\
             "service_tier":null,"system_fingerprint":"verdier-1.2.3","usage":{"prompt_tokens":3,\
             "total_tokens":5,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":2}},\
-            "kv_transfer_params":null}""");
+            "kv_transfer_params":null}\
+            """);
     Submit submit = server.engine.awaitSubmit();
     assertThat(submit.prompt()).isEqualTo(new Prompt.Text("Hi", true));
     assertThat(submit.sampling().maxTokens()).isEqualTo(16);
@@ -96,6 +97,40 @@ class CompletionsTest {
         .endsWith("],\"usage\":{\"prompt_tokens\":3,\"total_tokens\":4,\"completion_tokens\":1}}");
     events = post("\"prompt\":\"Hi\",\"stream\":true,\"logprobs\":0").split("\n\n");
     assertThat(events[1]).contains("\"text_offset\":[5]", "\"tokens\":[\" world\"]");
+  }
+
+  @Test
+  void whole_echoWithLogprobs_promptIsScoredToo() throws Exception {
+    String answer =
+        post("\"prompt\":\"abc\",\"n\":2,\"temperature\":1,\"echo\":true,\"logprobs\":1");
+    String scores =
+        "\"text_offset\":[0,1,2,3,8],\"token_logprobs\":[null,-0.5,-0.5,-0.5,-0.5],"
+            + "\"tokens\":[\"a\",\"b\",\"c\",\"Hello\",\" world\"],\"top_logprobs\":[null,"
+            + "{\"b\":-0.5},{\"c\":-0.5},{\"Hello\":-0.5},{\" world\":-0.5}]";
+    assertThat(answer)
+        .contains(
+            "{\"index\":0,\"text\":\"abcHello world\",\"logprobs\":{" + scores,
+            "{\"index\":1,\"text\":\"abcHello world\",\"logprobs\":{" + scores,
+            "\"prompt_logprobs\":null");
+    Submit submit = server.engine.awaitSubmit();
+    assertThat(submit.sampling().promptLogprobs()).isEqualTo(1);
+  }
+
+  @Test
+  void stream_echoWithLogprobs_promptsEventsFirst() throws Exception {
+    String[] events =
+        post("\"prompt\":\"abc\",\"stream\":true,\"echo\":true,\"logprobs\":0").split("\n\n");
+    assertThat(events[0])
+        .contains("\"text\":\"abc\"", "\"token_logprobs\":[null,-0.5,-0.5]")
+        .contains("\"text_offset\":[0,1,2]", "\"finish_reason\":null");
+    assertThat(events[1]).contains("\"text\":\"Hello\"", "\"text_offset\":[3]");
+    assertThat(events[2]).contains("\"text\":\" world\"", "\"finish_reason\":\"stop\"");
+  }
+
+  @Test
+  void echo_tokenIds_theirTextComesFirst() throws Exception {
+    assertThat(post("\"prompt\":[[5,6],[7]],\"echo\":true"))
+        .contains("\"text\":\"text of 2Hello world\"", "\"text\":\"text of 1Hello world\"");
   }
 
   @Test
@@ -158,8 +193,13 @@ class CompletionsTest {
             List.of("\"prompt\":[\"a\",1]", "prompt.1"),
             List.of("\"prompt\":[" + "\"a\",".repeat(128) + "\"a\"]", "prompt"),
             List.of("\"prompt\":\"a\",\"suffix\":\"b\"", "suffix"),
-            List.of("\"prompt\":[1],\"echo\":true", "echo"),
-            List.of("\"prompt\":\"a\",\"echo\":true,\"logprobs\":1", "echo"),
+            List.of(
+                "\"prompt\":\"a\",\"echo\":true,\"logprobs\":1,\"n\":2,\"stream\":true,"
+                    + "\"temperature\":1",
+                "echo"),
+            List.of(
+                "\"prompt\":\"a\",\"echo\":true,\"logprobs\":1,\"prompt_logprobs\":1",
+                "prompt_logprobs"),
             List.of("\"prompt\":\"a\",\"logprobs\":true", "logprobs"),
             List.of("\"prompt\":\"a\",\"max_tokens\":0", "max_tokens"),
             List.of("\"prompt\":[\"a\",\"b\",\"c\"],\"n\":100", "n"))) {

@@ -180,7 +180,7 @@ final class FakeEngine {
         ? delta
         : new Delta(
             delta.key(),
-            new Delta.Start(start.promptTokens(), promptTail),
+            new Delta.Start(start.promptTokens(), promptTail, start.promptHead()),
             delta.text(),
             delta.tokens(),
             delta.scores(),
@@ -202,7 +202,7 @@ final class FakeEngine {
         submit.sampling().promptLogprobs() < 0 || index > 0
             ? List.of()
             : List.of(scores(2, "b", 0), scores(3, "c", 1));
-    Delta.Start start = index == 0 ? new Delta.Start(PROMPT, "") : null;
+    Delta.Start start = index == 0 ? new Delta.Start(PROMPT, "", "a") : null;
     return new Delta(key, start, text, tokens, scores, prompt, end);
   }
 

@@ -104,7 +104,7 @@ class SseThroughputTest {
   private static List<Delta> deltas(List<Long> keys, int step) {
     int[] tokens = {5};
     String text = " tok" + (char) MARK;
-    Delta.Start start = step == 0 ? new Delta.Start(FakeEngine.PROMPT, "") : null;
+    Delta.Start start = step == 0 ? new Delta.Start(FakeEngine.PROMPT, "", "") : null;
     Delta.End end = step == STEPS - 1 ? FakeEngine.end(FinishReason.LENGTH, STEPS) : null;
     List<Delta> deltas = new ArrayList<>(keys.size());
     for (long key : keys) {

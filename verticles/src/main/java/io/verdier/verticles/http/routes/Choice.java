@@ -20,6 +20,7 @@ final class Choice {
   final List<Scores> promptScores = new ArrayList<>();
   int[] promptTokens = NONE;
   String promptTail = "";
+  String promptHead = "";
   int[] tokens = NONE;
   private int tokenCount;
   private Delta.@Nullable End end;
@@ -28,6 +29,7 @@ final class Choice {
     if (delta.start() != null) {
       promptTokens = delta.start().promptTokens();
       promptTail = delta.start().promptTail();
+      promptHead = delta.start().promptHead();
     }
     text.append(delta.text());
     scores.addAll(delta.scores());
@@ -41,6 +43,16 @@ final class Choice {
     if (delta.end() != null) {
       end = delta.end();
     }
+  }
+
+  /** The prompt's tokens, the first of which nothing scores; a new list. */
+  List<Scores> scoredPrompt() {
+    List<Scores> scored = new ArrayList<>();
+    if (promptTokens.length > 0) {
+      scored.add(ScoresJson.unscored(promptTokens[0], promptHead));
+    }
+    scored.addAll(promptScores);
+    return scored;
   }
 
   int[] generated() {

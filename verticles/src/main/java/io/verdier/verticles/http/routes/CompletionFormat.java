@@ -6,6 +6,7 @@ import io.verdier.verticles.http.Problem;
 import io.verdier.verticles.http.Sequence;
 import io.verdier.verticles.http.StreamFormat;
 import io.verdier.verticles.http.Usage;
+import java.util.ArrayList;
 import java.util.List;
 
 /** Owned by the event loop: streamed {@code text_completion} events. */
@@ -21,12 +22,15 @@ final class CompletionFormat implements StreamFormat {
   private final byte[][] untilText;
   private final int[] offsets;
   private final boolean logprobs;
+  private final boolean scoredEcho;
   private final boolean plain;
 
   /**
    * @param echoes what each choice's text begins with
+   * @param scoredEcho whether those come with log probabilities, as soon as they are known
    */
-  CompletionFormat(AnswerShape shape, List<String> echoes, boolean logprobs) {
+  CompletionFormat(AnswerShape shape, List<String> echoes, boolean logprobs, boolean scoredEcho) {
+    this.scoredEcho = scoredEcho;
     this.shape = shape;
     this.head = new EventHead(shape, "text_completion");
     this.echoes = echoes;
@@ -47,7 +51,7 @@ final class CompletionFormat implements StreamFormat {
   @Override
   public void open(JsonWriter out, Delta first) {
     for (int i = 0; i < untilText.length; i++) {
-      if (!echoes.get(i).isEmpty()) {
+      if (!echoes.get(i).isEmpty() && !scoredEcho) {
         out.raw(untilText[i]).rawString(echoes.get(i)).raw(PLAIN_END);
       }
     }
@@ -55,6 +59,9 @@ final class CompletionFormat implements StreamFormat {
 
   @Override
   public void delta(JsonWriter out, Sequence sequence, int choice, Delta delta) {
+    if (scoredEcho) {
+      prompt(out, sequence, choice, delta);
+    }
     boolean silent = delta.text().isEmpty() && delta.tokens().length == 0 && delta.end() == null;
     if (silent && !(shape.tokenIds() && delta.start() != null)) {
       return;
@@ -66,6 +73,24 @@ final class CompletionFormat implements StreamFormat {
       rest(out, choice, delta);
       head.finish(out, sequence);
     }
+  }
+
+  /** The event of those tokens of an echoed prompt that this delta scores. */
+  private void prompt(JsonWriter out, Sequence sequence, int choice, Delta delta) {
+    List<Delta.Scores> scores = new ArrayList<>();
+    Delta.Start start = delta.start();
+    if (start != null) {
+      scores.add(ScoresJson.unscored(start.promptTokens()[0], start.promptHead()));
+    }
+    scores.addAll(delta.promptScores());
+    if (scores.isEmpty()) {
+      return;
+    }
+    out.raw(untilText[choice]).rawString(start == null ? "" : echoes.get(choice));
+    out.raw(AFTER_TEXT).name("logprobs");
+    offsets[choice] = new ScoresJson(shape.tokensAsIds()).legacy(out, scores, offsets[choice]);
+    out.name("finish_reason").nothing().name("stop_reason").nothing().raw(AFTER_CHOICE);
+    head.finish(out, sequence);
   }
 
   /** What follows the text of an event that says more than text. */

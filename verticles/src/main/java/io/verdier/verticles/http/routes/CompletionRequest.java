@@ -17,8 +17,10 @@ import org.jspecify.annotations.Nullable;
  *
  * @param generations one per prompt
  * @param echo whether answers begin with their prompt
+ * @param scoredEcho whether the log probabilities begin with the prompt's too
  */
-record CompletionRequest(List<Generation> generations, AnswerShape shape, boolean echo) {
+record CompletionRequest(
+    List<Generation> generations, AnswerShape shape, boolean echo, boolean scoredEcho) {
 
   static CompletionRequest read(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
@@ -28,8 +30,12 @@ record CompletionRequest(List<Generation> generations, AnswerShape shape, boolea
     AnswerShape shape = AnswerShape.read(exchange, fields, "cmpl-");
     boolean echo = fields.bool("echo", false);
     List<Prompt> prompts = new PromptFields(ingress, fields).prompts("prompt");
-    checkEcho(fields, prompts, echo);
     Generation generation = generation(ingress, fields, prompts.getFirst(), echo);
+    boolean scored = echo && generation.sampling().logprobs() >= 0;
+    if (scored) {
+      checkScoredEcho(fields, generation.choices());
+      generation = generation.with(prompts.getFirst(), withScoredPrompt(generation.sampling()));
+    }
     boolean ownSeed = fields.has("seed") && !Long.valueOf(-1).equals(fields.value("seed"));
     List<Generation> generations = new ArrayList<>(prompts.size());
     for (Prompt prompt : prompts) {
@@ -38,7 +44,7 @@ record CompletionRequest(List<Generation> generations, AnswerShape shape, boolea
       generations.add(
           generation.with(prompt, ownSeed ? sampling : sampling.withSeed(ingress.randomSeed())));
     }
-    return new CompletionRequest(generations, shape, echo);
+    return new CompletionRequest(generations, shape, echo, scored);
   }
 
   private static Generation generation(
@@ -62,16 +68,19 @@ record CompletionRequest(List<Generation> generations, AnswerShape shape, boolea
     return generation.with(prompt, generation.sampling().withMaxTokens(0));
   }
 
-  private static void checkEcho(Fields fields, List<Prompt> prompts, boolean echo) {
-    if (!echo) {
-      return;
-    }
-    if (prompts.stream().anyMatch(prompt -> !(prompt instanceof Prompt.Text))) {
-      throw fields.unsupported("echo", "only prompts given as text are echoed.");
-    }
-    if (fields.has("logprobs")) {
+  private static SamplingParams withScoredPrompt(SamplingParams sampling) {
+    return sampling.withPromptLogprobs(sampling.logprobs());
+  }
+
+  private static void checkScoredEcho(Fields fields, int choices) {
+    if (fields.has("prompt_logprobs")) {
       throw fields.unsupported(
-          "echo", "log probabilities of an echoed prompt are not available; use prompt_logprobs.");
+          "prompt_logprobs", "echo with logprobs reports the same; leave one of them out.");
+    }
+    // One choice of a prompt scores it for all: others could be ahead of it in a stream.
+    if (choices > 1 && fields.bool("stream", false)) {
+      throw fields.unsupported(
+          "echo", "with logprobs, only single choices are streamed; leave n or stream out.");
     }
   }
 }

@@ -1,14 +1,19 @@
 package io.verdier.verticles.http.routes;
 
 import io.verdier.engine.sample.SamplingParams;
+import io.verdier.verticles.bus.Delta.Scores;
+import io.verdier.verticles.bus.DetokenizeQuery;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Flight;
 import io.verdier.verticles.http.Generation;
+import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.SseStream;
 import io.verdier.verticles.http.Usage;
+import io.vertx.core.Future;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -19,11 +24,54 @@ final class Completions {
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     CompletionRequest request = CompletionRequest.read(exchange, body);
-    List<String> echoes = echoes(request);
+    if (!request.echo()) {
+      launch(exchange, request, Collections.nCopies(request.generations().size(), ""));
+      return;
+    }
+    List<Future<String>> texts = new ArrayList<>();
+    for (Generation generation : request.generations()) {
+      texts.add(text(exchange.ingress(), generation.prompt()));
+    }
+    Future.all(texts)
+        .onComplete(
+            ignored -> onTexts(exchange, request, texts.stream().map(Future::result).toList()),
+            exchange::fail);
+  }
+
+  private static void onTexts(Exchange exchange, CompletionRequest request, List<String> texts) {
+    if (exchange.isDone()) {
+      return;
+    }
+    try {
+      launch(exchange, request, texts);
+    } catch (RuntimeException refused) {
+      exchange.fail(refused);
+    }
+  }
+
+  /** The text of a prompt; that of token ids is the tokenizer's to say. */
+  private static Future<String> text(Ingress ingress, Prompt prompt) {
+    return switch (prompt) {
+      case Prompt.Text text -> Future.succeededFuture(text.text());
+      case Prompt.Tokens tokens ->
+          ingress
+              .bus()
+              .request(
+                  ingress.anyTokenizer(),
+                  new DetokenizeQuery(tokens.ids()),
+                  DetokenizeQuery.Reply.class)
+              .map(DetokenizeQuery.Reply::text);
+      case Prompt.Chat ignored -> throw new IllegalStateException("a chat is no completion");
+    };
+  }
+
+  private static void launch(Exchange exchange, CompletionRequest request, List<String> prompts) {
+    List<String> echoes = echoes(request, prompts);
     SamplingParams sampling = request.generations().getFirst().sampling();
     boolean logprobs = sampling.logprobs() >= 0;
     if (request.shape().streamed()) {
-      CompletionFormat format = new CompletionFormat(request.shape(), echoes, logprobs);
+      CompletionFormat format =
+          new CompletionFormat(request.shape(), echoes, logprobs, request.scoredEcho());
       Flight.launch(exchange, request.generations(), new SseStream(exchange, format));
     } else {
       Look look =
@@ -31,7 +79,8 @@ final class Completions {
               request.shape(),
               echoes,
               logprobs,
-              sampling.promptLogprobs() >= 0,
+              request.scoredEcho(),
+              sampling.promptLogprobs() >= 0 && !request.scoredEcho(),
               request.generations().getFirst().choices());
       WholeAnswer.Layout layout = (out, choices, usage) -> write(out, look, choices, usage);
       Flight.launch(
@@ -44,18 +93,15 @@ final class Completions {
       AnswerShape shape,
       List<String> echoes,
       boolean logprobs,
+      boolean scoredEcho,
       boolean promptLogprobs,
       int choicesPerPrompt) {}
 
   /** What each choice's text begins with. */
-  private static List<String> echoes(CompletionRequest request) {
+  private static List<String> echoes(CompletionRequest request, List<String> prompts) {
     List<String> echoes = new ArrayList<>();
-    for (Generation generation : request.generations()) {
-      String echo =
-          request.echo() && generation.prompt() instanceof Prompt.Text text ? text.text() : "";
-      for (int i = 0; i < generation.choices(); i++) {
-        echoes.add(echo);
-      }
+    for (int i = 0; i < prompts.size(); i++) {
+      echoes.addAll(Collections.nCopies(request.generations().get(i).choices(), prompts.get(i)));
     }
     return echoes;
   }
@@ -66,7 +112,8 @@ final class Completions {
     out.field("created", shape.created()).field("model", shape.model());
     out.name("choices").array();
     for (int i = 0; i < choices.size(); i++) {
-      choice(out, look, i, choices.get(i));
+      // The choices of a prompt share its scores: the first has them.
+      choice(out, look, i, choices.get(i), choices.get(i - i % look.choicesPerPrompt()));
     }
     out.end().name("service_tier").nothing();
     out.field("system_fingerprint", shape.fingerprint());
@@ -74,20 +121,22 @@ final class Completions {
     out.name("kv_transfer_params").nothing().end();
   }
 
-  private static void choice(JsonWriter out, Look look, int index, Choice choice) {
+  private static void choice(
+      JsonWriter out, Look look, int index, Choice choice, Choice firstOfPrompt) {
     AnswerShape shape = look.shape();
     String text = look.echoes().get(index) + choice.text;
     out.object().field("index", index).field("text", text);
     out.name("logprobs");
     if (look.logprobs()) {
-      new ScoresJson(shape.tokensAsIds()).legacy(out, choice.scores, 0);
+      List<Scores> scores = look.scoredEcho() ? firstOfPrompt.scoredPrompt() : new ArrayList<>();
+      scores.addAll(choice.scores);
+      new ScoresJson(shape.tokensAsIds()).legacy(out, scores, 0);
     } else {
       out.nothing();
     }
     choice.ending(out, false);
     out.name("prompt_logprobs");
-    // The choices of a prompt share its scores; they are written once.
-    if (look.promptLogprobs() && index % look.choicesPerPrompt() == 0) {
+    if (look.promptLogprobs() && choice == firstOfPrompt) {
       ScoresJson.prompt(out, choice.promptScores);
     } else {
       out.nothing();

@@ -36,8 +36,17 @@ record ScoresJson(boolean tokensAsIds) {
     out.end();
   }
 
+  /** The first token of a prompt, which nothing scores. */
+  static Scores unscored(int id, String text) {
+    return new Scores(new Score(id, text, new byte[0], Float.NaN, 0), List.of());
+  }
+
+  private static boolean isUnscored(Scores scores) {
+    return Float.isNaN(scores.chosen().logprob());
+  }
+
   /**
-   * The four parallel lists of completions.
+   * The four parallel lists of completions; null stands where a token is not scored.
    *
    * @param offset characters of text before the first token
    * @return characters of text after the last token
@@ -51,7 +60,11 @@ record ScoresJson(boolean tokensAsIds) {
     }
     out.end().name("token_logprobs").array();
     for (Scores scores : tokens) {
-      out.logprob(scores.chosen().logprob());
+      if (isUnscored(scores)) {
+        out.nothing();
+      } else {
+        out.logprob(scores.chosen().logprob());
+      }
     }
     out.end().name("tokens").array();
     for (Scores scores : tokens) {
@@ -69,6 +82,10 @@ record ScoresJson(boolean tokensAsIds) {
    * Distinct tokens may look alike (parts of characters do): the first, most probable one stays.
    */
   private void legacyTop(JsonWriter out, Scores scores) {
+    if (isUnscored(scores)) {
+      out.nothing();
+      return;
+    }
     Map<String, Float> byText = new LinkedHashMap<>();
     byText.put(shown(scores.chosen()), scores.chosen().logprob());
     for (Score score : scores.top()) {
