@@ -2,6 +2,7 @@ package io.verdier.conf;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.verdier.conf.ServerConfig.ApiDialect;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.conf.ServerConfig.CpuKernels;
 import io.verdier.conf.ServerConfig.DataType;
@@ -275,6 +276,7 @@ final class Assembler {
         settings.on("--enable-responses-api-store"),
         settings.on("--enable-server-load-tracking"),
         !settings.on("--disable-fastapi-docs"),
+        settings.text("--api-dialect").equals("v0.9") ? ApiDialect.V0_9 : ApiDialect.V1,
         !settings.on("--disable-log-stats"));
   }
 

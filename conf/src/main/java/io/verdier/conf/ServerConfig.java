@@ -297,6 +297,14 @@ public record ServerConfig(
     NULL
   }
 
+  /** Whose shapes answers have where vLLM's versions differ. */
+  public enum ApiDialect {
+    /** vLLM 0.9's. */
+    V0_9,
+    /** Those since then. */
+    V1
+  }
+
   /**
    * The listening socket and how answers look.
    *
@@ -324,6 +332,7 @@ public record ServerConfig(
       boolean storeResponses,
       boolean tellsLoad,
       boolean apiPages,
+      ApiDialect dialect,
       boolean logStats) {
 
     public Http {
@@ -349,6 +358,7 @@ public record ServerConfig(
           storeResponses,
           tellsLoad,
           apiPages,
+          dialect,
           logStats);
     }
 

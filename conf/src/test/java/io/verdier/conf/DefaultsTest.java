@@ -111,6 +111,7 @@ class DefaultsTest {
         false, // responses stored
         false, // load told
         true, // API described
+        ServerConfig.ApiDialect.V1,
         true);
   }
 

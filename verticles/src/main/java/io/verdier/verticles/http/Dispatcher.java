@@ -162,7 +162,7 @@ final class Dispatcher {
     clock.onRequest(request.connection());
     ingress.metrics().onRefused(problem.code().name());
     JsonWriter out = ingress.writer().clear();
-    problem.write(out);
+    problem.write(out, ingress.dialect());
     request
         .response()
         .setStatusCode(problem.status())

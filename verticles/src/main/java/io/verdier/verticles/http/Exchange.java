@@ -34,7 +34,7 @@ public final class Exchange {
   private final ConnectionClock clock;
   private final Set<String> ignored = new LinkedHashSet<>();
 
-  private Problem.Dialect dialect = Problem.Dialect.OPENAI;
+  private Problem.Dialect dialect;
   private Admission.@Nullable Permit permit;
   private @Nullable Flight flight;
   private long deadlineTimer = -1;
@@ -51,6 +51,7 @@ public final class Exchange {
     this.request = routing.request();
     this.requestId = requestId;
     this.clock = clock;
+    this.dialect = ingress.dialect();
     request.response().closeHandler(ignored -> onClientGone());
     // A broken connection is told to both, before or instead of the close.
     request.exceptionHandler(ignored -> onClientGone());
@@ -103,7 +104,7 @@ public final class Exchange {
 
   /** From here on errors are told so. */
   void speak(Problem.Dialect routes) {
-    dialect = routes;
+    dialect = routes == Problem.Dialect.OPENAI ? ingress.dialect() : routes;
   }
 
   public long startNanos() {

@@ -59,6 +59,12 @@ public final class Ingress {
     return setup.config().limits();
   }
 
+  /** How errors are told where the route has no dialect of its own. */
+  Problem.Dialect dialect() {
+    boolean flat = config().http().dialect() == ServerConfig.ApiDialect.V0_9;
+    return flat ? Problem.Dialect.FLAT : Problem.Dialect.OPENAI;
+  }
+
   public String version() {
     return setup.version();
   }

@@ -18,14 +18,15 @@ public record Problem(
   /** Whose clients the error is for. */
   public enum Dialect {
     OPENAI,
+    /** The same before vLLM 0.10: not in an object of its own. */
+    FLAT,
     ANTHROPIC
   }
 
   /** Appends {@code {"error":{…}}}, as OpenAI's clients read it. */
   public void write(JsonWriter out) {
     out.object().name("error").object();
-    out.field("message", message).field("type", type).field("param", parameter);
-    out.field("code", status);
+    fields(out);
     out.end().end();
   }
 
@@ -33,6 +34,11 @@ public record Problem(
   public void write(JsonWriter out, Dialect dialect) {
     switch (dialect) {
       case OPENAI -> write(out);
+      case FLAT -> {
+        out.object().field("object", "error");
+        fields(out);
+        out.end();
+      }
       case ANTHROPIC -> {
         out.object().field("type", "error").name("error").object();
         out.field("type", anthropicType()).field("message", message);
@@ -53,5 +59,10 @@ public record Problem(
       case 408, 504 -> "timeout_error";
       default -> status < 500 ? "invalid_request_error" : "api_error";
     };
+  }
+
+  private void fields(JsonWriter out) {
+    out.field("message", message).field("type", type).field("param", parameter);
+    out.field("code", status);
   }
 }

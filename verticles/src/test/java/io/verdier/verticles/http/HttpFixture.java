@@ -46,6 +46,7 @@ final class HttpFixture implements AutoCloseable {
     boolean trustTemplate;
     boolean storeResponses;
     boolean apiPages = true;
+    ServerConfig.ApiDialect dialect = ServerConfig.ApiDialect.V1;
     ServerConfig.Policy policy = ServerConfig.Policy.FCFS;
     Optional<String> predictRoute = Optional.of("/aip/predict");
     Optional<String> healthRoute = Optional.of("/aip/health");
@@ -185,23 +186,7 @@ final class HttpFixture implements AutoCloseable {
             new ServerConfig.Gpu(0.92, false, List.of()),
             1,
             Duration.ZERO),
-        new ServerConfig.Http(
-            "127.0.0.1",
-            port,
-            options.apiKeys,
-            options.adminKeys,
-            options.rootPath,
-            options.origins,
-            "assistant",
-            options.requestIds,
-            options.forceUsage,
-            options.promptDetails,
-            false,
-            options.trustTemplate,
-            options.storeResponses,
-            options.tellsLoad,
-            options.apiPages,
-            true),
+        http(options, port),
         options.parsing,
         new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),
         limits(options),
@@ -219,6 +204,27 @@ final class HttpFixture implements AutoCloseable {
         new ServerConfig.Hub(
             URI.create("https://hub.invalid"), Path.of("."), Optional.empty(), Path.of("."), true),
         new ServerConfig.Google(Optional.empty(), Optional.empty(), "metadata.invalid"));
+  }
+
+  private static ServerConfig.Http http(Options options, int port) {
+    return new ServerConfig.Http(
+        "127.0.0.1",
+        port,
+        options.apiKeys,
+        options.adminKeys,
+        options.rootPath,
+        options.origins,
+        "assistant",
+        options.requestIds,
+        options.forceUsage,
+        options.promptDetails,
+        false,
+        options.trustTemplate,
+        options.storeResponses,
+        options.tellsLoad,
+        options.apiPages,
+        options.dialect,
+        true);
   }
 
   static Limits limits(Options options) {

@@ -2,6 +2,7 @@ package io.verdier.verticles.http;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.verdier.conf.ServerConfig;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.routes.Routes;
 import java.net.http.HttpRequest;
@@ -32,6 +33,23 @@ class RoutesTest {
           .contains("\"root\":\"gs://b/pirate\",\"parent\":\"demo\",\"max_model_len\":null");
       assertThat(server.get("/v1/models/nope").statusCode()).isEqualTo(404);
       assertThat(server.get("/v1/models/%20").statusCode()).isEqualTo(404);
+    }
+  }
+
+  @Test
+  void dialect_ofV09_flatErrorsAndUsageUnasked() throws Exception {
+    try (HttpFixture server =
+        HttpFixture.start(options -> options.dialect = ServerConfig.ApiDialect.V0_9)) {
+      assertThat(server.post("/v1/completions", "{\"prompt\":\"x\",\"n\":0}").body())
+          .startsWith("{\"object\":\"error\",\"message\":\"n is 0;")
+          .endsWith(",\"type\":\"BadRequestError\",\"param\":\"n\",\"code\":400}");
+      assertThat(server.get("/nothing").body())
+          .startsWith("{\"object\":\"error\",\"message\":\"There is no such route.\"");
+      String body = "{\"prompt\":\"x\",\"stream\":true,\"stream_options\":{%s}}";
+      assertThat(server.post("/v1/completions", body.formatted("")).body())
+          .contains("\"choices\":[],\"usage\":{");
+      assertThat(server.post("/v1/completions", body.formatted("\"include_usage\":false")).body())
+          .doesNotContain("\"usage\"");
     }
   }
 

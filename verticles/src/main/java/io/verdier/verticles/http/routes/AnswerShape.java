@@ -1,5 +1,6 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.conf.ServerConfig.ApiDialect;
 import io.verdier.conf.ServerConfig.Http;
 import io.verdier.engine.RejectedException;
 import io.verdier.verticles.http.Exchange;
@@ -56,7 +57,8 @@ record AnswerShape(
           fields.path("stream_options"), "stream_options needs \"stream\": true.");
     }
     boolean forced = http.forceIncludeUsage();
-    boolean include = options != null && options.bool("include_usage", false);
+    boolean unsaid = http.dialect() == ApiDialect.V0_9;
+    boolean include = options != null && options.bool("include_usage", unsaid);
     boolean continuous = options != null && options.bool("continuous_usage_stats", false);
     String id = idPrefix + id(exchange, fields);
     exchange.answersAs(id);
