@@ -480,22 +480,13 @@ public final class Scheduler {
   }
 
   private long[] takeForgotten() {
-    if (forgotten.isEmpty()) {
-      return NO_KEYS;
-    }
-    long[] keys = new long[forgotten.size()];
-    for (int i = 0; i < keys.length; i++) {
-      keys[i] = forgotten.get(i).key();
-    }
+    long[] keys = forgotten.stream().mapToLong(Sequence::key).toArray();
     forgotten.clear();
     return keys;
   }
 
   private Stats stats(StepPlan plan) {
-    int stepTokens = 0;
-    for (Slice slice : plan.slices()) {
-      stepTokens += slice.count();
-    }
+    int stepTokens = plan.slices().stream().mapToInt(Slice::count).sum();
     return new Stats(
         running.size(),
         waiting.size(),
