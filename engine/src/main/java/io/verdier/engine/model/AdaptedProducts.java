@@ -19,6 +19,9 @@ public enum AdaptedProducts {
   GATE_UP(2),
   DOWN(3);
 
+  /** Counted once: {@code values()} makes an array each time, and steps ask often. */
+  private static final int PER_LAYER = values().length;
+
   private final int place; // in a layer
 
   AdaptedProducts(int place) {
@@ -27,7 +30,7 @@ public enum AdaptedProducts {
 
   /** Index of this product in a layer. */
   public int index(int layer) {
-    return layer * values().length + place;
+    return layer * PER_LAYER + place;
   }
 
   /**
