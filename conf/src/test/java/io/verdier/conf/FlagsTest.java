@@ -35,12 +35,21 @@ class FlagsTest {
                 switch (flag.name()) {
                   case "--device-ids" -> "7";
                   case "--allowed-outbound-hosts" -> "other:443";
+                  case "--lora-modules" -> "other=/other";
                   default -> "other";
                 };
             case JSON -> "{\"a\": 1}";
-            case CHOICE -> flag.type().words().getLast();
+            case CHOICE -> lastOther(flag);
           };
     };
+  }
+
+  private static String lastOther(Flag flag) {
+    String usual = flag.defaultText().orElse("");
+    return flag.type().words().reversed().stream()
+        .filter(word -> !word.equals(usual))
+        .findFirst()
+        .orElse(usual);
   }
 
   @Test

@@ -87,6 +87,7 @@ public enum FileChoice {
         listing.files().stream()
             .map(RemoteFile::name)
             .filter(name -> name.endsWith("/" + essential))
+            .filter(name -> !SMALL.matcher(name).matches())
             .findFirst();
     return deeper
         .map(name -> "It lies deeper, as " + name + ": name that directory.")
