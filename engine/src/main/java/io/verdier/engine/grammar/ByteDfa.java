@@ -20,8 +20,20 @@ final class ByteDfa {
   private final boolean[] accepts; // [states]
   private final int[][] calls; // [states]: symbol, state behind it, and so on
   private final boolean[] takesBytes; // [states]
+  private final int number; // among the rules of a grammar
 
   ByteDfa(byte[] classes, int classCount, int[] table, boolean[] accepts, int[][] calls) {
+    this(classes, classCount, table, accepts, calls, 0);
+  }
+
+  private ByteDfa(
+      byte[] classes,
+      int classCount,
+      int[] table,
+      boolean[] accepts,
+      int[][] calls,
+      int number) {
+    this.number = number;
     this.classes = classes;
     this.classCount = classCount;
     this.table = table;
@@ -36,6 +48,16 @@ final class ByteDfa {
   /** The automaton that is in all states at once in which a nondeterministic one may be. */
   static ByteDfa of(NfaBuilder.Built built, Budget budget) {
     return new Determinizer(built, budget, symbol -> false).run();
+  }
+
+  /** The same as a rule of a grammar. */
+  ByteDfa numbered(int rule) {
+    return new ByteDfa(classes, classCount, table, accepts, calls, rule);
+  }
+
+  /** Of the rule. */
+  int number() {
+    return number;
   }
 
   /** 0 if nothing matches. */

@@ -1,6 +1,5 @@
 package io.verdier.engine.grammar;
 
-import io.verdier.engine.grammar.GrammarState.Caller;
 import io.verdier.engine.grammar.GrammarState.Place;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -94,46 +93,68 @@ final class ContentSet {
 
   /**
    * The states behind 0, 1 and more characters of a set, whichever they are: as many as the longest
-   * token may have, or those that are. Null where different characters lead to different states.
+   * token may have, or those that are. None where different characters lead to different states.
    *
    * @param depthMax bytes of the longest token
    */
-  static GrammarState @Nullable [] chain(
-      StateSpace space, GrammarState from, Key key, int depthMax) {
+  static Chain chain(StateSpace space, GrammarState from, Key key, int depthMax) {
     GrammarState[] chain = new GrammarState[depthMax + 1];
     GrammarState at = from;
+    int cost = 0;
     for (int count = 0; count <= depthMax; count++) {
       if (at == GrammarState.NOWHERE) {
-        return Arrays.copyOf(chain, count);
+        return new Chain(Arrays.copyOf(chain, count), cost);
       }
       at = at.distance() > depthMax ? space.far(at) : at; // no token tells them apart
       chain[count] = at;
-      GrammarState behind = remembered(at, key);
-      if (behind == null) {
-        behind = counted(space, at, key);
-        behind = behind == null ? behind(space, at, key) : behind;
-        if (behind == null) {
-          return null;
-        }
-        remember(at, key, behind);
+      if (!key.equals(at.behindKey)) {
+        at.behind = behindOrNull(space, at, key);
+        at.behindKey = key;
       }
-      at = behind;
+      cost += at.behindCost;
+      space.effort().begin(); // all states of a chain are there at once: they are one piece
+      space.effort().spend(cost);
+      if (at.behind == null) {
+        return new Chain(new GrammarState[0], cost);
+      }
+      at = at.behind;
     }
-    return chain;
+    return new Chain(chain, cost);
+  }
+
+  /**
+   * What running text leads to.
+   *
+   * @param states behind 0, 1 and more characters
+   * @param cost of finding them, as {@link Effort} counts
+   */
+  record Chain(GrammarState[] states, int cost) {}
+
+  private static @Nullable GrammarState behindOrNull(
+      StateSpace space, GrammarState at, Key key) {
+    Shape shape = space.shape(at);
+    if (!key.equals(shape.roundKey)) {
+      space.effort().begin();
+      shape.round = round(space, at, key);
+      shape.roundCost = space.effort().spent();
+      shape.roundKey = key;
+    }
+    space.effort().begin();
+    GrammarState behind = counted(space, at, shape.round);
+    behind = behind == null ? behind(space, at, key) : behind;
+    at.behindCost = shape.roundCost + space.effort().spent();
+    return behind;
   }
 
   /**
    * Behind one character of a set, where that completes a round of a repetition and nothing else
    * takes it; null: another case. Saves a step for every class of bytes.
+   *
+   * @param round which place that is; -1: none
    */
-  private static @Nullable GrammarState counted(StateSpace space, GrammarState from, Key key) {
-    Shape shape = space.shape(from);
-    if (!key.equals(shape.roundKey)) {
-      shape.round = round(space, from, key);
-      shape.roundKey = key;
-    }
-    Caller caller = shape.round < 0 ? null : from.places()[shape.round].caller();
-    return caller == null ? null : space.after(caller);
+  private static @Nullable GrammarState counted(StateSpace space, GrammarState from, int round) {
+    Callers callers = round < 0 ? Callers.NONE : from.places()[round].callers();
+    return callers.isCalled() ? space.after(callers) : null;
   }
 
   private static int round(StateSpace space, GrammarState from, Key key) {
@@ -151,15 +172,6 @@ final class ContentSet {
     return round;
   }
 
-  private static @Nullable GrammarState remembered(GrammarState state, Key key) {
-    return key.equals(state.behindKey) ? state.behind : null;
-  }
-
-  private static void remember(GrammarState state, Key key, GrammarState behind) {
-    state.behindKey = key;
-    state.behind = behind;
-  }
-
   private static boolean isDead(Place place, Key key) {
     for (int value = 0; value < 256; value++) {
       if (key.has(value) && place.rule().next(place.state(), value) != ByteDfa.DEAD) {
@@ -170,7 +182,7 @@ final class ContentSet {
   }
 
   private static boolean isOneRound(StateSpace space, Place place, Key key) {
-    GrammarState alone = space.at(new Place(place.rule(), place.state(), null));
+    GrammarState alone = space.at(new Place(place.rule(), place.state(), Callers.NONE));
     GrammarState behind = behind(space, alone, key);
     return behind != null && behind.mayEnd() && behind.mustEnd();
   }

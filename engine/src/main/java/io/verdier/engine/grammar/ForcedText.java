@@ -74,6 +74,7 @@ final class ForcedText {
       return NONE;
     }
     for (int from = Math.max(0, count - trie.depthMax()); from < length; from++) {
+      end = space.current(end);
       if (goesOn(from, end)) {
         return NONE;
       }
@@ -89,7 +90,8 @@ final class ForcedText {
       if (only < 0) {
         break;
       }
-      space.renew();
+      at = space.current(at);
+      space.effort().begin();
       GrammarState next = space.next(at, only);
       if (next == null) {
         break; // its automaton leads on, and its callers do not
@@ -196,7 +198,7 @@ final class ForcedText {
         return false;
       }
     }
-    space.renew();
+    space.effort().begin();
     int to = trie.end(node);
     path[trie.depth(node) + 1] = end;
     int passed = 0;
@@ -210,7 +212,7 @@ final class ForcedText {
       path[depth + 1] = here;
       at = here == null ? trie.end(at) : at + 1;
     }
-    space.spend(passed / NODES_PER_STEP);
+    space.effort().spend(passed / NODES_PER_STEP);
     return false;
   }
 

@@ -55,7 +55,7 @@ public final class Grammar {
     IntPredicate called = symbol -> matching[calls.symbols().get(symbol).rule()];
     List<ByteDfa> trimmed = new ArrayList<>();
     for (ByteDfa rule : compiled) {
-      trimmed.add(rule.trimmed(called));
+      trimmed.add(rule.trimmed(called).numbered(trimmed.size()));
     }
     Grammar grammar = new Grammar(List.copyOf(trimmed), List.copyOf(calls.symbols()));
     grammar.requireNoLeftRecursion();

@@ -70,8 +70,9 @@ public final class GrammarRates {
    */
   public Rate measure(Constraint constraint, int documents, long seed) {
     long start = nanoTime.getAsLong();
-    Grammar grammar = GrammarCompiler.compile(constraint, Budget.defaults());
-    TokenGrammar.prepare(grammar, trie);
+    Budget budget = Budget.defaults();
+    Grammar grammar = GrammarCompiler.compile(constraint, budget);
+    TokenGrammar.prepare(grammar, trie, budget);
     long compileNanos = nanoTime.getAsLong() - start;
     MaskStore store = new MaskStore();
     TokenGrammar tokens = new TokenGrammar(grammar, trie, store);

@@ -20,6 +20,7 @@ final class Shape {
   // Which place completes a round with any character of a set while the others end; -1: none.
   ContentSet.@Nullable Key roundKey;
   int round;
+  int roundCost;
 
   /**
    * @param places whose callers do not matter
@@ -43,7 +44,7 @@ final class Shape {
   Shape completed(Grammar grammar) {
     Place[] alone = new Place[places.length];
     for (int i = 0; i < alone.length; i++) {
-      alone[i] = new Place(places[i].rule(), places[i].state(), null);
+      alone[i] = new Place(places[i].rule(), places[i].state(), Callers.NONE);
     }
     byte[] named = new byte[grammar.classCount()];
     int[] found = new int[grammar.classCount() + 1];
@@ -80,6 +81,11 @@ final class Shape {
       }
     }
     return true;
+  }
+
+  /** Of what it holds, about. */
+  long bytes() {
+    return 100 + 24L * places.length + columns.length + 4L * examples.length;
   }
 
   /** 0: leads nowhere. */

@@ -1,49 +1,32 @@
 package io.verdier.engine.grammar;
 
-import io.verdier.engine.grammar.CallSymbols.Symbol;
-import io.verdier.engine.grammar.GrammarState.Caller;
 import io.verdier.engine.grammar.GrammarState.Place;
-import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
-import java.util.HashSet;
-import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The states of one grammar, found as texts get there. Owned by one thread.
  *
  * <p>Equal states are one object, so that what was once worked out for one holds for every text
- * that gets there. Their bytes are bounded: beyond that all are forgotten, and found again as
- * needed. A forgotten state that is still in use leads nowhere but where it is asked to, so that it
- * does not keep the others.
+ * that gets there. Their bytes are bounded: beyond that all are forgotten, between two pieces of
+ * work, and found again as needed. Who still has a state of those has it {@linkplain #current made
+ * anew}, which takes what is above it along.
  */
 final class StateSpace {
-  /** For all states of a grammar. */
+  /** For all states of a grammar, beside those that are in use. */
   private static final int BYTES_MAX = 4 << 20;
 
-  /** Places in a state; only an ambiguous grammar has more than a few. */
-  private static final int PLACES_MAX = 4096;
-
-  /**
-   * Places entered, and some nodes of the vocabulary's tree passed, in one call of the owner: some
-   * tens of milliseconds. An honest grammar takes a hundredth of it.
-   */
-  private static final int WORK_MAX = 1 << 17;
-
   private final Grammar grammar;
-  private final int statesMax;
+  private final Effort effort;
+  private final CallerSets callers;
+  private final Closure closure;
+  private final long bytesMax;
   private final Map<Key, GrammarState> states = new HashMap<>();
   private final Map<Shape, Shape> shapes = new HashMap<>(); // never more than there are states
   private int generation;
-  private int work;
-
-  // The closure that is being made.
-  private final Set<Place> known = new HashSet<>();
-  private final List<Place> reached = new ArrayList<>();
-  private boolean mayEnd;
+  private long bytes; // of states and shapes
+  private long inUse; // of those that were made anew
 
   /** A state by its value. */
   private record Key(GrammarState state) {
@@ -59,56 +42,84 @@ final class StateSpace {
   }
 
   StateSpace(Grammar grammar) {
-    this.grammar = grammar;
-    statesMax = BYTES_MAX / stateBytes();
+    this(grammar, new Effort(), BYTES_MAX);
   }
 
-  private int stateBytes() {
-    return 400 + grammar.classCount();
+  StateSpace(Grammar grammar, Effort effort, long bytesMax) {
+    this.grammar = grammar;
+    this.effort = effort;
+    this.bytesMax = bytesMax;
+    callers = new CallerSets(effort);
+    closure = new Closure(grammar, callers, effort);
   }
 
   Grammar grammar() {
     return grammar;
   }
 
-  /** Of the states it knows, about. */
-  long bytes() {
-    return (long) states.size() * stateBytes();
+  Effort effort() {
+    return effort;
   }
 
-  /** A new call of the owner: what it may cost is counted from here. */
-  void renew() {
-    work = 0;
+  /** Of what it knows, about. */
+  long bytes() {
+    return bytes + callers.bytes();
   }
 
   /**
-   * @throws GrammarException if it is too much
+   * The same state among those that are known now. Before a piece of work, and not within one: what
+   * is too much is forgotten here.
    */
-  void spend(int steps) {
-    work += steps;
-    if (work > WORK_MAX) {
-      throw new GrammarException(
-          "the constraint is too ambiguous: what may come next takes too long to find");
+  GrammarState current(GrammarState state) {
+    if (bytes() - inUse > bytesMax) {
+      forget();
     }
+    if (state.generation == generation) {
+      return state;
+    }
+    GrammarState renewed = state.renewed;
+    if (renewed == null || renewed.generation != generation) {
+      renewed = renewed(state);
+      state.renewed = renewed;
+    }
+    return renewed;
+  }
+
+  private GrammarState renewed(GrammarState old) {
+    long before = bytes();
+    effort.beginStep();
+    Map<Callers, Callers> done = CallerSets.renewals();
+    Place[] places = old.places().clone();
+    for (int i = 0; i < places.length; i++) {
+      Place place = places[i];
+      places[i] = new Place(place.rule(), place.state(), callers.renewed(place.callers(), done));
+    }
+    GrammarState renewed = state(places, old.mayEnd());
+    renewed.takeKeyOf(old);
+    inUse += bytes() - before;
+    return renewed;
   }
 
   /** Of the empty text. */
   GrammarState start() {
     begin();
-    enter(grammar.rule(0), 0, null);
+    closure.enter(grammar.rule(0), 0, Callers.NONE);
     return close();
   }
 
   /** A place by itself, not followed to where it may be without taking a byte. */
   GrammarState at(Place place) {
+    effort.beginStep();
     return state(new Place[] {place}, place.rule().accepts(place.state()));
   }
 
   /** Behind a called rule, once it has matched. */
-  GrammarState after(Caller caller) {
+  GrammarState after(Callers called) {
     begin();
-    leave(caller);
-    return close();
+    closure.leave(called);
+    GrammarState after = close();
+    effort.spendStep(effort.stepCost());
+    return after;
   }
 
   /** The same with all counts out of reach of their limits. */
@@ -118,15 +129,14 @@ final class StateSpace {
     }
     GrammarState far = state.far;
     if (far == null) {
-      begin();
-      for (Place place : state.places()) {
-        Caller caller = place.caller();
-        enter(place.rule(), place.state(), caller == null ? null : caller.far());
+      Place[] places = state.places().clone();
+      for (int i = 0; i < places.length; i++) {
+        Place place = places[i];
+        places[i] = new Place(place.rule(), place.state(), callers.far(place.callers()));
       }
-      far = state(reached.toArray(Place[]::new), state.mayEnd());
-      if (state.generation == generation) {
-        state.far = far;
-      }
+      effort.beginStep();
+      far = state(places, state.mayEnd());
+      state.far = far;
     }
     return far;
   }
@@ -134,13 +144,23 @@ final class StateSpace {
   /** Behind one more byte; null: nothing matches. */
   @Nullable GrammarState next(GrammarState state, int value) {
     Shape shape = state.shape == null ? shape(state) : state.shape;
+    if (state.visited != effort.piece()) {
+      state.visited = effort.piece();
+      effort.spend(shape.columnCount());
+    }
     int column = shape.column(grammar.classOf(value));
     if (column == 0) {
       return null;
     }
     @Nullable GrammarState[] next = state.next;
     GrammarState found = next == null ? null : next[column];
-    return found == null ? step(state, shape, column) : found;
+    if (found == null) {
+      return step(state, shape, column);
+    }
+    if (state.costs != null) {
+      effort.spendStep(state.costs[column]);
+    }
+    return found;
   }
 
   /** As {@link #next}, without remembering: what the rest must agree with. */
@@ -150,12 +170,20 @@ final class StateSpace {
 
   private @Nullable GrammarState step(GrammarState state, Shape shape, int column) {
     GrammarState found = target(state, shape.example(column));
-    if (state.generation == generation) {
-      if (state.next == null) {
-        state.next = new GrammarState[shape.columnCount()];
-      }
-      state.next[column] = found;
+    byte cost = effort.stepCost();
+    if (state.next == null) {
+      state.next = new GrammarState[shape.columnCount()];
+      bytes += 16 + 4L * shape.columnCount();
     }
+    state.next[column] = found;
+    if (cost != 0) {
+      if (state.costs == null) {
+        state.costs = new byte[shape.columnCount()];
+        bytes += 16 + shape.columnCount();
+      }
+      state.costs[column] = cost;
+    }
+    effort.spendStep(cost);
     return found;
   }
 
@@ -167,6 +195,7 @@ final class StateSpace {
     if (shape == null) {
       shape = Shape.key(state).completed(grammar);
       shapes.put(shape, shape);
+      bytes += shape.bytes();
     }
     state.shape = shape;
     return shape;
@@ -181,111 +210,57 @@ final class StateSpace {
         return null;
       }
       if (place.rule().isPlain(target)) {
-        return state(new Place[] {new Place(place.rule(), target, place.caller())}, false);
+        effort.beginStep();
+        return state(new Place[] {new Place(place.rule(), target, place.callers())}, false);
       }
     }
     begin();
+    boolean leadsOn = false;
     for (Place place : places) {
       int target = place.rule().next(place.state(), value);
       if (target != ByteDfa.DEAD) {
-        enter(place.rule(), target, place.caller());
+        closure.enter(place.rule(), target, place.callers());
+        leadsOn = true;
       }
     }
-    return reached.isEmpty() ? null : close();
+    return leadsOn ? close() : null;
   }
 
   private void begin() {
-    known.clear();
-    reached.clear();
-    mayEnd = false;
+    callers.begin();
+    closure.begin();
   }
 
-  private void enter(ByteDfa rule, int state, @Nullable Caller caller) {
-    spend(1);
-    Place place = new Place(rule, state, caller);
-    if (known.add(place)) {
-      if (reached.size() == PLACES_MAX) {
-        throw new GrammarException("the constraint is too ambiguous: a text has too many readings");
-      }
-      reached.add(place);
-    }
-  }
-
-  /** Adds all where a text gets without another byte. */
   private GrammarState close() {
-    for (int i = 0; i < reached.size(); i++) {
-      Place place = reached.get(i);
-      int[] calls = place.rule().calls(place.state());
-      for (int c = 0; c < calls.length; c += 2) {
-        call(place, calls[c], calls[c + 1]);
-      }
-      if (place.rule().accepts(place.state())) {
-        leave(place.caller());
-      }
-    }
-    int size = 0;
-    Place[] places = new Place[reached.size()];
-    for (Place place : reached) {
-      if (place.rule().takesBytes(place.state())) {
-        places[size++] = place;
-      }
-    }
-    return state(size == places.length ? places : Arrays.copyOf(places, size), mayEnd);
-  }
-
-  /**
-   * A call behind which nothing comes leaves to the caller's caller, so that lists need no stack.
-   */
-  private void call(Place place, int symbol, int behind) {
-    ByteDfa rule = place.rule();
-    Symbol called = grammar.symbol(symbol);
-    boolean isLast =
-        called.max() == 1
-            && rule.accepts(behind)
-            && rule.calls(behind).length == 0
-            && !rule.takesBytes(behind);
-    Caller from = isLast ? place.caller() : new Caller(rule, behind, called, 0, place.caller());
-    enter(grammar.rule(called.rule()), 0, from);
-  }
-
-  /** A called rule has matched. */
-  private void leave(@Nullable Caller caller) {
-    if (caller == null) {
-      mayEnd = true;
-      return;
-    }
-    Caller again = caller.again();
-    if (again != null) {
-      enter(grammar.rule(caller.symbol.rule()), 0, again);
-    }
-    if (caller.mayEnd()) {
-      enter(caller.rule, caller.state, caller.caller);
-    }
+    Place[] places = closure.close();
+    return state(places, closure.mayEnd());
   }
 
   private GrammarState state(Place[] places, boolean mayEnd) {
+    callers.requireFew(places); // known ones too: what it takes must not tell whether they are
     GrammarState made = new GrammarState(places, mayEnd);
-    Key key = new Key(made);
-    GrammarState known = states.get(key);
+    GrammarState known = states.putIfAbsent(new Key(made), made);
     if (known != null) {
       return known;
     }
-    if (states.size() >= statesMax) {
-      forget();
-    }
     made.generation = generation;
-    states.put(key, made);
+    bytes += 200 + 40L * places.length;
     return made;
   }
 
   private void forget() {
     for (GrammarState state : states.values()) {
       state.next = null;
+      state.costs = null;
       state.far = null;
       state.behind = null;
+      state.behindKey = null;
     }
     states.clear();
     shapes.clear();
+    callers.clear();
+    bytes = 0;
+    inUse = 0;
     generation++;
   }
 }

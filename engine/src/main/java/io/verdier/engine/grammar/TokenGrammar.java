@@ -1,6 +1,5 @@
 package io.verdier.engine.grammar;
 
-import io.verdier.engine.grammar.GrammarState.Caller;
 import io.verdier.engine.grammar.GrammarState.Place;
 import org.jspecify.annotations.Nullable;
 
@@ -25,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * long enough to reach it are tried one by one.
  *
  * <p>Masks are kept in a store of bounded size. What one call may cost is bounded too, see {@link
- * StateSpace#spend}.
+ * Effort}.
  */
 public final class TokenGrammar {
   /** Tokens to be tried one by one, for less than what a walk through the vocabulary costs. */
@@ -49,8 +48,8 @@ public final class TokenGrammar {
   private final TokenWalk walk;
   private final ForcedText forced;
 
-  /** Under which the token that must follow a state is kept. */
-  private record Spelled(GrammarState state) {}
+  /** Under which the token that must follow a state, by its key, is kept. */
+  private record Spelled(Object key) {}
 
   /** Under which the mask of one token is kept. */
   private record Only(int token) {}
@@ -63,13 +62,15 @@ public final class TokenGrammar {
    * @param listed ids of further tokens
    * @param open nodes at which the rule is complete and tokens go on
    * @param isWide whether that is so for most of the vocabulary; then they are not listed
+   * @param cost of finding them, as {@link Effort} counts
    */
   private record Fit(
       @Nullable ContentSet content,
       long @Nullable [] bits,
       int[] listed,
       int[] open,
-      boolean isWide) {
+      boolean isWide,
+      int cost) {
     private static final int[] NONE = {};
 
     long bytes() {
@@ -98,7 +99,12 @@ public final class TokenGrammar {
    * @param store of all grammars of a thread
    */
   public TokenGrammar(Grammar grammar, TokenTrie trie, MaskStore store) {
-    this.space = new StateSpace(grammar);
+    this(new StateSpace(grammar), trie, store);
+  }
+
+  /** In a space of one's own. */
+  TokenGrammar(StateSpace space, TokenTrie trie, MaskStore store) {
+    this.space = space;
     this.trie = trie;
     this.store = store;
     walk = new TokenWalk(space, trie);
@@ -108,15 +114,17 @@ public final class TokenGrammar {
   /**
    * Makes what all grammars over a vocabulary share and this one is the first to need, on whatever
    * thread compiles it: some milliseconds, that the owner's thread is spared.
+   *
+   * @throws GrammarException if that takes more than the budget has
    */
-  public static void prepare(Grammar grammar, TokenTrie trie) {
+  public static void prepare(Grammar grammar, TokenTrie trie, Budget budget) {
     TokenGrammar trial = new TokenGrammar(grammar, trie);
     int states = 0;
     for (int i = 0; i < grammar.ruleCount(); i++) {
       ByteDfa rule = grammar.rule(i);
       for (int s = 0; s < rule.states() && states++ < PREPARED_MAX; s++) {
-        trial.space.renew();
-        trial.running(trial.space.at(new Place(rule, s, null)));
+        Place alone = new Place(rule, s, Callers.NONE);
+        budget.work(trial.running(trial.space.current(trial.space.at(alone))).cost);
       }
     }
   }
@@ -128,8 +136,7 @@ public final class TokenGrammar {
 
   /** Before the first token. */
   public GrammarState start() {
-    space.renew();
-    return space.start();
+    return space.current(space.start());
   }
 
   /**
@@ -150,11 +157,13 @@ public final class TokenGrammar {
   public @Nullable GrammarState next(GrammarState state, byte[] bytes) {
     GrammarState at = state;
     for (byte value : bytes) {
-      space.renew();
-      at = space.next(at, value & 0xff);
-      if (at == null) {
+      at = space.current(at);
+      space.effort().begin();
+      GrammarState next = space.next(at, value & 0xff);
+      if (next == null) {
         return null;
       }
+      at = next;
     }
     return at;
   }
@@ -166,8 +175,7 @@ public final class TokenGrammar {
    * @throws GrammarException if the text has too many readings
    */
   public long[] allowed(GrammarState state) {
-    space.renew();
-    return mask(state);
+    return mask(space.current(state));
   }
 
   /**
@@ -177,7 +185,7 @@ public final class TokenGrammar {
    * @throws GrammarException if the text has too many readings
    */
   public byte[] forced(GrammarState state) {
-    return forced.bytes(state);
+    return forced.bytes(space.current(state));
   }
 
   /**
@@ -192,11 +200,12 @@ public final class TokenGrammar {
     if (encoder == null || state.mayEnd() || !ForcedText.isForced(state)) {
       return ForcedText.NONE; // nearly always, and found out soon
     }
-    Spelled key = new Spelled(state);
+    GrammarState current = space.current(state);
+    Spelled key = new Spelled(current.key());
     if (store.get(key) instanceof Integer known) {
       return known;
     }
-    int token = forced.token(state, encoder);
+    int token = forced.token(current, encoder);
     store.put(this, key, token, STATE_BYTES);
     return token;
   }
@@ -225,30 +234,36 @@ public final class TokenGrammar {
 
   private long[] mask(GrammarState state) {
     GrammarState alike = state.distance() > trie.depthMax() ? space.far(state) : state;
-    if (store.get(alike) instanceof long[] known) {
+    Object key = alike.key();
+    if (store.get(key) instanceof long[] known) {
       return known;
     }
     long[] mask = made(alike);
-    store.put(this, alike, mask, 8L * mask.length);
+    store.put(this, key, mask, 8L * mask.length);
     return mask;
   }
 
   private long[] made(GrammarState state) {
     Place[] places = state.places();
     Fit[] fits = new Fit[places.length];
+    long cost = 0;
     for (int i = 0; i < places.length; i++) {
       fits[i] = fit(places[i]);
-      if (fits[i].isWide && places[i].caller() != null) {
-        return wide(state);
+      cost += fits[i].cost;
+      space.effort().requireFew(cost);
+      if (fits[i].isWide && places[i].callers().isCalled()) {
+        return wide(space.current(state));
       }
     }
+    places = space.current(state).places();
+    space.effort().begin();
     long[] mask = new long[trie.words()];
     walk.begin();
     for (int i = 0; i < places.length; i++) {
       fits[i].addTo(mask);
-      Caller caller = places[i].caller();
-      if (caller != null && fits[i].open.length > 0) {
-        GrammarState after = space.after(caller);
+      Callers callers = places[i].callers();
+      if (callers.isCalled() && fits[i].open.length > 0) {
+        GrammarState after = space.after(callers);
         for (int node : fits[i].open) {
           walk.below(node, after);
         }
@@ -261,7 +276,9 @@ public final class TokenGrammar {
   /** As the state is, callers and all. */
   private long[] wide(GrammarState state) {
     Running running = running(state);
-    if (running != null) {
+    space.effort().begin();
+    space.effort().spend(running.cost);
+    if (running.content != null) {
       long[] mask = running.content.mask(running.chain.length - 1);
       walk.begin();
       walk.leaving(running.content, running.chain);
@@ -282,11 +299,13 @@ public final class TokenGrammar {
   /** Where only long tokens reach a limit. */
   private long[] near(GrammarState state, int distance) {
     long[] mask = mask(space.far(state)).clone();
+    GrammarState from = space.current(state);
+    space.effort().begin();
     int count = trie.countFrom(distance);
     for (int i = 0; i < count; i++) {
       int token = trie.longest(i);
       long bit = 1L << token;
-      boolean fits = reaches(state, trie.bytes(token));
+      boolean fits = reaches(from, trie.bytes(token));
       mask[token >> 6] = fits ? mask[token >> 6] | bit : mask[token >> 6] & ~bit;
     }
     return mask;
@@ -301,11 +320,11 @@ public final class TokenGrammar {
   }
 
   private Fit fit(Place place) {
-    Place alone = place.caller() == null ? place : new Place(place.rule(), place.state(), null);
+    Place alone = new Place(place.rule(), place.state(), Callers.NONE);
     if (store.get(alone) instanceof Fit known) {
       return known;
     }
-    Fit fit = fit(space.at(alone));
+    Fit fit = fit(space.current(space.at(alone)));
     store.put(this, alone, fit, fit.bytes());
     return fit;
   }
@@ -314,10 +333,12 @@ public final class TokenGrammar {
    * @param alone without callers
    */
   private Fit fit(GrammarState alone) {
-    walk.begin();
     Running running = running(alone);
+    space.effort().begin();
+    space.effort().spend(running.cost);
+    walk.begin();
     boolean isWide = false;
-    if (running == null) {
+    if (running.content == null) {
       walk.all(alone);
     } else {
       walk.leaving(running.content, running.chain);
@@ -329,30 +350,40 @@ public final class TokenGrammar {
     int[] open = isWide ? Fit.NONE : walk.open();
     long[] bits = null;
     ContentSet whole = null;
-    if (running != null && running.chain.length > trie.depthMax()) {
+    if (running.content != null && running.chain.length > trie.depthMax()) {
       whole = running.content;
-    } else if (running != null) {
+    } else if (running.content != null) {
       bits = running.content.mask(running.chain.length - 1);
     }
+    int cost = space.effort().spent();
     if (bits == null && walk.foundCount() <= LISTED_MAX) {
-      return new Fit(whole, null, walk.found(), open, isWide);
+      return new Fit(whole, null, walk.found(), open, isWide, cost);
     }
     bits = bits == null ? new long[trie.words()] : bits;
     walk.addTo(bits);
-    return new Fit(whole, bits, Fit.NONE, open, isWide);
+    return new Fit(whole, bits, Fit.NONE, open, isWide, cost);
   }
 
   /**
    * Text that a state is in.
    *
+   * @param content null: it is in none
    * @param chain the states behind 0, 1 and more of its characters
+   * @param cost of finding out, as {@link Effort} counts
    */
-  private record Running(ContentSet content, GrammarState[] chain) {}
+  private record Running(@Nullable ContentSet content, GrammarState[] chain, int cost) {}
 
-  private @Nullable Running running(GrammarState state) {
+  private Running running(GrammarState state) {
+    space.effort().begin();
     ContentSet.Key key = ContentSet.keyOf(space, state);
-    GrammarState[] chain =
-        key == null ? null : ContentSet.chain(space, state, key, trie.depthMax());
-    return key == null || chain == null ? null : new Running(trie.content(key), chain);
+    int cost = space.effort().spent();
+    if (key == null) {
+      return new Running(null, new GrammarState[0], cost);
+    }
+    ContentSet.Chain chain = ContentSet.chain(space, state, key, trie.depthMax());
+    cost += chain.cost();
+    return chain.states().length == 0
+        ? new Running(null, chain.states(), cost)
+        : new Running(trie.content(key), chain.states(), cost);
   }
 }

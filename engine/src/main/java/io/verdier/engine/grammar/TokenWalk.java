@@ -90,7 +90,7 @@ final class TokenWalk {
       path[depth + 1] = here;
       node = here.mustEnd() ? trie.end(node) : node + 1;
     }
-    space.spend(passed / NODES_PER_STEP);
+    space.effort().spend(passed / NODES_PER_STEP);
   }
 
   private void meet(int node, GrammarState here) {

@@ -129,7 +129,7 @@ class MaskTest {
       int depth = TRIE.depth(node);
       path[depth] = node;
       GrammarState from = depth == 0 ? state : reached[path[depth - 1]];
-      plain.renew();
+      plain.effort().begin();
       reached[node] = from == null ? null : plain.stepped(from, TRIE.label(node));
       for (int i = TRIE.tokensStart(node); i < TRIE.tokensEnd(node); i++) {
         int token = TRIE.token(i);

@@ -184,7 +184,7 @@ public final class GrammarVerticle extends VerticleBase {
     long start = System.nanoTime();
     try {
       Grammar grammar = GrammarCompiler.compile(constraint, budget);
-      TokenGrammar.prepare(grammar, over);
+      TokenGrammar.prepare(grammar, over, budget);
       metrics.onGrammarCompiled((System.nanoTime() - start) / 1e9);
       return grammar;
     } catch (GrammarException refused) {
