@@ -49,6 +49,9 @@ public record SamplingParams(
     int promptLogprobs,
     Pooling pooling) {
 
+  /** As {@code logprobs} and {@code promptLogprobs}: none are reported. */
+  public static final int NO_SCORES = -1;
+
   private static final int[] NO_IDS = {};
 
   /** For tokens: no hidden states are wanted. */
@@ -100,6 +103,16 @@ public record SamplingParams(
 
   /** Greedy, at most {@code maxTokens}, everything else off. */
   public static SamplingParams greedy(int maxTokens) {
+    return greedy(maxTokens, false, NO_SCORES, NO_SCORES);
+  }
+
+  /** For the sake of the log probabilities: greedy, and no token ends it. */
+  public static SamplingParams scores(int maxTokens, int logprobs, int promptLogprobs) {
+    return greedy(maxTokens, true, logprobs, promptLogprobs);
+  }
+
+  private static SamplingParams greedy(
+      int maxTokens, boolean ignoreEos, int logprobs, int promptLogprobs) {
     return new SamplingParams(
         0,
         1,
@@ -111,14 +124,14 @@ public record SamplingParams(
         0,
         maxTokens,
         0,
-        false,
+        ignoreEos,
         NO_IDS,
         NO_IDS,
         new float[0],
         NO_IDS,
         new int[0][],
-        -1,
-        -1);
+        logprobs,
+        promptLogprobs);
   }
 
   public boolean isGreedy() {
@@ -147,7 +160,7 @@ public record SamplingParams(
 
   /** The same without scores of the prompt: one choice of a request reports them for all. */
   public SamplingParams withoutPromptLogprobs() {
-    return with(seed, maxTokens, badWords, -1);
+    return with(seed, maxTokens, badWords, NO_SCORES);
   }
 
   /** The same with the bad words as tokens: they are known only after tokenizing. */

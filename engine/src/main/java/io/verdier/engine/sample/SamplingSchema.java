@@ -59,6 +59,14 @@ public final class SamplingSchema {
             : FieldValues.integer("generation_config." + MAX_NEW_TOKENS, cap, Range.atLeast(1));
   }
 
+  /** How the choices of a request come about. */
+  public enum Choices {
+    /** Each with random numbers of its own: without randomness they would be the same. */
+    DRAWN,
+    /** By a search, which finds different ones. */
+    FOUND
+  }
+
   /** Starts one request. */
   public Builder builder() {
     return new Builder();
@@ -147,9 +155,16 @@ public final class SamplingSchema {
      * @param maxTokens taken where the request gives none; the model's own cap applies to both
      */
     public SamplingParams build(long seed, int maxTokens) {
+      return build(seed, maxTokens, Choices.DRAWN);
+    }
+
+    /** As {@link #build(long, int)}. */
+    public SamplingParams build(long seed, int maxTokens, Choices kind) {
       int limit = Math.min(maxTokens().orElse(maxTokens), maxNewTokens);
       checkMinTokens();
-      checkGreedyChoices();
+      if (kind == Choices.DRAWN) {
+        checkGreedyChoices();
+      }
       int[] allowed = ids(ALLOWED_TOKEN_IDS);
       if (allowed.length == 0 && given.containsKey(ALLOWED_TOKEN_IDS)) {
         throw FieldValues.refused(

@@ -19,6 +19,8 @@ import org.jspecify.annotations.Nullable;
  * @param cacheSalt separates prefix caches of tenants; empty: shared
  * @param adapter identity of the LoRA adapter; empty: the base model
  * @param guide what the answer is held to; null: nothing
+ * @param search asks for the best of all answers that a beam search finds, under several keys;
+ *     null: each token is chosen for good
  */
 public record EngineRequest(
     long key,
@@ -29,7 +31,8 @@ public record EngineRequest(
     int priority,
     String cacheSalt,
     String adapter,
-    @Nullable Guide guide) {
+    @Nullable Guide guide,
+    @Nullable BeamSearch search) {
 
   /** A sequence without a constraint. */
   public EngineRequest(
@@ -44,9 +47,45 @@ public record EngineRequest(
     this(key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, null);
   }
 
+  /** A sequence that nobody searches for. */
+  public EngineRequest(
+      long key,
+      int[] tokens,
+      int promptTokens,
+      SamplingParams sampling,
+      TextParams text,
+      int priority,
+      String cacheSalt,
+      String adapter,
+      @Nullable Guide guide) {
+    this(key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, guide, null);
+  }
+
   /** The same, held to something. */
   public EngineRequest with(Guide held) {
     return new EngineRequest(
-        key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, held);
+        key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, held, search);
+  }
+
+  /** The same prompt under its own key, with answers to be searched for. */
+  public EngineRequest with(BeamSearch searched) {
+    return new EngineRequest(
+        key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, guide, searched);
+  }
+
+  /** One of the answers of a search, as if it was the only one. */
+  EngineRequest answer(long answerKey) {
+    return new EngineRequest(
+        answerKey, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, guide);
+  }
+
+  /**
+   * A beginning of one of those answers.
+   *
+   * @param begun prompt and what of the answer is supposed
+   */
+  EngineRequest hypothesis(long itsKey, int[] begun, SamplingParams one) {
+    return new EngineRequest(
+        itsKey, begun, promptTokens, one, text, priority, cacheSalt, adapter, guide);
   }
 }

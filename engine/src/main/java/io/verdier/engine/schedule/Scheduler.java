@@ -3,7 +3,6 @@ package io.verdier.engine.schedule;
 import io.verdier.cache.kv.BlockTable;
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.cache.kv.KvCacheManager.Prefix;
-import io.verdier.engine.ErrorCode;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.SequenceRules.Ending;
 import io.verdier.engine.schedule.StepInput.Cancellation;
@@ -23,6 +22,7 @@ import java.util.Iterator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
@@ -69,6 +69,8 @@ import org.jspecify.annotations.Nullable;
  *   <li>The same inputs give the same outputs: no clock, no randomness, no iteration over hashes.
  * </ol>
  *
+ * <p>A {@link Search} is not a sequence: its beginnings are, one position at a time.
+ *
  * <p><b>Life-cycle.</b>
  *
  * <pre>
@@ -102,7 +104,8 @@ public final class Scheduler {
   private final RunningAdapters adapters;
   private final List<Sequence> forgotten = new ArrayList<>(); // to be told with the next plan
   private final Deque<UnderWay> underWay = new ArrayDeque<>(2); // oldest first
-  private List<Emission> emissions = new ArrayList<>();
+  private final Searches searches;
+  private final News news;
   private long arrivals;
   private long steps;
   private long preemptions;
@@ -122,13 +125,10 @@ public final class Scheduler {
     this.settings = settings;
     this.kv = kv;
     this.rules = new SequenceRules(settings, kv);
+    this.searches = new Searches(rules);
+    this.news = new News(searches);
     this.adapters = new RunningAdapters(settings.adaptersMax());
-    Comparator<Sequence> byArrival = Comparator.comparingLong(Sequence::arrival);
-    this.order =
-        switch (settings.policy()) {
-          case FCFS -> byArrival;
-          case PRIORITY -> Comparator.comparingInt(Sequence::priority).thenComparing(byArrival);
-        };
+    this.order = Sequence.order(settings.policy());
     this.waiting = new TreeSet<>(order);
   }
 
@@ -157,10 +157,9 @@ public final class Scheduler {
       arrive(request);
     }
     cancel(unmatched);
+    search();
     StepPlan plan = mayPlan() ? plan() : nothing();
-    List<Emission> news = Collections.unmodifiableList(emissions);
-    emissions = new ArrayList<>();
-    return new StepOutput(plan, news, stats(plan));
+    return new StepOutput(plan, news.take(), stats(plan));
   }
 
   /** Whether another plan may be made before the next outcome comes. */
@@ -196,17 +195,13 @@ public final class Scheduler {
     List<Cancellation> unmatched = new ArrayList<>();
     for (Cancellation cancellation : cancellations) {
       Sequence sequence = live.get(cancellation.key());
-      if (sequence == null) {
+      if (sequence != null) {
+        end(sequence);
+        news.end(sequence, cancellation);
+      } else if (searches.serves(cancellation.key())) {
+        news.endAnswer(cancellation);
+      } else {
         unmatched.add(cancellation);
-        continue;
-      }
-      end(sequence);
-      if (!cancellation.silent()) {
-        Fault fault =
-            cancellation.reason() == FinishReason.ERROR
-                ? new Fault(ErrorCode.INTERNAL, "The request was ended before it was complete.")
-                : null;
-        emitFinish(sequence, new Ending(cancellation.reason(), -1), fault);
       }
     }
     return unmatched;
@@ -255,7 +250,7 @@ public final class Scheduler {
       return;
     }
     end(sequence);
-    emitFinish(sequence, new Ending(FinishReason.ERROR, -1), fault);
+    news.end(sequence, new Ending(FinishReason.ERROR, -1), fault);
   }
 
   /**
@@ -294,10 +289,10 @@ public final class Scheduler {
     Finish finish = null;
     if (ending.isPresent()) {
       end(sequence);
-      finish = finishOf(sequence, ending.get(), null);
+      finish = News.finishOf(sequence, ending.get(), null);
     }
     if (at >= 0 || finish != null || !scores.isEmpty()) {
-      emissions.add(
+      news.add(
           new Emission(
               sequence.key(),
               sequence.open(),
@@ -315,30 +310,49 @@ public final class Scheduler {
   }
 
   private void arrive(EngineRequest request) {
+    BeamSearch asked = request.search();
+    if (asked == null || isServed(request.key())) {
+      enter(request, arrivals++);
+    } else {
+      searches.begin(request, asked, arrivals++);
+    }
+  }
+
+  private void enter(EngineRequest request, long arrival) {
     Sequence sequence =
         new Sequence(
             request,
-            arrivals++,
+            arrival,
             kv.open(request.cacheSalt(), request.adapter()),
             rules.lengthMax(request));
     Optional<Fault> refusal =
-        live.containsKey(request.key())
+        isServed(request.key())
             ? Optional.of(SequenceRules.duplicate(request.key()))
             : rules.refusal(request);
     if (refusal.isPresent()) {
-      emitFinish(sequence, new Ending(FinishReason.ERROR, -1), refusal.get());
+      news.end(sequence, new Ending(FinishReason.ERROR, -1), refusal.get());
       return;
     }
     if (sequence.generatedTokens() > 0) {
       // Its last token was known elsewhere, but whether that was the end may not have been told.
       Optional<Ending> ending = endOf(sequence);
       if (ending.isPresent()) {
-        emitFinish(sequence, ending.get(), null);
+        news.end(sequence, ending.get(), null);
         return;
       }
     }
     live.put(request.key(), sequence);
     waiting.add(sequence);
+  }
+
+  private boolean isServed(long key) {
+    return live.containsKey(key) || searches.serves(key);
+  }
+
+  /** Lets searches go on: what was told of their sequences says which are the next ones. */
+  private void search() {
+    searches.takeNext().forEach(next -> enter(next.request(), next.arrival()));
+    searches.takeDropped().stream().map(live::get).filter(Objects::nonNull).forEach(this::end);
   }
 
   // ---- What is next ------------------------------------------------------------------------
@@ -460,23 +474,6 @@ public final class Scheduler {
     } else {
       kv.release(sequence.table());
     }
-  }
-
-  private void emitFinish(Sequence sequence, Ending ending, @Nullable Fault fault) {
-    emissions.add(
-        new Emission(
-            sequence.key(),
-            sequence.open(),
-            sequence.cachedTokens(),
-            NO_TOKENS,
-            List.of(),
-            List.of(),
-            finishOf(sequence, ending, fault)));
-  }
-
-  private static Finish finishOf(Sequence sequence, Ending ending, @Nullable Fault fault) {
-    return new Finish(
-        ending.reason(), ending.stopToken(), Math.max(0, sequence.generatedTokens()), fault);
   }
 
   private long[] takeForgotten() {

@@ -1,12 +1,14 @@
 package io.verdier.engine.schedule;
 
 import io.verdier.cache.kv.BlockTable;
+import io.verdier.conf.ServerConfig.Policy;
 import io.verdier.engine.sample.Pooling;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome.PromptLogprobs;
 import io.verdier.engine.schedule.StepPlan.Slice;
 import io.verdier.engine.schedule.StepPlan.Start;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -63,6 +65,16 @@ final class Sequence {
     this.known = tokens.length;
     // Prompt scores come before the first token: what has moved here with one has told them all.
     this.nextScore = known > request.promptTokens() ? request.promptTokens() : 1;
+  }
+
+  /** Who comes first: of one search, whose sequences arrive together, the one made first. */
+  static Comparator<Sequence> order(Policy policy) {
+    Comparator<Sequence> byArrival =
+        Comparator.comparingLong(Sequence::arrival).thenComparingLong(Sequence::key);
+    return switch (policy) {
+      case FCFS -> byArrival;
+      case PRIORITY -> Comparator.comparingInt(Sequence::priority).thenComparing(byArrival);
+    };
   }
 
   long key() {

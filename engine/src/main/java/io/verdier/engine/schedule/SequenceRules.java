@@ -101,6 +101,12 @@ final class SequenceRules {
         : Optional.empty();
   }
 
+  /** Whether a token ends an answer that is not held to anything. */
+  boolean isEnd(SamplingParams sampling, int token) {
+    return (!sampling.ignoreEos() && contains(endTokens, token))
+        || contains(sampling.stopTokenIds(), token);
+  }
+
   private static boolean contains(int[] sorted, int value) {
     return sorted.length > 0 && Arrays.binarySearch(sorted, value) >= 0;
   }

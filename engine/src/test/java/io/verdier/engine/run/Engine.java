@@ -2,6 +2,7 @@ package io.verdier.engine.run;
 
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig.Policy;
+import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.schedule.Scheduler;
@@ -36,6 +37,7 @@ final class Engine {
   /** What a client gets, floats as bits. */
   static final class Heard {
     final List<Integer> tokens = new ArrayList<>();
+    final List<TokenLogprobs> logprobs = new ArrayList<>();
     float[] pooled = {};
     private final StringBuilder scores = new StringBuilder();
     private String end = "";
@@ -125,6 +127,7 @@ final class Engine {
     for (float value : stream.pooled) {
       stream.scores.append(Float.floatToRawIntBits(value)).append(' ');
     }
+    stream.logprobs.addAll(emission.logprobs());
     emission.logprobs().forEach(score -> BitEqualityTest.append(stream.scores, score));
     Finish finish = emission.finish();
     if (finish != null) {

@@ -3,6 +3,7 @@ package io.verdier.verticles.bus;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import java.util.List;
+import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,6 +18,8 @@ import org.jspecify.annotations.Nullable;
  * @param text how tokens become text
  * @param adapter its identity; empty: the base model
  * @param demand what the continuations must match; null: nothing
+ * @param lengthPenalty of the beam search that finds the continuations; empty: each of them is
+ *     chosen token by token
  */
 public record Submit(
     long[] keys,
@@ -28,7 +31,8 @@ public record Submit(
     int priority,
     String cacheSalt,
     String adapter,
-    @Nullable Demand demand) {
+    @Nullable Demand demand,
+    OptionalDouble lengthPenalty) {
 
   /** As {@code maxTokens}: as many as the model's length allows. */
   public static final int MAX_TOKENS_OPEN = Integer.MAX_VALUE;

@@ -8,6 +8,7 @@ import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  * @param choices how many continuations
  * @param adapter its identity; empty: the base model
  * @param demand what the answers must match; null: nothing
+ * @param lengthPenalty of the beam search that finds the continuations; empty: no search
  */
 public record Generation(
     Prompt prompt,
@@ -27,7 +29,8 @@ public record Generation(
     int priority,
     String cacheSalt,
     String adapter,
-    @Nullable Demand demand) {
+    @Nullable Demand demand,
+    OptionalDouble lengthPenalty) {
   public Generation {
     badWords = List.copyOf(badWords);
   }
@@ -44,7 +47,8 @@ public record Generation(
         priority,
         cacheSalt,
         adapter,
-        demand);
+        demand,
+        lengthPenalty);
   }
 
   /** The same, held to what it must match only behind what the model thinks. */
@@ -61,7 +65,8 @@ public record Generation(
             priority,
             cacheSalt,
             adapter,
-            demand.behind(thoughts));
+            demand.behind(thoughts),
+            lengthPenalty);
   }
 
   Submit submit(long[] keys) {
@@ -75,6 +80,7 @@ public record Generation(
         priority,
         cacheSalt,
         adapter,
-        demand);
+        demand,
+        lengthPenalty);
   }
 }

@@ -3,6 +3,7 @@ package io.verdier.verticles.token;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.grammar.Thinking;
 import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.schedule.BeamSearch;
 import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.engine.text.Tokenizer;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
@@ -107,8 +108,8 @@ public record PromptEncoder(
   }
 
   /**
-   * One request per key, all with the same prompt. The scores of the prompt are the same for every
-   * choice, so only the first one reports them.
+   * One request per key, all with the same prompt, or one search for all of them. The scores of the
+   * prompt are the same for every choice, so only the first one reports them.
    *
    * @throws RejectedException where prompt and {@code max_tokens} do not fit the model, or where
    *     the prompt would have too many scores
@@ -121,21 +122,34 @@ public record PromptEncoder(
     boundPooled(asked.pooling().vectors(prompt.length));
     SamplingParams resolved =
         asked.withMaxTokens(maxTokens).withBadWords(badWords(submit.badWords()));
+    if (submit.lengthPenalty().isPresent() && maxTokens > 0) {
+      BeamSearch search = new BeamSearch(submit.keys(), submit.lengthPenalty().getAsDouble());
+      return List.of(request(submit, 0, prompt, resolved).with(search));
+    }
     SamplingParams unscored = resolved.withoutPromptLogprobs();
     List<EngineRequest> requests = new ArrayList<>(submit.keys().length);
     for (int choice = 0; choice < submit.keys().length; choice++) {
       requests.add(
-          new EngineRequest(
-              submit.keys()[choice],
+          request(
+              submit,
+              choice,
               prompt,
-              prompt.length,
-              (choice == 0 ? resolved : unscored).withSeed(asked.seed() + choice),
-              submit.text(),
-              submit.priority(),
-              submit.cacheSalt(),
-              submit.adapter()));
+              (choice == 0 ? resolved : unscored).withSeed(asked.seed() + choice)));
     }
     return requests;
+  }
+
+  private static EngineRequest request(
+      Submit submit, int choice, int[] prompt, SamplingParams sampling) {
+    return new EngineRequest(
+        submit.keys()[choice],
+        prompt,
+        prompt.length,
+        sampling,
+        submit.text(),
+        submit.priority(),
+        submit.cacheSalt(),
+        submit.adapter());
   }
 
   /** A prompt cut to the model's length leaves room for what was asked for, one token at least. */

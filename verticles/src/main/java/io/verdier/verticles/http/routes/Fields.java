@@ -79,6 +79,22 @@ record Fields(Map<String, @Nullable Object> map, String path) {
         path(name), path(name) + " is " + value + "; it must be from " + min + " to " + max + ".");
   }
 
+  double number(String name, double min, double max, double absent) {
+    Object value = map.get(name);
+    if (value == null) {
+      return absent;
+    }
+    if (!(value instanceof Number number)) {
+      throw wrong(name, "a number");
+    }
+    double real = number.doubleValue();
+    if (real >= min && real <= max) {
+      return real;
+    }
+    throw RejectedException.invalid(
+        path(name), path(name) + " is " + value + "; it must be from " + min + " to " + max + ".");
+  }
+
   @Nullable List<?> list(String name) {
     Object value = map.get(name);
     if (value == null || value instanceof List<?>) {

@@ -3,6 +3,7 @@ package io.verdier.verticles.http.routes;
 import io.verdier.conf.Limits;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.sample.SamplingSchema;
+import io.verdier.engine.sample.SamplingSchema.Choices;
 import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
@@ -12,6 +13,7 @@ import io.verdier.verticles.http.Ingress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -20,6 +22,8 @@ import org.jspecify.annotations.Nullable;
  * SamplingSchema}'s. Owned by the event loop.
  */
 final class GenerationFields {
+  private static final String SEARCH = "use_beam_search";
+
   private final Ingress ingress;
   private final Fields fields;
   private final SamplingSchema.Builder sampling;
@@ -83,17 +87,46 @@ final class GenerationFields {
             visibleTokens,
             streaming);
     PromptFields prompts = new PromptFields(ingress, fields);
+    Demand demand = demand(calls);
+    OptionalDouble penalty = lengthPenalty(streaming, demand);
     return new Generation(
         prompt,
         sampling.choices(),
-        sampling.build(ingress.randomSeed(), maxTokensAbsent),
+        sampling.build(
+            ingress.randomSeed(),
+            maxTokensAbsent,
+            penalty.isPresent() ? Choices.FOUND : Choices.DRAWN),
         sampling.badWords(),
         prompts.truncation(),
         text,
         prompts.priority(),
         prompts.cacheSalt(),
         ingress.serving().adapter(fields.string("model")),
-        demand(calls));
+        demand,
+        penalty);
+  }
+
+  /**
+   * A search knows none of its answers before all of them, and looks at log probabilities as the
+   * model gives them; what would forbid some answers is refused, for it would find them all the
+   * same.
+   */
+  private OptionalDouble lengthPenalty(boolean streaming, @Nullable Demand demand) {
+    double penalty = fields.number("length_penalty", -10, 10, 1);
+    if (!fields.bool(SEARCH, false)) {
+      return OptionalDouble.empty();
+    }
+    if (streaming) {
+      throw fields.unsupported(SEARCH, "its answers are known only at its end; leave stream out.");
+    }
+    String unheeded = demand == null ? null : demand.parameter();
+    for (String name : List.of("allowed_token_ids", "bad_words")) {
+      unheeded = fields.has(name) ? name : unheeded;
+    }
+    if (unheeded != null) {
+      throw fields.unsupported(SEARCH, "it does not heed " + unheeded + "; leave one of them out.");
+    }
+    return OptionalDouble.of(penalty);
   }
 
   private @Nullable Demand demand(@Nullable Demand calls) {

@@ -9,6 +9,7 @@ import io.verdier.verticles.http.Ingress;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
 
 /** Reads what all routes have in common that pool prompts. Stateless. */
@@ -44,7 +45,8 @@ final class PooledPrompts {
             common.priority(),
             common.cacheSalt(),
             "",
-            null);
+            null,
+            OptionalDouble.empty());
     return prompts.stream().map(prompt -> first.with(prompt, first.sampling())).toList();
   }
 }
