@@ -104,3 +104,8 @@ void v_probe(const probe_args *a, int32_t unit, int32_t worker) {
   }
   a->sink[worker * 8] = result;
 }
+
+void v_ask(const void *first, int32_t lines, int32_t worker) {
+  (void)worker;
+  for (int32_t i = 0; i < lines; i++) prefetch_far((const uint8_t *)first + i * 64);
+}

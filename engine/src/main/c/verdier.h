@@ -22,7 +22,7 @@
 #define V_INLINE static inline __attribute__((always_inline))
 
 /* Raised whenever a layout or an argument block changes; Java refuses another number. */
-#define V_ABI 4
+#define V_ABI 5
 
 /*
  * Raised whenever a matrix would be packed to other bytes than before, be it by a layout or by a
@@ -238,5 +238,8 @@ V_API void v_rope(const rope_args *args, int32_t unit, int32_t worker);
 V_API void v_attend(const attend_args *args, int32_t unit, int32_t worker);
 V_API void v_pack(const pack_args *args, int32_t unit, int32_t worker);
 V_API void v_probe(const probe_args *args, int32_t unit, int32_t worker);
+
+/* Asks memory for so many lines, into the second-level cache; reads nothing, so any address will do. */
+V_API void v_ask(const void *first, int32_t lines, int32_t worker);
 
 #endif

@@ -35,7 +35,21 @@ final class ComputePool implements AutoCloseable {
     void run(int unit, int worker);
   }
 
+  /** What threads do rather than nothing while they wait for units. */
+  @FunctionalInterface
+  interface Idling {
+    Idling NONE = worker -> false;
+
+    /**
+     * A slice of it, of a microsecond or less.
+     *
+     * @return false if there is nothing left to do
+     */
+    boolean slice(int worker);
+  }
+
   private final Worker[] workers;
+  private final Idling idling;
   private final AtomicLong claims = new AtomicLong(); // epoch | units | next unit
   private final AtomicInteger remaining = new AtomicInteger();
   private Job job = (unit, worker) -> {}; // published by claims
@@ -46,6 +60,11 @@ final class ComputePool implements AutoCloseable {
    * @param threads compute threads, the caller's included, ≥ 1; with 1 nothing is started
    */
   ComputePool(int threads) {
+    this(threads, Idling.NONE);
+  }
+
+  ComputePool(int threads, Idling idling) {
+    this.idling = idling;
     workers = new Worker[threads - 1];
     for (int i = 0; i < workers.length; i++) {
       workers[i] = new Worker(i + 1);
@@ -126,6 +145,9 @@ final class ComputePool implements AutoCloseable {
   private void awaitOthers() {
     int spins = 0;
     while (remaining.get() > 0) {
+      if (idling.slice(0)) {
+        continue;
+      }
       if (++spins > 20_000) {
         LockSupport.parkNanos(SPIN_NANOS); // a worker lost its core in the middle of a unit
       } else {
@@ -156,7 +178,7 @@ final class ComputePool implements AutoCloseable {
     public void run() {
       long idleSince = System.nanoTime();
       while (!closed) {
-        if (claimUnits(index)) {
+        if (claimUnits(index) || idling.slice(index)) {
           idleSince = System.nanoTime();
         } else if (System.nanoTime() - idleSince < SPIN_NANOS) {
           Thread.onSpinWait();

@@ -23,7 +23,7 @@ import java.nio.file.StandardCopyOption;
  */
 final class KernelLibrary {
   /** Of {@code verdier.h}. */
-  private static final int ABI = 4;
+  private static final int ABI = 5;
 
   private static final Linker LINKER = Linker.nativeLinker();
   private static final ValueLayout.OfLong WORD = ValueLayout.JAVA_LONG;
@@ -45,6 +45,7 @@ final class KernelLibrary {
   final MemorySegment loraExpand;
   final MemorySegment pack;
   final MemorySegment probe;
+  private final MemorySegment ask;
   private final MemorySegment panels;
   private final MemorySegment matmulScratch;
   private final MemorySegment attendScratch;
@@ -61,6 +62,7 @@ final class KernelLibrary {
     loraExpand = symbol("v_lora_expand");
     pack = symbol("v_pack");
     probe = symbol("v_probe");
+    ask = symbol("v_ask");
     panels = symbol("v_panels");
     matmulScratch = symbol("v_matmul_scratch");
     attendScratch = symbol("v_attend_scratch");
@@ -131,6 +133,11 @@ final class KernelLibrary {
     } catch (Throwable t) {
       throw new IllegalStateException("a kernel could not be called", t);
     }
+  }
+
+  /** As {@link NextWeights.Memory#ask}. */
+  void prefetch(long address, int lines, int worker) {
+    call(ask, address, lines, worker);
   }
 
   private int ask(String name) {

@@ -72,10 +72,11 @@ final class NativeBackend implements Backend {
     this.library = library;
     this.reason = reason;
     this.format = format;
-    pool = new ComputePool(threads);
+    NextWeights next = new NextWeights(library::prefetch, threads);
+    pool = new ComputePool(threads, next);
     kept = new PackedWeights(library, format, pool, keptBytesMin);
     packer = new NativePacker(library, pool, arena, kept);
-    matmul = new NativeMatmul(library, pool, arena);
+    matmul = new NativeMatmul(library, pool, next, arena);
     attention = new NativeAttend(library, pool, arena);
     lora = new NativeLora(library, pool, arena);
     rows = new NativeJob(library.rows, ROWS_FIELDS, arena);

@@ -31,15 +31,17 @@ final class NativeMatmul {
 
   private final KernelLibrary library;
   private final ComputePool pool;
+  private final NextWeights next;
   private final Arena arena;
   private final Job job;
   private final NativeOperand none;
   private MemorySegment scratch = MemorySegment.NULL;
   private long scratchBytes;
 
-  NativeMatmul(KernelLibrary library, ComputePool pool, Arena arena) {
+  NativeMatmul(KernelLibrary library, ComputePool pool, NextWeights next, Arena arena) {
     this.library = library;
     this.pool = pool;
+    this.next = next;
     this.arena = arena;
     job = new Job(library.matmul, arena);
     none = new NativeOperand(OperandFormat.BF16, 0, 0, arena);
@@ -109,6 +111,7 @@ final class NativeMatmul {
         .put(job.addend.data())
         .put(job.addend.places())
         .end();
+    next.begin(weight, units);
     pool.run(job, units.count() * slices);
   }
 

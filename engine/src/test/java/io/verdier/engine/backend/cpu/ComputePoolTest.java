@@ -56,4 +56,18 @@ class ComputePoolTest {
       assertThat(seen.get(0)).isEqualTo(20);
     }
   }
+
+  @Test
+  void run_threadsHaveSomethingElseToDo_runsEveryUnitOnce() {
+    AtomicIntegerArray slices = new AtomicIntegerArray(3);
+    ComputePool.Idling idling = worker -> slices.incrementAndGet(worker) % 100 != 0;
+    try (ComputePool pool = new ComputePool(3, idling)) {
+      for (int round = 0; round < 1000; round++) {
+        AtomicIntegerArray seen = new AtomicIntegerArray(1);
+        pool.run((unit, worker) -> seen.incrementAndGet(0), 9);
+        assertThat(seen.get(0)).isEqualTo(9);
+      }
+    }
+    assertThat(slices.get(1) + slices.get(2)).isPositive();
+  }
 }
