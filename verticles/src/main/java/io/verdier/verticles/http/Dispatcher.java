@@ -4,9 +4,9 @@ import io.netty.handler.codec.http.TooLongHttpHeaderException;
 import io.netty.handler.codec.http.TooLongHttpLineException;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
-import io.verdier.verticles.http.Problem.Dialect;
 import io.verdier.verticles.http.Route.Action;
 import io.verdier.verticles.http.Route.Gate;
+import io.verdier.verticles.observe.HttpMetrics;
 import io.vertx.core.Future;
 import io.vertx.core.Handler;
 import io.vertx.core.buffer.Buffer;
@@ -83,9 +83,11 @@ final class Dispatcher {
         .route()
         .handler(
             gated(
-                Gate.KEY,
-                Dialect.OPENAI,
-                (exchange, body) -> exchange.reply(ErrorMapper.noSuchRoute())));
+                new Route(
+                    "",
+                    HttpMetrics.NO_HANDLER,
+                    Gate.KEY,
+                    (exchange, body) -> exchange.reply(ErrorMapper.noSuchRoute()))));
     return built;
   }
 
@@ -98,33 +100,37 @@ final class Dispatcher {
         .useNormalizedPath(false)
         .handler(
             gated(
-                Gate.KEY,
-                rows.getFirst().dialect(),
-                (exchange, body) -> {
-                  exchange.request().response().putHeader("Allow", allowed);
-                  exchange.reply(ErrorMapper.wrongMethod(allowed));
-                }));
+                new Route(
+                    "",
+                    rows.getFirst().path(),
+                    Gate.KEY,
+                    rows.getFirst().dialect(),
+                    (exchange, body) -> {
+                      exchange.request().response().putHeader("Allow", allowed);
+                      exchange.reply(ErrorMapper.wrongMethod(allowed));
+                    })));
   }
 
   private void add(Router built, Route row, String pattern) {
     built
         .routeWithRegex(HttpMethod.valueOf(row.method()), pattern)
         .useNormalizedPath(false)
-        .handler(gated(row.gate(), row.dialect(), row.action()));
+        .handler(gated(row));
   }
 
-  private Handler<RoutingContext> gated(Gate gate, Dialect dialect, Action action) {
+  private Handler<RoutingContext> gated(Route row) {
     return context -> {
       Exchange exchange = context.get(EXCHANGE);
-      exchange.speak(dialect);
-      if (!mayPass(gate, exchange.request())) {
+      exchange.handledBy(row.path());
+      exchange.speak(row.dialect());
+      if (!mayPass(row.gate(), exchange.request())) {
         exchange.reply(ErrorMapper.unauthorized());
         return;
       }
-      switch (gate) {
-        case OPEN, KEY -> action.run(exchange, Map.of());
-        case ADMIN -> readJson(exchange, action);
-        case WORK -> work(exchange, action);
+      switch (row.gate()) {
+        case OPEN, KEY -> row.action().run(exchange, Map.of());
+        case ADMIN -> readJson(exchange, row.action());
+        case WORK -> work(exchange, row.action());
       }
     };
   }

@@ -1,6 +1,7 @@
 package io.verdier.verticles.http;
 
 import io.verdier.engine.ErrorCode;
+import io.verdier.verticles.observe.HttpMetrics;
 import io.vertx.core.Handler;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpConnection;
@@ -23,6 +24,11 @@ import org.jspecify.annotations.Nullable;
 public final class Exchange {
   private static final int DRAINED_BYTES_MAX = 1 << 20;
   private static final int ID_CHARS_MAX = 128;
+  private static final double NANOS = 1e9;
+
+  /** As nginx calls it: there is no answer that could have a status. */
+  private static final int CLIENT_GONE = 499;
+
   private static final String IGNORED_FIELDS = "X-Verdier-Ignored-Fields";
   private static final int IGNORED_SHOWN_MAX = 16;
 
@@ -39,6 +45,7 @@ public final class Exchange {
   private @Nullable Flight flight;
   private long deadlineTimer = -1;
   private String answerId = "";
+  private String handler = HttpMetrics.NO_HANDLER;
   private boolean done;
   private boolean released;
 
@@ -105,6 +112,11 @@ public final class Exchange {
   /** From here on errors are told so. */
   void speak(Problem.Dialect routes) {
     dialect = routes == Problem.Dialect.OPENAI ? ingress.dialect() : routes;
+  }
+
+  /** A row of the table of routes, or none of them, answers. */
+  void handledBy(String path) {
+    handler = path;
   }
 
   public long startNanos() {
@@ -222,7 +234,7 @@ public final class Exchange {
       response.putHeader("Content-Type", contentType);
     }
     closeAfterIfUnread();
-    done();
+    done(status, body.length());
     clock.onAnswered(request.connection());
     boolean wholeRead = request.isEnded() || declaredLength() == 0;
     response.end(body).onComplete(written -> onWritten(written.succeeded(), wholeRead));
@@ -240,7 +252,7 @@ public final class Exchange {
         .response()
         .endHandler(
             ignored -> {
-              done = true;
+              done(request.response().getStatusCode(), 0);
               // Not written yet: the clock started above bounds the wait for a slow reader.
               if (wholeRead && clock.isLeaving(request.connection())) {
                 request.connection().close();
@@ -300,7 +312,7 @@ public final class Exchange {
   /** Writes the last bytes of a stream whose head is written. */
   void endStream(Buffer last) {
     if (!done) {
-      done();
+      done(request.response().getStatusCode(), last.length());
       clock.onAnswered(request.connection());
       request.response().end(last).onComplete(written -> onWritten(written.succeeded(), true));
     }
@@ -317,7 +329,8 @@ public final class Exchange {
       if (flight != null) {
         flight.abandon();
       }
-      done();
+      HttpServerResponse response = request.response();
+      done(response.headWritten() ? response.getStatusCode() : CLIENT_GONE, 0);
     }
     release();
   }
@@ -330,10 +343,20 @@ public final class Exchange {
     }
   }
 
-  private void done() {
+  /**
+   * @param lastBytes of the body, not written yet
+   */
+  private void done(int status, int lastBytes) {
+    if (done) {
+      return;
+    }
     done = true;
     if (deadlineTimer >= 0) {
       ingress.vertx().cancelTimer(deadlineTimer);
     }
+    HttpMetrics.Sizes bytes =
+        new HttpMetrics.Sizes(request.bytesRead(), request.response().bytesWritten() + lastBytes);
+    double seconds = (System.nanoTime() - startNanos) / NANOS;
+    ingress.metrics().http().onAnswered(handler, request.method().name(), status, bytes, seconds);
   }
 }

@@ -87,7 +87,6 @@ public final class Flight {
     if (start != null) {
       sequence.started = true;
       sequence.promptTokens = start.promptTokens().length;
-      exchange.ingress().metrics().onStarted(sequence.promptTokens);
     }
     Delta.End end = delta.end();
     if (end != null && end.reason() == FinishReason.ERROR) {
@@ -116,6 +115,7 @@ public final class Flight {
     int tokens = delta.tokens().length;
     if (tokens > 0) {
       if (sequence.generatedTokens == 0) {
+        sequence.firstNanos = now;
         exchange.ingress().metrics().onFirstTokens(tokens, (now - exchange.startNanos()) / NANOS);
       } else {
         exchange.ingress().metrics().onTokens(tokens, (now - sequence.lastNanos) / NANOS);
@@ -143,7 +143,9 @@ public final class Flight {
     ServingMetrics metrics = exchange.ingress().metrics();
     if (sequence.started) {
       double seconds = (now - exchange.startNanos()) / NANOS;
-      metrics.onFinished(reason, sequence.promptTokens, sequence.generatedTokens, seconds);
+      double spoken = (sequence.lastNanos - sequence.firstNanos) / NANOS;
+      int tokens = sequence.generatedTokens;
+      metrics.onFinished(reason, sequence.promptTokens, tokens, seconds, spoken);
     } else if (reason == FinishReason.ABORT) {
       metrics.onAbortedBeforeStart();
     } // else it was refused, and is counted as that

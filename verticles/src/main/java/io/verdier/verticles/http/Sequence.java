@@ -11,6 +11,7 @@ public final class Sequence {
   final int work;
   final int tokenizer;
 
+  long firstNanos;
   long lastNanos;
   int promptTokens;
   int generatedTokens;

@@ -51,6 +51,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.TreeMap;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
@@ -304,7 +305,7 @@ record EngineParts(
         scheduler,
         runner,
         () -> vocabulary(tokenizer, loaded.description.spec().vocabSize(), defaults),
-        cacheFacts(config, plan, cacheType(loaded)));
+        cacheFacts(config, plan, cacheType(loaded), lengthMax));
   }
 
   /** What constraints see of the tokens: neither special ones nor those that end an answer. */
@@ -424,13 +425,24 @@ record EngineParts(
     return loaded.runner.map(it -> it.model().backend().kvCacheType()).orElse("float32");
   }
 
+  /** As vLLM names and spells them: what reads them was written for Python. */
   private static Map<String, String> cacheFacts(
-      ServerConfig config, KvPlan plan, String cacheType) {
+      ServerConfig config, KvPlan plan, String cacheType, int lengthMax) {
     Map<String, String> facts = new TreeMap<>();
+    long tokens = (long) plan.blocks() * plan.blockTokens();
+    OptionalInt override = config.cache().blocksOverride();
     facts.put("block_size", Integer.toString(plan.blockTokens()));
-    facts.put("num_gpu_blocks", Integer.toString(plan.blocks()));
     facts.put("cache_dtype", cacheType);
-    facts.put("enable_prefix_caching", Boolean.toString(config.cache().prefixCaching()));
+    facts.put("enable_prefix_caching", config.cache().prefixCaching() ? "True" : "False");
+    facts.put("gpu_memory_utilization", Double.toString(config.backend().gpu().memoryShare()));
+    facts.put("kv_cache_max_concurrency", Double.toString((double) tokens / lengthMax));
+    facts.put("kv_cache_size_tokens", Long.toString(tokens));
+    facts.put("num_cpu_blocks", "None");
+    facts.put("num_gpu_blocks", Integer.toString(plan.blocks()));
+    facts.put(
+        "num_gpu_blocks_override",
+        override.isPresent() ? Integer.toString(override.getAsInt()) : "None");
+    facts.put("sliding_window", "None");
     return facts;
   }
 

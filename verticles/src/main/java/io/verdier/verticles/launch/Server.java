@@ -198,7 +198,7 @@ public final class Server {
   }
 
   private Future<ModelCard> deployEngine(EngineParts parts) {
-    metrics.cacheConfig(parts.cacheFacts());
+    observe(parts);
     int cores = Runtime.getRuntime().availableProcessors();
     int shards = Math.max(1, cores / CORES_PER_DETOKENIZER);
     List<Future<?>> deployments = new ArrayList<>();
@@ -215,6 +215,15 @@ public final class Server {
       deployments.add(worker("tokenizer-" + i, new TokenizerVerticle(i, parts.encoder())));
     }
     return Future.all(deployments).map(parts.card());
+  }
+
+  /** What only a loaded engine can tell. */
+  private void observe(EngineParts parts) {
+    metrics.cacheConfig(parts.cacheFacts());
+    if (config.adapters().enabled()) {
+      metrics.serveAdapters(config.adapters().slots());
+      parts.card().adapters().forEach(it -> metrics.nameAdapter(it.identity(), it.name()));
+    }
   }
 
   private List<Future<?>> detokenizers(int shards, EngineParts parts) {

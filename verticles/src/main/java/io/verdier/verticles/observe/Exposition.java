@@ -2,6 +2,7 @@ package io.verdier.verticles.observe;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -10,7 +11,9 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.DoubleAdder;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.DoubleSupplier;
+import java.util.function.Function;
 import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 
 /**
  * Metrics and their text form (Prometheus exposition format 0.0.4). Thread-safe: writers touch
@@ -21,45 +24,71 @@ import java.util.function.LongSupplier;
  * docs/adr/0003.
  */
 public final class Exposition {
+  /** A page of a server that has served every route is about so long. */
+  static final int PAGE_CHARS = 64 * 1024;
+
   private final List<Family> families = new CopyOnWriteArrayList<>();
+  private final Map<String, String> base;
   private final String labels;
 
   /**
    * @param labels carried by every series, in order
    */
   public Exposition(Map<String, String> labels) {
+    this.base = new LinkedHashMap<>(labels);
     this.labels = render(labels);
   }
 
   /** A number that only grows; exposed with the suffix {@code _total}. */
   public Counter counter(String name, String help) {
     Counter counter = new Counter();
-    add(name + "_total", help, "counter").series.add(new Sample("", labels, counter::value));
+    counter(name, help, counter::value);
     return counter;
-  }
-
-  /** Counters told apart by the value of one more label. */
-  public Counters counters(String name, String help, String label, String... values) {
-    Family family = add(name + "_total", help, "counter");
-    Counters counters = new Counters(family, labels, label);
-    Arrays.stream(values).forEach(counters::of);
-    return counters;
   }
 
   /** A counter that somebody else keeps. */
   public void counter(String name, String help, LongSupplier value) {
-    add(name + "_total", help, "counter").series.add(new Sample("", labels, value::getAsLong));
+    add(name + "_total", help, "counter").add("", labels, value::getAsLong);
+  }
+
+  /** As {@link #counter(String, String, LongSupplier)}, of what is not counted in whole numbers. */
+  public void decimalCounter(String name, String help, DoubleSupplier value) {
+    add(name + "_total", help, "counter").add("", labels, value);
+  }
+
+  /** Counters told apart by the values of further labels. */
+  public Labelled<Counter> counters(String name, String help, String... labelNames) {
+    Family family = add(name + "_total", help, "counter");
+    return new Labelled<>(
+        labelNames,
+        all -> {
+          Counter counter = new Counter();
+          family.add("", all, counter::value);
+          return counter;
+        });
   }
 
   /** A number that goes up and down, read when it is asked for. */
   public void gauge(String name, String help, DoubleSupplier value) {
-    add(name, help, "gauge").series.add(new Sample("", labels, value));
+    add(name, help, "gauge").add("", labels, value);
+  }
+
+  /** Such numbers by the value of one more label. */
+  public void gauges(
+      String name, String help, String label, Map<String, ? extends DoubleSupplier> values) {
+    Family family = add(name, help, "gauge");
+    values.forEach((of, value) -> family.add("", join(labels, render(Map.of(label, of))), value));
   }
 
   /** A constant 1 whose labels carry facts. */
   public void info(String name, String help, Map<String, String> facts) {
-    String all = join(labels, render(facts));
-    add(name, help, "gauge").series.add(new Sample("", all, () -> 1));
+    add(name, help, "gauge").add("", join(labels, render(facts)), () -> 1);
+  }
+
+  /** A number beside facts that change, without the labels that every other series carries. */
+  public void changingInfo(
+      String name, String help, Supplier<Map<String, String>> facts, DoubleSupplier value) {
+    add(name, help, "gauge").series.add(new Sample("", () -> render(facts.get()), value));
   }
 
   /**
@@ -69,16 +98,52 @@ public final class Exposition {
    */
   public Histogram histogram(String name, String help, double... bounds) {
     Histogram histogram = new Histogram(bounds);
-    Family family = add(name, help, "histogram");
-    for (int i = 0; i <= bounds.length; i++) {
-      int bucket = i;
-      String bound = i == bounds.length ? "+Inf" : number(bounds[i]);
-      String all = join(labels, "le=\"" + bound + "\"");
-      family.series.add(new Sample("_bucket", all, () -> histogram.upTo(bucket)));
-    }
-    family.series.add(new Sample("_sum", labels, histogram::sum));
-    family.series.add(new Sample("_count", labels, () -> histogram.upTo(bounds.length)));
+    add(name, help, "histogram").add(labels, histogram);
     return histogram;
+  }
+
+  /** One more name of a distribution: what observes it observes both. */
+  public void histogram(String name, String help, Histogram same) {
+    add(name, help, "histogram").add(labels, same);
+  }
+
+  /** Distributions told apart by the values of further labels. */
+  public Labelled<Histogram> histograms(
+      String name, String help, List<String> labelNames, double... bounds) {
+    Family family = add(name, help, "histogram");
+    return new Labelled<>(
+        labelNames.toArray(String[]::new),
+        all -> {
+          Histogram histogram = new Histogram(bounds);
+          family.add(all, histogram);
+          return histogram;
+        });
+  }
+
+  /** Sums and counts told apart by the value of one more label; there are no quantiles. */
+  public Labelled<Histogram> summaries(String name, String help, String label) {
+    Family family = add(name, help, "summary");
+    return new Labelled<>(
+        new String[] {label},
+        all -> {
+          Histogram summary = new Histogram();
+          family.add("_count", all, summary::count);
+          family.add("_sum", all, summary::sum);
+          return summary;
+        });
+  }
+
+  /** A sum and a count that somebody else keeps, by the value of one more label. */
+  public void summary(
+      String name, String help, Map<String, String> more, DoubleSupplier sum, LongSupplier count) {
+    Family family =
+        families.stream()
+            .filter(there -> there.name.equals(name))
+            .findFirst()
+            .orElseGet(() -> add(name, help, "summary"));
+    String all = join(labels, render(more));
+    family.add("_count", all, count::getAsLong);
+    family.add("_sum", all, sum);
   }
 
   private Family add(String name, String help, String type) {
@@ -87,20 +152,32 @@ public final class Exposition {
     return family;
   }
 
-  /** The page that {@code /metrics} serves. */
-  public String text() {
-    StringBuilder page = new StringBuilder(16 * 1024);
+  /** Appends what {@code /metrics} serves. */
+  public void write(StringBuilder page) {
     for (Family family : families) {
-      page.append("# HELP ").append(family.name).append(' ').append(family.help).append('\n');
-      page.append("# TYPE ").append(family.name).append(' ').append(family.type).append('\n');
-      for (Sample sample : family.series) {
-        page.append(family.name).append(sample.suffix);
-        if (!sample.labels.isEmpty()) {
-          page.append('{').append(sample.labels).append('}');
-        }
-        page.append(' ').append(number(sample.value.getAsDouble())).append('\n');
+      if (!family.series.isEmpty()) {
+        write(page, family);
       }
     }
+  }
+
+  private static void write(StringBuilder page, Family family) {
+    page.append("# HELP ").append(family.name).append(' ').append(family.help).append('\n');
+    page.append("# TYPE ").append(family.name).append(' ').append(family.type).append('\n');
+    for (Sample sample : family.series) {
+      page.append(family.name).append(sample.suffix);
+      String shown = sample.labels.get();
+      if (!shown.isEmpty()) {
+        page.append('{').append(shown).append('}');
+      }
+      page.append(' ').append(number(sample.value.getAsDouble())).append('\n');
+    }
+  }
+
+  /** All of it. */
+  public String text() {
+    StringBuilder page = new StringBuilder(PAGE_CHARS);
+    write(page);
     return page.toString();
   }
 
@@ -124,9 +201,24 @@ public final class Exposition {
         : Double.toString(value);
   }
 
-  private record Family(String name, String help, String type, List<Sample> series) {}
+  private record Family(String name, String help, String type, List<Sample> series) {
+    void add(String suffix, String labels, DoubleSupplier value) {
+      series.add(new Sample(suffix, () -> labels, value));
+    }
 
-  private record Sample(String suffix, String labels, DoubleSupplier value) {}
+    void add(String labels, Histogram histogram) {
+      double[] bounds = histogram.bounds;
+      for (int i = 0; i <= bounds.length; i++) {
+        int bucket = i;
+        String bound = i == bounds.length ? "+Inf" : number(bounds[i]);
+        add("_bucket", join(labels, "le=\"" + bound + "\""), () -> histogram.upTo(bucket));
+      }
+      add("_sum", labels, histogram::sum);
+      add("_count", labels, histogram::count);
+    }
+  }
+
+  private record Sample(String suffix, Supplier<String> labels, DoubleSupplier value) {}
 
   /** See {@link Exposition#counter(String, String)}. Thread-safe. */
   public static final class Counter {
@@ -141,42 +233,46 @@ public final class Exposition {
     }
   }
 
-  /** See {@link Exposition#counters}. Thread-safe. */
-  public static final class Counters {
-    private final ConcurrentMap<String, Counter> byValue = new ConcurrentHashMap<>();
-    private final Family family;
-    private final String labels;
-    private final String label;
+  /**
+   * Metrics of one name, one for each combination of values of its own labels. Thread-safe.
+   *
+   * @param <T> what they are
+   */
+  public final class Labelled<T> {
+    private final ConcurrentMap<List<String>, T> byValues = new ConcurrentHashMap<>();
+    private final String[] names;
+    private final Function<String, T> make;
 
-    private Counters(Family family, String labels, String label) {
-      this.family = family;
-      this.labels = labels;
-      this.label = label;
+    private Labelled(String[] names, Function<String, T> make) {
+      this.names = names;
+      this.make = make;
     }
 
     /**
-     * The counter of one label value; values must come from a closed set, or series grow without
-     * bound.
+     * The one of these values; they must come from closed sets, or series grow without bound.
+     *
+     * @param values one for each of the labels
      */
-    public Counter of(String value) {
-      return byValue.computeIfAbsent(
-          value,
-          absent -> {
-            Counter counter = new Counter();
-            String all = join(labels, render(Map.of(label, absent)));
-            family.series.add(new Sample("", all, counter::value));
-            return counter;
-          });
+    public T of(String... values) {
+      return byValues.computeIfAbsent(List.of(values), this::make);
+    }
+
+    private T make(List<String> values) {
+      Map<String, String> all = new LinkedHashMap<>(base);
+      for (int i = 0; i < names.length; i++) {
+        all.put(names[i], values.get(i));
+      }
+      return make.apply(render(all));
     }
   }
 
-  /** See {@link Exposition#histogram}. Thread-safe. */
+  /** See {@link Exposition#histogram(String, String, double...)}. Thread-safe. */
   public static final class Histogram {
     private final double[] bounds;
     private final LongAdder[] counts;
     private final DoubleAdder sum = new DoubleAdder();
 
-    private Histogram(double[] bounds) {
+    private Histogram(double... bounds) {
       this.bounds = bounds.clone();
       this.counts = new LongAdder[bounds.length + 1];
       Arrays.setAll(counts, i -> new LongAdder());
@@ -198,6 +294,10 @@ public final class Exposition {
 
     private double sum() {
       return sum.sum();
+    }
+
+    private long count() {
+      return upTo(bounds.length);
     }
 
     private long upTo(int bucket) {

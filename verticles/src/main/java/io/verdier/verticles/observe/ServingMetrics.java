@@ -5,57 +5,51 @@ import io.verdier.engine.schedule.StepOutput;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
+import java.util.function.DoubleSupplier;
 import java.util.function.IntSupplier;
-import java.util.stream.IntStream;
+import java.util.stream.Collectors;
 
 /**
  * The server's metrics, under the names that vLLM's dashboards, autoscalers and Vertex AI know.
  * Thread-safe.
  *
- * <p>Times are seconds. Sources: spec of the metric names and buckets in docs/metrics.md.
+ * <p>Names, types, labels and buckets are a table in docs/metrics.md, which a test holds against
+ * the page of a real server. Times are seconds.
+ *
+ * <p>A token costs two additions to adders, whatever the number of names that show them: where vLLM
+ * has two names for the same number, both read one adder.
  */
 public final class ServingMetrics {
-  private static final double[] FIRST_TOKEN = {
-    .001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640,
-    2560
-  };
-  private static final double[] PER_TOKEN = {
-    .01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80
-  };
-  private static final double[] WHOLE = {
-    .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680
-  };
-  private static final double[] STEP_TOKENS = {
-    1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384
-  };
-
   private static final double[] COMPILE = {.001, .005, .01, .025, .05, .1, .25, .5, 1, 2, 4};
 
+  private static final String SOURCE_COMPUTED = "local_compute";
+  private static final String SOURCE_CACHE = "local_cache_hit";
+  private static final String SOURCE_ELSEWHERE = "external_kv_transfer";
+
   private final Exposition page;
+  private final HttpMetrics http = new HttpMetrics();
+  private final ProcessMetrics process = new ProcessMetrics();
+  private final Latencies latencies;
+  private final Sizes sizes;
   private final Exposition.Counter promptTokens;
+  private final Exposition.Counter computedPromptTokens;
+  private final Exposition.Counter cachedPromptTokens;
   private final Exposition.Counter generatedTokens;
-  private final Exposition.Counters success;
-  private final Exposition.Counters refused;
-  private final Exposition.Counters ignoredFields;
-  private final Exposition.Histogram stepTokens;
-  private final Exposition.Histogram firstToken;
-  private final Exposition.Histogram interToken;
-  private final Exposition.Histogram perOutputToken;
-  private final Exposition.Histogram whole;
-  private final Exposition.Histogram queued;
-  private final Exposition.Histogram prefill;
-  private final Exposition.Histogram decode;
-  private final Exposition.Histogram inference;
-  private final Exposition.Histogram requestPrompt;
-  private final Exposition.Histogram requestGenerated;
-  private final Exposition.Histogram requestGeneratedMax;
-  private final Exposition.Histogram requestMaxTokens;
-  private final Exposition.Histogram requestChoices;
+  private final Exposition.Labelled<Exposition.Counter> success;
+  private final Exposition.Labelled<Exposition.Counter> refused;
+  private final Exposition.Labelled<Exposition.Counter> ignoredFields;
   private final Exposition.Histogram grammarCompile;
   private final Exposition.Counter grammarsKnown;
 
   /** The scheduler's last word; replaced whole, so readers see one consistent record. */
   private volatile StepOutput.Stats stats = new StepOutput.Stats(0, 0, 0, 1, 0, 0, 0, 0);
+
+  private final ConcurrentMap<String, String> adapterNames = new ConcurrentHashMap<>();
+  private volatile AdapterLoad adapters = AdapterLoad.NONE;
+  private volatile double adaptersSeconds = nowSeconds();
 
   /**
    * @param modelName value of the label {@code model_name}
@@ -67,72 +61,66 @@ public final class ServingMetrics {
     labels.put("engine", "0");
     page = new Exposition(labels);
     schedulerGauges();
+    prefixCounters();
     promptTokens = page.counter("vllm:prompt_tokens", "Prompt tokens processed.");
+    Exposition.Labelled<Exposition.Counter> bySource =
+        page.counters("vllm:prompt_tokens_by_source", "Where prompt tokens came from.", "source");
+    computedPromptTokens = bySource.of(SOURCE_COMPUTED);
+    cachedPromptTokens = bySource.of(SOURCE_CACHE);
+    bySource.of(SOURCE_ELSEWHERE);
+    page.counter(
+        "vllm:prompt_tokens_cached", "Prompt tokens from caches.", cachedPromptTokens::value);
     generatedTokens = page.counter("vllm:generation_tokens", "Tokens generated.");
     success =
-        page.counters(
-            "vllm:request_success",
-            "Sequences finished, by reason.",
-            "finished_reason",
-            "stop",
-            "length",
-            "abort",
-            "error");
+        page.counters("vllm:request_success", "Sequences finished, by reason.", "finished_reason");
+    for (FinishReason reason : FinishReason.values()) {
+      success.of(word(reason));
+    }
     refused = page.counters("verdier:requests_refused", "Requests refused, by error code.", "code");
     ignoredFields =
         page.counters(
             "verdier:request_fields_ignored", "Fields of requests without effect.", "field");
-    stepTokens = page.histogram("vllm:iteration_tokens_total", "Tokens per step.", STEP_TOKENS);
-    firstToken =
-        page.histogram("vllm:time_to_first_token_seconds", "Time to first token.", FIRST_TOKEN);
-    interToken =
-        page.histogram("vllm:inter_token_latency_seconds", "Time between tokens.", PER_TOKEN);
-    perOutputToken =
-        page.histogram(
-            "vllm:time_per_output_token_seconds", "Time between tokens (older name).", PER_TOKEN);
-    whole = page.histogram("vllm:e2e_request_latency_seconds", "Time of a whole request.", WHOLE);
-    queued = page.histogram("vllm:request_queue_time_seconds", "Time until it runs.", WHOLE);
-    prefill =
-        page.histogram(
-            "vllm:request_prefill_time_seconds", "Time from there to its first token.", WHOLE);
-    decode =
-        page.histogram(
-            "vllm:request_decode_time_seconds", "Time from its first token to its end.", WHOLE);
-    inference = page.histogram("vllm:request_inference_time_seconds", "Prefill and decode.", WHOLE);
-    double[] tokens = oneTwoFive(maxModelLen);
-    requestPrompt =
-        page.histogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", tokens);
-    requestGenerated =
-        page.histogram("vllm:request_generation_tokens", "Tokens generated.", tokens);
-    requestGeneratedMax =
-        page.histogram(
-            "vllm:request_max_num_generation_tokens",
-            "Tokens of the longest choice of a request.",
-            tokens);
-    requestMaxTokens =
-        page.histogram("vllm:request_params_max_tokens", "max_tokens of a request.", tokens);
-    requestChoices = page.histogram("vllm:request_params_n", "n of a request.", 1, 2, 5, 10, 20);
+    latencies = new Latencies(page);
+    sizes = new Sizes(page, maxModelLen);
     grammarCompile =
         page.histogram("verdier:grammar_compile_seconds", "Time to compile a constraint.", COMPILE);
     grammarsKnown =
         page.counter("verdier:grammar_cache_hits", "Constraints that were compiled already.");
   }
 
+  private static String word(FinishReason reason) {
+    return reason.name().toLowerCase(Locale.ROOT);
+  }
+
+  private static double nowSeconds() {
+    return System.currentTimeMillis() / 1e3;
+  }
+
   private void schedulerGauges() {
     page.gauge("vllm:num_requests_running", "Sequences running.", () -> stats.running());
     page.gauge("vllm:num_requests_waiting", "Sequences waiting.", () -> stats.waiting());
+    Map<String, DoubleSupplier> reasons = new LinkedHashMap<>();
+    reasons.put("capacity", () -> stats.waiting());
+    reasons.put("deferred", () -> 0); // nobody is passed over: who cannot run yet waits in line
+    page.gauges("vllm:num_requests_waiting_by_reason", "Why they wait.", "reason", reasons);
     page.gauge("vllm:kv_cache_usage_perc", "KV cache in use, 0 to 1.", this::cacheUsage);
     page.gauge(
         "vllm:gpu_cache_usage_perc", "KV cache in use, 0 to 1 (older name).", this::cacheUsage);
     page.counter("vllm:num_preemptions", "Preemptions.", () -> stats.preemptions());
-    page.counter(
-        "vllm:prefix_cache_queries",
-        "Prompt tokens looked up in the prefix cache.",
-        () -> stats.prefixQueriedTokens());
-    page.counter(
-        "vllm:prefix_cache_hits",
-        "Prompt tokens found in the prefix cache.",
-        () -> stats.prefixHitTokens());
+  }
+
+  /** Each under its own and its older name. */
+  private void prefixCounters() {
+    for (String prefix : new String[] {"vllm:prefix_cache", "vllm:gpu_prefix_cache"}) {
+      page.counter(
+          prefix + "_queries",
+          "Prompt tokens looked up in the prefix cache.",
+          () -> stats.prefixQueriedTokens());
+      page.counter(
+          prefix + "_hits",
+          "Prompt tokens found in the prefix cache.",
+          () -> stats.prefixHitTokens());
+    }
   }
 
   private double cacheUsage() {
@@ -140,28 +128,44 @@ public final class ServingMetrics {
     return (double) now.blocksUsed() / now.blocksTotal();
   }
 
-  /** 1, 2, 5, 10, 20, 50, … up to {@code max}. */
-  static double[] oneTwoFive(int max) {
-    return IntStream.iterate(1, value -> value <= max, ServingMetrics::next)
-        .asDoubleStream()
-        .toArray();
-  }
-
-  private static int next(int value) {
-    return leadingDigit(value) == 2 ? value / 2 * 5 : value * 2;
-  }
-
-  private static int leadingDigit(int value) {
-    int digit = value;
-    while (digit >= 10) {
-      digit /= 10;
-    }
-    return digit;
-  }
-
   /** Facts of the cache, once known. */
   public void cacheConfig(Map<String, String> facts) {
     page.info("vllm:cache_config_info", "Configuration of the KV cache.", facts);
+  }
+
+  /**
+   * Adapters are served: which ones have work becomes a series, of which there is only one at a
+   * time. (vLLM keeps one for every set of adapters that ever had work.)
+   *
+   * @param slots adapters that a step may have
+   */
+  public void serveAdapters(int slots) {
+    page.changingInfo(
+        "vllm:lora_requests_info",
+        "Adapters that have work; the value is the time of the last change.",
+        () -> adapterFacts(slots),
+        () -> adaptersSeconds);
+  }
+
+  private Map<String, String> adapterFacts(int slots) {
+    AdapterLoad now = adapters;
+    Map<String, String> facts = new LinkedHashMap<>();
+    facts.put("max_lora", Integer.toString(slots));
+    facts.put("waiting_lora_adapters", names(now.waiting()));
+    facts.put("running_lora_adapters", names(now.running()));
+    return facts;
+  }
+
+  private String names(Set<String> identities) {
+    return identities.stream()
+        .map(identity -> adapterNames.getOrDefault(identity, identity))
+        .sorted()
+        .collect(Collectors.joining(","));
+  }
+
+  /** An adapter is shown by this name, unless it has one. */
+  public void nameAdapter(String identity, String name) {
+    adapterNames.putIfAbsent(identity, name);
   }
 
   /** A number that its owner keeps and any thread may read. */
@@ -169,18 +173,29 @@ public final class ServingMetrics {
     page.gauge(name, help, value::getAsInt);
   }
 
+  /** Answers by route. */
+  public HttpMetrics http() {
+    return http;
+  }
+
   /** The scheduler planned a step. */
   public void onStep(StepOutput.Stats now) {
     stats = now;
     if (now.stepTokens() > 0) {
-      stepTokens.observe(now.stepTokens());
+      sizes.step.observe(now.stepTokens());
     }
+  }
+
+  /** Other adapters have work now. */
+  public void onAdapters(AdapterLoad now) {
+    adapters = now;
+    adaptersSeconds = nowSeconds();
   }
 
   /** A request was admitted. */
   public void onRequest(int choices, int maxTokens) {
-    requestChoices.observe(choices);
-    requestMaxTokens.observe(maxTokens);
+    sizes.choices.observe(choices);
+    sizes.maxTokens.observe(maxTokens);
   }
 
   /** A request was refused, at any stage. */
@@ -193,15 +208,22 @@ public final class ServingMetrics {
     ignoredFields.of(field).add(1);
   }
 
-  /** A sequence's first news: its prompt, of so many tokens, is being worked on. */
-  public void onStarted(int prompt) {
+  /**
+   * A sequence's first news: its prompt is being worked on.
+   *
+   * @param prompt its tokens
+   * @param cached of those, found in the prefix cache
+   */
+  public void onStarted(int prompt, int cached) {
     promptTokens.add(prompt);
+    computedPromptTokens.add(prompt - cached);
+    cachedPromptTokens.add(cached);
   }
 
   /** A sequence's first {@code tokens} left the server. */
   public void onFirstTokens(int tokens, double seconds) {
     generatedTokens.add(tokens);
-    firstToken.observe(seconds);
+    latencies.firstToken.observe(seconds);
   }
 
   /**
@@ -209,8 +231,7 @@ public final class ServingMetrics {
    */
   public void onTokens(int tokens, double seconds) {
     generatedTokens.add(tokens);
-    interToken.observe(seconds / tokens, tokens);
-    perOutputToken.observe(seconds / tokens, tokens);
+    latencies.interToken.observe(seconds / tokens, tokens);
   }
 
   /** A client left before its sequence had started: there is nothing to measure. */
@@ -218,20 +239,29 @@ public final class ServingMetrics {
     success.of("abort").add(1);
   }
 
-  /** A sequence that had started ended; its tokens are counted by then. */
-  public void onFinished(FinishReason reason, int prompt, int generated, double seconds) {
-    success.of(reason.name().toLowerCase(Locale.ROOT)).add(1);
-    requestPrompt.observe(prompt);
-    requestGenerated.observe(generated);
-    whole.observe(seconds);
+  /**
+   * A sequence that had started ended; its tokens are counted by then.
+   *
+   * @param spoken from its first token to its last, in seconds
+   */
+  public void onFinished(
+      FinishReason reason, int prompt, int generated, double seconds, double spoken) {
+    success.of(word(reason)).add(1);
+    sizes.prompt.observe(prompt);
+    sizes.generated.observe(generated);
+    latencies.whole.observe(seconds);
+    if (generated > 1) {
+      latencies.perOutputToken.observe(spoken / (generated - 1));
+    }
   }
 
   /** A sequence came to its end inside the engine; what was cut short is left out. */
-  public void onSequenceTimes(double queueSeconds, double prefillSeconds, double decodeSeconds) {
-    queued.observe(queueSeconds);
-    prefill.observe(prefillSeconds);
-    decode.observe(decodeSeconds);
-    inference.observe(prefillSeconds + decodeSeconds);
+  public void onSequence(SequenceReport done) {
+    latencies.queued.observe(done.queueSeconds());
+    latencies.prefill.observe(done.prefillSeconds());
+    latencies.decode.observe(done.decodeSeconds());
+    latencies.inference.observe(done.prefillSeconds() + done.decodeSeconds());
+    sizes.computedPrompt.observe(done.promptTokens() - done.cachedTokens());
   }
 
   /** A constraint was compiled, on whatever thread. */
@@ -246,11 +276,15 @@ public final class ServingMetrics {
 
   /** All choices of a request ended; the longest has so many tokens. */
   public void onLongestChoice(int generated) {
-    requestGeneratedMax.observe(generated);
+    sizes.generatedMax.observe(generated);
   }
 
   /** The page in Prometheus text format. */
   public String text() {
-    return page.text();
+    StringBuilder text = new StringBuilder(Exposition.PAGE_CHARS);
+    page.write(text);
+    http.write(text);
+    process.write(text);
+    return text.toString();
   }
 }

@@ -141,13 +141,17 @@ public final class SchedulerVerticle extends VerticleBase {
       stepRunning = true;
       bus.send(Addresses.EXECUTOR, new ExecuteStep(plans));
     }
-    emit(output.plan().step(), output.emissions());
-    metrics.onStep(output.stats());
-    times.onStep(input.cancellations(), output, nowNanos);
+    // Before the news leave: who has a whole answer finds it counted.
+    observe(input.cancellations(), output, nowNanos);
     if (ahead != null) {
-      metrics.onStep(ahead.stats());
-      times.onStep(List.of(), ahead, nowNanos);
+      observe(List.of(), ahead, nowNanos);
     }
+    emit(output.plan().step(), output.emissions());
+  }
+
+  private void observe(List<Cancellation> cancellations, StepOutput output, long nowNanos) {
+    metrics.onStep(output.stats());
+    times.onStep(cancellations, output, nowNanos);
   }
 
   private static void add(List<StepPlan> plans, StepPlan plan) {

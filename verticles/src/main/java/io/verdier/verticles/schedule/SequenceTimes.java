@@ -6,6 +6,8 @@ import io.verdier.engine.schedule.StepInput.Cancellation;
 import io.verdier.engine.schedule.StepOutput;
 import io.verdier.engine.schedule.StepOutput.Emission;
 import io.verdier.engine.schedule.StepPlan;
+import io.verdier.verticles.observe.AdapterLoad;
+import io.verdier.verticles.observe.SequenceReport;
 import io.verdier.verticles.observe.ServingMetrics;
 import java.util.HashMap;
 import java.util.List;
@@ -25,6 +27,12 @@ final class SequenceTimes {
   private final ServingMetrics metrics;
   private final Map<Long, Times> live = new HashMap<>();
 
+  /** Live sequences by the adapter they use; the base model's are in neither. */
+  private final Map<String, Integer> waiting = new HashMap<>();
+
+  private final Map<String, Integer> running = new HashMap<>();
+  private boolean adaptersChanged;
+
   /** Sequences that told scores of their prompt and have not said a token yet. */
   private int silent;
 
@@ -35,12 +43,21 @@ final class SequenceTimes {
   /** One sequence's times, in nanoseconds. Owned by the scheduler thread. */
   private static final class Times {
     final long arrival;
+    final int promptTokens;
+    final String adapter;
+    int cachedTokens;
     long started = NEVER;
     long spoke = NEVER;
     boolean silent;
 
-    Times(long arrival) {
+    Times(EngineRequest request, long arrival) {
       this.arrival = arrival;
+      this.promptTokens = request.promptTokens();
+      this.adapter = request.adapter();
+    }
+
+    boolean hasStarted() {
+      return started != NEVER;
     }
   }
 
@@ -52,8 +69,11 @@ final class SequenceTimes {
   /** New requests came; the scheduler hears of them with its next step. */
   void onArrivals(List<EngineRequest> requests, long nowNanos) {
     for (EngineRequest request : requests) {
-      live.putIfAbsent(request.key(), new Times(nowNanos));
+      if (live.putIfAbsent(request.key(), new Times(request, nowNanos)) == null) {
+        count(waiting, request.adapter(), 1);
+      }
     }
+    tellAdapters();
   }
 
   /**
@@ -74,9 +94,27 @@ final class SequenceTimes {
     }
     for (StepPlan.Start start : output.plan().started()) {
       Times times = live.get(start.key());
-      if (times != null && times.started == NEVER) { // else it starts again after a preemption
+      if (times != null && !times.hasStarted()) { // else it starts again after a preemption
         times.started = nowNanos;
+        count(waiting, times.adapter, -1);
+        count(running, times.adapter, 1);
       }
+    }
+    tellAdapters();
+  }
+
+  private void count(Map<String, Integer> sequences, String adapter, int more) {
+    if (!adapter.isEmpty()) {
+      int before = sequences.getOrDefault(adapter, 0);
+      sequences.merge(adapter, more, (old, change) -> old + change == 0 ? null : old + change);
+      adaptersChanged |= before == 0 || before + more == 0;
+    }
+  }
+
+  private void tellAdapters() {
+    if (adaptersChanged) {
+      adaptersChanged = false;
+      metrics.onAdapters(new AdapterLoad(waiting.keySet(), running.keySet()));
     }
   }
 
@@ -84,6 +122,10 @@ final class SequenceTimes {
     Times times = live.get(emission.key());
     if (times == null) {
       return;
+    }
+    if (emission.opened() != null && times.hasStarted()) {
+      times.cachedTokens = emission.cachedTokens();
+      metrics.onStarted(times.promptTokens, times.cachedTokens);
     }
     if (times.spoke == NEVER && emission.tokens().length > 0) {
       times.spoke = nowNanos;
@@ -108,14 +150,18 @@ final class SequenceTimes {
       return;
     }
     hear(times);
-    boolean complete = reason == FinishReason.STOP || reason == FinishReason.LENGTH;
-    if (complete && times.started != NEVER) {
+    count(times.hasStarted() ? running : waiting, times.adapter, -1);
+    boolean complete = reason != FinishReason.ABORT && reason != FinishReason.ERROR;
+    if (complete && times.hasStarted()) {
       // Where only the prompt was scored, all was prefill.
       long spoke = times.spoke == NEVER ? nowNanos : times.spoke;
-      metrics.onSequenceTimes(
-          seconds(times.started - times.arrival),
-          seconds(spoke - times.started),
-          seconds(nowNanos - spoke));
+      metrics.onSequence(
+          new SequenceReport(
+              seconds(times.started - times.arrival),
+              seconds(spoke - times.started),
+              seconds(nowNanos - spoke),
+              times.promptTokens,
+              times.cachedTokens));
     }
   }
 

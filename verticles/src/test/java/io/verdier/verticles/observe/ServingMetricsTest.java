@@ -24,7 +24,8 @@ class ServingMetricsTest {
             "# TYPE vllm:prefix_cache_hits_total counter",
             "# TYPE vllm:prompt_tokens_total counter",
             "# TYPE vllm:generation_tokens_total counter",
-            "vllm:request_success_total{model_name=\"de\\\"mo\",engine=\"0\",finished_reason=\"stop\"} 0.0",
+            "vllm:request_success_total{model_name=\"de\\\"mo\",engine=\"0\",finished_reason=\"stop\"}"
+                + " 0.0",
             "# TYPE vllm:iteration_tokens_total histogram",
             "# TYPE vllm:time_to_first_token_seconds histogram",
             "# TYPE vllm:inter_token_latency_seconds histogram",
@@ -44,17 +45,21 @@ class ServingMetricsTest {
     metrics.onFirstTokens(1, 0.3);
     assertThat(metrics.text())
         .contains(
-            "vllm:time_to_first_token_seconds_bucket{model_name=\"de\\\"mo\",engine=\"0\",le=\"0.001\"} 0.0",
-            "vllm:time_to_first_token_seconds_bucket{model_name=\"de\\\"mo\",engine=\"0\",le=\"0.005\"} 1.0",
-            "vllm:time_to_first_token_seconds_bucket{model_name=\"de\\\"mo\",engine=\"0\",le=\"0.5\"} 2.0",
-            "vllm:time_to_first_token_seconds_bucket{model_name=\"de\\\"mo\",engine=\"0\",le=\"+Inf\"} 2.0",
+            "vllm:time_to_first_token_seconds_bucket{model_name=\"de\\\"mo\",engine=\"0\",le=\"0.001\"}"
+                + " 0.0",
+            "vllm:time_to_first_token_seconds_bucket{model_name=\"de\\\"mo\",engine=\"0\",le=\"0.005\"}"
+                + " 1.0",
+            "vllm:time_to_first_token_seconds_bucket{model_name=\"de\\\"mo\",engine=\"0\",le=\"0.5\"}"
+                + " 2.0",
+            "vllm:time_to_first_token_seconds_bucket{model_name=\"de\\\"mo\",engine=\"0\",le=\"+Inf\"}"
+                + " 2.0",
             "vllm:time_to_first_token_seconds_sum{model_name=\"de\\\"mo\",engine=\"0\"} 0.303",
             "vllm:time_to_first_token_seconds_count{model_name=\"de\\\"mo\",engine=\"0\"} 2.0");
   }
 
   @Test
-  void onSequenceTimes_parts_inferenceIsPrefillAndDecode() {
-    metrics.onSequenceTimes(0.5, 0.25, 2);
+  void onSequence_parts_inferenceIsPrefillAndDecode() {
+    metrics.onSequence(new SequenceReport(0.5, 0.25, 2, 10, 4));
     metrics.onLongestChoice(7);
     String labels = "{model_name=\"de\\\"mo\",engine=\"0\"} ";
     assertThat(metrics.text())
@@ -63,13 +68,14 @@ class ServingMetricsTest {
             "vllm:request_prefill_time_seconds_sum" + labels + 0.25,
             "vllm:request_decode_time_seconds_sum" + labels + 2.0,
             "vllm:request_inference_time_seconds_sum" + labels + 2.25,
+            "vllm:request_prefill_kv_computed_tokens_sum" + labels + 6.0,
             "vllm:request_max_num_generation_tokens_sum" + labels + 7.0);
   }
 
   @Test
   void onStep_stats_showInGauges() {
     metrics.onStep(new StepOutput.Stats(3, 2, 25, 100, 7, 4, 64, 32));
-    metrics.onFinished(FinishReason.LENGTH, 10, 5, 1.5);
+    metrics.onFinished(FinishReason.LENGTH, 10, 5, 1.5, 1);
     assertThat(metrics.text())
         .contains(
             "vllm:num_requests_running{model_name=\"de\\\"mo\",engine=\"0\"} 3.0",
@@ -81,7 +87,7 @@ class ServingMetricsTest {
 
   @Test
   void tokens_underWay_countedBeforeTheEnd() {
-    metrics.onStarted(10);
+    metrics.onStarted(10, 0);
     metrics.onFirstTokens(2, 0.1);
     metrics.onTokens(3, 0.1);
     assertThat(metrics.text())
@@ -89,7 +95,7 @@ class ServingMetricsTest {
             "vllm:prompt_tokens_total{model_name=\"de\\\"mo\",engine=\"0\"} 10.0",
             "vllm:generation_tokens_total{model_name=\"de\\\"mo\",engine=\"0\"} 5.0",
             "vllm:e2e_request_latency_seconds_count{model_name=\"de\\\"mo\",engine=\"0\"} 0.0");
-    metrics.onFinished(FinishReason.STOP, 10, 5, 1);
+    metrics.onFinished(FinishReason.STOP, 10, 5, 1, 0.5);
     assertThat(metrics.text())
         .contains(
             "vllm:prompt_tokens_total{model_name=\"de\\\"mo\",engine=\"0\"} 10.0",
@@ -99,6 +105,6 @@ class ServingMetricsTest {
 
   @Test
   void oneTwoFive_bound_lastIsNotAbove() {
-    assertThat(ServingMetrics.oneTwoFive(60)).containsExactly(1, 2, 5, 10, 20, 50);
+    assertThat(Sizes.oneTwoFive(60)).containsExactly(1, 2, 5, 10, 20, 50);
   }
 }

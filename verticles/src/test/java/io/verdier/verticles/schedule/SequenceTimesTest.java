@@ -135,4 +135,34 @@ class SequenceTimesTest {
     step(3, false, emission(REQUEST, FinishReason.ERROR));
     assertTimes(0, 0, 0);
   }
+
+  @Test
+  void adapters_withWork_areToldByName() {
+    metrics.serveAdapters(3);
+    metrics.nameAdapter("0a1b", "pirate");
+    metrics.nameAdapter("0a1b", "corsair");
+    assertThat(adapters())
+        .isEqualTo("max_lora=\"3\",waiting_lora_adapters=\"\",running_lora_adapters=\"\"");
+    EngineRequest adapted =
+        new EngineRequest(7, new int[] {1}, 1, REQUEST.sampling(), REQUEST.text(), 0, "", "0a1b");
+    times.onArrivals(List.of(adapted), SECOND);
+    assertThat(adapters()).contains("waiting_lora_adapters=\"pirate\",running_lora_adapters=\"\"");
+    step(3, true, null);
+    assertThat(adapters()).contains("waiting_lora_adapters=\"\",running_lora_adapters=\"pirate\"");
+    step(4, false, emission(adapted, null, 5));
+    cancel(FinishReason.STOP, 6);
+    assertThat(adapters()).contains("waiting_lora_adapters=\"\",running_lora_adapters=\"\"");
+    assertThat(times.size()).isZero();
+  }
+
+  private String adapters() {
+    String line =
+        metrics
+            .text()
+            .lines()
+            .filter(it -> it.startsWith("vllm:lora_requests_info{"))
+            .findFirst()
+            .orElseThrow();
+    return line.substring(line.indexOf('{') + 1, line.indexOf('}'));
+  }
 }
