@@ -3,6 +3,7 @@ package io.verdier.cache.artifact;
 import io.verdier.cache.outbound.OutboundException;
 import io.verdier.conf.ServerConfig;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -95,6 +96,11 @@ public final class ArtifactStore {
     } catch (IOException failed) {
       throw DiskFailure.of(uri.shown(), config.directory(), failed);
     }
+  }
+
+  /** What the server's own downloads take on the disk, without those of the Hub's cache. Blocks. */
+  public long keptBytes() throws IOException {
+    return quota.bytes();
   }
 
   private static Artifact local(Path directory, FileChoice choice) {
@@ -196,8 +202,9 @@ public final class ArtifactStore {
         if (there.isPresent()) {
           return there.get();
         }
-        try (EntryLocks.Held _ = locks.change(name)) {
-          quota.makeRoom(uri.shown(), name, wantedBytes(source, listing, choice));
+        try (EntryLocks.Held _ = locks.change(name);
+            DiskQuota.Reservation _ =
+                quota.makeRoom(uri.shown(), name, wantedBytes(source, listing, choice))) {
           DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
           fetch(source, listing, choice, place);
         }
@@ -305,8 +312,9 @@ public final class ArtifactStore {
         if (there.isPresent()) {
           return there.get();
         }
-        try (EntryLocks.Held _ = locks.change(name)) {
-          quota.makeRoom(url.shown(), name, Math.multiplyExact(2, file.size()));
+        try (EntryLocks.Held _ = locks.change(name);
+            DiskQuota.Reservation _ =
+                quota.makeRoom(url.shown(), name, Math.multiplyExact(2, file.size()))) {
           DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
           Path archive = place.entry().resolve(file.name());
           Downloader.Wanted wanted =
@@ -356,8 +364,9 @@ public final class ArtifactStore {
       for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
         Files.deleteIfExists(file);
       }
-    } catch (IOException leftBehind) {
-      // A temporary directory that cannot be removed costs disk space only.
+    } catch (IOException | UncheckedIOException leftBehind) {
+      // A temporary directory that cannot be removed costs disk space only. Another process may be
+      // at it just now.
     }
   }
 }

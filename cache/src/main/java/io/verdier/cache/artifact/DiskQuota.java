@@ -9,17 +9,21 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.UUID;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * Keeps the server's own downloads within their bytes: the ones longest unused go, those in use
- * stay. Thread-safe: every change is made under the entry's lock.
+ * stay. Thread-safe: every change is made under the entry's lock, and by one thread at a time.
  *
  * <p>An entry is renamed before it is deleted, so that nobody ever finds half of one.
  */
@@ -30,6 +34,7 @@ final class DiskQuota {
   private final Path entries;
   private final OptionalLong bytesMax;
   private final EntryLocks locks;
+  private final Map<String, Long> reserved = new HashMap<>(); // bytes by entry, under our lock
 
   DiskQuota(Path entries, OptionalLong bytesMax, EntryLocks locks) {
     this.entries = entries;
@@ -53,21 +58,29 @@ final class DiskQuota {
     Files.setLastModifiedTime(used, now);
   }
 
+  /** Bytes that an artifact on its way will have; given back when it is there, or will not be. */
+  @FunctionalInterface
+  interface Reservation extends AutoCloseable {
+    @Override
+    void close();
+  }
+
   /**
-   * Makes room for an artifact.
+   * Makes room for an artifact. Until the reservation is given back, others count it in full: what
+   * comes at the same time must not find the same room.
    *
    * @param keep name of its entry, which may hold some of it already
    * @throws ArtifactException if it cannot fit beside what is in use
    */
-  void makeRoom(String artifact, String keep, long bytes) throws IOException {
+  synchronized Reservation makeRoom(String artifact, String keep, long bytes) throws IOException {
     if (bytesMax.isEmpty()) {
-      return;
+      return () -> {};
     }
     List<Entry> others = list().stream().filter(entry -> !entry.name().equals(keep)).toList();
-    long total = bytes + others.stream().mapToLong(Entry::bytes).sum();
+    long total = bytes + others.stream().mapToLong(this::counted).sum() + unseen(keep, others);
     for (Entry oldest : others) {
       if (total <= bytesMax.getAsLong()) {
-        return;
+        break;
       }
       if (delete(oldest.name())) {
         LOG.info("Deleted {}, the longest unused download, for {}", oldest.name(), artifact);
@@ -80,10 +93,34 @@ final class DiskQuota {
               .formatted(
                   artifact, DiskFailure.size(bytes), DiskFailure.size(bytesMax.getAsLong())));
     }
+    reserved.put(keep, bytes);
+    return () -> giveBack(keep);
+  }
+
+  private synchronized void giveBack(String entry) {
+    reserved.remove(entry);
+  }
+
+  private long counted(Entry entry) {
+    return Math.max(entry.bytes, reserved.getOrDefault(entry.name(), 0L));
+  }
+
+  /** Reserved by others of whom nothing is there yet. */
+  private long unseen(String keep, List<Entry> others) {
+    Set<String> seen = others.stream().map(Entry::name).collect(Collectors.toSet());
+    return reserved.entrySet().stream()
+        .filter(it -> !it.getKey().equals(keep) && !seen.contains(it.getKey()))
+        .mapToLong(Map.Entry::getValue)
+        .sum();
+  }
+
+  /** Of all entries. */
+  synchronized long bytes() throws IOException {
+    return list().stream().mapToLong(Entry::bytes).sum();
   }
 
   /** Deletes other versions of an artifact that nobody uses. */
-  void dropOlder(String prefix, String keep) throws IOException {
+  synchronized void dropOlder(String prefix, String keep) throws IOException {
     for (Entry entry : list()) {
       if (entry.name().startsWith(prefix) && !entry.name().equals(keep)) {
         delete(entry.name());

@@ -69,6 +69,22 @@ class DiskQuotaTest {
   }
 
   @Test
+  void makeRoom_whileOthersAreOnTheirWay_countsThemInFull() throws Exception {
+    try (DiskQuota.Reservation _ = quota.makeRoom("x", "fresh", 400)) {
+      assertThat(left()).containsExactlyInAnyOrder("old", "new");
+      quota.makeRoom("y", "other", 100).close();
+      assertThat(left()).as("nothing of fresh is there yet").containsExactlyInAnyOrder("new");
+      try (EntryLocks.Held _ = locks.change("fresh")) {
+        add("fresh", 10, 3);
+        assertThatThrownBy(() -> quota.makeRoom("y", "other", 601))
+            .hasMessageContaining("beside what is in use");
+      }
+    }
+    quota.makeRoom("y", "other", 990).close();
+    assertThat(left()).containsExactlyInAnyOrder("fresh");
+  }
+
+  @Test
   void makeRoom_forWhatIsPartlyThere_keepsIt() throws Exception {
     quota.makeRoom("x", "older", 700);
     assertThat(left()).containsExactlyInAnyOrder("older", "new");
