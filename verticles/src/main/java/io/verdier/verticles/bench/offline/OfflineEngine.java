@@ -47,6 +47,7 @@ final class OfflineEngine implements AutoCloseable {
   private final CacheFiller filler;
   private final Scheduler scheduler;
   private final @Nullable Guide guide; // of all answers
+  private final List<String> adapters; // identities
   private final int[] endTokenIds;
   private int batches; // run so far
   private long nextKey = 1;
@@ -74,6 +75,7 @@ final class OfflineEngine implements AutoCloseable {
     int tokensMax = scheduling.batchedTokensMax();
     this.runner = new ModelRunner(model, tokensMax, scheduling.sequencesMax());
     runner.timeSteps();
+    this.adapters = options.loraRows() == 0 ? List.of() : BenchAdapters.add(runner);
     this.filler = new CacheFiller(model, tokensMax, scheduling.sequencesMax());
     this.scheduler =
         new Scheduler(
@@ -85,7 +87,8 @@ final class OfflineEngine implements AutoCloseable {
                 model.lengthMax(),
                 NO_TOKENS,
                 true,
-                runner.plansMax(scheduling.planAhead())),
+                runner.plansMax(scheduling.planAhead()),
+                config.adapters().slots()),
             new KvCacheManager(model.kvPlan().blocks(), model.kvPlan().blockTokens()));
   }
 
@@ -162,9 +165,22 @@ final class OfflineEngine implements AutoCloseable {
       int[] prompt = PromptTokens.of(seed, i, length, vocabulary);
       requests.add(
           new EngineRequest(
-              nextKey++, prompt, length, sampling(i, outputTokens), text, 0, salt, "", guide));
+              nextKey++,
+              prompt,
+              length,
+              sampling(i, outputTokens),
+              text,
+              0,
+              salt,
+              adapter(i - first),
+              guide));
     }
     return requests;
+  }
+
+  /** Of the sequence that has this place in its batch: the first ones have adapters, in turn. */
+  private String adapter(int place) {
+    return place < options.loraRows() ? adapters.get(place % adapters.size()) : "";
   }
 
   /** Nothing but the temperature, and no end before the last token. */

@@ -19,6 +19,10 @@ enum OfflineFlag {
   TEMPERATURE("T", "0", "sampling temperature; 0 takes the most probable token"),
   JSON_SCHEMA(
       "FILE", null, "hold all answers to a JSON schema that lets none end early (a long array)"),
+  LORA_ROWS(
+      "N",
+      "0",
+      "of each batch, sequences that have an adapter, of --max-loras random ones of full rank"),
   REPEAT("N", "5", "runs that are measured; medians are reported; also --num-iters"),
   WARM_UP_SECONDS("S", "5", "whole runs before, at least one"),
   DEVICE("NAME", null, "the same as --backend"),

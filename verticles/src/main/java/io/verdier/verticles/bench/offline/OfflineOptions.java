@@ -22,6 +22,7 @@ import java.util.OptionalInt;
  * @param inputTokens of a prompt; 0: no prefill is measured
  * @param context tokens in the cache when decoding begins; empty: the prompt
  * @param jsonSchema file of a schema that all answers are held to
+ * @param loraRows sequences of a batch that have an adapter
  * @param warmUpSeconds whole runs are repeated for so long before one counts
  * @param engineArgv the flags of {@code serve} among the arguments, at their places
  */
@@ -34,6 +35,7 @@ record OfflineOptions(
     OptionalInt context,
     float temperature,
     Optional<String> jsonSchema,
+    int loraRows,
     int repeats,
     double warmUpSeconds,
     Optional<String> resultFile,
@@ -85,6 +87,7 @@ record OfflineOptions(
                 : OptionalInt.of(values.count(OfflineFlag.CONTEXT, 1)),
             (float) values.number(OfflineFlag.TEMPERATURE, 0, 1000, "a number from 0 to 1000"),
             values.text(OfflineFlag.JSON_SCHEMA),
+            values.loraRows(batch, server),
             values.count(OfflineFlag.REPEAT, 1),
             values.number(OfflineFlag.WARM_UP_SECONDS, 0, 3600, "seconds from 0 to 3600"),
             values.text(OfflineFlag.JSON),
@@ -194,6 +197,17 @@ record OfflineOptions(
 
     private static String names() {
       return String.join(", ", PublishedConfigs.NAMES);
+    }
+
+    int loraRows(int batch, Optional<LoadResult.Loaded> server) {
+      int rows = count(OfflineFlag.LORA_ROWS, 0);
+      if (rows > batch) {
+        problem(OfflineFlag.LORA_ROWS, "" + rows, "at most --batch, " + batch);
+      }
+      if (rows > 0 && server.isPresent() && !server.get().config().adapters().enabled()) {
+        problem(OfflineFlag.LORA_ROWS, "" + rows, "0 without --enable-lora");
+      }
+      return rows;
     }
 
     int count(OfflineFlag flag, int min) {

@@ -26,6 +26,9 @@ final class OfflineReport {
     row(out, "Model", options.modelConfig() + ", " + subject.weightType() + " weights");
     row(out, "Backend", subject.backend());
     row(out, "Batch, prompts", options.batch() + ", " + options.prompts());
+    if (options.loraRows() > 0) {
+      row(out, "Rows with an adapter", Integer.toString(options.loraRows()));
+    }
     row(out, "Input, output, context", lengths(options));
     row(out, "Weights read per step (MB)", decimal(subject.weightBytes() / 1e6));
     row(out, "KV cache (MB; bytes a token)", cache(subject));
@@ -78,6 +81,7 @@ final class OfflineReport {
             .put("context_filled", options.context().isPresent())
             .put("temperature", options.temperature())
             .put("json_schema", options.jsonSchema().orElse(null))
+            .put("lora_rows", options.loraRows())
             .put("repeat", options.repeats())
             .put("backend", subject.backend())
             .put("threads", subject.threads())

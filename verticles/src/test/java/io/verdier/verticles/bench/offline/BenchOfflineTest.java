@@ -61,6 +61,28 @@ class BenchOfflineTest {
   }
 
   @Test
+  void run_rowsWithAdapters_giveOtherTokensAndTheSameEachTime() throws IOException {
+    String[] flags = {"--batch=3", "--input-len=20", "--output-len=9", "--repeat=2"};
+    String base = measured(flags).getString("bits_hash");
+    String[] lora = Arrays.copyOf(flags, 7);
+    lora[4] = "--enable-lora";
+    lora[5] = "--max-loras=2";
+    lora[6] = "--lora-rows=0";
+    assertThat(measured(lora).getString("bits_hash")).isEqualTo(base);
+    lora[6] = "--lora-rows=2";
+    JsonObject adapted = measured(lora);
+    assertThat(adapted.getInteger("lora_rows")).isEqualTo(2);
+    assertThat(adapted.getString("bits_hash")).isNotEqualTo(base);
+
+    lora[6] = "--lora-rows=4";
+    assertThat(run(withModel(lora))).isEqualTo(2);
+    assertThat(printed).contains("--lora-rows is 4; it must be at most --batch, 3");
+    lora[4] = "--seed=1";
+    assertThat(run(withModel(lora))).isEqualTo(2);
+    assertThat(printed).contains("it must be 0 without --enable-lora");
+  }
+
+  @Test
   void run_tinyConfig_reportsEveryKey() throws IOException {
     JsonObject json = measured("--batch=2", "--input-len=20", "--output-len=9", "--repeat=3");
 

@@ -29,6 +29,7 @@ class OfflineOptionsTest {
                 OptionalInt.empty(),
                 0,
                 Optional.empty(),
+                0,
                 5,
                 5,
                 Optional.empty(),
