@@ -1,5 +1,6 @@
 package io.verdier.engine.model;
 
+import io.verdier.engine.backend.LoraFactors;
 import io.verdier.engine.backend.LoraShape;
 import io.verdier.engine.backend.LoraShape.Product;
 import java.util.ArrayList;
@@ -33,8 +34,36 @@ public enum AdaptedProducts {
     return layer * PER_LAYER + place;
   }
 
+  /** What an adapter of the whole model has for one rank. */
+  static LoraFactors ofShard(LoraFactors whole, Shard shard) {
+    return switch (values()[whole.product() % PER_LAYER]) {
+      case QUERY_KEY_VALUE -> rows(whole, whole.part() == 0 ? shard.queries() : shard.keys());
+      case OUTPUT -> columns(whole, shard.queries());
+      case GATE_UP -> rows(whole, shard.intermediate());
+      case DOWN -> columns(whole, shard.intermediate());
+    };
+  }
+
+  private static LoraFactors rows(LoraFactors whole, Shard.Range range) {
+    return new LoraFactors(
+        whole.product(),
+        whole.part(),
+        whole.a(),
+        whole.b().rows(range.first(), range.count()),
+        whole.scale());
+  }
+
+  private static LoraFactors columns(LoraFactors whole, Shard.Range range) {
+    return new LoraFactors(
+        whole.product(),
+        whole.part(),
+        whole.a().columns(range.first(), range.count()),
+        whole.b(),
+        whole.scale());
+  }
+
   /**
-   * Room for adapters of a whole model.
+   * Room for adapters of a whole model, or of a rank's part of one.
    *
    * @param slots adapters that a step may have
    */

@@ -74,9 +74,11 @@ public final class ModelLoader {
   }
 
   /** Takes the room for adapters that was asked for. */
-  static @Nullable LoraSlots slots(Description description, Backend backend) {
-    LoraShape shape = description.adapters();
-    return shape == null ? null : backend.loraSlots(shape);
+  static @Nullable LoraSlots slots(Description description, Shard shard, Backend backend) {
+    LoraShape whole = description.adapters();
+    return whole == null
+        ? null
+        : backend.loraSlots(AdaptedProducts.shape(shard.local(), whole.slots(), whole.rankMax()));
   }
 
   private static DType weightType(Path directory, ConfigReader reader, ServerConfig.Model asked) {
@@ -167,7 +169,7 @@ public final class ModelLoader {
     KvStorage cache = cache(spec, backend, plan);
     DecoderWeights weights = decoder(config, shard, backend, stored, progress);
     int tokensMax = config.scheduling().batchedTokensMax();
-    LoraSlots adapters = slots(description, backend);
+    LoraSlots adapters = slots(description, shard, backend);
     Transformer transformer =
         new Transformer(
             new RankPart(shard, weights, backend, Collectives.alone(), adapters), tokensMax);

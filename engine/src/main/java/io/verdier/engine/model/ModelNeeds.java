@@ -82,7 +82,7 @@ public record ModelNeeds(long weights, long activations, long graphs) {
         backend.takeOver(
             Optional.empty(),
             () -> DecoderWeights.load(shard, shapes, backend, (done, total) -> {}));
-    LoraSlots adapters = ModelLoader.slots(description, backend);
+    LoraSlots adapters = ModelLoader.slots(description, shard, backend);
     long weights = stage.bytes() - before;
     Transformer transformer =
         new Transformer(

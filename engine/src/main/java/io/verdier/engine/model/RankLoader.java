@@ -4,6 +4,8 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.LoraShape;
+import io.verdier.engine.backend.LoraSlots;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.RankFailure;
 import io.verdier.engine.model.ModelLoader.Description;
@@ -11,6 +13,7 @@ import io.verdier.engine.weights.Weights;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -153,7 +156,18 @@ final class RankLoader {
         parts.getFirst().backend(),
         transformer,
         caches.getFirst(),
-        null);
+        adapters(parts));
+  }
+
+  private @Nullable LoraSlots adapters(List<RankPart> parts) {
+    LoraShape whole = description.adapters();
+    return whole == null
+        ? null
+        : new RankLoraSlots(
+            whole,
+            parts.stream().map(RankPart::shard).toList(),
+            parts.stream().map(RankPart::adapters).filter(Objects::nonNull).toList(),
+            threads);
   }
 
   private RankPart part(Rank rank, Collectives collectives) {
@@ -161,7 +175,8 @@ final class RankLoader {
     Shard shard = shard(rank);
     try (Weights stored = ModelLoader.weights(directory, config, description)) {
       DecoderWeights weights = ModelLoader.decoder(config, shard, backend(rank), stored, heard);
-      return new RankPart(shard, weights, backend(rank), collectives, null);
+      LoraSlots adapters = ModelLoader.slots(description, shard, backend(rank));
+      return new RankPart(shard, weights, backend(rank), collectives, adapters);
     }
   }
 

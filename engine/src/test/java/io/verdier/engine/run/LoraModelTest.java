@@ -10,6 +10,7 @@ import io.verdier.engine.backend.cpu.NativeLevels;
 import io.verdier.engine.backend.cpu.WeightFormat;
 import io.verdier.engine.backend.cuda.CudaBackend.Options;
 import io.verdier.engine.backend.cuda.TestCuda;
+import io.verdier.engine.model.RankBackends;
 import io.verdier.engine.sample.SamplingParams;
 import java.util.ArrayList;
 import java.util.List;
@@ -44,6 +45,13 @@ class LoraModelTest {
         case CUDA -> TestCuda.backend(Options.defaults());
       };
     }
+
+    /** A part of the machine for each rank. */
+    RankBackends ranks() {
+      Options usual = Options.defaults();
+      Options eager = new Options(true, usual.weights(), usual.cache(), 0.9);
+      return rank -> this == CUDA ? TestCuda.backend(eager, rank) : open(1);
+    }
   }
 
   @ParameterizedTest
@@ -53,28 +61,60 @@ class LoraModelTest {
       int count = device == Device.CUDA ? 5 : Golden.cases("logits.json").size(); // emulated
       for (int first = 0; first < count; first += 5) {
         List<Driver.Sequence> batch = new ArrayList<>();
-        List<Golden.Case> cases = new ArrayList<>();
         for (String name : ALL) {
-          String file = name.isEmpty() ? "logits.json" : "logits-lora-" + name + ".json";
           for (int i = first; i < first + 5; i++) {
             int[] prompt = Golden.cases("logits.json").get(i).ids();
             batch.add(loaded.add(prompt, SamplingParams.greedy(64), name));
-            cases.add(Golden.cases(file).get(i));
           }
         }
         loaded.driver().finish(batch, 100);
         for (int i = 0; i < batch.size(); i++) {
-          Golden.Case golden = cases.get(i);
-          int sure = 0; // from the first narrow choice on, another one is legitimate
-          while (sure < golden.margins().length && golden.margins()[sure] > TOLERANCE) {
-            sure++;
-          }
-          assertThat(IntStream.of(batch.get(i).generated()).limit(sure).toArray())
-              .as(ALL.get(i / 5) + " " + golden.name())
-              .isEqualTo(IntStream.of(golden.greedy()).limit(sure).toArray());
+          requireSure(batch.get(i), ALL.get(i / 5), first + i % 5, 64);
         }
       }
     }
+  }
+
+  /** Split over ranks: the reference's continuations, and the same bits in any batch. */
+  @ParameterizedTest
+  @CsvSource({"JAVA,2", "JAVA,4", "NATIVE,2", "CUDA,2"})
+  void run_ranks_givesReferenceContinuationsAloneAndMixed(Device device, int ranks) {
+    int count = device == Device.CUDA ? 1 : 6; // emulated
+    List<String> alone = new ArrayList<>();
+    try (TestAdapters.Loaded loaded = TestAdapters.load(device.ranks(), ranks, 1, 1)) {
+      for (int i = 0; i < count; i++) {
+        for (String name : ALL) {
+          int[] prompt = Golden.cases("logits.json").get(i).ids();
+          Driver.Sequence one = loaded.add(prompt, SamplingParams.greedy(40), name);
+          loaded.driver().finish(List.of(one), 1024);
+          alone.add(BitEqualityTest.trace(one));
+          requireSure(one, name, i, 40);
+        }
+      }
+    }
+    try (TestAdapters.Loaded loaded = TestAdapters.load(device.ranks(), ranks, 2, 3)) {
+      List<Driver.Sequence> batch = new ArrayList<>();
+      for (int i = 0; i < count; i++) {
+        for (String name : ALL) {
+          int[] prompt = Golden.cases("logits.json").get(i).ids();
+          batch.add(loaded.add(prompt, SamplingParams.greedy(40), name));
+        }
+      }
+      loaded.driver().finish(batch, 50);
+      assertThat(batch.stream().map(BitEqualityTest::trace).toList()).isEqualTo(alone);
+    }
+  }
+
+  private static void requireSure(Driver.Sequence sequence, String name, int index, int tokens) {
+    String file = name.isEmpty() ? "logits.json" : "logits-lora-" + name + ".json";
+    Golden.Case golden = Golden.cases(file).get(index);
+    int sure = 0; // from the first narrow choice on, another one is legitimate
+    while (sure < Math.min(tokens, golden.margins().length) && golden.margins()[sure] > TOLERANCE) {
+      sure++;
+    }
+    assertThat(IntStream.of(sequence.generated()).limit(sure).toArray())
+        .as(name + " " + golden.name())
+        .isEqualTo(IntStream.of(golden.greedy()).limit(sure).toArray());
   }
 
   @ParameterizedTest

@@ -5,6 +5,7 @@ import io.verdier.engine.lora.Adapter;
 import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelLoader;
+import io.verdier.engine.model.RankBackends;
 import io.verdier.engine.sample.SamplingParams;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -39,17 +40,23 @@ final class TestAdapters {
   private TestAdapters() {}
 
   static Loaded load(Backend backend, int slots, long seed) {
+    return load(rank -> backend, 1, slots, seed);
+  }
+
+  /** The same shared by ranks. */
+  static Loaded load(RankBackends backends, int ranks, int slots, long seed) {
     LoadedModel model =
         ModelLoader.load(
             Golden.MODEL,
             TestConfig.of(
                 "--enable-lora",
                 "--max-loras=" + slots,
+                "--tensor-parallel-size=" + ranks,
                 "--max-num-batched-tokens=2048",
                 "--max-num-seqs=64",
                 "--max-model-len=1024",
                 "--num-gpu-blocks-override=" + Driver.BLOCKS),
-            backend,
+            backends,
             (done, total) -> {});
     Driver driver = new Driver(new ModelRunner(model, 2048, 64), seed);
     Loaded loaded = new Loaded(driver, new HashMap<>(Map.of("", "")));
