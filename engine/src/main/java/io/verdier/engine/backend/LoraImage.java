@@ -18,6 +18,9 @@ public interface LoraImage extends AutoCloseable {
    */
   void fill(List<LoraFactors> factors);
 
+  /** That an adapter takes here; 0 before there is one. */
+  long bytes();
+
   @Override
   void close();
 }

@@ -99,6 +99,15 @@ final class CpuLoraImage implements LoraImage {
   }
 
   @Override
+  public long bytes() {
+    long bytes = 0;
+    for (Part part : parts) {
+      bytes += part == null ? 0 : part.a.byteSize() + part.b.byteSize();
+    }
+    return bytes;
+  }
+
+  @Override
   public void close() {
     Arrays.fill(parts, null);
     if (arena != null) {

@@ -10,13 +10,16 @@ import java.util.List;
 
 /**
  * What a slot of {@link CudaLoraSlots} will hold, in page-locked memory. Owned by whoever fills it,
- * and by the executor thread while it is loaded.
+ * and by the executor thread while it is loaded. Filling locks against closing: when a server
+ * stops, an adapter may just be on its way, and native memory that is gone would take the process
+ * along.
  */
 final class CudaLoraImage implements LoraImage {
   private final CudaDriver driver;
   private final CudaLoraSlots slots;
   private final MemorySegment data;
   private long bytes; // in use
+  private boolean isClosed; // under the object's lock
 
   CudaLoraImage(CudaDriver driver, CudaLoraSlots slots) {
     this.driver = driver;
@@ -33,8 +36,9 @@ final class CudaLoraImage implements LoraImage {
     return data;
   }
 
-  /** Of {@link #data}, those that an adapter takes. */
-  long bytes() {
+  /** Of {@link #data}, from its start. */
+  @Override
+  public long bytes() {
     return bytes;
   }
 
@@ -44,17 +48,21 @@ final class CudaLoraImage implements LoraImage {
   }
 
   @Override
-  public void fill(List<LoraFactors> factors) {
+  public synchronized void fill(List<LoraFactors> factors) {
+    if (isClosed) {
+      throw new IllegalStateException("the device is closed");
+    }
     clear();
     LoraShape shape = slots.shape();
     factors.forEach(part -> part.require(shape));
+    long end = bytes;
     for (LoraFactors part : factors) {
       int columns = shape.products().get(part.product()).columns();
-      long a = bytes;
+      long a = end;
       put(part.a(), a, CudaLoraSlots.align(columns, CudaLoraSlots.COLUMNS_ALIGNED));
       long b = a + CudaLoraSlots.bytesOfA(part.rank(), columns);
       put(part.b(), b, CudaLoraSlots.align(part.rank(), CudaLoraSlots.RANKS_ALIGNED));
-      bytes = b + CudaLoraSlots.bytesOfB(part.rank(), part.b().rows());
+      end = b + CudaLoraSlots.bytesOfB(part.rank(), part.b().rows());
       long entry = (long) slots.firstEntry(part.product()) + part.part();
       MemorySegment words =
           data.asSlice(entry * CudaLoraSlots.UNIT_BYTES, CudaLoraSlots.UNIT_BYTES);
@@ -63,6 +71,7 @@ final class CudaLoraImage implements LoraImage {
       words.setAtIndex(ValueLayout.JAVA_INT, 2, (int) (a / CudaLoraSlots.UNIT_BYTES));
       words.setAtIndex(ValueLayout.JAVA_INT, 3, (int) (b / CudaLoraSlots.UNIT_BYTES));
     }
+    bytes = end;
   }
 
   /** Rows of a matrix in bfloat16, each filled up with zeros. */
@@ -77,7 +86,8 @@ final class CudaLoraImage implements LoraImage {
   }
 
   @Override
-  public void close() {
+  public synchronized void close() {
+    isClosed = true;
     driver.freeHost(data);
   }
 }
