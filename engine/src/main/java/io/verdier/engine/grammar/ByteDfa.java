@@ -2,6 +2,7 @@ package io.verdier.engine.grammar;
 
 import java.util.Arrays;
 import java.util.function.IntPredicate;
+import org.jspecify.annotations.Nullable;
 
 /**
  * An automaton over bytes that is in one state at a time. Immutable.
@@ -21,9 +22,10 @@ final class ByteDfa {
   private final int[][] calls; // [states]: symbol, state behind it, and so on
   private final boolean[] takesBytes; // [states]
   private final int number; // among the rules of a grammar
+  private final @Nullable CharacterCounts counts; // null: its characters are not counted
 
   ByteDfa(byte[] classes, int classCount, int[] table, boolean[] accepts, int[][] calls) {
-    this(classes, classCount, table, accepts, calls, 0);
+    this(classes, classCount, table, accepts, calls, 0, null);
   }
 
   private ByteDfa(
@@ -32,8 +34,10 @@ final class ByteDfa {
       int[] table,
       boolean[] accepts,
       int[][] calls,
-      int number) {
+      int number,
+      @Nullable CharacterCounts counts) {
     this.number = number;
+    this.counts = counts;
     this.classes = classes;
     this.classCount = classCount;
     this.table = table;
@@ -52,7 +56,18 @@ final class ByteDfa {
 
   /** The same as a rule of a grammar. */
   ByteDfa numbered(int rule) {
-    return new ByteDfa(classes, classCount, table, accepts, calls, rule);
+    return new ByteDfa(classes, classCount, table, accepts, calls, rule, counts);
+  }
+
+  /** The same for contents of JSON strings whose characters are counted. */
+  ByteDfa counting(ByteDfa characters, Budget budget) {
+    CharacterCounts made = CharacterCounts.of(this, characters, budget);
+    return new ByteDfa(classes, classCount, table, accepts, calls, number, made);
+  }
+
+  /** How many characters may follow each state; null: they are not counted. */
+  @Nullable CharacterCounts counts() {
+    return counts;
   }
 
   /** Of the rule. */
@@ -118,7 +133,10 @@ final class ByteDfa {
     CallSymbols none = CallSymbols.none();
     Expression all = Expression.any(new Expression.Chars(CodePoints.ALL));
     ByteDfa texts = of(NfaBuilder.build(all, budget, none), budget);
-    return Product.of(texts, complement(), budget);
+    budget.hold(bytes() + 4L * classCount);
+    ByteDfa others = Product.of(texts, complement(), budget);
+    budget.release(bytes() + 4L * classCount + texts.bytes());
+    return others;
   }
 
   /** With a state more, which is where nothing matched. */
@@ -140,12 +158,20 @@ final class ByteDfa {
   }
 
   /**
-   * Without the states from which no text ends, and without calls of what nothing matches.
+   * Without the states from which no text ends, and without calls of what nothing matches. Takes
+   * this one's place: the budget holds the result.
    *
    * @param called whether a symbol matches anything
    */
-  ByteDfa trimmed(IntPredicate called) {
-    boolean[] ends = ending(called);
+  ByteDfa trimmed(IntPredicate called, Budget budget) {
+    long most = bytes();
+    budget.hold(most);
+    ByteDfa trimmed = trimmed(ending(called, budget), called);
+    budget.release(2 * most - trimmed.bytes());
+    return trimmed;
+  }
+
+  private ByteDfa trimmed(boolean[] ends, IntPredicate called) {
     int[] names = new int[states()];
     int kept = 0;
     for (int s = 0; s < names.length; s++) {
@@ -184,11 +210,12 @@ final class ByteDfa {
   }
 
   /** States from which a text may end. */
-  boolean[] ending(IntPredicate called) {
+  boolean[] ending(IntPredicate called, Budget budget) {
     boolean[] ends = accepts.clone();
     boolean changes = true;
     while (changes) { // backwards, since edges mostly lead forwards
       changes = false;
+      budget.work(states());
       for (int s = states() - 1; s >= 0; s--) {
         if (!ends[s] && leadsTo(s, ends, called)) {
           ends[s] = true;

@@ -12,13 +12,19 @@ import java.util.Arrays;
 final class ByteNfa {
   static final int NOTHING = -1; // the first byte of an edge that takes no byte
 
+  private static final int FIRST_STATES = 64;
+  private static final int FIRST_EDGES = 128;
+  private static final int STATE_BYTES = 4;
+  private static final int EDGE_BYTES = 12;
+
   private final Budget budget;
   private int states;
   private int edges;
-  private int[] firstEdge = new int[64]; // by state, -1: none
-  private int[] next = new int[128]; // by edge: of the same state, -1: none
-  private int[] target = new int[128];
-  private int[] label = new int[128]; // first byte << 8 | last byte; NOTHING; or -2 - called symbol
+  private int[] firstEdge = new int[FIRST_STATES]; // by state, -1: none
+  private int[] next = new int[FIRST_EDGES]; // by edge: of the same state, -1: none
+  private int[] target = new int[FIRST_EDGES];
+  private int[] label =
+      new int[FIRST_EDGES]; // first byte << 8 | last byte; NOTHING; or -2 - called symbol
 
   ByteNfa(Budget budget) {
     this.budget = budget;
@@ -27,6 +33,7 @@ final class ByteNfa {
   int state() {
     budget.work(1);
     if (states == firstEdge.length) {
+      budget.hold((long) STATE_BYTES * states);
       firstEdge = Arrays.copyOf(firstEdge, 2 * states);
     }
     firstEdge[states] = -1;
@@ -51,6 +58,7 @@ final class ByteNfa {
   private void edge(int from, int labelled, int to) {
     budget.work(1);
     if (edges == next.length) {
+      budget.hold((long) EDGE_BYTES * edges);
       next = Arrays.copyOf(next, 2 * edges);
       target = Arrays.copyOf(target, 2 * edges);
       label = Arrays.copyOf(label, 2 * edges);
@@ -59,6 +67,12 @@ final class ByteNfa {
     target[edges] = to;
     label[edges] = labelled;
     firstEdge[from] = edges++;
+  }
+
+  /** Nobody needs it any more. */
+  void release() {
+    budget.release((long) STATE_BYTES * (firstEdge.length - FIRST_STATES));
+    budget.release((long) EDGE_BYTES * (next.length - FIRST_EDGES));
   }
 
   int states() {

@@ -62,7 +62,7 @@ final class CallerSets {
   }
 
   /**
-   * @param counted of the same call, ascending by their count
+   * @param counted in order; some may have become alike
    */
   Callers of(List<Caller> counted) {
     Caller[] callers = new Caller[counted.size()];

@@ -47,10 +47,12 @@ final class Callers {
     final ByteDfa rule;
     final int state; // behind the call
     final Symbol symbol;
-    final int count; // how often the called rule has matched; 0 where it is called once
+    final int count; // how often the called rule has matched, or how many characters it has
     final Callers above;
+    private final int reserve; // characters that it may take to end
 
-    Caller(ByteDfa rule, int state, Symbol symbol, int count, Callers above) {
+    Caller(ByteDfa rule, int state, Symbol symbol, int count, Callers above, int reserve) {
+      this.reserve = reserve;
       this.rule = rule;
       this.state = state;
       this.symbol = symbol;
@@ -59,42 +61,58 @@ final class Callers {
     }
 
     Caller under(Callers other) {
-      return new Caller(rule, state, symbol, count, other);
+      return new Caller(rule, state, symbol, count, other, reserve);
     }
 
     /** The called rule has matched once more; this is who calls it then, if it may match again. */
     @Nullable Caller again() {
+      return symbol.isOfCharacters() || count + 1 >= symbol.max() ? null : oneMore();
+    }
+
+    /** With a count of one more. */
+    Caller oneMore() {
       if (count < 0) {
         return this;
       }
-      if (count + 1 >= symbol.max()) {
-        return null;
-      }
       boolean isUnbounded = symbol.max() == Repeat.UNBOUNDED;
       int counted = isUnbounded ? Math.min(count + 1, symbol.min()) : count + 1; // no more matters
-      return new Caller(rule, state, symbol, counted, above);
+      return new Caller(rule, state, symbol, counted, above, reserve);
+    }
+
+    /** Whether a text of the called rule, which is in this state, can end within its bounds. */
+    boolean canEnd(CharacterCounts counts, int state) {
+      return count < 0 || counts.canEnd(state, count, symbol.min(), symbol.max());
+    }
+
+    /** Whether it can with more characters. */
+    boolean goesOn(CharacterCounts counts, int state) {
+      return count < 0 || counts.goesOn(state, count, symbol.min(), symbol.max());
     }
 
     /** Whether the called rule, when it has matched once more, has matched often enough. */
     boolean mayEnd() {
+      if (symbol.isOfCharacters()) {
+        return count == ANY_OPEN || count >= symbol.min();
+      }
       return count == ANY_OPEN || (count >= 0 && count + 1 >= symbol.min());
     }
 
     private int ownDistance() {
-      if (count < 0 || symbol.max() == 1) {
+      if (count < 0 || symbol.isPlain()) {
         return GrammarState.FAR;
       }
       if (count < symbol.min()) {
-        return symbol.min() - count;
+        return symbol.isOfCharacters() ? 1 : symbol.min() - count;
       }
-      return symbol.max() == Repeat.UNBOUNDED ? GrammarState.FAR : symbol.max() - count;
+      boolean isUnbounded = symbol.max() == Repeat.UNBOUNDED;
+      return isUnbounded ? GrammarState.FAR : Math.max(1, symbol.max() - count - reserve);
     }
 
     /** With its count out of reach of its limits. */
     Caller far(Callers above) {
       int any = count < symbol.min() ? ANY_CLOSED : ANY_OPEN;
       int counted = ownDistance() == GrammarState.FAR ? count : any;
-      return new Caller(rule, state, symbol, counted, above);
+      return new Caller(rule, state, symbol, counted, above, reserve);
     }
 
     /** Whether both are of the same call, if not of the same count. */
@@ -110,6 +128,7 @@ final class Callers {
       order = order != 0 ? order : Integer.compare(symbol.rule(), other.symbol.rule());
       order = order != 0 ? order : Integer.compare(symbol.min(), other.symbol.min());
       order = order != 0 ? order : Integer.compare(symbol.max(), other.symbol.max());
+      // Whether its rule counts characters is a matter of the rule.
       return order != 0 ? order : Integer.compare(count, other.count);
     }
 

@@ -31,7 +31,8 @@ final class CaseFolding {
   }
 
   /** The set, and all that differs from its members in case only. */
-  static CodePoints closed(CodePoints set) {
+  static CodePoints closed(CodePoints set, Budget budget) {
+    budget.work(GROUPS.size());
     List<CodePoints> all = new ArrayList<>(List.of(set));
     for (int[] group : GROUPS) {
       boolean isMember = false;

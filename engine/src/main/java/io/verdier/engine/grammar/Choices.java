@@ -24,6 +24,10 @@ final class Choices {
   /** Nodes in nodes, until one becomes a rule; expressions are walked by recursion. */
   private static final int DEPTH_MAX = 40;
 
+  private static final int OPTION_BYTES = 64; // beside its text
+  private static final int NODE_BYTES = 250;
+  private static final int EDGE_BYTES = 300; // of its expression, which is copied once
+
   private final RuleSet rules = new RuleSet();
   private final Map<Node, Node> known = new HashMap<>();
   private final List<Node> inOrder = new ArrayList<>(); // each behind those that it leads to
@@ -45,6 +49,7 @@ final class Choices {
     if (options.isEmpty()) {
       throw new GrammarException("a choice needs at least one option");
     }
+    budget.hold((long) OPTION_BYTES * options.size());
     Choices choices = new Choices(budget);
     for (String option : new TreeSet<>(options)) {
       budget.work(1 + option.length());
@@ -61,7 +66,8 @@ final class Choices {
       common++;
     }
     settle(common);
-    budget.requireRoom(inOrder.size()); // each will be a state or more
+    budget.requireRoom(inOrder.size() + option.length); // each will be a state or more
+    budget.hold((long) NODE_BYTES * (option.length - common));
     for (int i = common; i < option.length; i++) {
       if (option[i] >= Character.MIN_SURROGATE && option[i] <= Character.MAX_SURROGATE) {
         throw new GrammarException("an option of a choice has half of a surrogate pair");
@@ -82,6 +88,7 @@ final class Choices {
         inOrder.add(last);
       } else {
         path.getLast().targets[path.getLast().edges - 1] = same;
+        budget.release(NODE_BYTES);
       }
     }
   }
@@ -108,7 +115,9 @@ final class Choices {
     if (node.isEnd) {
       options.add(Expression.EMPTY);
     }
-    for (Map.Entry<Node, List<Integer>> edge : node.byTarget().entrySet()) {
+    Map<Node, List<Integer>> edges = node.byTarget();
+    budget.hold((long) EDGE_BYTES * edges.size());
+    for (Map.Entry<Node, List<Integer>> edge : edges.entrySet()) {
       CodePoints labels = CodePoints.union(edge.getValue().stream().map(CodePoints::of).toList());
       StringBuilder literal = new StringBuilder();
       Node target = edge.getKey();

@@ -125,7 +125,7 @@ final class Closure {
     int size = 0;
     Place[] places = new Place[reached.size()];
     for (Reached place : reached) {
-      if (place.rule.takesBytes(place.state)) {
+      if (goesOn(place)) {
         places[size++] = new Place(place.rule, place.state, place.callers);
       }
     }
@@ -147,13 +147,58 @@ final class Closure {
     ByteDfa rule = place.rule;
     Symbol called = grammar.symbol(symbol);
     boolean isLast =
-        called.max() == 1
+        called.isPlain()
             && rule.accepts(behind)
             && rule.calls(behind).length == 0
             && !rule.takesBytes(behind);
     Callers from =
-        isLast ? place.callers : sets.of(new Caller(rule, behind, called, 0, place.callers));
+        isLast
+            ? place.callers
+            : sets.of(new Caller(rule, behind, called, 0, place.callers, reserve(called)));
     enter(grammar.rule(called.rule()), 0, from);
+  }
+
+  private int reserve(Symbol called) {
+    CharacterCounts counts = grammar.rule(called.rule()).counts();
+    return counts == null ? 0 : counts.farthest();
+  }
+
+  /** A byte has led to a place; not, if that is of a text which then cannot end in its bounds. */
+  void reach(ByteDfa rule, int state, Callers callers) {
+    CharacterCounts counts = rule.counts();
+    if (counts == null || !callers.isCalled()) {
+      enter(rule, state, callers);
+      return;
+    }
+    List<Caller> kept = new ArrayList<>();
+    for (Caller caller : callers.callers) {
+      effort.step(1);
+      Caller counted = counts.isBetween(state) ? caller.oneMore() : caller;
+      if (counted.canEnd(counts, state)) {
+        kept.add(counted);
+      }
+    }
+    if (!kept.isEmpty()) {
+      enter(rule, state, sets.of(kept));
+    }
+  }
+
+  /** Whether bytes lead on from a place. */
+  private static boolean goesOn(Reached place) {
+    CharacterCounts counts = place.rule.counts();
+    if (counts == null || !place.callers.isCalled()) {
+      return place.rule.takesBytes(place.state);
+    }
+    for (Caller caller : place.callers.callers) {
+      if (caller.goesOn(counts, place.state)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  boolean isEmpty() {
+    return reached.isEmpty();
   }
 
   /**

@@ -130,8 +130,7 @@ final class ContentSet {
    */
   record Chain(GrammarState[] states, int cost) {}
 
-  private static @Nullable GrammarState behindOrNull(
-      StateSpace space, GrammarState at, Key key) {
+  private static @Nullable GrammarState behindOrNull(StateSpace space, GrammarState at, Key key) {
     Shape shape = space.shape(at);
     if (!key.equals(shape.roundKey)) {
       space.effort().begin();
@@ -164,7 +163,8 @@ final class ContentSet {
       if (isDead(places[i], key)) {
         continue;
       }
-      if (round >= 0 || !isOneRound(space, places[i], key)) {
+      boolean isCounted = places[i].rule().counts() != null; // its rounds are of another kind
+      if (round >= 0 || isCounted || !isOneRound(space, places[i], key)) {
         return -1;
       }
       round = i;

@@ -15,6 +15,9 @@ import org.jspecify.annotations.Nullable;
  * which a nondeterministic automaton may be. Owned by the compiling thread, used once.
  */
 final class Determinizer {
+  /** Of a set of states beside its members: with its name, and places in a map and a list. */
+  private static final int SET_BYTES = 120;
+
   private final ByteNfa nfa;
   private final int start;
   private final int end;
@@ -62,7 +65,13 @@ final class Determinizer {
     members = new int[nfa.states()];
   }
 
+  /**
+   * The result. Its {@linkplain ByteDfa#bytes bytes} are held by the budget; the nondeterministic
+   * automaton is released, and so is what was needed beside both.
+   */
   ByteDfa run() {
+    long before = budget.held();
+    budget.hold(12L * nfa.states());
     divideBytes();
     open();
     put(start);
@@ -74,8 +83,12 @@ final class Determinizer {
     for (int s = 0; s < accepts.length; s++) {
       accepts[s] = Arrays.binarySearch(sets.get(s).states, end) >= 0;
     }
+    budget.hold(4L * sets.size() * classCount);
     int[] exact = Arrays.copyOf(table, sets.size() * classCount);
-    return new ByteDfa(classes, classCount, exact, accepts, calls.toArray(int[][]::new));
+    ByteDfa made = new ByteDfa(classes, classCount, exact, accepts, calls.toArray(int[][]::new));
+    budget.release(budget.held() - before - made.bytes());
+    nfa.release();
+    return made;
   }
 
   /** Bytes between which no edge begins or ends are one class. */
@@ -116,7 +129,10 @@ final class Determinizer {
         }
       }
     }
-    table = room(table, (at + 1) * classCount);
+    if (table.length < (at + 1) * classCount) {
+      budget.hold(4L * Math.max(classCount, table.length));
+      table = room(table, (at + 1) * classCount);
+    }
     for (int c = 0; c < classCount; c++) {
       table[at * classCount + c] = counts[c] == 0 ? ByteDfa.DEAD : closed(targets[c], counts[c]);
     }
@@ -127,6 +143,7 @@ final class Determinizer {
       pairs[pair++] = call.getKey();
       pairs[pair++] = closed(behind, behind.length);
     }
+    budget.hold(40 + 4L * pairs.length);
     calls.add(pairs);
   }
 
@@ -193,6 +210,7 @@ final class Determinizer {
       return known;
     }
     budget.state();
+    budget.hold(SET_BYTES + 4L * set.states.length);
     names.put(set, sets.size());
     sets.add(set);
     return sets.size() - 1;

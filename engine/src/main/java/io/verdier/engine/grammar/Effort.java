@@ -7,8 +7,8 @@ package io.verdier.engine.grammar;
  * <p>What is remembered makes finding out cheaper, and must not make it possible: else the same
  * request would fail or not by what was asked for before it. So what is counted is what it takes
  * whoever remembers nothing, and remembered things count as what they took: a piece of work (one
- * mask, one place's tokens, one byte) counts every state that it comes to, the first time, whether
- * that was known or not, and the price of each step with it.
+ * mask, one place's tokens, one byte) counts every state that it comes to, and every step that it
+ * goes, the first time, whether they were known or not.
  *
  * <p>The bounds are some tens of milliseconds and some ten megabytes a piece. Honest constraints
  * take a hundredth of it.

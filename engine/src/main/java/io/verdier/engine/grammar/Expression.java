@@ -75,10 +75,19 @@ public sealed interface Expression {
   /** One code point of a set leads from a state to a state. */
   record Edge(int from, CodePoints set, int to) {}
 
-  /** What both match. Neither may call rules. */
+  /**
+   * Texts of a part that have so many characters. They are counted while they are matched, so that
+   * the count takes no states.
+   *
+   * @param part contents of strings, as JSON spells them; calls no rules
+   * @param max at least {@code min}, or {@link Repeat#UNBOUNDED}
+   */
+  record Counted(Expression part, int min, int max) implements Expression {}
+
+  /** What both match. Neither may call rules, or count. */
   record Both(Expression first, Expression second) implements Expression {}
 
-  /** Every text that a part, which may not call rules, does not match. */
+  /** Every text that a part, which may not call rules or count, does not match. */
   record Except(Expression part) implements Expression {}
 
   static Expression text(String text) {

@@ -41,23 +41,31 @@ public final class Grammar {
    *     anything, or if that takes more than the budget has
    */
   public static Grammar of(List<Expression> rules, Budget budget) {
-    CallSymbols calls = CallSymbols.of(rules);
+    CallSymbols calls = CallSymbols.of(rules, budget);
     List<ByteDfa> compiled = new ArrayList<>();
+    ByteDfa characters = null; // of strings; made if it is needed
     for (int i = 0; i < calls.rules().size(); i++) { // counted repetitions add theirs
       NfaBuilder.Built built = NfaBuilder.build(calls.rules().get(i), budget, calls);
       IntPredicate nullable = symbol -> calls.isNullableRule(calls.symbols().get(symbol).rule());
-      compiled.add(new Determinizer(built, budget, nullable).run());
+      ByteDfa rule = new Determinizer(built, budget, nullable).run();
+      if (calls.isCounted(i)) {
+        characters = characters == null ? JsonStrings.characters(budget) : characters;
+        rule = rule.trimmed(symbol -> false, budget);
+        rule = rule.states() == 0 ? rule : rule.counting(characters, budget);
+      }
+      compiled.add(rule);
     }
     boolean[] matching = matching(compiled, calls.symbols(), budget);
     if (!matching[0]) {
       throw new GrammarException("no text can match the constraint");
     }
-    IntPredicate called = symbol -> matching[calls.symbols().get(symbol).rule()];
-    List<ByteDfa> trimmed = new ArrayList<>();
-    for (ByteDfa rule : compiled) {
-      trimmed.add(rule.trimmed(called).numbered(trimmed.size()));
+    IntPredicate called = symbol -> isMatched(calls.symbols().get(symbol), compiled, matching);
+    for (int i = 0; i < compiled.size(); i++) { // one by one, so that they are not there twice
+      ByteDfa rule = compiled.get(i);
+      ByteDfa trimmed = rule.counts() == null ? rule.trimmed(called, budget) : rule; // it is
+      compiled.set(i, trimmed.numbered(i));
     }
-    Grammar grammar = new Grammar(List.copyOf(trimmed), List.copyOf(calls.symbols()));
+    Grammar grammar = new Grammar(List.copyOf(compiled), List.copyOf(calls.symbols()));
     grammar.requireNoLeftRecursion();
     return grammar;
   }
@@ -79,12 +87,19 @@ public final class Grammar {
       budget.work(rules.get(rule).states());
       if (!matching[rule]
           && rules.get(rule).states() > 0
-          && rules.get(rule).ending(s -> matching[symbols.get(s).rule()])[0]) {
+          && rules.get(rule).ending(s -> isMatched(symbols.get(s), rules, matching), budget)[0]) {
         matching[rule] = true;
         waiting.addAll(callers.get(rule));
       }
     }
     return matching;
+  }
+
+  /** Whether anything matches a symbol, as far as is known. */
+  private static boolean isMatched(Symbol symbol, List<ByteDfa> rules, boolean[] matching) {
+    CharacterCounts counts = rules.get(symbol.rule()).counts();
+    return matching[symbol.rule()]
+        && (counts == null || counts.canEnd(0, 0, symbol.min(), symbol.max()));
   }
 
   /** The rules that a rule calls, each once. */

@@ -26,6 +26,7 @@ public final class GrammarState {
   @Nullable Shape shape;
   @Nullable GrammarState @Nullable [] next; // by column of the shape; null: not known yet
   byte @Nullable [] costs; // what those took to find, powers of two; null: little
+  long @Nullable [] paid; // bits of those that this piece of work has counted
   @Nullable GrammarState far;
   @Nullable GrammarState behind; // one character of this set, whichever
   ContentSet.@Nullable Key behindKey;

@@ -5,6 +5,7 @@ import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
 import io.verdier.engine.grammar.Expression.Choice;
+import io.verdier.engine.grammar.Expression.Counted;
 import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
@@ -123,6 +124,7 @@ final class Inliner {
       case Call call -> isWrittenOut[call.rule()] ? sizes[call.rule()] : 1;
       case Both both -> size(both.first()) + size(both.second());
       case Except except -> size(except.part());
+      case Counted counted -> 1;
     };
   }
 
@@ -137,6 +139,7 @@ final class Inliner {
       case Call call -> isWrittenOut[call.rule()] ? depths[call.rule()] : 1;
       case Both both -> 1 + Math.max(depth(both.first()), depth(both.second()));
       case Except except -> 1 + depth(except.part());
+      case Counted counted -> 1;
     };
   }
 

@@ -28,9 +28,7 @@ import org.jspecify.annotations.Nullable;
  * (contains, uniqueItems of what is not listed, negations of what is said of items). Not everything
  * that is valid matches: properties come in the order in which the schema names them, required ones
  * that it does not describe and all others behind those; integers have no fraction, numbers with
- * bounds no exponent; strings with a pattern or format and a large maxLength end sooner, where
- * counting on would take too many states; of alternatives with {@code unevaluatedProperties} only
- * one counts.
+ * bounds no exponent; of alternatives with {@code unevaluatedProperties} only one counts.
  *
  * <p><b>Names.</b> What {@code additionalProperties} allows are names that are not described, after
  * their escapes: none can stand for a described name. That a name is new among those is not
@@ -43,6 +41,10 @@ final class JsonSchemaReader {
   /** Values that are written out where they are expected, rather than called. */
   private static final int INLINE_MAX = 64;
 
+  /** Of a rule, and of a member of an object. */
+  private static final int RULE_BYTES = 400;
+
+  private final Budget budget;
   private final SchemaLogic logic;
   private final RegularTexts texts;
   private final JsonLayout layout;
@@ -56,6 +58,7 @@ final class JsonSchemaReader {
   private record Pending(int rule, Set<Signed> schemas) {}
 
   private JsonSchemaReader(SchemaDocument document, JsonStyle style, Budget budget) {
+    this.budget = budget;
     texts = new RegularTexts(budget);
     logic = new SchemaLogic(document, texts, budget);
     isClosed = style.isClosed();
@@ -71,7 +74,7 @@ final class JsonSchemaReader {
    *     the keyword and its place
    */
   static List<Expression> rules(String schema, JsonStyle style, Budget budget) {
-    SchemaDocument document = SchemaDocument.read(schema);
+    SchemaDocument document = SchemaDocument.read(schema, budget);
     JsonSchemaReader reader = new JsonSchemaReader(document, style, budget);
     reader.rules.set(0, reader.value(Set.of(new Signed(document.root()))));
     while (!reader.pending.isEmpty()) {
@@ -106,6 +109,7 @@ final class JsonSchemaReader {
       throw new GrammarException(
           "the JSON schema: more than " + RULES_MAX + " different values. Make it smaller.");
     }
+    budget.hold(RULE_BYTES);
     Call call = new Call(rules.size());
     rules.add(Expression.NEVER);
     values.put(said, call);
@@ -135,7 +139,7 @@ final class JsonSchemaReader {
         few.forEach(value -> all.put(value, JsonNumbers.of(value, hasFractions)));
       }
       if (string != null) {
-        Sets.orNone(string.finite(texts)).forEach(v -> all.put(v, JsonStrings.of(v)));
+        Sets.orNone(string.finite(texts)).forEach(v -> all.put(v, texts.strings().of(v)));
       }
     }
     return all;
@@ -247,6 +251,7 @@ final class JsonSchemaReader {
     if (!facts.refusals().isEmpty()) {
       throw new GrammarException(facts.refusals().getFirst());
     }
+    int rulesBefore = rules.size();
     Properties properties = new Properties(facts, logic, texts, isClosed);
     List<JsonMembers.Member> members = new ArrayList<>();
     for (Properties.Named named : properties.named()) {
@@ -254,7 +259,7 @@ final class JsonSchemaReader {
       if (!value.equals(Expression.NEVER)) {
         members.add(
             new JsonMembers.Member(
-                member(JsonStrings.of(named.name()), value), named.isRequired()));
+                member(texts.strings().of(named.name()), value), named.isRequired()));
       } else if (named.isRequired()) {
         return;
       }
@@ -267,12 +272,13 @@ final class JsonSchemaReader {
         Expression name =
             region.names() == null
                 ? scalar(any, false, () -> any.expression(texts))
-                : JsonStrings.of(region.names());
+                : texts.strings().of(region.names());
         others.add(member(name, value));
       }
     }
     Expression other = others.isEmpty() ? null : new Choice(others);
     JsonMembers.Listed all = new JsonMembers(members, other, facts, layout.comma(), rules).list();
+    budget.hold(RULE_BYTES * (members.size() + others.size() + (long) rules.size() - rulesBefore));
     options.add(layout.bracketed("{", all.text(), all.mayBeEmpty(), "}"));
   }
 

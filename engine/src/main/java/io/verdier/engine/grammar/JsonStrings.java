@@ -5,15 +5,19 @@ import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
 import io.verdier.engine.grammar.Expression.Choice;
+import io.verdier.engine.grammar.Expression.Counted;
 import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
- * How JSON spells strings (RFC 8259, section 7). Stateless.
+ * How JSON spells strings (RFC 8259, section 7). Owned by the compiling thread: what large classes
+ * of characters become is remembered, for a schema that has one often has it again.
  *
  * <p>A character may have several spellings, but a spelling has one character; so a set of values
  * turns into the set of their spellings part by part, and what two sets share, or what one leaves
@@ -41,9 +45,19 @@ final class JsonStrings {
   private static final Expression CHARACTER = character(CodePoints.ALL, CodePoints.ALL);
 
   /** Any value, in the spellings of which others are told. */
-  private static final Expression VALUES = Expression.any(spelled(CodePoints.ALL));
+  private static final Expression VALUES = Expression.any(character(CodePoints.ALL, ESCAPED));
 
-  private JsonStrings() {}
+  private static final int PART_BYTES = 40;
+
+  /** Of the spellings of one range of a set. */
+  private static final int RANGE_BYTES = 600;
+
+  private final Budget budget;
+  private final Map<CodePoints, Expression> known = new HashMap<>(); // spellings by the set
+
+  JsonStrings(Budget budget) {
+    this.budget = budget;
+  }
 
   /** Strings of so many characters, in quotes. */
   static Expression ofLength(int min, int max) {
@@ -51,12 +65,22 @@ final class JsonStrings {
   }
 
   /** Strings of these values, in quotes. */
-  static Expression of(Expression values) {
+  Expression of(Expression values) {
     return quoted(spelled(values));
   }
 
+  /** Strings of these values that have so many characters, in quotes. */
+  Expression of(Expression values, int min, int max) {
+    return quoted(new Counted(spelled(values), min, max));
+  }
+
+  /** The automaton of what stands between quotes: it accepts between two characters. */
+  static ByteDfa characters(Budget budget) {
+    return ByteDfa.of(NfaBuilder.build(VALUES, budget, CallSymbols.none()), budget);
+  }
+
   /** A string of one value, in quotes. */
-  static Expression of(String value) {
+  Expression of(String value) {
     if (value.codePoints().allMatch(ASCII_LITERAL::contains)) {
       return new Literal('"' + value + '"');
     }
@@ -67,7 +91,7 @@ final class JsonStrings {
     return Expression.sequence(Expression.text("\""), content, Expression.text("\""));
   }
 
-  private static Expression spelled(Expression values) {
+  private Expression spelled(Expression values) {
     return switch (values) {
       case Chars chars -> spelled(chars.set());
       case Literal literal -> spelled(literal.text());
@@ -76,24 +100,33 @@ final class JsonStrings {
       case Repeat repeat -> new Repeat(spelled(repeat.part()), repeat.min(), repeat.max());
       case Both both -> new Both(spelled(both.first()), spelled(both.second()));
       case Except except -> new Both(VALUES, new Except(spelled(except.part())));
+      case Counted counted -> throw new IllegalStateException("a count within a string");
       case Call call -> throw new IllegalStateException("a call within a string");
       case Automaton automaton -> throw new IllegalStateException("an automaton within a string");
     };
   }
 
-  private static List<Expression> all(List<Expression> parts) {
-    return parts.stream().map(JsonStrings::spelled).toList();
+  private List<Expression> all(List<Expression> parts) {
+    budget.hold(PART_BYTES * (1L + parts.size()));
+    return parts.stream().map(this::spelled).toList();
   }
 
-  private static Expression spelled(String text) {
+  private Expression spelled(String text) {
     if (text.codePoints().allMatch(ASCII_LITERAL::contains)) {
       return Expression.text(text);
     }
+    budget.hold((long) PART_BYTES * text.length());
     return new Sequence(text.codePoints().mapToObj(c -> spelled(CodePoints.of(c))).toList());
   }
 
-  private static Expression spelled(CodePoints set) {
-    return character(set, ESCAPED);
+  private Expression spelled(CodePoints set) {
+    Expression done = known.get(set);
+    if (done == null) {
+      budget.hold((long) RANGE_BYTES * (1 + set.and(ESCAPED).ranges()));
+      done = character(set, ESCAPED);
+      known.put(set, done);
+    }
+    return done;
   }
 
   /**

@@ -1,5 +1,6 @@
 package io.verdier.engine.grammar;
 
+import java.util.Collection;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -50,6 +51,34 @@ record Kinds(
         string == null || other.string == null ? null : string.and(other.string),
         array == null || other.array == null ? null : array.and(other.array),
         object == null || other.object == null ? null : object.and(other.object));
+  }
+
+  /** How many members its sets have, without those that are one of these two's: so many are new. */
+  int membersBeside(Kinds a, Kinds b) {
+    int members = 0;
+    if (object != null && a.object != null && b.object != null) {
+      ObjectFacts first = a.object;
+      ObjectFacts second = b.object;
+      members += beside(object.units(), first.units(), second.units());
+      members += beside(object.required(), first.required(), second.required());
+      members += beside(object.forbidden(), first.forbidden(), second.forbidden());
+      members += beside(object.outside(), first.outside(), second.outside());
+    }
+    if (array != null && a.array != null && b.array != null) {
+      members += beside(array.units(), a.array.units(), b.array.units());
+    }
+    if (string != null && a.string != null && b.string != null) {
+      members += beside(string.patterns(), a.string.patterns(), b.string.patterns());
+      members += beside(string.never(), a.string.never(), b.string.never());
+    }
+    if (number != null && a.number != null && b.number != null) {
+      members += beside(number.never(), a.number.never(), b.number.never());
+    }
+    return members;
+  }
+
+  private static int beside(Collection<?> all, Collection<?> first, Collection<?> second) {
+    return all == first || all == second ? 0 : all.size();
   }
 
   /** Whether no kind is left. */

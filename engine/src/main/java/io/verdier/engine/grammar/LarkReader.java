@@ -24,6 +24,9 @@ final class LarkReader {
   private static final int DEPTH_MAX = 200;
   private static final String NAME_MARKS = "_-"; // the hyphen as in llguidance
 
+  /** Of a character in either case. */
+  private static final int CASED_BYTES = 64;
+
   private static final String IGNORED = "%ignore"; // no name in a text
 
   private final RuleText text;
@@ -306,10 +309,12 @@ final class LarkReader {
     if (!text.accept("i")) {
       return Expression.text(literal);
     }
+    text.budget().hold((long) CASED_BYTES * literal.length());
     return new Sequence(
         literal
             .codePoints()
-            .<Expression>mapToObj(c -> new Chars(CaseFolding.closed(CodePoints.of(c))))
+            .<Expression>mapToObj(
+                c -> new Chars(CaseFolding.closed(CodePoints.of(c), text.budget())))
             .toList());
   }
 
@@ -332,7 +337,7 @@ final class LarkReader {
     }
     String whole = kept.isEmpty() ? pattern : "(?" + kept + ")" + pattern;
     try {
-      return RegexParser.parse(whole, RegexParser.Extent.WHOLE);
+      return RegexParser.parse(whole, RegexParser.Extent.WHOLE, text.budget());
     } catch (GrammarException e) {
       throw text.errorAt(position, String.valueOf(e.getMessage()));
     }

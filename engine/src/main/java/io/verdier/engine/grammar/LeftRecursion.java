@@ -5,6 +5,7 @@ import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
 import io.verdier.engine.grammar.Expression.Choice;
+import io.verdier.engine.grammar.Expression.Counted;
 import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
@@ -44,12 +45,15 @@ final class LeftRecursion {
   /** Parts of expressions that may be made for one group. */
   private static final int PARTS_MAX = 50_000;
 
+  private static final int PART_BYTES = 40;
+
   private static final int GROUP_MAX = 40;
 
   private static final int DEPTH_MAX = 40;
 
   private final List<Expression> rules;
   private final IntFunction<String> names;
+  private final Budget budget;
   private final boolean[]
       isNullable; // of the rules that were given; those that are added never are
   private final Map<Integer, Integer> withoutEmpty = new HashMap<>(); // rules by nullable ones
@@ -71,10 +75,11 @@ final class LeftRecursion {
     }
   }
 
-  private LeftRecursion(List<Expression> rules, IntFunction<String> names) {
+  private LeftRecursion(List<Expression> rules, IntFunction<String> names, Budget budget) {
+    this.budget = budget;
     this.rules = new ArrayList<>(rules);
     this.names = names;
-    CallSymbols symbols = CallSymbols.of(rules);
+    CallSymbols symbols = CallSymbols.of(rules, budget);
     isNullable = new boolean[rules.size()];
     for (int i = 0; i < isNullable.length; i++) {
       isNullable[i] = symbols.isNullableRule(i);
@@ -87,8 +92,9 @@ final class LeftRecursion {
    * @param names of the rules, for what is refused
    * @throws GrammarException if that would take too much
    */
-  static List<Expression> eliminated(List<Expression> rules, IntFunction<String> names) {
-    return new LeftRecursion(rules, names).run();
+  static List<Expression> eliminated(
+      List<Expression> rules, IntFunction<String> names, Budget budget) {
+    return new LeftRecursion(rules, names, budget).run();
   }
 
   private List<Expression> run() {
@@ -191,6 +197,7 @@ final class LeftRecursion {
           throw new IllegalStateException("an automaton begins with a rule");
       case Both both -> throw new IllegalStateException("an intersection begins with a rule");
       case Except except -> throw new IllegalStateException("an exclusion begins with a rule");
+      case Counted counted -> throw new IllegalStateException("a count begins with a rule");
       case Call call -> {
         if (heads.contains(call.rule())) {
           return split(rules.get(call.rule()));
@@ -252,6 +259,7 @@ final class LeftRecursion {
       case Automaton automaton -> new Both(automaton, new Except(Expression.EMPTY));
       case Both both -> new Both(both, new Except(Expression.EMPTY));
       case Except except -> new Both(except, new Except(Expression.EMPTY));
+      case Counted counted -> throw new IllegalStateException("a count in a grammar");
       case Call call -> {
         Integer other = withoutEmpty.get(call.rule());
         yield other == null ? nonEmptyBody(call) : new Call(other);
@@ -295,6 +303,7 @@ final class LeftRecursion {
       case Automaton automaton -> automaton.accepts().contains(0);
       case Both both -> isNullable(both.first()) && isNullable(both.second());
       case Except except -> !isNullable(except.part());
+      case Counted counted -> counted.min() == 0 && isNullable(counted.part());
     };
   }
 
@@ -312,6 +321,7 @@ final class LeftRecursion {
       case Automaton automaton -> {}
       case Both both -> {}
       case Except except -> {}
+      case Counted counted -> {}
       case Call call -> found.add(call.rule());
       case Choice choice -> choice.options().forEach(option -> addLeading(option, found));
       case Repeat repeat -> {
@@ -343,6 +353,8 @@ final class LeftRecursion {
     addParts(first, all);
     behind.forEach(part -> addParts(part, all));
     parts += all.size();
+    budget.work(all.size());
+    budget.hold(PART_BYTES * (1L + all.size()));
     if (parts > PARTS_MAX) {
       throw tooMuch();
     }

@@ -5,6 +5,7 @@ import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
 import io.verdier.engine.grammar.Expression.Choice;
+import io.verdier.engine.grammar.Expression.Counted;
 import io.verdier.engine.grammar.Expression.Edge;
 import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
@@ -39,7 +40,8 @@ final class NfaBuilder {
   }
 
   /**
-   * The automaton of an expression.
+   * The automaton of an expression, which whoever needs it no more {@linkplain ByteNfa#release
+   * releases}.
    *
    * @param symbols learns of what it calls
    */
@@ -64,11 +66,23 @@ final class NfaBuilder {
       case Repeat repeat -> addRepeat(repeat, from, to);
       case Call call -> nfa.call(from, symbols.rule(call.rule()), to);
       case Automaton automaton -> addAutomaton(automaton, from, to);
+      case Counted counted -> {
+        nfa.call(from, symbols.counted(counted), to);
+        if (symbols.isNullable(counted)) {
+          nfa.nothing(from, to);
+        }
+      }
       case Both both -> {
         ByteDfa first = regular(both.first());
-        addDfa(first.and(regular(both.second()), budget), from, to);
+        ByteDfa second = regular(both.second());
+        addDfa(first.and(second, budget), from, to);
+        budget.release(first.bytes() + second.bytes());
       }
-      case Except except -> addDfa(regular(except.part()).not(budget), from, to);
+      case Except except -> {
+        ByteDfa part = regular(except.part());
+        addDfa(part.not(budget), from, to);
+        budget.release(part.bytes());
+      }
     }
   }
 
@@ -89,6 +103,7 @@ final class NfaBuilder {
     return ByteDfa.of(build(expression, budget, none), budget);
   }
 
+  /** Takes a copy of an automaton, which nobody needs any more. */
   private void addDfa(ByteDfa dfa, int from, int to) {
     int first = nfa.states();
     for (int s = 0; s < dfa.states(); s++) {
@@ -113,6 +128,7 @@ final class NfaBuilder {
     if (dfa.states() > 0) {
       nfa.nothing(from, first);
     }
+    budget.release(dfa.bytes());
   }
 
   private void addBytes(byte[] bytes, int from, int to) {
@@ -204,6 +220,7 @@ final class NfaBuilder {
     }
     NfaBuilder trial = new NfaBuilder(budget, symbols);
     trial.add(part, trial.nfa.state(), trial.nfa.state());
+    trial.nfa.release();
     return (long) trial.nfa.states() * copies > UNROLLED_STATES_MAX;
   }
 }

@@ -10,6 +10,9 @@ import java.util.Map;
 final class Product {
   private static final int[] NO_CALLS = {};
 
+  /** With its name, and places in a map and a list. */
+  private static final int PAIR_BYTES = 120;
+
   private final ByteDfa first;
   private final ByteDfa second;
   private final Budget budget;
@@ -27,9 +30,12 @@ final class Product {
     this.budget = budget;
   }
 
+  /** The result, held by the budget as {@link Determinizer#run}'s is. */
   static ByteDfa of(ByteDfa first, ByteDfa second, Budget budget) {
-    Product product = new Product(first, second, budget);
-    return product.run().trimmed(symbol -> false);
+    long before = budget.held();
+    ByteDfa all = new Product(first, second, budget).run();
+    budget.release(budget.held() - before - all.bytes());
+    return all.trimmed(symbol -> false, budget);
   }
 
   private ByteDfa run() {
@@ -40,6 +46,7 @@ final class Product {
     int[] table = new int[classCount];
     for (int at = 0; at < pairs.size(); at++) {
       if (table.length < (at + 1) * classCount) {
+        budget.hold(4L * table.length);
         table = Arrays.copyOf(table, 2 * table.length);
       }
       Pair pair = pairs.get(at);
@@ -58,6 +65,7 @@ final class Product {
       Pair pair = pairs.get(s);
       accepts[s] = first.accepts(pair.first) && second.accepts(pair.second);
     }
+    budget.hold(4L * pairs.size() * classCount);
     int[] exact = Arrays.copyOf(table, pairs.size() * classCount);
     return new ByteDfa(classes, classCount, exact, accepts, calls);
   }
@@ -83,6 +91,7 @@ final class Product {
       return known;
     }
     budget.state();
+    budget.hold(PAIR_BYTES);
     names.put(pair, pairs.size());
     pairs.add(pair);
     return pairs.size() - 1;

@@ -109,10 +109,11 @@ final class Properties {
       throw new GrammarException(
           "the JSON schema: an object has more than " + PATTERNS_MAX + " patternProperties");
     }
+    Expression undeclared = undeclared();
     List<Others> regions = new ArrayList<>();
     for (int set = 0; set < 1 << patterns.size(); set++) {
       Set<ObjectFacts.Pattern> matching = new LinkedHashSet<>();
-      Expression all = undeclared();
+      Expression all = undeclared;
       for (int i = 0; i < patterns.size(); i++) {
         Expression matched = patterns.get(i).names();
         boolean isMatching = (set & 1 << i) != 0;

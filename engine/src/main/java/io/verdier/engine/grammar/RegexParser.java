@@ -30,8 +30,12 @@ public final class RegexParser {
 
   private static final Pattern POSIX_CLASS = Pattern.compile("\\[:\\^?[a-z]{1,10}:\\]");
 
+  /** Of an expression, for each character of a pattern. */
+  private static final int CHARACTER_BYTES = 64;
+
   private final String pattern;
   private final Extent extent;
+  private final Budget budget;
   private final RegexOutline outline;
   private int at;
   private int depth;
@@ -53,7 +57,8 @@ public final class RegexParser {
     PART
   }
 
-  private RegexParser(String pattern, Extent extent) {
+  private RegexParser(String pattern, Extent extent, Budget budget) {
+    this.budget = budget;
     this.pattern = pattern;
     this.extent = extent;
     outline = new RegexOutline(pattern);
@@ -65,7 +70,18 @@ public final class RegexParser {
    * @throws GrammarException if it is malformed, or needs what is not supported
    */
   public static Expression parse(String pattern, Extent extent) {
-    RegexParser parser = new RegexParser(pattern, extent);
+    return parse(pattern, extent, Budget.defaults());
+  }
+
+  /**
+   * The texts that a pattern matches.
+   *
+   * @throws GrammarException if it is malformed, needs what is not supported, or more than the
+   *     budget has
+   */
+  static Expression parse(String pattern, Extent extent, Budget budget) {
+    budget.hold((long) CHARACTER_BYTES * pattern.length());
+    RegexParser parser = new RegexParser(pattern, extent, budget);
     Expression all = parser.alternatives(new Edges(true, true));
     if (parser.at < pattern.length()) {
       throw parser.error("unmatched )");
@@ -198,9 +214,9 @@ public final class RegexParser {
     int c = next();
     return switch (c) {
       case '(' -> group(edges);
-      case '[' -> new Chars(bracketed());
+      case '[' -> chars(bracketed());
       case '.' -> new Chars(flags.dotIsAll ? CodePoints.ALL : CharacterClasses.LINE_END.not());
-      case '\\' -> new Chars(cased(escape(false)));
+      case '\\' -> chars(cased(escape(false)));
       case '*', '+', '?' -> {
         at--;
         throw error("nothing to repeat");
@@ -209,8 +225,13 @@ public final class RegexParser {
     };
   }
 
+  private Chars chars(CodePoints set) {
+    budget.hold(set);
+    return new Chars(set);
+  }
+
   private CodePoints cased(CodePoints set) {
-    return flags.ignoresCase ? CaseFolding.closed(set) : set;
+    return flags.ignoresCase ? CaseFolding.closed(set, budget) : set;
   }
 
   private int checked(int c) {

@@ -6,15 +6,22 @@ import java.util.IdentityHashMap;
 /** Answers questions about expressions that call nothing. Owned by the compiling thread. */
 final class RegularTexts {
   private final Budget budget;
+  private final JsonStrings strings;
   private final IdentityHashMap<Expression, ByteDfa> known = new IdentityHashMap<>();
 
   RegularTexts(Budget budget) {
     this.budget = budget;
+    strings = new JsonStrings(budget);
+  }
+
+  /** How JSON spells them. */
+  JsonStrings strings() {
+    return strings;
   }
 
   /** Whether nothing matches. */
   boolean isEmpty(Expression expression) {
-    return compiled(expression).states() == 0;
+    return states(expression) == 0;
   }
 
   /** Whether a text matches. */
@@ -31,11 +38,13 @@ final class RegularTexts {
 
   /** Of an automaton that matches it. */
   int states(Expression expression) {
-    return compiled(expression).states();
+    ByteDfa dfa = compiled(expression);
+    budget.release(dfa.bytes());
+    return dfa.states();
   }
 
   private ByteDfa compiled(Expression expression) {
     return ByteDfa.of(NfaBuilder.build(expression, budget, CallSymbols.none()), budget)
-        .trimmed(symbol -> false);
+        .trimmed(symbol -> false, budget);
   }
 }

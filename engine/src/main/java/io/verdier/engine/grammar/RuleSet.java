@@ -5,6 +5,7 @@ import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Chars;
 import io.verdier.engine.grammar.Expression.Choice;
+import io.verdier.engine.grammar.Expression.Counted;
 import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
@@ -71,6 +72,7 @@ final class RuleSet {
         forEachCall(both.second(), listener);
       }
       case Except except -> forEachCall(except.part(), listener);
+      case Counted counted -> {}
     }
   }
 
@@ -89,6 +91,7 @@ final class RuleSet {
           new Both(
               replaceCalls(both.first(), replacement), replaceCalls(both.second(), replacement));
       case Except except -> new Except(replaceCalls(except.part(), replacement));
+      case Counted counted -> counted;
     };
   }
 

@@ -8,19 +8,24 @@ import java.util.List;
  * literals, classes of characters and comments. Owned by its reader.
  */
 final class RuleText {
-  private static final int LENGTH_MAX = 1 << 20;
   private static final int MEMBERS_MAX = 10_000; // of a class
 
+  /** Of what is read, for each character. */
+  private static final int CHARACTER_BYTES = 32;
+
   private final String text;
+  private final Budget budget;
   private int at;
 
-  RuleText(String text) {
-    if (text.length() > LENGTH_MAX) {
-      throw new GrammarException(
-          "the grammar has %d characters; at most %d are read"
-              .formatted(text.length(), LENGTH_MAX));
-    }
+  RuleText(String text, Budget budget) {
+    budget.hold((long) CHARACTER_BYTES * text.length());
     this.text = text;
+    this.budget = budget;
+  }
+
+  /** Of whoever reads it. */
+  Budget budget() {
+    return budget;
   }
 
   int position() {

@@ -16,14 +16,14 @@ final class RulesReader {
    *
    * @throws GrammarException if it is malformed or too large; the message has line and column
    */
-  static List<Expression> read(String grammar) {
-    RuleText text = new RuleText(grammar);
+  static List<Expression> read(String grammar, Budget budget) {
+    RuleText text = new RuleText(grammar, budget);
     NamedRules rules = new NamedRules(text);
     if (GBNF_RULE.matcher(grammar).find()) {
       new GbnfReader(text, rules).read();
     } else {
       new LarkReader(text, rules).read();
     }
-    return Inliner.inlined(LeftRecursion.eliminated(rules.rules(), rules::name));
+    return Inliner.inlined(LeftRecursion.eliminated(rules.rules(), rules::name, budget));
   }
 }

@@ -36,6 +36,12 @@ final class SchemaDocument {
 
   private static final int DIGITS_MAX = 400;
 
+  /** Of a value, beside its text. */
+  private static final int VALUE_BYTES = 120;
+
+  /** Of a schema that is part of it, beside its path. */
+  private static final int NODE_BYTES = 120;
+
   /** What is under these are no schemas. */
   private static final Set<String> DATA = Set.of("const", "enum", "default", "examples", "example");
 
@@ -55,6 +61,7 @@ final class SchemaDocument {
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
           .build();
 
+  private final Budget budget;
   private final SchemaNode root;
   private final boolean isDraft7;
   private final IdentityHashMap<JsonNode, SchemaNode> nodes = new IdentityHashMap<>();
@@ -64,7 +71,8 @@ final class SchemaDocument {
   /** Of what is in embedded ones. */
   private final IdentityHashMap<JsonNode, SchemaNode> resources = new IdentityHashMap<>();
 
-  private SchemaDocument(JsonNode json) {
+  private SchemaDocument(JsonNode json, Budget budget) {
+    this.budget = budget;
     root = node(json, "#");
     String dialect = json.path("$schema").asText();
     isDraft7 = dialect.contains("draft-0");
@@ -78,14 +86,14 @@ final class SchemaDocument {
    *
    * @throws GrammarException if it is no JSON, or no schema, or too large
    */
-  static SchemaDocument read(String text) {
+  static SchemaDocument read(String text, Budget budget) {
     try {
-      requireFewValues(text);
+      budget.hold((long) VALUE_BYTES * countedValues(text) + text.length());
       JsonNode json = MAPPER.readTree(text);
       if (!json.isObject() && !json.isBoolean()) {
         throw new GrammarException("a JSON schema is an object, true or false");
       }
-      return new SchemaDocument(json);
+      return new SchemaDocument(json, budget);
     } catch (JsonProcessingException malformed) {
       throw new GrammarException("the JSON schema is no JSON: " + malformed.getOriginalMessage());
     } catch (IOException impossible) {
@@ -93,7 +101,10 @@ final class SchemaDocument {
     }
   }
 
-  private static void requireFewValues(String text) throws IOException {
+  /**
+   * @throws GrammarException if there are too many, or too deep ones
+   */
+  private static int countedValues(String text) throws IOException {
     try (JsonParser parser = FACTORY.createParser(text)) {
       int values = 0;
       int depth = 0;
@@ -112,6 +123,7 @@ final class SchemaDocument {
               "the JSON schema has more than " + VALUES_MAX + " values. Make it smaller.");
         }
       }
+      return values;
     }
   }
 
@@ -141,7 +153,13 @@ final class SchemaDocument {
   }
 
   private SchemaNode node(JsonNode json, String path) {
-    return nodes.computeIfAbsent(json, j -> new SchemaNode(j, path));
+    SchemaNode known = nodes.get(json);
+    if (known == null) {
+      budget.hold(NODE_BYTES + path.length());
+      known = new SchemaNode(json, path);
+      nodes.put(json, known);
+    }
+    return known;
   }
 
   /** Notes every name a schema gives itself. */

@@ -27,9 +27,11 @@ final class SchemaKeywords {
 
   private final SchemaDocument document;
   private final ContainerKeywords containers;
+  private final Budget budget;
 
-  SchemaKeywords(SchemaDocument document) {
+  SchemaKeywords(SchemaDocument document, Budget budget) {
     this.document = document;
+    this.budget = budget;
     containers = new ContainerKeywords(document, this);
   }
 
@@ -237,7 +239,7 @@ final class SchemaKeywords {
   /** What a pattern matches, or matches a part of. */
   Expression pattern(SchemaNode schema, String keyword, String pattern) {
     try {
-      return RegexParser.parse(pattern, Extent.PART);
+      return RegexParser.parse(pattern, Extent.PART, budget);
     } catch (GrammarException malformed) {
       throw schema.error(keyword, String.valueOf(malformed.getMessage()));
     }

@@ -33,6 +33,11 @@ final class SchemaLogic {
   /** Levels below a value at which two options are looked at for a difference. */
   private static final int APART_DEPTH_MAX = 3;
 
+  /** Of an alternative, beside the members of its sets. */
+  private static final int KINDS_BYTES = 150;
+
+  private static final int MEMBER_BYTES = 60;
+
   private final SchemaDocument document;
   private final SchemaKeywords keywords;
   private final RegularTexts texts;
@@ -68,7 +73,7 @@ final class SchemaLogic {
     this.document = document;
     this.texts = texts;
     this.budget = budget;
-    keywords = new SchemaKeywords(document);
+    keywords = new SchemaKeywords(document, budget);
   }
 
   /** What all of some schemas allow. */
@@ -358,6 +363,7 @@ final class SchemaLogic {
         budget.work(64);
         Kinds both = a.and(b);
         if (!both.isNone()) {
+          budget.hold(KINDS_BYTES + (long) MEMBER_BYTES * both.membersBeside(a, b));
           all.add(both);
         }
       }

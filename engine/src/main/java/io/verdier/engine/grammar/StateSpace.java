@@ -1,8 +1,10 @@
 package io.verdier.engine.grammar;
 
 import io.verdier.engine.grammar.GrammarState.Place;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -146,6 +148,9 @@ final class StateSpace {
     Shape shape = state.shape == null ? shape(state) : state.shape;
     if (state.visited != effort.piece()) {
       state.visited = effort.piece();
+      if (state.paid != null) {
+        Arrays.fill(state.paid, 0);
+      }
       effort.spend(shape.columnCount());
     }
     int column = shape.column(grammar.classOf(value));
@@ -158,7 +163,7 @@ final class StateSpace {
       return step(state, shape, column);
     }
     if (state.costs != null) {
-      effort.spendStep(state.costs[column]);
+      pay(state, column);
     }
     return found;
   }
@@ -179,12 +184,24 @@ final class StateSpace {
     if (cost != 0) {
       if (state.costs == null) {
         state.costs = new byte[shape.columnCount()];
-        bytes += 16 + shape.columnCount();
+        state.paid = new long[shape.columnCount() / Long.SIZE + 1];
+        bytes += 40 + 2L * shape.columnCount();
       }
       state.costs[column] = cost;
+      pay(state, column);
     }
-    effort.spendStep(cost);
     return found;
+  }
+
+  /** Each step counts once in a piece of work, in which nothing is forgotten. */
+  private void pay(GrammarState state, int column) {
+    byte[] costs = Objects.requireNonNull(state.costs);
+    long[] paid = Objects.requireNonNull(state.paid);
+    long bit = 1L << column;
+    if ((paid[column / Long.SIZE] & bit) == 0) {
+      paid[column / Long.SIZE] |= bit;
+      effort.spendStep(costs[column]);
+    }
   }
 
   Shape shape(GrammarState state) {
@@ -209,21 +226,19 @@ final class StateSpace {
       if (target == ByteDfa.DEAD) {
         return null;
       }
-      if (place.rule().isPlain(target)) {
+      if (place.rule().isPlain(target) && place.rule().counts() == null) {
         effort.beginStep();
         return state(new Place[] {new Place(place.rule(), target, place.callers())}, false);
       }
     }
     begin();
-    boolean leadsOn = false;
     for (Place place : places) {
       int target = place.rule().next(place.state(), value);
       if (target != ByteDfa.DEAD) {
-        closure.enter(place.rule(), target, place.callers());
-        leadsOn = true;
+        closure.reach(place.rule(), target, place.callers());
       }
     }
-    return leadsOn ? close() : null;
+    return closure.isEmpty() ? null : close();
   }
 
   private void begin() {
@@ -252,6 +267,7 @@ final class StateSpace {
     for (GrammarState state : states.values()) {
       state.next = null;
       state.costs = null;
+      state.paid = null;
       state.far = null;
       state.behind = null;
       state.behindKey = null;

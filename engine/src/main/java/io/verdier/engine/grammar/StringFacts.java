@@ -110,16 +110,50 @@ record StringFacts(
   Expression expression(RegularTexts texts) {
     Set<String> few = finite(texts);
     if (few != null) {
-      return new Choice(few.stream().map(JsonStrings::of).toList());
+      return new Choice(few.stream().map(texts.strings()::of).toList());
     }
     if (min > max) {
       return Expression.NEVER;
     }
     boolean isPlain = patterns.isEmpty() && never.isEmpty();
-    return isPlain ? JsonStrings.ofLength(min, max) : JsonStrings.of(matched(texts));
+    if (isPlain) {
+      return JsonStrings.ofLength(min, max);
+    }
+    boolean isBounded = min > 0 || max != Repeat.UNBOUNDED;
+    StringFacts unbounded = new StringFacts(0, Repeat.UNBOUNDED, patterns, null, never);
+    return isBounded && !isWrittenOut(texts)
+        ? texts.strings().of(unbounded.matched(texts), min, max)
+        : texts.strings().of(matched(texts));
   }
 
-  /** The values themselves, where they are not listed. */
+  /**
+   * Whether an automaton may count the characters and match the patterns at once. Where it takes
+   * too many states, they are counted beside it.
+   */
+  private boolean isWrittenOut(RegularTexts texts) {
+    if (patterns.isEmpty()) {
+      return max == Repeat.UNBOUNDED ? min <= SURELY_COUNTED : max <= SURELY_COUNTED;
+    }
+    Expression pattern = patterns.iterator().next();
+    if (patterns.size() == 1 && pattern instanceof Repeat(Chars part, int least, int most)) {
+      return true; // counted anyway
+    }
+    if (TextLength.of(pattern).isWithin(min, max)) {
+      return true; // it counts itself
+    }
+    CodePoints characters = TextLength.characters(pattern);
+    int states = texts.states(pattern);
+    boolean isAscii = characters.and(ESCAPED).isEmpty();
+    int each = isAscii ? 2 * (states + 1) : 25 * (3 + states / 3); // about; others have escapes
+    int longest = Math.max(SURELY_COUNTED, COUNTED_STATES / each);
+    return (max == Repeat.UNBOUNDED ? min : max) <= longest;
+  }
+
+  /**
+   * The values themselves, where they are not listed.
+   *
+   * @throws GrammarException if it takes too many states to count them beside patterns
+   */
   Expression matched(RegularTexts texts) {
     if (values != null) {
       return restricted(new Choice(values.stream().map(Expression::text).toList()), texts);
@@ -135,29 +169,21 @@ record StringFacts(
       all = new Both(all, parts.get(i));
     }
     boolean isBounded = !parts.isEmpty() && !TextLength.of(parts.getFirst()).isWithin(min, max);
-    return without(isBounded ? new Both(all, shortened(parts.getFirst(), texts)) : all, texts);
+    return without(isBounded ? new Both(all, bounded(parts.getFirst())) : all, texts);
   }
 
-  /**
-   * Texts of the length, of characters that a pattern knows. What is so long that matching and
-   * counting at once would take too many states is left out.
-   */
-  private Expression shortened(Expression pattern, RegularTexts texts) {
-    CodePoints characters = TextLength.characters(pattern);
-    int states = texts.states(pattern);
-    boolean isAscii = characters.and(ESCAPED).isEmpty();
-    int each = isAscii ? 2 * (states + 1) : 25 * (3 + states / 3); // about; others have escapes
-    int longest = Math.max(SURELY_COUNTED, COUNTED_STATES / each);
-    int most = Math.min(max, Math.max(longest, Math.min(min, COUNTED_STATES)));
-    if (min > most) {
-      return min > max ? Expression.NEVER : tooLong();
+  /** Texts of the length, of characters that a pattern knows. */
+  private Expression bounded(Expression pattern) {
+    int counted = max == Repeat.UNBOUNDED ? min : max;
+    if (counted > COUNTED_STATES) {
+      throw new GrammarException(
+          "the JSON schema: minLength or maxLength of "
+              + counted
+              + " beside a pattern or format takes too many states in a name, or under a negation");
     }
-    return new Repeat(new Chars(characters), min, most);
-  }
-
-  private Expression tooLong() {
-    throw new GrammarException(
-        "the JSON schema: minLength " + min + " beside a pattern or format takes too many states");
+    return min > max
+        ? Expression.NEVER
+        : new Repeat(new Chars(TextLength.characters(pattern)), min, max);
   }
 
   private Expression restricted(Expression listed, RegularTexts texts) {

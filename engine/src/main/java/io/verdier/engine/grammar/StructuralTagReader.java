@@ -26,6 +26,10 @@ import java.util.function.Function;
  */
 final class StructuralTagReader {
   private static final int DEPTH_MAX = 60;
+
+  /** Of what is read, for each character. */
+  private static final int CHARACTER_BYTES = 40;
+
   private static final ObjectMapper MAPPER = new ObjectMapper();
 
   private final JsonStyle style;
@@ -45,7 +49,8 @@ final class StructuralTagReader {
    * @throws GrammarException if it is malformed or asks for what is not supported
    */
   static List<Expression> read(
-      Constraint.StructuralTag tag, Function<Constraint, List<Expression>> compile) {
+      Constraint.StructuralTag tag, Function<Constraint, List<Expression>> compile, Budget budget) {
+    budget.hold((long) CHARACTER_BYTES * tag.tag().length());
     StructuralTagReader reader = new StructuralTagReader(tag.style(), compile);
     Expression.Call whole = reader.rules.reserve();
     reader.rules.define(whole, reader.whole(parsed(tag.tag())));

@@ -49,6 +49,7 @@ record TextLength(long min, long max) {
       case Expression.Call call -> new TextLength(0, UNKNOWN);
       case Expression.Automaton automaton -> new TextLength(0, UNKNOWN);
       case Expression.Except except -> new TextLength(0, UNKNOWN);
+      case Expression.Counted counted -> new TextLength(0, UNKNOWN);
     };
   }
 
@@ -64,6 +65,7 @@ record TextLength(long min, long max) {
       case Expression.Call call -> CodePoints.ALL;
       case Expression.Automaton automaton -> CodePoints.ALL;
       case Expression.Except except -> CodePoints.ALL;
+      case Expression.Counted counted -> CodePoints.ALL;
     };
   }
 

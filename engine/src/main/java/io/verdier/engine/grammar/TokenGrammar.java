@@ -23,6 +23,9 @@ import org.jspecify.annotations.Nullable;
  * counts {@link GrammarState.Caller#far far} from limits; nearer to one, only the tokens that are
  * long enough to reach it are tried one by one.
  *
+ * <p>Where the characters of a text are counted beside its automaton, its callers matter at each:
+ * its masks are those of the state as it is.
+ *
  * <p>Masks are kept in a store of bounded size. What one call may cost is bounded too, see {@link
  * Effort}.
  */
@@ -248,6 +251,9 @@ public final class TokenGrammar {
     Fit[] fits = new Fit[places.length];
     long cost = 0;
     for (int i = 0; i < places.length; i++) {
+      if (places[i].rule().counts() != null && places[i].callers().isCalled()) {
+        return wide(state); // callers count each of its characters
+      }
       fits[i] = fit(places[i]);
       cost += fits[i].cost;
       space.effort().requireFew(cost);

@@ -1,7 +1,6 @@
 package io.verdier.engine.grammar;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.verdier.engine.grammar.Constraint.JsonSchema;
 import io.verdier.engine.grammar.Constraint.JsonStyle;
@@ -21,7 +20,9 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
-/** Texts with many readings: they are followed together, or given up by a rule of their own. 4 s. */
+/**
+ * Texts with many readings: they are followed together, or given up by a rule of their own. 4 s.
+ */
 class AmbiguityTest {
   private static final long SEED = Long.getLong("seed", 3);
   private static final TokenTrie TRIE = TestVocabularies.demo();
@@ -81,8 +82,10 @@ class AmbiguityTest {
   @Test
   void next_manyWaysToSplitAText_matchesWhatAnyOfThemDoes() {
     TokenGrammar tokens =
-        tokens(new Constraint.Rules("root ::= s\ns ::= \"a\" s \"b\" | \"a\" s \"c\" | s2\n"
-            + "s2 ::= \"a\" s2 \"c\" | \"x\""));
+        tokens(
+            new Constraint.Rules(
+                "root ::= s\ns ::= \"a\" s \"b\" | \"a\" s \"c\" | s2\n"
+                    + "s2 ::= \"a\" s2 \"c\" | \"x\""));
     for (String end : List.of("bcbcc", "ccccc", "bbbbb", "cbbbb")) {
       GrammarState state = tokens.next(tokens.start(), utf8("aaaaax" + end));
       // the inner ones, which come first, may be c only where s2 is within
@@ -95,8 +98,10 @@ class AmbiguityTest {
   @Test
   void next_textsThatEndAnywhere_matchAsLongAsTheyAreFollowed() {
     // of "aaab" one letter may still be closed: the third is within the second
-    TokenGrammar tokens = tokens(new Constraint.Rules("root ::= root root | \"a\" | \"a\" root \"b\""));
-    GrammarState state = Objects.requireNonNull(tokens.next(tokens.start(), utf8("aaab".repeat(30))));
+    TokenGrammar tokens =
+        tokens(new Constraint.Rules("root ::= root root | \"a\" | \"a\" root \"b\""));
+    GrammarState state =
+        Objects.requireNonNull(tokens.next(tokens.start(), utf8("aaab".repeat(30))));
     assertThat(state.mayEnd()).isTrue();
     assertThat(tokens.next(state, utf8("b".repeat(31)))).isNull();
     assertThat(tokens.next(state, utf8("b".repeat(30)))).isNotNull();

@@ -78,7 +78,7 @@ class JsonSchemaTest {
           {'oneOf': [{'type': 'array', 'items': {'minimum': 3}}, {'type': 'array', 'items': {'maximum': 5}}]} | use anyOf
           {'type': 'object', 'minProperties': 2}                        | minProperties
           {'minimum': 1e999}                                            | #/minimum
-          {'type': 'string', 'minLength': 90000, 'pattern': '^(ab)*$'} | minLength 90000
+          {'propertyNames': {'minLength': 90000, 'pattern': '^(ab)*$'}} | of 90000 beside
           {'type': 'string', 'enum': [1]}                               | no text can match
           [1]                                                           | object, true or false
           {'type': 'object'                                             | no JSON
@@ -218,9 +218,13 @@ class JsonSchemaTest {
         compile("{\"type\":\"string\",\"pattern\":\"^[a-z]*$\",\"maxLength\":9000}", COMPACT);
     assertThat(matches(space, '"' + "a".repeat(9000) + '"')).isTrue();
     assertThat(matches(space, '"' + "a".repeat(9001) + '"')).isFalse();
-    StateSpace shortened =
+    StateSpace both =
         compile("{\"type\":\"string\",\"pattern\":\"^(ab|c)*$\",\"maxLength\":9000}", COMPACT);
-    assertThat(matches(shortened, '"' + "ab".repeat(200) + '"')).isTrue();
+    assertThat(matches(both, '"' + "ab".repeat(4500) + '"')).isTrue();
+    assertThat(matches(both, '"' + "ab".repeat(4500) + "c\"")).isFalse();
+    assertThat(matches(both, '"' + "ab".repeat(4499) + "cc\"")).isTrue();
+    assertThat(matches(both, '"' + "ab".repeat(4499) + "ccc")).isFalse();
+    assertThat(matches(both, '"' + "ab".repeat(4499) + "ca")).isFalse(); // it could not end
   }
 
   @Test

@@ -27,7 +27,8 @@ class LuceneAutomataTest {
   private static final long SEED = Long.getLong("seed", 17);
   private static final int PATTERNS = 300;
   private static final int WORK_MAX = 10_000_000; // of determinizing
-  private static final Budget.Limits LIMITS = new Budget.Limits(3000, 10_000_000, Long.MAX_VALUE);
+  private static final Budget.Limits LIMITS =
+      new Budget.Limits(3000, 10_000_000, Long.MAX_VALUE, 64L << 20);
   private static final int DEAD = -1;
 
   /**

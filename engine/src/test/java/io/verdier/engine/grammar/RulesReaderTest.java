@@ -404,7 +404,8 @@ class RulesReaderTest {
             word ::= letter+
             letter ::= [a-z] | [A-Z]
             space ::= " "
-            """);
+            """,
+            Budget.defaults());
     assertThat(rules).hasSize(1);
   }
 }

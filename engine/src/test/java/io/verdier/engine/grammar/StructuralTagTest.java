@@ -28,9 +28,10 @@ class StructuralTagTest {
                   case Constraint.JsonSchema json -> List.of(Expression.text(json.schema()));
                   case Constraint.Regex regex ->
                       List.of(RegexParser.parse(regex.pattern(), RegexParser.Extent.WHOLE));
-                  case Constraint.Rules text -> RulesReader.read(text.text());
+                  case Constraint.Rules text -> RulesReader.read(text.text(), Budget.defaults());
                   default -> throw new IllegalArgumentException(constraint.toString());
-                });
+                },
+            Budget.defaults());
     return new StateSpace(Grammar.of(rules, Budget.defaults()));
   }
 

@@ -19,8 +19,7 @@ final class TestSchemas {
   /** The usual one, with time for a machine that is busy with other things. */
   static Budget budget() {
     Budget.Limits usual = Budget.Limits.defaults();
-    return new Budget(
-        new Budget.Limits(usual.states(), usual.work(), 30 * usual.nanos()), System::nanoTime);
+    return new Budget(usual.within(30 * usual.nanos()), System::nanoTime);
   }
 
   static List<String> all() {
