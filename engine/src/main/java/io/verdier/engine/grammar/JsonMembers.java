@@ -2,6 +2,7 @@ package io.verdier.engine.grammar;
 
 import io.verdier.engine.grammar.Expression.Call;
 import io.verdier.engine.grammar.Expression.Choice;
+import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
 import java.util.ArrayList;
@@ -13,15 +14,30 @@ import org.jspecify.annotations.Nullable;
  * number of others. Owned by the compiling thread, used once.
  *
  * <p>Which of the members is the first, and so has no comma before it, is told by writing each
- * twice: once as the first, once behind others. Only where members are counted is there a rule for
- * each place and count.
+ * twice: once as the first, once behind others. Behind each optional member any of those that
+ * follow it may come, so that many of them would take states, or calls, by the square of their
+ * number. They become groups of eight, which stand for one optional member each, and groups of
+ * groups. The quote with which all begin is written before the groups: so only where a name has
+ * begun a text is in as many places as there are names, and not in blanks, of which tokens have
+ * many.
+ *
+ * <p>Where members are counted there is a rule for each place and count. So there is where others
+ * may follow: what their names are like need not be told from the members' names in one automaton.
  */
 final class JsonMembers {
-  /** Members that are nested into each other; blocks of them are again. */
-  private static final int BLOCK = 64;
-
   /** Optional members from which on each is a rule of its own, to be called, not written out. */
   private static final int WRITTEN_MAX = 48;
+
+  /** Optional members of a group that is a rule of its own. */
+  private static final int GROUP = 8;
+
+  /** Optional members in all: each is a place where a text may be, once one begins. */
+  private static final int OPTIONAL_MAX = 2000;
+
+  /** Where they do not all begin with a quote: then they may begin behind any blank. */
+  private static final int UNQUOTED_MAX = 400;
+
+  private static final String QUOTE = "\"";
 
   /** Rules of a place and a count. */
   private static final int COUNTED_MAX = 4096;
@@ -32,6 +48,8 @@ final class JsonMembers {
   private final List<Expression> rules;
   private final int min;
   private final int max;
+  private final boolean areMany; // optional ones
+  private final Expression opening; // with which all begin, in groups
 
   record Member(Expression text, boolean isRequired) {}
 
@@ -59,16 +77,41 @@ final class JsonMembers {
     min = bounds.min();
     max = bounds.max();
     long optional = members.stream().filter(member -> !member.isRequired).count();
-    this.members = optional > WRITTEN_MAX ? called(members) : members;
+    areMany = optional > WRITTEN_MAX;
+    boolean areQuoted = members.stream().allMatch(member -> isQuoted(member.text));
+    if (optional > (areQuoted ? OPTIONAL_MAX : UNQUOTED_MAX)) {
+      throw new GrammarException(
+          "the JSON schema: an object has more than "
+              + OPTIONAL_MAX
+              + " optional properties, or an array more than "
+              + UNQUOTED_MAX
+              + " unique items");
+    }
+    this.members = members;
+    opening = areMany && areQuoted ? Expression.text(QUOTE) : Expression.EMPTY;
   }
 
-  private List<Member> called(List<Member> listed) {
-    List<Member> calls = new ArrayList<>();
-    for (Member member : listed) {
-      rules.add(member.text);
-      calls.add(new Member(new Call(rules.size() - 1), member.isRequired));
+  private static boolean isQuoted(Expression text) {
+    return switch (text) {
+      case Literal literal -> literal.text().startsWith(QUOTE);
+      case Sequence sequence ->
+          !sequence.parts().isEmpty() && isQuoted(sequence.parts().getFirst());
+      default -> false;
+    };
+  }
+
+  private static Expression unquoted(Expression text) {
+    if (text instanceof Sequence(List<Expression> parts)) {
+      List<Expression> rest = new ArrayList<>(parts);
+      rest.set(0, unquoted(parts.getFirst()));
+      return new Sequence(rest);
     }
-    return calls;
+    return Expression.text(((Literal) text).text().substring(QUOTE.length()));
+  }
+
+  private Call call(Expression body) {
+    rules.add(body);
+    return new Call(rules.size() - 1);
   }
 
   /**
@@ -92,8 +135,8 @@ final class JsonMembers {
               + " properties, of which more than one has no name in the schema. Whether names differ"
               + " is not remembered; name the properties, or ask for 1.");
     }
-    boolean isCounted = min > Math.max(1, required) || max < all;
-    if (isCounted && !members.isEmpty()) {
+    boolean isBounded = min > Math.max(1, required) || (max != Repeat.UNBOUNDED && max < all);
+    if ((isBounded || (others != null && !areMany)) && !members.isEmpty()) {
       return new Listed(counted(), mayBeEmpty);
     }
     if (members.isEmpty() && others != null) {
@@ -102,58 +145,83 @@ final class JsonMembers {
           Expression.sequence(others, new Repeat(Expression.sequence(comma, others), 0, more)),
           mayBeEmpty);
     }
-    return new Listed(listed(), mayBeEmpty);
+    return new Listed(areMany ? listed(grouped()) : listed(members), mayBeEmpty);
   }
 
-  private Expression listed() {
+  private Expression listed(List<Member> all) {
     int first = 0;
-    while (first < members.size() && !members.get(first).isRequired) {
+    while (first < all.size() && !all.get(first).isRequired) {
       first++;
     }
-    List<Expression> parts = new ArrayList<>();
-    if (first < members.size()) {
+    List<Expression> parts = new ArrayList<>(List.of(opening));
+    if (first < all.size()) {
       if (first > 0) {
-        parts.add(Expression.optional(Expression.sequence(some(first), comma)));
+        parts.add(
+            Expression.optional(Expression.sequence(some(all.subList(0, first)), comma, opening)));
       }
-      parts.add(members.get(first).text);
-      addRest(first + 1, members.size(), parts);
+      parts.add(all.get(first).text);
+      for (Member member : all.subList(first + 1, all.size())) {
+        Expression behind = behind(member);
+        parts.add(member.isRequired ? behind : Expression.optional(behind));
+      }
     } else if (first > 0) {
-      parts.add(some(first));
+      parts.add(some(all));
     }
     if (others == null) {
-      return parts.isEmpty() ? Expression.NEVER : new Sequence(parts);
+      return all.isEmpty() ? Expression.NEVER : new Sequence(parts);
     }
-    Expression more = Expression.any(Expression.sequence(comma, others));
-    Expression onlyOthers = Expression.sequence(others, more);
+    Expression other = call(others);
+    Expression more = Expression.any(Expression.sequence(comma, other));
+    Expression onlyOthers = Expression.sequence(other, more);
     parts.add(more);
-    Expression all = new Sequence(parts);
-    return first < members.size() ? all : Expression.choice(all, onlyOthers);
+    Expression whole = new Sequence(parts);
+    return first < all.size() ? whole : Expression.choice(whole, onlyOthers);
   }
 
-  /** One or more of the first members, all optional. */
-  private Expression some(int count) {
-    Expression before = Expression.NEVER;
-    for (int start = 0; start < count; start += BLOCK) {
-      int end = Math.min(count, start + BLOCK);
-      Expression block = Expression.NEVER;
-      for (int i = start; i < end; i++) {
-        Expression text = members.get(i).text;
-        Expression behind = Expression.optional(Expression.sequence(comma, text));
-        block = i == start ? text : Expression.choice(Expression.sequence(block, behind), text);
+  /** One or more of some members, all optional. */
+  private Expression some(List<Member> optional) {
+    Expression some = optional.getFirst().text;
+    for (Member member : optional.subList(1, optional.size())) {
+      Expression behind = Expression.optional(behind(member));
+      some = Expression.choice(Expression.sequence(some, behind), member.text);
+    }
+    return some;
+  }
+
+  private Expression behind(Member member) {
+    return Expression.sequence(comma, opening, member.text);
+  }
+
+  /** The members, optional ones that follow each other in groups. */
+  private List<Member> grouped() {
+    List<Member> all = new ArrayList<>();
+    List<Member> optional = new ArrayList<>();
+    for (Member member : members) {
+      Expression text = opening.equals(Expression.EMPTY) ? member.text : unquoted(member.text);
+      Member called = new Member(call(text), member.isRequired);
+      if (member.isRequired) {
+        all.addAll(grouped(optional));
+        all.add(called);
+        optional.clear();
+      } else {
+        optional.add(called);
       }
-      List<Expression> rest = new ArrayList<>();
-      rest.add(before);
-      addRest(start, end, rest);
-      before = start == 0 ? block : Expression.choice(new Sequence(rest), block);
     }
-    return before;
+    all.addAll(grouped(optional));
+    return all;
   }
 
-  private void addRest(int start, int end, List<Expression> parts) {
-    for (Member member : members.subList(start, end)) {
-      Expression behind = Expression.sequence(comma, member.text);
-      parts.add(member.isRequired ? behind : Expression.optional(behind));
+  private List<Member> grouped(List<Member> optional) {
+    List<Member> all = List.copyOf(optional);
+    while (all.size() > GROUP) {
+      List<Member> groups = new ArrayList<>();
+      for (int start = 0; start < all.size(); start += GROUP) {
+        int end = Math.min(all.size(), start + GROUP);
+        groups.add(new Member(call(some(all.subList(start, end))), false));
+      }
+      all = groups;
     }
+    return all;
   }
 
   /** A rule for each member and each count of those that were there before it. */
@@ -164,20 +232,23 @@ final class JsonMembers {
           "the JSON schema: minProperties or maxProperties, or uniqueItems, beside so many names"
               + " or values takes too many rules");
     }
+    List<Member> each =
+        areMany
+            ? members.stream().map(m -> new Member(call(m.text), m.isRequired)).toList()
+            : members;
     int[] behind = new int[kept + 1]; // rules of the next member, by count
     for (int place = members.size(); place >= 0; place--) { // no recursion: there may be many
       int[] here = new int[kept + 1];
       for (int count = 0; count <= Math.min(place, kept); count++) {
         here[count] = rules.size();
-        rules.add(place < members.size() ? one(place, count, behind) : tail(count));
+        rules.add(place < each.size() ? one(each.get(place), count, behind) : tail(count));
       }
       behind = here;
     }
     return new Call(behind[0]);
   }
 
-  private Expression one(int place, int count, int[] behind) {
-    Member member = members.get(place);
+  private Expression one(Member member, int count, int[] behind) {
     List<Expression> options = new ArrayList<>();
     if (count < max) {
       Expression text = count == 0 ? member.text : Expression.sequence(comma, member.text);
