@@ -16,10 +16,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Stream;
 
 /**
  * The command {@code bench grammar}: what constraints cost, over schemas of the size of tools'.
@@ -101,6 +103,16 @@ public final class BenchGrammar {
           tokenizer.vocabSize(),
           id ->
               tokenizer.contains(id) && !tokenizer.isSpecial(id) ? tokenizer.tokenBytes(id) : null);
+    } finally {
+      delete(unpacked); // a library that is loaded needs its file no longer
+    }
+  }
+
+  private static void delete(Path directory) throws IOException {
+    try (Stream<Path> files = Files.walk(directory)) {
+      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+        Files.delete(file);
+      }
     }
   }
 

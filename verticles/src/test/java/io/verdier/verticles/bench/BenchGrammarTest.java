@@ -4,11 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.vertx.core.json.JsonObject;
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -32,6 +34,25 @@ class BenchGrammarTest {
     assertThat(result.getInteger("vocabulary")).isEqualTo(3000);
     assertThat(result.getJsonArray("schemas")).hasSizeGreaterThan(20);
     assertThat(result.getJsonObject("all").getInteger("masks")).isPositive();
+  }
+
+  @Test
+  void run_ofAModel_leavesNoFileBehind() throws Exception {
+    List<Path> before = unpacked();
+    int status =
+        BenchGrammar.run(
+            List.of("--model", "../engine/src/main/resources/demo-model", "--documents=1"), out);
+    assertThat(status).as(text()).isZero();
+    assertThat(unpacked()).isEqualTo(before);
+  }
+
+  private static List<Path> unpacked() throws IOException {
+    try (Stream<Path> files = Files.list(Path.of(System.getProperty("java.io.tmpdir")))) {
+      return files
+          .filter(f -> f.getFileName().toString().startsWith("verdier-bench"))
+          .sorted()
+          .toList();
+    }
   }
 
   @Test
