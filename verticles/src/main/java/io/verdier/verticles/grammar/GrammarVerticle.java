@@ -14,17 +14,19 @@ import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.CompileQuery;
 import io.verdier.verticles.bus.Refused;
+import io.verdier.verticles.grammar.CompileQueue.Job;
+import io.verdier.verticles.grammar.CompileQueue.Runner;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.TraceOnly;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -34,12 +36,8 @@ import org.slf4j.LoggerFactory;
  * Compiles constraints, each once. A worker verticle with {@link #THREADS} threads: one at a time
  * is this actor's and owns what is here, the others compile.
  *
- * <p><b>Two lanes.</b> Nearly every constraint is compiled within some milliseconds, and some, by
- * mistake or malice, take all the time there is. So each gets a short turn first; what is not done
- * by then begins again in the slow lane, where one at a time may take as long as one may. Whoever
- * comes behind many slow ones waits for some of their short turns, and not for them. Both lanes
- * have an end: beyond it, and where the slow one has kept somebody waiting for long, the server is
- * overloaded.
+ * <p>In which order is the {@link CompileQueue}'s business. It has an end: beyond it, and where
+ * somebody has waited for long, the server is overloaded.
  *
  * <p>The vocabulary's tree takes a second for a large vocabulary. It is made in the background
  * right after the start, which does not wait for it; the first constraint does.
@@ -47,48 +45,32 @@ import org.slf4j.LoggerFactory;
  * <p>What masks share over the vocabulary is made with the grammar, so that no step has to.
  */
 public final class GrammarVerticle extends VerticleBase {
-  /** The actor's and one for each lane. */
-  public static final int THREADS = 3;
+  /** The actor's and one for each runner. */
+  public static final int THREADS = 1 + Runner.values().length;
 
   private static final Logger LOG = LoggerFactory.getLogger(GrammarVerticle.class);
 
-  private static final long MILLI = 1_000_000;
   private static final long KNOWN_BYTES_MAX = 64L << 20;
 
   private final Supplier<TokenTrie> vocabulary;
   private final ServingMetrics metrics;
   private final Grammars grammars = new Grammars(KNOWN_BYTES_MAX);
   private final Map<Constraint, List<Message<Object>>> asked = new HashMap<>(); // who waits
-  private final Lane quick = new Lane(200 * MILLI, 1024, Long.MAX_VALUE);
-  private final Lane slow = new Lane(Budget.Limits.defaults().nanos(), 16, 4000 * MILLI);
+  private final CompileQueue queue = new CompileQueue();
+  private final Set<Runner> free = EnumSet.allOf(Runner.class);
   private @Nullable TokenTrie trie; // null: not made yet
   private boolean isTrieAsked;
   private Bus bus;
 
-  /** A constraint that is to be compiled. */
-  private record Job(Constraint constraint, long arrivedNanos) {}
-
-  /** Jobs that run one after the other. */
-  private static final class Lane {
-    private final long turnNanos; // that each may take
-    private final int jobsMax; // that wait
-    private final long waitNanosMax;
-    private final Deque<Job> jobs = new ArrayDeque<>();
-    private boolean isBusy;
-
-    private Lane(long turnNanos, int jobsMax, long waitNanosMax) {
-      this.turnNanos = turnNanos;
-      this.jobsMax = jobsMax;
-      this.waitNanosMax = waitNanosMax;
-    }
-  }
-
-  /** The compiler had no time left. */
+  /** The turn was too short. */
   private static final class OutOfTime extends RuntimeException {
     private static final long serialVersionUID = 1;
 
-    private OutOfTime() {
+    private final long tookNanos;
+
+    private OutOfTime(long tookNanos) {
       super(null, null, false, false);
+      this.tookNanos = tookNanos;
     }
   }
 
@@ -125,7 +107,7 @@ public final class GrammarVerticle extends VerticleBase {
       return;
     }
     asked.put(constraint, new ArrayList<>(List.of(message)));
-    enter(quick, new Job(constraint, System.nanoTime()));
+    enter(Job.first(constraint, System.nanoTime()));
     makeTrie();
   }
 
@@ -141,75 +123,81 @@ public final class GrammarVerticle extends VerticleBase {
               trie = made.result();
               if (trie == null) {
                 isTrieAsked = false; // the next one may have better luck
-                quick.jobs.forEach(job -> answer(job, refused(made.cause())));
-                quick.jobs.clear();
+                Job job = queue.next(Runner.ALL_TURNS);
+                for (; job != null; job = queue.next(Runner.ALL_TURNS)) {
+                  answer(job, refused(made.cause()));
+                }
               }
-              run(quick);
+              run();
             });
   }
 
-  private void enter(Lane lane, Job job) {
-    if (lane.jobs.size() == lane.jobsMax) {
+  private void enter(Job job) {
+    if (queue.add(job)) {
+      run();
+    } else {
       answer(job, overloaded());
+    }
+  }
+
+  private void run() {
+    TokenTrie known = trie;
+    if (known != null) {
+      List.copyOf(free).forEach(runner -> run(runner, known));
+    }
+  }
+
+  private void run(Runner runner, TokenTrie over) {
+    Job next = queue.next(runner);
+    while (next != null && next.isOverdue(System.nanoTime())) {
+      answer(next, overloaded());
+      next = queue.next(runner);
+    }
+    Job job = next;
+    if (job == null) {
       return;
     }
-    lane.jobs.add(job);
-    run(lane);
+    free.remove(runner);
+    vertx
+        .executeBlocking(() -> compile(job, over), false)
+        .onComplete(
+            done -> {
+              free.add(runner);
+              onCompiled(job, done.result(), done.cause());
+              run();
+            });
   }
 
-  private void run(Lane lane) {
-    TokenTrie known = trie;
-    while (known != null && !lane.isBusy && !lane.jobs.isEmpty()) {
-      Job job = lane.jobs.remove();
-      if (System.nanoTime() - job.arrivedNanos > lane.waitNanosMax) {
-        answer(job, overloaded());
-        continue;
-      }
-      lane.isBusy = true;
-      vertx
-          .executeBlocking(() -> compile(job.constraint, known, lane.turnNanos), false)
-          .onComplete(
-              done -> {
-                lane.isBusy = false;
-                onCompiled(lane, job, done.result(), done.cause());
-                run(lane);
-              });
-    }
-  }
-
-  private Grammar compile(Constraint constraint, TokenTrie over, long nanos) {
-    Budget.Limits limits = Budget.Limits.defaults();
-    Budget budget =
-        new Budget(new Budget.Limits(limits.states(), limits.work(), nanos), System::nanoTime);
+  private Grammar compile(Job job, TokenTrie over) {
+    Budget budget = new Budget(Budget.Limits.defaults().within(job.nanos()), System::nanoTime);
     long start = System.nanoTime();
     try {
-      Grammar grammar = GrammarCompiler.compile(constraint, budget);
+      Grammar grammar = GrammarCompiler.compile(job.constraint(), budget);
       TokenGrammar.prepare(grammar, over, budget);
       metrics.onGrammarCompiled((System.nanoTime() - start) / 1e9);
       return grammar;
     } catch (GrammarException refused) {
-      throw nanos < limits.nanos() && System.nanoTime() - start >= nanos
-          ? new OutOfTime()
-          : refused;
+      long took = System.nanoTime() - start;
+      throw !job.isLast() && took >= job.nanos() ? new OutOfTime(took) : refused;
     } catch (StackOverflowError deep) { // whatever no limit has caught
       throw new GrammarException("the constraint is nested too deeply");
     }
   }
 
-  private void onCompiled(Lane lane, Job job, @Nullable Grammar grammar, Throwable failed) {
+  private void onCompiled(Job job, @Nullable Grammar grammar, Throwable failed) {
     TokenTrie known = trie;
     if (grammar != null && known != null) {
-      grammars.put(job.constraint, grammar);
+      grammars.put(job.constraint(), grammar);
       answer(job, new CompileQuery.Reply(new Guide(grammar, known)));
-    } else if (failed instanceof OutOfTime && lane == quick) {
-      enter(slow, job);
+    } else if (failed instanceof OutOfTime out) {
+      enter(job.again(out.tookNanos));
     } else {
       answer(job, refused(failed));
     }
   }
 
   private void answer(Job job, Object answer) {
-    List<Message<Object>> waiting = asked.remove(job.constraint);
+    List<Message<Object>> waiting = asked.remove(job.constraint());
     if (waiting != null) {
       waiting.forEach(message -> message.reply(answer));
     }

@@ -110,7 +110,7 @@ class GrammarVerticleTest {
     }
     long start = System.nanoTime();
     assertThat(await(ask(new Constraint.Regex("[0-9]+")))).isNotNull();
-    assertThat((System.nanoTime() - start) / 1e9).isLessThan(4); // the bombs alone take 16 s
+    assertThat((System.nanoTime() - start) / 1e9).isLessThan(1); // the bombs alone take 16 s
     for (Future<Guide> bomb : bombs) {
       assertThatThrownBy(() -> await(bomb)).rootCause().isInstanceOf(RejectedException.class);
     }
