@@ -209,11 +209,19 @@ final class Assembler {
   }
 
   private ServerConfig.Adapters adapters() {
+    List<ServerConfig.AdapterModule> modules = new AdapterModules(settings, findings).read();
+    int slots = settings.whole("--max-loras");
+    int rooms = optionalWhole("--max-cpu-loras").orElse(Math.max(slots, modules.size()));
+    List<String> sources =
+        settings.list("--allowed-lora-sources").stream().flatMap(Assembler::entries).toList();
     return new ServerConfig.Adapters(
         settings.on("--enable-lora"),
-        settings.whole("--max-loras"),
+        slots,
+        rooms,
         settings.whole("--max-lora-rank"),
-        new AdapterModules(settings, findings).read());
+        modules,
+        settings.on("--allow-runtime-lora-updating"),
+        sources.isEmpty() ? List.of("gs://", "hf://", "https://") : sources);
   }
 
   private ServerConfig.Backend backend() {

@@ -68,9 +68,20 @@ final class Conflicts {
     if (pools && config.backend().kind() == BackendKind.NULL) {
       problem("--runner", "the null backend has no hidden states to pool");
     }
-    if (config.adapters().enabled() && ranks > 1) {
+    ServerConfig.Adapters adapters = config.adapters();
+    if (adapters.enabled() && adapters.hostRooms() < adapters.slots()) {
       problem(
-          "--enable-lora", "adapters are not split over devices yet; use --tensor-parallel-size 1");
+          "--max-cpu-loras",
+          "%d is less than --max-loras %d: what a slot has lies in host memory, too"
+              .formatted(adapters.hostRooms(), adapters.slots()));
+    }
+    for (String source : adapters.sources()) {
+      if (!source.matches("/.*|(gs|hf|https?)://.*")) {
+        problem(
+            "--allowed-lora-sources",
+            "'%s' must begin with gs://, hf://, https:// or / (a directory)"
+                .formatted(Shown.text(source)));
+      }
     }
     config.vertex().predictRoute().ifPresent(path -> findBadPath("--aip-predict-route", path));
     config.vertex().healthRoute().ifPresent(path -> findBadPath("--aip-health-route", path));
@@ -174,7 +185,14 @@ final class Conflicts {
       }
       return;
     }
-    for (String flag : List.of("--max-loras", "--max-lora-rank", "--lora-modules")) {
+    for (String flag :
+        List.of(
+            "--max-loras",
+            "--max-cpu-loras",
+            "--max-lora-rank",
+            "--lora-modules",
+            "--allow-runtime-lora-updating",
+            "--allowed-lora-sources")) {
       if (settings.given(flag)) {
         findings.notice(flag + " has no effect without --enable-lora");
       }

@@ -203,13 +203,24 @@ public record ServerConfig(
    *
    * @param enabled whether there is room for any
    * @param slots adapters that a step may have
+   * @param hostRooms adapters that host memory may have, at least {@code slots}
    * @param rankMax largest rank
    * @param modules served from the start
+   * @param changeable whether requests may add and remove names
+   * @param sources beginnings of places that requests may name adapters of
    */
-  public record Adapters(boolean enabled, int slots, int rankMax, List<AdapterModule> modules) {
+  public record Adapters(
+      boolean enabled,
+      int slots,
+      int hostRooms,
+      int rankMax,
+      List<AdapterModule> modules,
+      boolean changeable,
+      List<String> sources) {
 
     public Adapters {
       modules = List.copyOf(modules);
+      sources = List.copyOf(sources);
     }
   }
 

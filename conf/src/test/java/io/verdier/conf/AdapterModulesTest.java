@@ -49,11 +49,13 @@ class AdapterModulesTest {
   }
 
   @Test
-  void modules_sameNameTwiceOrSeveralRanks_areRefused() {
+  void adapters_contradictions_areRefused() {
     assertThat(problems("--enable-lora", "--lora-modules", "a=x", "a=y"))
         .contains("two adapters are named 'a'");
-    assertThat(problems("--enable-lora", "--tensor-parallel-size=2"))
-        .contains("--enable-lora: adapters are not split over devices yet");
+    assertThat(problems("--enable-lora", "--max-loras=3", "--max-cpu-loras=2"))
+        .contains("--max-cpu-loras: 2 is less than --max-loras 3");
+    assertThat(problems("--enable-lora", "--allowed-lora-sources", "gs://b,org/name"))
+        .contains("--allowed-lora-sources: 'org/name' must begin with gs://");
   }
 
   private static String problems(String... argv) {

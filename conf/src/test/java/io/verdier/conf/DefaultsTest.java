@@ -52,7 +52,8 @@ class DefaultsTest {
                     Path.of("/cache/verdier"),
                     ServerConfig.PackedWeights.AUTO),
                 new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS, Optional.empty()),
-                new ServerConfig.Adapters(false, 1, 16, List.of()),
+                new ServerConfig.Adapters(
+                    false, 1, 1, 16, List.of(), false, List.of("gs://", "hf://", "https://")),
                 new ServerConfig.Backend(
                     BackendKind.AUTO,
                     OptionalInt.empty(),

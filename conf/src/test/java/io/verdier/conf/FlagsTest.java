@@ -36,6 +36,7 @@ class FlagsTest {
                   case "--device-ids" -> "7";
                   case "--allowed-outbound-hosts" -> "other:443";
                   case "--lora-modules" -> "other=/other";
+                  case "--allowed-lora-sources" -> "hf://other";
                   default -> "other";
                 };
             case JSON -> "{\"a\": 1}";

@@ -148,8 +148,8 @@ class VertexCommandLinesTest {
     assertThat(loaded.notices())
         .containsExactly(
             "--swap-space has no effect: a preempted sequence is computed again, never swapped",
-            "--max-cpu-loras has no effect: all adapters that are served are kept",
-            "--max-loras has no effect without --enable-lora");
+            "--max-loras has no effect without --enable-lora",
+            "--max-cpu-loras has no effect without --enable-lora");
   }
 
   @Test

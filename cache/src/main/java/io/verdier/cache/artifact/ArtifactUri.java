@@ -84,6 +84,20 @@ public sealed interface ArtifactUri {
    * @throws ArtifactException if it is none of these
    */
   static ArtifactUri parse(String text, Optional<String> revision) {
+    Optional<Path> directory = text.contains("://") ? Optional.empty() : directory(text);
+    return directory.isPresent() ? new Directory(directory.get()) : remote(text, revision);
+  }
+
+  /**
+   * The same, where no directory of this host can be meant.
+   *
+   * @throws ArtifactException if it is nothing else either
+   */
+  static ArtifactUri parseRemote(String text) {
+    return remote(text, Optional.empty());
+  }
+
+  private static ArtifactUri remote(String text, Optional<String> revision) {
     if (text.startsWith("gs://")) {
       return gcs(text);
     }
@@ -96,10 +110,6 @@ public sealed interface ArtifactUri {
       throw new ArtifactException(
           "%s: addresses are fetched from gs:// and https://; others, as Hub repositories, are named org/name."
               .formatted(scheme));
-    }
-    Optional<Path> directory = directory(text);
-    if (directory.isPresent()) {
-      return new Directory(directory.get());
     }
     if (!REPOSITORY.matcher(name).matches() || name.contains("..")) {
       throw new ArtifactException(

@@ -77,7 +77,7 @@ public final class ModelRunner implements StepRunner {
     return model;
   }
 
-  /** The adapters that sequences may name; null: none. */
+  @Override
   public @Nullable AdapterSlots adapters() {
     return adapters;
   }

@@ -1,8 +1,10 @@
 package io.verdier.engine.run;
 
+import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.engine.schedule.StepOutcome;
 import io.verdier.engine.schedule.StepPlan;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Executes plans. Owned by the executor thread: one call at a time.
@@ -48,6 +50,11 @@ public interface StepRunner extends AutoCloseable {
    */
   default int plansMax(Optional<Boolean> planAhead) {
     return planAhead.orElse(worksByItself()) ? plansMax() : 1;
+  }
+
+  /** The adapters that sequences may name; null: none. */
+  default @Nullable AdapterSlots adapters() {
+    return null;
   }
 
   /** Runs a plan by itself. */

@@ -61,6 +61,12 @@ public record EngineRequest(
     this(key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, guide, null);
   }
 
+  /** The same with an adapter. */
+  public EngineRequest withAdapter(String identity) {
+    return new EngineRequest(
+        key, tokens, promptTokens, sampling, text, priority, cacheSalt, identity, guide, search);
+  }
+
   /** The same, held to something. */
   public EngineRequest with(Guide held) {
     return new EngineRequest(

@@ -11,7 +11,7 @@ public final class Addresses {
   /** {@link StepDone}. */
   public static final String STEP_DONE = "verdier.scheduler.done";
 
-  /** {@link ExecuteStep}. */
+  /** {@link ExecuteStep}, {@link LendAdapter} and {@link RecallAdapter}. */
   public static final String EXECUTOR = "verdier.executor";
 
   /** {@link CompileQuery}. */
@@ -25,6 +25,15 @@ public final class Addresses {
 
   /** {@link ResolveModel}. */
   public static final String CACHE = "verdier.cache";
+
+  /**
+   * {@link AdapterQuery}, {@link AdapterRelease}, {@link LoadAdapter} and {@link UnloadAdapter};
+   * nobody is there where adapters are not served.
+   */
+  public static final String ADAPTERS = "verdier.adapters";
+
+  /** {@link AdapterNames}, published; every HTTP instance listens. */
+  public static final String ADAPTER_NAMES = "verdier.adapters.names";
 
   private Addresses() {}
 

@@ -9,6 +9,7 @@ import io.vertx.core.eventbus.EventBus;
 import io.vertx.core.eventbus.Message;
 import io.vertx.core.eventbus.MessageCodec;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 
 /**
@@ -24,7 +25,13 @@ import java.util.function.Function;
  * Cancel}.
  */
 public final class Bus {
-  private static final DeliveryOptions LOCAL = new DeliveryOptions().setLocalOnly(true);
+  /** Replies always come; that of a download may take hours, and Vert.x gives up after 30 s. */
+  private static final long REPLY_DAYS_MAX = 7;
+
+  private static final DeliveryOptions LOCAL =
+      new DeliveryOptions()
+          .setLocalOnly(true)
+          .setSendTimeout(TimeUnit.DAYS.toMillis(REPLY_DAYS_MAX));
 
   private static final List<Class<?>> MESSAGES =
       List.of(
@@ -47,6 +54,17 @@ public final class Bus {
           Deltas.class,
           ResolveModel.class,
           ResolveModel.Reply.class,
+          AdapterQuery.class,
+          AdapterQuery.Reply.class,
+          AdapterRelease.class,
+          AdapterCard.class,
+          AdapterNames.class,
+          LoadAdapter.class,
+          UnloadAdapter.class,
+          UnloadAdapter.Reply.class,
+          LendAdapter.class,
+          RecallAdapter.class,
+          RecallAdapter.Reply.class,
           ServerState.Loading.class,
           ServerState.Ready.class,
           ServerState.Draining.class,

@@ -35,4 +35,18 @@ public record ModelCard(
     generationDefaults = Map.copyOf(generationDefaults);
     adapters = List.copyOf(adapters);
   }
+
+  /** The same model with other adapters. */
+  public ModelCard withAdapters(List<AdapterCard> others) {
+    return new ModelCard(
+        names,
+        aliases,
+        root,
+        vocabularySize,
+        maxModelLen,
+        createdSeconds,
+        generationDefaults,
+        embedding,
+        others);
+  }
 }

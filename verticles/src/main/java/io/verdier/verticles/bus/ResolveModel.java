@@ -1,7 +1,6 @@
 package io.verdier.verticles.bus;
 
 import java.nio.file.Path;
-import java.util.List;
 
 /**
  * Asks the cache for the files of the operator's model on the local disk; answered with a {@link
@@ -13,11 +12,6 @@ public record ResolveModel() {
    *
    * @param directory holds {@code config.json}
    * @param tokenizer holds {@code tokenizer.json}
-   * @param adapters hold {@code adapter_config.json}, in the operator's order
    */
-  public record Reply(Path directory, Path tokenizer, List<Path> adapters) {
-    public Reply {
-      adapters = List.copyOf(adapters);
-    }
-  }
+  public record Reply(Path directory, Path tokenizer) {}
 }

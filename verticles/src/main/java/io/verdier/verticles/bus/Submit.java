@@ -1,5 +1,6 @@
 package io.verdier.verticles.bus;
 
+import io.verdier.cache.lora.AdapterSource;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import java.util.List;
@@ -16,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * @param badWords texts that must not be produced
  * @param truncatePromptTokens keep only the last so many prompt tokens, -1: refuse what is too long
  * @param text how tokens become text
- * @param adapter its identity; empty: the base model
+ * @param adapter where it comes from; null: the base model
  * @param demand what the continuations must match; null: nothing
  * @param lengthPenalty of the beam search that finds the continuations; empty: each of them is
  *     chosen token by token
@@ -30,7 +31,7 @@ public record Submit(
     TextParams text,
     int priority,
     String cacheSalt,
-    String adapter,
+    @Nullable AdapterSource adapter,
     @Nullable Demand demand,
     OptionalDouble lengthPenalty) {
 

@@ -9,7 +9,6 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.verticles.bus.ResolveModel;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -38,23 +37,7 @@ final class ModelFiles {
             ? files
             : files(
                 "--tokenizer", model.tokenizer(), model.tokenizerRevision(), FileChoice.TOKENIZER);
-    return new ResolveModel.Reply(files.directory(), tokenizer.directory(), adapters());
-  }
-
-  private List<Path> adapters() {
-    List<Path> directories = new ArrayList<>();
-    if (config.adapters().enabled() && config.backend().kind() != BackendKind.NULL) {
-      for (ServerConfig.AdapterModule module : config.adapters().modules()) {
-        Artifact files =
-            files(
-                "--lora-modules",
-                Optional.of(module.source()),
-                Optional.empty(),
-                FileChoice.ADAPTER);
-        directories.add(files.directory());
-      }
-    }
-    return directories;
+    return new ResolveModel.Reply(files.directory(), tokenizer.directory());
   }
 
   private Artifact files(

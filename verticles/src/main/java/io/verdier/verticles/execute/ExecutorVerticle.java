@@ -3,6 +3,7 @@ package io.verdier.verticles.execute;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.backend.DeviceException;
 import io.verdier.engine.backend.DeviceException.Aftermath;
+import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.engine.run.StepRunner;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome;
@@ -10,13 +11,17 @@ import io.verdier.engine.schedule.StepPlan;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ExecuteStep;
+import io.verdier.verticles.bus.LendAdapter;
+import io.verdier.verticles.bus.RecallAdapter;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
+import io.vertx.core.eventbus.Message;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -25,7 +30,8 @@ import org.slf4j.LoggerFactory;
  * Runs plans on its device, in order. Owned by the executor thread.
  *
  * <p>Every message begins the plans it brings and finishes the oldest one. Where the device works
- * by itself a plan is therefore begun while the one before it runs.
+ * by itself a plan is therefore begun while the one before it runs. Between them come adapters from
+ * host memory and go; a slot is filled when a sequence begins that names its adapter.
  */
 public final class ExecutorVerticle extends VerticleBase {
   private static final Logger LOG = LoggerFactory.getLogger(ExecutorVerticle.class);
@@ -49,7 +55,21 @@ public final class ExecutorVerticle extends VerticleBase {
   @Override
   public Future<?> start() {
     bus = new Bus(vertx);
-    return bus.consume(Addresses.EXECUTOR, ExecuteStep.class, this::onExecuteStep);
+    return bus.consumeAny(Addresses.EXECUTOR, this::onMessage);
+  }
+
+  private void onMessage(Message<Object> message) {
+    switch (message.body()) {
+      case ExecuteStep step -> onExecuteStep(step);
+      case LendAdapter adapter -> adapters().lend(adapter.identity(), adapter.room());
+      case RecallAdapter(String identity) ->
+          adapters().recall(identity, () -> message.reply(new RecallAdapter.Reply()));
+      default -> throw new IllegalStateException("unexpected " + message.body().getClass());
+    }
+  }
+
+  private AdapterSlots adapters() {
+    return Objects.requireNonNull(runner.adapters(), "there are no slots for adapters");
   }
 
   private void onExecuteStep(ExecuteStep message) {

@@ -67,6 +67,11 @@ public final class ErrorMapper {
     return new Problem(ErrorCode.INVALID_ARGUMENT, 400, "BadRequestError", message, null);
   }
 
+  /** A field that vLLM's routes for operators miss, or cannot use. */
+  public static Problem userInput(String message, String parameter) {
+    return new Problem(ErrorCode.INVALID_ARGUMENT, 400, "InvalidUserInput", message, parameter);
+  }
+
   static Problem unauthorized() {
     String message = "The API key is missing or wrong. Send it as \"Authorization: Bearer <key>\".";
     return new Problem(ErrorCode.INVALID_ARGUMENT, 401, "AuthenticationError", message, null);

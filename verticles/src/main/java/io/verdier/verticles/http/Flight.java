@@ -70,8 +70,9 @@ public final class Flight {
       keys[i] = ingress.sequences().nextKey();
     }
     int tokenizer = ingress.sequences().tokenizerOf(keys[0]);
+    Sequence.Submitted submitted = new Sequence.Submitted(tokenizer, work.adapter() != null);
     for (long key : keys) {
-      Sequence sequence = new Sequence(key, this, sequences.size(), index, tokenizer);
+      Sequence sequence = new Sequence(key, this, sequences.size(), index, submitted);
       sequences.add(sequence);
       ingress.sequences().add(sequence);
       running++;

@@ -1,5 +1,6 @@
 package io.verdier.verticles.http;
 
+import io.verdier.cache.lora.AdapterSource;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
@@ -15,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * One prompt and how to continue it, checked; a {@link Submit} without keys. Immutable.
  *
  * @param choices how many continuations
- * @param adapter its identity; empty: the base model
+ * @param adapter where it comes from; null: the base model
  * @param demand what the answers must match; null: nothing
  * @param lengthPenalty of the beam search that finds the continuations; empty: no search
  */
@@ -28,7 +29,7 @@ public record Generation(
     TextParams text,
     int priority,
     String cacheSalt,
-    String adapter,
+    @Nullable AdapterSource adapter,
     @Nullable Demand demand,
     OptionalDouble lengthPenalty) {
   public Generation {

@@ -2,6 +2,7 @@ package io.verdier.verticles.http;
 
 import io.verdier.conf.ServerConfig;
 import io.verdier.verticles.bus.Abort;
+import io.verdier.verticles.bus.AdapterNames;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Deltas;
@@ -60,6 +61,8 @@ public final class HttpVerticle extends VerticleBase {
     Future<?> states = bus.consume(Addresses.STATE, ServerState.class, ingress::onState);
     Future<?> aborts = bus.consume(Addresses.ABORTS, Abort.class, ingress::onAbort);
     Future<?> deltas = bus.consume(Addresses.http(instance), Deltas.class, sequences::onDeltas);
+    Future<?> adapters =
+        bus.consume(Addresses.ADAPTER_NAMES, AdapterNames.class, ingress::onAdapterNames);
     // An announcement made before this instance listened.
     ingress.onState(setup.admission().state());
 
@@ -71,7 +74,7 @@ public final class HttpVerticle extends VerticleBase {
             .connectionHandler(clock::onConnected)
             .invalidRequestHandler(dispatcher::onInvalid)
             .requestHandler(dispatcher::onRequest);
-    return Future.join(states, aborts, deltas).compose(ignored -> server.listen());
+    return Future.join(states, aborts, deltas, adapters).compose(ignored -> server.listen());
   }
 
   /** Whoever waited for last bytes has done so before this. */

@@ -1,10 +1,12 @@
 package io.verdier.verticles.http;
 
+import io.verdier.cache.lora.AdapterPolicy;
 import io.verdier.conf.Limits;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.verticles.bus.Abort;
+import io.verdier.verticles.bus.AdapterNames;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ServerState;
@@ -35,6 +37,7 @@ public final class Ingress {
   private final StreamFlusher flusher;
   private final SecureRandom random = new SecureRandom();
 
+  private final AdapterPolicy adapterPolicy;
   private int queries;
   private ServerState state = new ServerState.Loading();
   private Serving serving = Serving.NOTHING;
@@ -47,8 +50,14 @@ public final class Ingress {
     this.bus = new Bus(vertx);
     this.errors = new ErrorMapper(limits().overloadStatus());
     this.json = new JsonBody(limits());
+    this.adapterPolicy = new AdapterPolicy(config().adapters().sources());
     this.sequences = new Sequences(bus, instance, setup.tokenizers());
     this.flusher = new StreamFlusher(context);
+  }
+
+  /** Where requests may name adapters. */
+  public AdapterPolicy adapterPolicy() {
+    return adapterPolicy;
   }
 
   public ServerConfig config() {
@@ -176,6 +185,12 @@ public final class Ingress {
       case ServerState.Failed ignored -> endAll("The engine has failed.");
       case ServerState.Loading ignored -> {}
       case ServerState.Draining ignored -> {}
+    }
+  }
+
+  void onAdapterNames(AdapterNames names) {
+    if (state instanceof ServerState.Ready || isLeaving()) { // before, the card has them
+      serving = serving.withAdapters(names.cards());
     }
   }
 

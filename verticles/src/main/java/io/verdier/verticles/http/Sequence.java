@@ -10,6 +10,15 @@ public final class Sequence {
   final int choice;
   final int work;
   final int tokenizer;
+  final boolean hasAdapter;
+
+  /**
+   * What all sequences of a prompt have in common. Immutable.
+   *
+   * @param tokenizer number of the one that got the {@code Submit}
+   * @param hasAdapter whether it names one
+   */
+  record Submitted(int tokenizer, boolean hasAdapter) {}
 
   long firstNanos;
   long lastNanos;
@@ -23,14 +32,15 @@ public final class Sequence {
   /**
    * @param choice index in the answer
    * @param work which prompt it continues
-   * @param tokenizer number of the one that got its {@code Submit}
+   * @param submitted what its {@code Submit} says
    */
-  Sequence(long key, Flight flight, int choice, int work, int tokenizer) {
+  Sequence(long key, Flight flight, int choice, int work, Submitted submitted) {
     this.key = key;
     this.flight = flight;
     this.choice = choice;
     this.work = work;
-    this.tokenizer = tokenizer;
+    this.tokenizer = submitted.tokenizer;
+    this.hasAdapter = submitted.hasAdapter;
   }
 
   public int promptTokens() {

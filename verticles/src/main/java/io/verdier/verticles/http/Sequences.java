@@ -1,6 +1,7 @@
 package io.verdier.verticles.http;
 
 import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.bus.AdapterRelease;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
@@ -8,8 +9,10 @@ import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
 import io.verdier.verticles.bus.SequenceKey;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -37,6 +40,9 @@ final class Sequences {
   /** Sequences that nobody waits for, whose end is not back, with what holds their places. */
   private final Map<Long, Admission.Permit> abandoned = new HashMap<>();
 
+  /** Sequences that have an adapter, whose end is not back. */
+  private final Set<Long> adapted = new HashSet<>();
+
   private long counter;
   private boolean closed;
 
@@ -57,10 +63,21 @@ final class Sequences {
 
   void add(Sequence sequence) {
     waiting.put(sequence.key, sequence);
+    if (sequence.hasAdapter) {
+      adapted.add(sequence.key);
+    }
   }
 
   void remove(Sequence sequence) {
     waiting.remove(sequence.key);
+    leaveAdapter(sequence.key);
+  }
+
+  /** The end is back: nothing computes with the sequence's adapter for its sake any more. */
+  private void leaveAdapter(long key) {
+    if (adapted.remove(key)) {
+      bus.send(Addresses.ADAPTERS, new AdapterRelease(new long[] {key}));
+    }
   }
 
   void onDeltas(Deltas message) {
@@ -76,6 +93,7 @@ final class Sequences {
   }
 
   private void release(long key) {
+    leaveAdapter(key);
     Admission.Permit permit = abandoned.remove(key);
     if (permit != null) {
       permit.releaseOne();

@@ -1,5 +1,6 @@
 package io.verdier.verticles.http;
 
+import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
@@ -32,14 +33,16 @@ public record Serving(
   Serving(ModelCard card, ServerConfig config) {
     this(
         card,
-        Stream.of(
-                card.names(),
-                card.aliases(),
-                card.adapters().stream().map(AdapterCard::name).toList())
-            .flatMap(List::stream)
-            .collect(Collectors.toUnmodifiableSet()),
+        names(card),
         new SamplingSchema(bounds(card, config), card.generationDefaults()),
         new SamplingSchema(bounds(card, config), capOnly(card)));
+  }
+
+  private static Set<String> names(ModelCard card) {
+    return Stream.of(
+            card.names(), card.aliases(), card.adapters().stream().map(AdapterCard::name).toList())
+        .flatMap(List::stream)
+        .collect(Collectors.toUnmodifiableSet());
   }
 
   private static Serving nothing() {
@@ -63,9 +66,15 @@ public record Serving(
     return cap == null ? Map.of() : Map.of(MAX_NEW_TOKENS, cap);
   }
 
-  /** The adapter that the field {@code model} names, by its identity; empty: the base model. */
-  public String adapter(@Nullable String model) {
-    return named(model).map(AdapterCard::identity).orElse("");
+  /** The same model with other adapters. */
+  Serving withAdapters(List<AdapterCard> others) {
+    ModelCard changed = card.withAdapters(others);
+    return new Serving(changed, names(changed), sampling, plainSampling);
+  }
+
+  /** The adapter that the field {@code model} names; null: the base model. */
+  public @Nullable AdapterSource adapter(@Nullable String model) {
+    return named(model).map(AdapterCard::source).orElse(null);
   }
 
   /** The name that answers to such a field show. */

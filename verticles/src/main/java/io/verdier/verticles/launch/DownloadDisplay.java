@@ -13,6 +13,9 @@ import org.slf4j.LoggerFactory;
  * Thread-safe: under the object's lock.
  */
 final class DownloadDisplay implements DownloadProgress {
+  /** Small adapters come by the hundred. */
+  private static final long LOGGED_BYTES_MIN = 4L << 20;
+
   private static final Logger LOG = LoggerFactory.getLogger(DownloadDisplay.class);
   private static final long LINE_NANOS = 10_000_000_000L;
   private static final long BAR_NANOS = 100_000_000L;
@@ -73,7 +76,11 @@ final class DownloadDisplay implements DownloadProgress {
             total / 1048576.0,
             (done - beginBytes) / 1048576.0 / seconds);
     if (!isTerminal) {
-      LOG.info("Fetching {}", text);
+      if (total >= LOGGED_BYTES_MIN) {
+        LOG.info("Fetching {}", text);
+      } else {
+        LOG.debug("Fetching {}", text);
+      }
       return;
     }
     int full = (int) Math.round(share * BAR_CHARS);

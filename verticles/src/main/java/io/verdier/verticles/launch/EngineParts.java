@@ -36,7 +36,6 @@ import io.verdier.engine.text.Tokenizer;
 import io.verdier.engine.text.template.RenderLimits;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.WeightsException;
-import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.token.ChatRenderer;
@@ -70,7 +69,8 @@ record EngineParts(
     Scheduler scheduler,
     StepRunner runner,
     Supplier<TokenTrie> vocabulary,
-    Map<String, String> cacheFacts) {
+    Map<String, String> cacheFacts,
+    Optional<AdapterSlots> adapters) {
   private static final Logger LOG = LoggerFactory.getLogger(EngineParts.class);
 
   /** Name of the embedded model where the operator gave no other. */
@@ -81,12 +81,14 @@ record EngineParts(
 
   /** The same with another runner. */
   EngineParts withRunner(StepRunner other) {
-    return new EngineParts(card, tokenizer, encoder, scheduler, other, vocabulary, cacheFacts);
+    return new EngineParts(
+        card, tokenizer, encoder, scheduler, other, vocabulary, cacheFacts, adapters);
   }
 
   /** The same with another encoder. */
   EngineParts withEncoder(PromptEncoder other) {
-    return new EngineParts(card, tokenizer, other, scheduler, runner, vocabulary, cacheFacts);
+    return new EngineParts(
+        card, tokenizer, other, scheduler, runner, vocabulary, cacheFacts, adapters);
   }
 
   /**
@@ -122,11 +124,7 @@ record EngineParts(
   /**
    * A model with its backend, or what is known of one that only the null backend pretends to run.
    */
-  private record Loaded(
-      Description description,
-      KvPlan plan,
-      Optional<ModelRunner> runner,
-      List<AdapterCard> adapters) {}
+  private record Loaded(Description description, KvPlan plan, Optional<ModelRunner> runner) {}
 
   private static Tokenizer tokenizer(ServerConfig config, Path files) throws IOException {
     return Tokenizer.load(files, config.cache().directory().resolve("native"));
@@ -136,8 +134,7 @@ record EngineParts(
     Path directory = files.directory();
     Description description = ModelLoader.describe(directory, config);
     if (config.backend().kind() == BackendKind.NULL) {
-      return new Loaded(
-          description, planOfNothing(description, config), Optional.empty(), List.of());
+      return new Loaded(description, planOfNothing(description, config), Optional.empty());
     }
     DType type = description.weightType();
     RankBackends backends = rank -> backend(config, type, CpuBackend.KernelForm.WARMING, rank);
@@ -148,16 +145,11 @@ record EngineParts(
     try {
       model.transformer().prepare(scheduling.sequencesMax(), model.cache());
       AdapterSlots slots = runner.adapters();
-      if (slots != null && description.embedding().isPresent()) {
-        throw new ModelException(
-            "--enable-lora: the model is served to embed, and adapters are not applied to that.");
+      if (slots != null) {
+        slots.reserve(config.adapters().hostRooms());
       }
-      List<AdapterCard> adapters =
-          slots == null
-              ? List.of()
-              : StartAdapters.load(config, files.adapters(), names(config), slots);
       model.memoryTaken().ifPresent(LOG::info);
-      return new Loaded(description, model.kvPlan(), Optional.of(runner), adapters);
+      return new Loaded(description, model.kvPlan(), Optional.of(runner));
     } catch (RuntimeException | Error e) {
       runner.close();
       throw e;
@@ -305,7 +297,8 @@ record EngineParts(
         scheduler,
         runner,
         () -> vocabulary(tokenizer, loaded.description.spec().vocabSize(), defaults),
-        cacheFacts(config, plan, cacheType(loaded), lengthMax));
+        cacheFacts(config, plan, cacheType(loaded), lengthMax),
+        loaded.runner.map(ModelRunner::adapters));
   }
 
   /** What constraints see of the tokens: neither special ones nor those that end an answer. */
@@ -384,7 +377,7 @@ record EngineParts(
         System.currentTimeMillis() / 1000,
         defaults,
         description.embedding(),
-        loaded.adapters);
+        List.of());
   }
 
   /** A model's bad default ends the start, not every request. */

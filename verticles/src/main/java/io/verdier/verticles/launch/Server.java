@@ -2,12 +2,16 @@ package io.verdier.verticles.launch;
 
 import io.verdier.cache.artifact.ArtifactException;
 import io.verdier.cache.artifact.ArtifactStore;
+import io.verdier.cache.lora.AdapterPolicy;
 import io.verdier.conf.ServerConfig;
+import io.verdier.engine.lora.AdapterSlots;
+import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.cache.AdapterVerticle;
 import io.verdier.verticles.cache.CacheVerticle;
 import io.verdier.verticles.execute.ExecutorVerticle;
 import io.verdier.verticles.grammar.GrammarVerticle;
@@ -33,6 +37,8 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -47,7 +53,7 @@ import org.slf4j.LoggerFactory;
  *   http × cores ── tokenizer × w ── scheduler ── executor
  *        ▲               grammar         │
  *        └────── detokenizer × k ◄───────┘           cache
- *    responses
+ *    responses                                       adapters
  * </pre>
  */
 public final class Server {
@@ -189,7 +195,7 @@ public final class Server {
         .compose(ignored -> resolveModel())
         .compose(model -> EngineParts.load(vertx, config, model))
         .map(replace)
-        .compose(this::deployEngine)
+        .compose(parts -> deployEngine(parts, artifacts))
         .onSuccess(card -> bus.publish(Addresses.STATE, new ServerState.Ready(card)));
   }
 
@@ -197,7 +203,7 @@ public final class Server {
     return bus.request(Addresses.CACHE, new ResolveModel(), ResolveModel.Reply.class);
   }
 
-  private Future<ModelCard> deployEngine(EngineParts parts) {
+  private Future<ModelCard> deployEngine(EngineParts parts, ArtifactStore artifacts) {
     observe(parts);
     int cores = Runtime.getRuntime().availableProcessors();
     int shards = Math.max(1, cores / CORES_PER_DETOKENIZER);
@@ -214,7 +220,28 @@ public final class Server {
     for (int i = 0; i < tokenizers; i++) {
       deployments.add(worker("tokenizer-" + i, new TokenizerVerticle(i, parts.encoder())));
     }
-    return Future.all(deployments).map(parts.card());
+    parts.adapters().ifPresent(slots -> deployments.add(adapters(parts, slots, artifacts)));
+    return Future.all(deployments)
+        .compose(
+            ignored ->
+                parts.adapters().isEmpty()
+                    ? Future.succeededFuture(List.<AdapterCard>of())
+                    : StartAdapters.load(bus, config.adapters().modules()))
+        .map(parts.card()::withAdapters);
+  }
+
+  private Future<?> adapters(EngineParts parts, AdapterSlots slots, ArtifactStore artifacts) {
+    ModelCard card = parts.card();
+    AdapterVerticle.Setup setup =
+        new AdapterVerticle.Setup(
+            artifacts,
+            new AdapterPolicy(config.adapters().sources()),
+            slots,
+            metrics,
+            Stream.concat(card.names().stream(), card.aliases().stream())
+                .collect(Collectors.toUnmodifiableSet()),
+            card.names().getFirst());
+    return worker("adapters", new AdapterVerticle(setup), AdapterVerticle.THREADS);
   }
 
   /** What only a loaded engine can tell. */
@@ -222,7 +249,6 @@ public final class Server {
     metrics.cacheConfig(parts.cacheFacts());
     if (config.adapters().enabled()) {
       metrics.serveAdapters(config.adapters().slots());
-      parts.card().adapters().forEach(it -> metrics.nameAdapter(it.identity(), it.name()));
     }
   }
 

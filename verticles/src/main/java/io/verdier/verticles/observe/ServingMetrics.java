@@ -10,6 +10,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.function.DoubleSupplier;
 import java.util.function.IntSupplier;
+import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
 
 /**
@@ -171,6 +172,18 @@ public final class ServingMetrics {
   /** A number that its owner keeps and any thread may read. */
   public void watch(String name, String help, IntSupplier value) {
     page.gauge(name, help, value::getAsInt);
+  }
+
+  /**
+   * Adapters are brought to host memory. Called once.
+   *
+   * @param diskBytes of downloads
+   * @param deviceBytes of slots
+   * @param slotLoads adapters put into a slot so far
+   */
+  public LoraMetrics loadAdapters(
+      LongSupplier diskBytes, LongSupplier deviceBytes, LongSupplier slotLoads) {
+    return new LoraMetrics(page, diskBytes, deviceBytes, slotLoads);
   }
 
   /** Answers by route. */

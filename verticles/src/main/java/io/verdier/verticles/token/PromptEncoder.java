@@ -149,7 +149,7 @@ public record PromptEncoder(
         submit.text(),
         submit.priority(),
         submit.cacheSalt(),
-        submit.adapter());
+        "");
   }
 
   /** A prompt cut to the model's length leaves room for what was asked for, one token at least. */

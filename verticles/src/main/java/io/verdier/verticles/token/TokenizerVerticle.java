@@ -1,9 +1,13 @@
 package io.verdier.verticles.token;
 
+import io.verdier.cache.lora.AdapterSource;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.grammar.Thinking;
+import io.verdier.engine.schedule.BeamSearch;
 import io.verdier.engine.schedule.EngineRequest;
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.bus.AdapterQuery;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
@@ -27,6 +31,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -38,8 +43,9 @@ import org.slf4j.LoggerFactory;
  * meant for, whatever is queued here.
  *
  * <p>A request whose answer must match something is encoded while its constraint is compiled
- * elsewhere, and waits for it, if need be, without holding up the others. If it is cancelled
- * meanwhile, that is its end: the scheduler hears of neither.
+ * elsewhere, and one with an adapter while that is brought to host memory. It waits for both, if
+ * need be, without holding up the others. If it is cancelled meanwhile, that is its end: the
+ * scheduler hears of neither.
  *
  * <p>Whatever goes wrong with a prompt ends that request here: the scheduler never hears of it.
  */
@@ -48,7 +54,7 @@ public final class TokenizerVerticle extends VerticleBase {
 
   private final int instance;
   private final PromptEncoder encoder;
-  private final Set<Long> pending = new HashSet<>(); // sequences whose constraint is compiled
+  private final Set<Long> pending = new HashSet<>(); // sequences that wait for something
   private Bus bus;
 
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
@@ -74,12 +80,8 @@ public final class TokenizerVerticle extends VerticleBase {
   }
 
   private void onSubmit(Submit submit) {
-    Demand demand = submit.demand();
-    Future<CompileQuery.Reply> compiled =
-        demand == null
-            ? null
-            : bus.request(
-                Addresses.GRAMMAR, new CompileQuery(demand.constraint()), CompileQuery.Reply.class);
+    Future<CompileQuery.@Nullable Reply> compiled = compiled(submit.demand());
+    Future<String> adapter = adapter(submit);
     List<EngineRequest> requests;
     try {
       requests = encoder.requests(submit);
@@ -87,16 +89,37 @@ public final class TokenizerVerticle extends VerticleBase {
       refuse(submit.keys(), refused(failed));
       return;
     }
-    if (demand == null || compiled == null) {
+    if (submit.demand() == null && submit.adapter() == null) {
       bus.send(Addresses.SCHEDULER, new Tokenized(requests));
       return;
     }
     for (long key : submit.keys()) {
       pending.add(key);
     }
-    compiled
-        .onSuccess(reply -> onCompiled(requests, guide(reply.guide(), demand, requests)))
-        .onFailure(failed -> onNotCompiled(requests, demand, failed));
+    Future.all(compiled, adapter)
+        .onSuccess(
+            both -> onComplete(submit.demand(), requests, compiled.result(), adapter.result()))
+        .onFailure(failed -> onIncomplete(submit, adapter, failed));
+  }
+
+  /** The constraint, compiled; null where there is none. */
+  private Future<CompileQuery.@Nullable Reply> compiled(@Nullable Demand demand) {
+    return demand == null
+        ? Future.succeededFuture()
+        : bus.request(
+            Addresses.GRAMMAR, new CompileQuery(demand.constraint()), CompileQuery.Reply.class);
+  }
+
+  /** The adapter's identity, once it may be used; empty where there is none. */
+  private Future<String> adapter(Submit submit) {
+    AdapterSource source = submit.adapter();
+    return source == null
+        ? Future.succeededFuture("")
+        : bus.request(
+                Addresses.ADAPTERS,
+                new AdapterQuery(submit.keys(), source),
+                AdapterQuery.Reply.class)
+            .map(AdapterQuery.Reply::identity);
   }
 
   /** All requests of a submission have one prompt. */
@@ -108,28 +131,59 @@ public final class TokenizerVerticle extends VerticleBase {
             .orElse(Thinking.NONE));
   }
 
-  private void onCompiled(List<EngineRequest> requests, Guide guide) {
+  private void onComplete(
+      @Nullable Demand demand,
+      List<EngineRequest> requests,
+      CompileQuery.@Nullable Reply compiled,
+      String adapter) {
     List<EngineRequest> left = takePending(requests);
-    if (!left.isEmpty()) {
-      bus.send(
-          Addresses.SCHEDULER,
-          new Tokenized(left.stream().map(request -> request.with(guide)).toList()));
+    if (left.isEmpty()) {
+      return;
     }
+    Guide guide =
+        compiled == null || demand == null ? null : guide(compiled.guide(), demand, requests);
+    bus.send(
+        Addresses.SCHEDULER,
+        new Tokenized(
+            left.stream()
+                .map(request -> request.withAdapter(adapter))
+                .map(request -> guide == null ? request : request.with(guide))
+                .toList()));
   }
 
-  private void onNotCompiled(List<EngineRequest> requests, Demand demand, Throwable failed) {
-    List<EngineRequest> left = takePending(requests);
-    if (!left.isEmpty()) {
-      Refused why = refused(failed);
-      refuse(
-          left.stream().mapToLong(EngineRequest::key).toArray(),
-          new Refused(why.code(), why.text(), demand.parameter()));
+  private void onIncomplete(Submit submit, Future<String> adapter, Throwable failed) {
+    long[] left = Arrays.stream(submit.keys()).filter(pending::remove).toArray();
+    Refused why = refused(failed);
+    refuse(left, new Refused(why.code(), why.text(), parameter(submit, adapter)));
+  }
+
+  /** The field at fault. */
+  private static @Nullable String parameter(Submit submit, Future<String> adapter) {
+    AdapterSource source = submit.adapter();
+    Demand demand = submit.demand();
+    if (adapter.failed() && source != null) {
+      return source.namer() == AdapterSource.Namer.CLIENT ? "dynamic-lora" : "model";
     }
+    return demand == null ? null : demand.parameter();
   }
 
   /** Those that were not cancelled. */
   private List<EngineRequest> takePending(List<EngineRequest> requests) {
-    return requests.stream().filter(request -> pending.remove(request.key())).toList();
+    return requests.stream().filter(this::takePending).toList();
+  }
+
+  /** A search is all of its answers, or none: then the others end with those that did. */
+  private boolean takePending(EngineRequest request) {
+    BeamSearch search = request.search();
+    if (search == null) {
+      return pending.remove(request.key());
+    }
+    long[] left = Arrays.stream(search.keys()).filter(pending::remove).toArray();
+    if (left.length == search.keys().length) {
+      return true;
+    }
+    tell(Arrays.stream(left).mapToObj(key -> Delta.ended(key, FinishReason.ABORT)).toList());
+    return false;
   }
 
   private void onCancel(Cancel cancel) {

@@ -104,7 +104,7 @@ class LoraServingIT {
             "--lora-modules pirate: LoRA rank 8 is greater than max_lora_rank 4. Start with"
                 + " --max-lora-rank 8");
     assertThatThrownBy(() -> start("--served-model-name=french"))
-        .hasStackTraceContaining("--lora-modules french: that is a name of the model itself.");
+        .hasStackTraceContaining("--lora-modules french: The name 'french' is the model's own.");
   }
 
   private static void checkBatch(InProcessServer server) throws Exception {

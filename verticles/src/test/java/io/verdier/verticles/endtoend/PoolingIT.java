@@ -84,6 +84,35 @@ class PoolingIT {
     return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
   }
 
+  /** Of one text, by the base model and two adapters: three vectors, whatever runs beside. */
+  @Test
+  void embeddings_withAdapters_areTheirOwn() {
+    Path lora = DEMO.resolve("lora");
+    try (InProcessServer adapted =
+        InProcessServer.start(
+            "--runner=pooling",
+            "--enable-lora",
+            "--max-loras=2",
+            "--allowed-lora-sources=" + lora.toAbsolutePath().normalize(),
+            "--lora-modules=pirate=" + lora.resolve("pirate"))) {
+      Client from = new Client(adapted.baseUrl());
+      String french = lora.resolve("french").toAbsolutePath().normalize().toString();
+      List<float[]> base = vectors(from, Map.of("input", TEXTS));
+      List<float[]> pirate = vectors(from, Map.of("input", TEXTS, "model", "pirate"));
+      List<float[]> other = vectors(from, Map.of("input", TEXTS, "dynamic-lora", french));
+      List<float[]> plain = vectors(client, Map.of("input", TEXTS));
+      for (int i = 0; i < TEXTS.size(); i++) {
+        Map<String, Object> alone = Map.of("input", TEXTS.get(i), "model", "pirate");
+        assertThat(vectors(from, alone).getFirst()).isEqualTo(pirate.get(i));
+        assertThat(base.get(i)).isEqualTo(plain.get(i));
+        assertThat(List.of(base.get(i), pirate.get(i), other.get(i))).doesNotHaveDuplicates();
+        assertThat(cosine(base.get(i), pirate.get(i))).isBetween(0.0, 0.9999);
+      }
+      assertThat(embed(from, Map.of("input", CAR, "model", "pirate")).get("model").asText())
+          .isEqualTo("pirate");
+    }
+  }
+
   @Test
   void embeddings_oneText_answersAsVllmDoes() {
     JsonNode answer = embed(client, Map.of("input", CAR, "model", "", "user", "somebody"));

@@ -25,6 +25,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 /** Rows that the server's own table does not have. */
 @ExtendWith(VertxExtension.class)
 class DispatcherTest {
+  private static final Sequence.Submitted BASE = new Sequence.Submitted(0, false);
 
   @Test
   void action_throws_jsonWithoutDetails(Vertx vertx, VertxTestContext test) {
@@ -77,7 +78,7 @@ class DispatcherTest {
             (exchange, body) -> {
               SseStream stream = new SseStream(exchange, new Bare());
               Flight nobody = new Flight(exchange, stream);
-              stream.onDelta(new Sequence(1, nobody, 0, 0, 0), 0, FakeEngine.text(1, "a"));
+              stream.onDelta(new Sequence(1, nobody, 0, 0, BASE), 0, FakeEngine.text(1, "a"));
               if (second.getAndSet(true)) {
                 exchange
                     .ingress()
@@ -118,8 +119,8 @@ class DispatcherTest {
               exchange.attach(broken);
               Flight other = new Flight(exchange, new Recording(heard, false));
               Sequences sequences = exchange.ingress().sequences();
-              sequences.add(new Sequence(1, broken, 0, 0, 0));
-              sequences.add(new Sequence(2, other, 0, 0, 0));
+              sequences.add(new Sequence(1, broken, 0, 0, BASE));
+              sequences.add(new Sequence(2, other, 0, 0, BASE));
               sequences.onDeltas(
                   new Deltas(List.of(FakeEngine.text(1, "a"), FakeEngine.text(2, "b"))));
             });

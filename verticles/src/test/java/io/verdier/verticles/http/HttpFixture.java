@@ -1,5 +1,6 @@
 package io.verdier.verticles.http;
 
+import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.Limits;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.model.EmbeddingSpec;
@@ -62,6 +63,8 @@ final class HttpFixture implements AutoCloseable {
     Duration request = Duration.ofSeconds(60);
     int instances = 1;
     boolean ready = true;
+    ServerConfig.Adapters adapters =
+        new ServerConfig.Adapters(true, 1, 1, 16, List.of(), false, List.of("gs://", "hf://"));
     ServerConfig.Parsing parsing =
         new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false);
     ServerConfig.StructuredOutput structuredOutput =
@@ -94,7 +97,12 @@ final class HttpFixture implements AutoCloseable {
             1_700_000_000L,
             options.generationDefaults,
             options.embedding,
-            List.of(new AdapterCard("pirate", "gs://b/pirate", "demo", "hash-of-pirate")));
+            List.of(
+                new AdapterCard(
+                    "pirate",
+                    "gs://b/pirate",
+                    "demo",
+                    new AdapterSource("/p", AdapterSource.Namer.OPERATOR, "hash-of-pirate"))));
     for (int i = 0; i < options.instances; i++) {
       deploy(i);
     }
@@ -176,7 +184,7 @@ final class HttpFixture implements AutoCloseable {
             Path.of("."),
             ServerConfig.PackedWeights.OFF),
         new ServerConfig.Scheduling(2048, 64, 0, options.policy, Optional.empty()),
-        new ServerConfig.Adapters(false, 1, 16, List.of()),
+        options.adapters,
         new ServerConfig.Backend(
             ServerConfig.BackendKind.CPU,
             OptionalInt.empty(),

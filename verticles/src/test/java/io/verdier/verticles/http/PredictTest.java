@@ -151,7 +151,7 @@ class PredictTest {
             List.of("{\"instances\":[{\"prompt\":\"a\"}," + chat + "]}", "instances"),
             List.of("{\"instances\":[" + chat + "," + chat + "]}", "stream"),
             List.of(
-                "{\"instances\":[{\"prompt\":\"a\",\"dynamic-lora\":\"gs://b/c\"}]}",
+                "{\"instances\":[{\"prompt\":\"a\",\"dynamic-lora\":\"/etc\"}]}",
                 "instances.0.dynamic-lora"),
             List.of("{\"prompt\":\"a\",\"lora_id\":\"x\"}", "lora_id"),
             List.of("{\"prompt\":\"a\",\"multi_modal_data\":{}}", "multi_modal_data"),
@@ -160,7 +160,7 @@ class PredictTest {
       assertThat(response.statusCode()).as(bad.get(0)).isEqualTo(400);
       assertThat(response.body()).as(bad.get(0)).contains("\"param\":\"" + bad.get(1) + "\"");
     }
-    assertThat(post("{\"prompt\":\"a\",\"dynamic-lora\":\"gs://b/c\"}"))
-        .contains("adapters are not fetched for a request");
+    assertThat(post("{\"prompt\":\"a\",\"dynamic-lora\":\"http://h/x.zip\"}"))
+        .contains("http://h/x.zip: requests may not name adapters there.");
   }
 }

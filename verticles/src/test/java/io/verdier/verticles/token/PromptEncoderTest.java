@@ -20,6 +20,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -61,8 +62,9 @@ class PromptEncoderTest {
             new TextParams(List.of(), false, true, false),
             0,
             "",
-            "",
-            null));
+            null,
+            null,
+            OptionalDouble.empty()));
   }
 
   private static SamplingParams scored(int promptLogprobs) {
@@ -130,8 +132,9 @@ class PromptEncoderTest {
         new TextParams(List.of(), false, true, false),
         0,
         "",
-        "",
-        null);
+        null,
+        null,
+        OptionalDouble.empty());
   }
 
   @Test

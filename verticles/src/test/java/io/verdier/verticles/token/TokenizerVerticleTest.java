@@ -1,7 +1,9 @@
 package io.verdier.verticles.token;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.tuple;
 
+import io.verdier.cache.lora.AdapterSource;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.grammar.Budget;
 import io.verdier.engine.grammar.Constraint;
@@ -17,6 +19,7 @@ import io.verdier.engine.text.TextParams;
 import io.verdier.engine.text.Tokenizer;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.engine.text.template.RenderLimits;
+import io.verdier.verticles.bus.AdapterQuery;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
@@ -39,6 +42,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -57,11 +61,13 @@ class TokenizerVerticleTest {
           GrammarCompiler.compile(DEMAND.constraint(), Budget.defaults()),
           TokenTrie.of(1, id -> new byte[] {'a'}));
 
+  private static final AdapterSource ADAPTER = AdapterSource.ofClient("gs://bucket/a");
   @TempDir static Path natives;
 
   private final BlockingQueue<Object> scheduler = new LinkedBlockingQueue<>();
   private final BlockingQueue<Delta> told = new LinkedBlockingQueue<>();
   private final BlockingQueue<Message<Object>> compiling = new LinkedBlockingQueue<>();
+  private final BlockingQueue<Message<Object>> adapters = new LinkedBlockingQueue<>();
   private Vertx vertx;
   private Bus bus;
 
@@ -79,6 +85,7 @@ class TokenizerVerticleTest {
     join(bus.consumeAny(Addresses.SCHEDULER, message -> scheduler.add(message.body())));
     join(bus.consume(Addresses.http(0), Deltas.class, deltas -> told.addAll(deltas.deltas())));
     join(bus.consumeAny(Addresses.GRAMMAR, compiling::add));
+    join(bus.consumeAny(Addresses.ADAPTERS, adapters::add));
     TokenizerVerticle verticle =
         new TokenizerVerticle(
             1, new PromptEncoder(tokenizer, renderer, 2048, Integer.MAX_VALUE, 64));
@@ -170,6 +177,58 @@ class TokenizerVerticleTest {
   }
 
   @Test
+  void submit_withAdapter_waitsForItAndItsConstraint() throws Exception {
+    bus.send(Addresses.tokenizer(1), adapted(null, 1, 2));
+    bus.send(Addresses.tokenizer(1), adapted(DEMAND, 3));
+    bus.send(Addresses.tokenizer(1), submit(null, 4));
+    assertThat(tokenized().requests().getFirst().adapter()).isEmpty();
+    Message<Object> first = take(adapters);
+    AdapterQuery query = (AdapterQuery) first.body();
+    assertThat(query.keys()).containsExactly(1, 2);
+    assertThat(query.source()).isEqualTo(ADAPTER);
+    take(adapters).reply(new AdapterQuery.Reply("hash"));
+    first.reply(new AdapterQuery.Reply("hash"));
+    assertThat(tokenized().requests())
+        .extracting(EngineRequest::key, EngineRequest::adapter)
+        .containsExactly(tuple(1L, "hash"), tuple(2L, "hash"));
+    take(compiling).reply(new CompileQuery.Reply(GUIDE));
+    EngineRequest both = tokenized().requests().getFirst();
+    assertThat(both.adapter()).isEqualTo("hash");
+    assertThat(both.guide()).isEqualTo(GUIDE);
+  }
+
+  @Test
+  void submit_adapterIsRefused_isToldWithItsField() throws Exception {
+    bus.send(Addresses.tokenizer(1), adapted(DEMAND, 1));
+    take(adapters).reply(new Refused(ErrorCode.UNAVAILABLE, "No.", null));
+    assertThat(refusal(take(told)))
+        .isEqualTo(new Refused(ErrorCode.UNAVAILABLE, "No.", "dynamic-lora"));
+    take(compiling).reply(new CompileQuery.Reply(GUIDE));
+    bus.send(Addresses.tokenizer(1), adapted(null, 2));
+    Message<Object> query = take(adapters);
+    bus.send(Addresses.tokenizer(1), new Cancel(new long[] {2}, FinishReason.ABORT, false));
+    assertThat(Objects.requireNonNull(take(told).end()).reason()).isEqualTo(FinishReason.ABORT);
+    query.reply(new AdapterQuery.Reply("hash"));
+    assertNothingElse();
+  }
+
+  private static Submit adapted(@Nullable Demand demand, long... keys) {
+    Submit base = submit(demand, keys);
+    return new Submit(
+        keys,
+        base.prompt(),
+        base.sampling(),
+        base.badWords(),
+        -1,
+        base.text(),
+        0,
+        "",
+        ADAPTER,
+        demand,
+        OptionalDouble.empty());
+  }
+
+  @Test
   void submit_promptCannotBe_isRefusedWithoutItsConstraint() throws Exception {
     Submit submit = submit(DEMAND, 1);
     bus.send(
@@ -183,8 +242,9 @@ class TokenizerVerticleTest {
             submit.text(),
             0,
             "",
-            "",
-            DEMAND));
+            null,
+            DEMAND,
+            OptionalDouble.empty()));
     assertThat(refusal(take(told)).parameter()).isEqualTo("prompt");
     take(compiling).reply(new CompileQuery.Reply(GUIDE));
     assertNothingElse();
@@ -217,8 +277,9 @@ class TokenizerVerticleTest {
         new TextParams(List.of(), false, true, true),
         0,
         "",
-        "",
-        demand);
+        null,
+        demand,
+        OptionalDouble.empty());
   }
 
   private static void join(Future<?> future) {

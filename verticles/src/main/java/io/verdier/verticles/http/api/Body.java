@@ -13,7 +13,9 @@ public enum Body {
   EMBED("EmbeddingRequest", "/v1/embeddings"),
   POOLING("PoolingRequest", "/pooling"),
   SCORE("ScoreRequest", "/score", "/v1/score"),
-  RERANK("RerankRequest", "/rerank", "/v1/rerank", "/v2/rerank");
+  RERANK("RerankRequest", "/rerank", "/v1/rerank", "/v2/rerank"),
+  LOAD_ADAPTER("LoadLoRAAdapterRequest", "/v1/load_lora_adapter"),
+  UNLOAD_ADAPTER("UnloadLoRAAdapterRequest", "/v1/unload_lora_adapter");
 
   @SuppressWarnings("Immutable") // a list of strings
   private final List<String> paths;

@@ -101,7 +101,7 @@ final class GenerationFields {
         text,
         prompts.priority(),
         prompts.cacheSalt(),
-        ingress.serving().adapter(fields.string("model")),
+        AdapterFields.read(ingress, fields),
         demand,
         penalty);
   }

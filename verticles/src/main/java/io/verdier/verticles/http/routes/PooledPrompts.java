@@ -44,7 +44,7 @@ final class PooledPrompts {
             NO_TEXT,
             common.priority(),
             common.cacheSalt(),
-            "",
+            AdapterFields.read(ingress, fields),
             null,
             OptionalDouble.empty());
     return prompts.stream().map(prompt -> first.with(prompt, first.sampling())).toList();

@@ -53,6 +53,10 @@ public final class Routes {
     if (!config.http().adminKeys().isEmpty()) { // without a key nobody can be an administrator
       table.add(new Route("POST", "/abort_requests", Gate.ADMIN, AbortRequests::run));
     }
+    if (config.adapters().enabled() && config.adapters().changeable()) {
+      table.add(new Route("POST", "/v1/load_lora_adapter", Gate.WORK, LoraAdapters::load));
+      table.add(new Route("POST", "/v1/unload_lora_adapter", Gate.WORK, LoraAdapters::unload));
+    }
     ServerConfig.Vertex vertex = config.vertex();
     vertex
         .healthRoute()

@@ -40,7 +40,10 @@ class ApiTableTest {
 
   @Test
   void routes_ofTheTable_areThoseOfTheRouter() {
-    List<Route> router = Routes.table(InProcessServer.config("--admin-api-key=key"));
+    List<Route> router =
+        Routes.table(
+            InProcessServer.config(
+                "--admin-api-key=key", "--enable-lora", "--allow-runtime-lora-updating"));
     Set<String> answered =
         router.stream().map(it -> it.method() + " " + it.path()).collect(Collectors.toSet());
     Set<String> promised =

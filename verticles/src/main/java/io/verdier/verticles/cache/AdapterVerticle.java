@@ -1,0 +1,285 @@
+package io.verdier.verticles.cache;
+
+import io.verdier.cache.artifact.Artifact;
+import io.verdier.cache.artifact.ArtifactException;
+import io.verdier.cache.artifact.ArtifactStore;
+import io.verdier.cache.lora.AdapterPolicy;
+import io.verdier.cache.lora.AdapterSource;
+import io.verdier.cache.lora.AdapterSource.Namer;
+import io.verdier.cache.lora.AdapterStore;
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.backend.LoraImage;
+import io.verdier.engine.lora.AdapterSlots;
+import io.verdier.verticles.bus.AdapterCard;
+import io.verdier.verticles.bus.AdapterNames;
+import io.verdier.verticles.bus.AdapterQuery;
+import io.verdier.verticles.bus.AdapterRelease;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.LendAdapter;
+import io.verdier.verticles.bus.LoadAdapter;
+import io.verdier.verticles.bus.RecallAdapter;
+import io.verdier.verticles.bus.Refused;
+import io.verdier.verticles.bus.UnloadAdapter;
+import io.verdier.verticles.observe.LoraMetrics;
+import io.verdier.verticles.observe.ServingMetrics;
+import io.vertx.core.Future;
+import io.vertx.core.VerticleBase;
+import io.vertx.core.eventbus.Message;
+import java.util.Set;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Brings adapters into host memory and knows their names. A worker verticle with {@link #THREADS}
+ * threads: one at a time is this actor's and owns what is here, the others fetch, read and lay out.
+ * The executor never waits for any of it.
+ *
+ * <p>Whom an adapter was granted to has it until the ingress says that the sequence has ended,
+ * however it did.
+ */
+public final class AdapterVerticle extends VerticleBase {
+  /** The actor's and those that work for it. */
+  public static final int THREADS = 1 + AdapterStore.OPEN_MAX;
+
+  private static final Logger LOG = LoggerFactory.getLogger(AdapterVerticle.class);
+  private static final int SHOWN_IDENTITY_CHARS = 12;
+
+  private final Setup setup;
+  private final AdapterFiles files;
+  private final ServedAdapters served = new ServedAdapters();
+  private final AdapterStore<AdapterFiles.Open, Asker, Refused> store;
+  private long ownKeys; // below zero, unlike those of sequences
+  private Bus bus;
+  private LoraMetrics metrics;
+
+  /**
+   * What the actor is given.
+   *
+   * @param artifacts where adapters are fetched to
+   * @param policy what clients may name
+   * @param takenNames of the model itself
+   * @param model its name, the parent of adapters that name no other
+   */
+  public record Setup(
+      ArtifactStore artifacts,
+      AdapterPolicy policy,
+      AdapterSlots slots,
+      ServingMetrics metrics,
+      Set<String> takenNames,
+      String model) {}
+
+  /** Who waits for an adapter. */
+  private interface Asker {
+    void granted(String identity);
+
+    void refused(Refused why);
+  }
+
+  /** Does what takes time on other threads, and comes back. */
+  private final class Hands implements AdapterStore.Hands<AdapterFiles.Open, Asker, Refused> {
+    @Override
+    public void fetch(AdapterSource source, String version) {
+      long start = System.nanoTime();
+      vertx
+          .executeBlocking(() -> files.fetch(source, version), false)
+          .onSuccess(
+              fetched -> {
+                metrics.onFetched((System.nanoTime() - start) / 1e9);
+                changed(() -> store.onFetched(source, fetched));
+              })
+          .onFailure(
+              failed ->
+                  changed(() -> store.onFetchFailed(source, AdapterFiles.refused(source, failed))));
+    }
+
+    @Override
+    public void fill(String identity, AdapterFiles.Open adapter, int room) {
+      long start = System.nanoTime();
+      vertx
+          .executeBlocking(
+              () -> {
+                LoraImage image = setup.slots.room(room);
+                image.fill(adapter.adapter().factors());
+                return image.bytes();
+              },
+              false)
+          .onSuccess(
+              bytes -> {
+                metrics.onFilled((System.nanoTime() - start) / 1e9);
+                changed(() -> store.onFilled(identity, bytes));
+              })
+          .onFailure(
+              failed -> changed(() -> store.onFillFailed(identity, unusable(adapter, failed))));
+    }
+
+    private static Refused unusable(AdapterFiles.Open adapter, Throwable failed) {
+      return AdapterFiles.refused(AdapterSource.ofClient(adapter.files().name()), failed);
+    }
+
+    @Override
+    public void discard(AdapterFiles.Open adapter) {
+      adapter.close();
+    }
+
+    @Override
+    public void lend(String identity, int room) {
+      bus.send(Addresses.EXECUTOR, new LendAdapter(identity, room));
+    }
+
+    @Override
+    public void recall(String identity, int room) {
+      bus.request(Addresses.EXECUTOR, new RecallAdapter(identity), RecallAdapter.Reply.class)
+          .onSuccess(reply -> changed(() -> store.onReturned(room)))
+          .onFailure(stopped -> LOG.debug("A room did not come back", stopped));
+    }
+
+    @Override
+    public void grant(Asker who, String identity) {
+      who.granted(identity);
+    }
+
+    @Override
+    public void refuse(Asker who, Refused why) {
+      who.refused(why);
+    }
+  }
+
+  @SuppressWarnings("NullAway.Init") // these come with the deployment
+  public AdapterVerticle(Setup setup) {
+    this.setup = setup;
+    this.files = new AdapterFiles(setup.artifacts, setup.policy, setup.slots.shape());
+    this.store = new AdapterStore<>(setup.slots.roomCount(), new Hands(), System::nanoTime);
+  }
+
+  @Override
+  public Future<?> start() {
+    bus = new Bus(vertx);
+    metrics =
+        setup.metrics.loadAdapters(files::diskBytes, setup.slots::deviceBytes, setup.slots::loads);
+    return bus.consumeAny(Addresses.ADAPTERS, this::onMessage);
+  }
+
+  private void onMessage(Message<Object> message) {
+    switch (message.body()) {
+      case AdapterQuery(long[] keys, AdapterSource source) ->
+          changed(() -> store.want(asker(message), source, keys));
+      case AdapterRelease(long[] keys) -> changed(() -> store.release(keys));
+      case LoadAdapter load -> onLoad(message, load);
+      case UnloadAdapter(String name) -> onUnload(message, name);
+      default -> throw new IllegalStateException("unexpected " + message.body().getClass());
+    }
+  }
+
+  private static Asker asker(Message<Object> message) {
+    return new Asker() {
+      @Override
+      public void granted(String identity) {
+        message.reply(new AdapterQuery.Reply(identity));
+      }
+
+      @Override
+      public void refused(Refused why) {
+        message.reply(why);
+      }
+    };
+  }
+
+  private void changed(Runnable change) {
+    change.run();
+    metrics.onChange(store.stats());
+  }
+
+  // Names
+
+  private void onLoad(Message<Object> message, LoadAdapter load) {
+    if (setup.takenNames.contains(load.name())) {
+      message.reply(refused("The name '" + load.name() + "' is the model's own."));
+      return;
+    }
+    if (!served.begin(load.name(), load.isReplacing())) {
+      message.reply(
+          refused("The lora adapter '" + load.name() + "' has already been loaded, or is being."));
+      return;
+    }
+    vertx
+        .executeBlocking(() -> files.open(load.place()), false)
+        .onSuccess(artifact -> read(message, load, artifact))
+        .onFailure(failed -> refuse(message, load, unavailable(failed)));
+  }
+
+  private static Refused refused(String text) {
+    return new Refused(ErrorCode.INVALID_ARGUMENT, text, "lora_name");
+  }
+
+  /** As vLLM, which does not find what it is told to load. */
+  private static Refused unavailable(Throwable failed) {
+    Refused why = AdapterFiles.refused(new AdapterSource("", Namer.OPERATOR, ""), failed);
+    return failed instanceof ArtifactException && why.code() == ErrorCode.INVALID_ARGUMENT
+        ? new Refused(ErrorCode.NOT_FOUND, why.text(), "lora_path")
+        : why;
+  }
+
+  /** Into host memory, so that the first request need not wait, and to see that it can be. */
+  private void read(Message<Object> message, LoadAdapter load, Artifact artifact) {
+    String directory = artifact.directory().toString();
+    long key = --ownKeys;
+    Asker asker =
+        new Asker() {
+          @Override
+          public void granted(String identity) {
+            AdapterSource source = new AdapterSource(directory, Namer.OPERATOR, identity);
+            String shown = AdapterSource.ofClient(load.place()).shown();
+            AdapterCard card =
+                new AdapterCard(load.name(), shown, load.parent().orElse(setup.model), source);
+            served.end(card, artifact);
+            setup.metrics.nameAdapter(identity, load.name());
+            LOG.info(
+                "Adapter {}: {} from {}",
+                load.name(),
+                identity.substring(0, SHOWN_IDENTITY_CHARS),
+                shown);
+            publish();
+            message.reply(card);
+            vertx.runOnContext(ignored -> changed(() -> store.release(key)));
+          }
+
+          @Override
+          public void refused(Refused why) {
+            artifact.close();
+            refuse(message, load, why);
+          }
+        };
+    changed(() -> store.want(asker, new AdapterSource(directory, Namer.OPERATOR, ""), key));
+  }
+
+  private void refuse(Message<Object> message, LoadAdapter load, Refused why) {
+    served.cancel(load.name());
+    message.reply(why);
+  }
+
+  private void onUnload(Message<Object> message, String name) {
+    if (!served.remove(name)) {
+      message.reply(
+          new Refused(
+              ErrorCode.NOT_FOUND,
+              "The lora adapter '" + name + "' cannot be found.",
+              "lora_name"));
+      return;
+    }
+    LOG.info("Adapter {}: no longer served", name);
+    publish();
+    message.reply(new UnloadAdapter.Reply());
+  }
+
+  /** Every event loop hears of it before whoever asked does. */
+  private void publish() {
+    bus.publish(Addresses.ADAPTER_NAMES, new AdapterNames(served.cards()));
+  }
+
+  @Override
+  public Future<?> stop() {
+    served.close();
+    return Future.succeededFuture();
+  }
+}

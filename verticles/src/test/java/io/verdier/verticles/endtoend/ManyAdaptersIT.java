@@ -1,0 +1,180 @@
+package io.verdier.verticles.endtoend;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.verticles.launch.InProcessServer;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * A thousand adapters through eight slots, from a bucket that fails one time in five, on a disk and
+ * in host memory that hold a few dozen: every answer is the one that its adapter gives alone. Some
+ * 40 s.
+ */
+class ManyAdaptersIT {
+  private static final int COUNT = 1000;
+  private static final int POPULAR = 8; // asked for all the time
+  private static final int CLIENTS = 48;
+  private static final int TRIES_MAX = 60;
+  private static final int ROOMS = 16;
+  private static final long QUOTA_BYTES = 1 << 20;
+  private static final int SEED = 7;
+  @TempDir Path directory;
+
+  /** What one asks for, and how often it took. */
+  private record Asked(int adapter, List<Integer> tokens, int tries) {}
+
+  @Test
+  @Timeout(180)
+  void thousandAdapters_underLoadAndFaults_answerAsAlone() throws Exception {
+    try (AdapterCloud cloud = new AdapterCloud()) {
+      for (int i = 0; i < COUNT; i++) {
+        cloud.addGenerated("a" + i, i);
+      }
+      cloud.copyTo(directory.resolve("local"));
+      List<String> flags =
+          new ArrayList<>(
+              List.of(
+                  "--backend=cpu",
+                  "--enable-lora",
+                  "--max-loras=8",
+                  "--max-cpu-loras=" + ROOMS,
+                  "--max-num-seqs=32",
+                  "--download-quota=" + QUOTA_BYTES,
+                  "--allowed-lora-sources",
+                  "gs://bucket," + directory.resolve("local")));
+      flags.addAll(cloud.flags(directory));
+      try (InProcessServer server = InProcessServer.start(flags.toArray(String[]::new))) {
+        Client client = new Client(server.baseUrl());
+        List<List<Integer>> alone = alone(client);
+        assertThat(alone.stream().distinct().count()).isGreaterThan(COUNT / 4);
+
+        Random random = new Random(SEED);
+        cloud.faults = path -> path.startsWith("/") ? 0 : fault(random);
+        load(server, client, alone);
+        server.awaitIdle();
+
+        assertThat(server.metric("verdier:lora_waiting")).isZero();
+        assertThat(server.metric("verdier:lora_load_failures_total")).isGreaterThan(COUNT / 10.0);
+        assertThat(server.metric("verdier:lora_evictions_total")).isGreaterThan(COUNT);
+      }
+    }
+  }
+
+  /** Of one listing in five: mostly a refusal, else what the server tries again by itself. */
+  private static int fault(Random random) {
+    synchronized (random) {
+      return random.nextInt(5) > 0 ? 0 : List.of(403, 404, 403, 404, 503).get(random.nextInt(5));
+    }
+  }
+
+  /** One after the other, from the disk; the base model is last. */
+  private List<List<Integer>> alone(Client client) {
+    List<List<Integer>> alone = new ArrayList<>();
+    for (int i = 0; i < COUNT; i++) {
+      alone.add(ask(client, i, directory.resolve("local/a" + i).toString()).tokens);
+    }
+    alone.add(ask(client, COUNT, "").tokens);
+    return alone;
+  }
+
+  private void load(InProcessServer server, Client client, List<List<Integer>> alone)
+      throws Exception {
+    List<Integer> order = new ArrayList<>();
+    for (int i = 0; i < COUNT; i++) {
+      order.add(i);
+      order.addAll(i % 5 == 0 ? List.of(i % POPULAR, COUNT) : List.of());
+    }
+    Collections.shuffle(order, new Random(SEED));
+    AtomicInteger left = new AtomicInteger(order.size());
+    try (ExecutorService threads = Executors.newFixedThreadPool(CLIENTS + 1)) {
+      Future<?> watched = threads.submit(() -> watch(server, left));
+      List<Future<Asked>> answers = new ArrayList<>();
+      for (int adapter : order) {
+        answers.add(
+            threads.submit(
+                () -> {
+                  try {
+                    return ask(client, adapter, adapter == COUNT ? "" : "gs://bucket/a" + adapter);
+                  } finally {
+                    left.decrementAndGet();
+                  }
+                }));
+      }
+      List<String> wrong = new ArrayList<>();
+      for (Future<Asked> answer : answers) {
+        Asked asked = answer.get();
+        if (!asked.tokens.equals(alone.get(asked.adapter))) {
+          wrong.add(asked + " instead of " + alone.get(asked.adapter));
+        }
+      }
+      watched.get();
+      assertThat(wrong).isEmpty();
+    }
+  }
+
+  /** The quotas hold at any time. */
+  private void watch(InProcessServer server, AtomicInteger left) {
+    while (left.get() > 0) {
+      assertThat(server.metric("verdier:lora_host_adapters")).isLessThanOrEqualTo(ROOMS);
+      assertThat(diskBytes(directory.resolve("downloads/artifacts")))
+          .isLessThanOrEqualTo(QUOTA_BYTES);
+    }
+  }
+
+  private static long diskBytes(Path directory) {
+    try (Stream<Path> files = Files.walk(directory)) {
+      return files.mapToLong(file -> file.toFile().isFile() ? file.toFile().length() : 0).sum();
+    } catch (IOException | UncheckedIOException gone) {
+      return 0; // deleted while it was looked at, or not there yet
+    }
+  }
+
+  /** Asks until there is an answer: a source may have failed. */
+  private static Asked ask(Client client, int adapter, String place) {
+    Map<String, Object> body = new LinkedHashMap<>();
+    body.put("prompt", IntStream.range(0, 5).map(i -> 300 + adapter % 11 * 7 + i).boxed().toList());
+    body.put("max_tokens", 3);
+    body.put("temperature", 0);
+    body.put("ignore_eos", true);
+    body.put("return_token_ids", true);
+    if (!place.isEmpty()) {
+      body.put("dynamic-lora", place);
+    }
+    for (int tries = 1; ; tries++) {
+      Client.Answer answer = client.post("/v1/completions", body);
+      if (answer.status() == 200) {
+        List<Integer> tokens = new ArrayList<>();
+        JsonNode ids = answer.json().at("/choices/0/token_ids");
+        ids.forEach(id -> tokens.add(id.asInt()));
+        return new Asked(adapter, tokens, tries);
+      }
+      assertThat(answer.body()).contains("a" + adapter + ":");
+      assertThat(tries).as(answer.body()).isLessThan(TRIES_MAX);
+      pause();
+    }
+  }
+
+  /** A client that is told to come back does. */
+  private static void pause() {
+    java.util.concurrent.locks.LockSupport.parkNanos(50_000_000);
+  }
+}
