@@ -2,11 +2,11 @@ package io.verdier.engine.grammar;
 
 import io.verdier.engine.grammar.Expression.Both;
 import io.verdier.engine.grammar.Expression.Choice;
+import io.verdier.engine.grammar.Expression.Counted;
 import io.verdier.engine.grammar.Expression.Except;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -127,26 +127,15 @@ record NumberFacts(
       boolean hasFractions = few.stream().anyMatch(value -> value.scale() > 0);
       return new Choice(few.stream().map(v -> JsonNumbers.of(v, hasFractions)).toList());
     }
-    int digits = digits();
+    int digits = JsonNumbers.COMPARED_DIGITS;
     if (min == null && max == null && dividers.isEmpty() && never.isEmpty()) {
       return isInteger ? JsonNumbers.integers(digits) : JsonNumbers.NUMBER;
     }
+    double states = dividers.stream().mapToDouble(JsonNumbers::statesOf).sum();
+    if (states * digits > MULTIPLES_STATES) { // the digits are counted beside the automaton
+      return new Counted(exact(), 1, isInteger ? digits + 1 : 2 * digits + 2);
+    }
     return new Both(JsonNumbers.decimals(digits), exact());
-  }
-
-  /** Numbers that are multiples are shorter, if their automaton is large. */
-  private int digits() {
-    double digits = JsonNumbers.COMPARED_DIGITS;
-    for (BigDecimal divider : dividers) {
-      digits = Math.min(digits, MULTIPLES_STATES / JsonNumbers.statesOf(divider));
-    }
-    for (Bound bound : Arrays.asList(min, max)) {
-      if (bound != null) {
-        digits = Math.max(digits, bound.value.precision() - bound.value.scale() + 2.0);
-        digits = Math.max(digits, bound.value.scale() + 1.0);
-      }
-    }
-    return (int) Math.min(JsonNumbers.COMPARED_DIGITS, Math.max(6, digits));
   }
 
   /** Of any length, without exponent. */

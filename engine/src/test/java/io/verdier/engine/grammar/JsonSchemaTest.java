@@ -213,6 +213,21 @@ class JsonSchemaTest {
   }
 
   @Test
+  void match_multiplesOfLargeNumbers_mayHaveFortyDigits() {
+    StateSpace space =
+        compile("{\"type\":\"integer\",\"multipleOf\":1000,\"minimum\":-5}", COMPACT);
+    assertThat(matches(space, "0")).isTrue();
+    assertThat(matches(space, "-1000")).isFalse();
+    assertThat(matches(space, "12345678901234567000")).isTrue();
+    assertThat(matches(space, "12345678901234567001")).isFalse();
+    assertThat(matches(space, "1" + "0".repeat(39))).isTrue();
+    assertThat(matches(space, "1" + "0".repeat(49))).isFalse();
+    StateSpace fractions = compile("{\"type\":\"number\",\"multipleOf\":0.025}", COMPACT);
+    assertThat(matches(fractions, "1234567890123.075")).isTrue();
+    assertThat(matches(fractions, "1234567890123.07")).isFalse();
+  }
+
+  @Test
   void match_longStrings_areCounted() {
     StateSpace space =
         compile("{\"type\":\"string\",\"pattern\":\"^[a-z]*$\",\"maxLength\":9000}", COMPACT);
