@@ -44,8 +44,7 @@ class CompileQueueTest {
           running.add(new Done(now + Math.min(next.nanos(), nanos(next)), runner, next));
         }
       }
-      Done first =
-          running.stream().min((a, b) -> Long.compare(a.at, b.at)).orElse(null);
+      Done first = running.stream().min((a, b) -> Long.compare(a.at, b.at)).orElse(null);
       if (!coming.isEmpty() && (first == null || coming.element().arrivedNanos() <= first.at)) {
         now = Math.max(now, coming.element().arrivedNanos());
         assertThat(queue.add(coming.remove())).isTrue();
