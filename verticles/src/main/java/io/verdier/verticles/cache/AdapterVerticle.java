@@ -9,6 +9,7 @@ import io.verdier.cache.lora.AdapterSource.Namer;
 import io.verdier.cache.lora.AdapterStore;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.backend.LoraImage;
+import io.verdier.engine.backend.ThreadPriority;
 import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.AdapterNames;
@@ -20,6 +21,7 @@ import io.verdier.verticles.bus.LendAdapter;
 import io.verdier.verticles.bus.LoadAdapter;
 import io.verdier.verticles.bus.RecallAdapter;
 import io.verdier.verticles.bus.Refused;
+import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.UnloadAdapter;
 import io.verdier.verticles.observe.LoraMetrics;
 import io.verdier.verticles.observe.ServingMetrics;
@@ -27,6 +29,7 @@ import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
 import java.util.Set;
+import java.util.concurrent.Callable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -81,8 +84,7 @@ public final class AdapterVerticle extends VerticleBase {
     @Override
     public void fetch(AdapterSource source, String version) {
       long start = System.nanoTime();
-      vertx
-          .executeBlocking(() -> files.fetch(source, version), false)
+      beside(() -> files.fetch(source, version))
           .onSuccess(
               fetched -> {
                 metrics.onFetched((System.nanoTime() - start) / 1e9);
@@ -96,14 +98,12 @@ public final class AdapterVerticle extends VerticleBase {
     @Override
     public void fill(String identity, AdapterFiles.Open adapter, int room) {
       long start = System.nanoTime();
-      vertx
-          .executeBlocking(
+      beside(
               () -> {
                 LoraImage image = setup.slots.room(room);
                 image.fill(adapter.adapter().factors());
                 return image.bytes();
-              },
-              false)
+              })
           .onSuccess(
               bytes -> {
                 metrics.onFilled((System.nanoTime() - start) / 1e9);
@@ -185,9 +185,28 @@ public final class AdapterVerticle extends VerticleBase {
     };
   }
 
+  /** On a thread of its own, which takes what those leave it that compute. */
+  private <T> Future<T> beside(Callable<T> work) {
+    return vertx.executeBlocking(
+        () -> {
+          ThreadPriority.giveWay();
+          return work.call();
+        },
+        false);
+  }
+
+  /**
+   * Changes the books. Where that throws they may be wrong from here on, and whoever waits would
+   * for ever: all say so, as for the scheduler, and the process is restarted.
+   */
   private void changed(Runnable change) {
-    change.run();
-    metrics.onChange(store.stats());
+    try {
+      change.run();
+      metrics.onChange(store.stats());
+    } catch (Throwable bug) {
+      bus.publish(Addresses.STATE, new ServerState.Failed("The store of adapters failed."));
+      LOG.error("The store of adapters failed", bug);
+    }
   }
 
   // Names
@@ -202,8 +221,7 @@ public final class AdapterVerticle extends VerticleBase {
           refused("The lora adapter '" + load.name() + "' has already been loaded, or is being."));
       return;
     }
-    vertx
-        .executeBlocking(() -> files.open(load.place()), false)
+    beside(() -> files.open(load.place()))
         .onSuccess(artifact -> read(message, load, artifact))
         .onFailure(failed -> refuse(message, load, unavailable(failed)));
   }
