@@ -252,7 +252,7 @@ public final class TokenGrammar {
     long cost = 0;
     for (int i = 0; i < places.length; i++) {
       if (places[i].rule().counts() != null && places[i].callers().isCalled()) {
-        return wide(state); // callers count each of its characters
+        return wide(space.current(state)); // callers count each of its characters
       }
       fits[i] = fit(places[i]);
       cost += fits[i].cost;

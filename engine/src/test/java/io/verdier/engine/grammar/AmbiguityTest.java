@@ -126,7 +126,7 @@ class AmbiguityTest {
   /** Small bounds, so that many are met. */
   private static TokenGrammar small(Grammar grammar, long spaceBytes, MaskStore store) {
     return new TokenGrammar(
-        new StateSpace(grammar, new Effort(3000, 300), spaceBytes), TRIE, store);
+        new StateSpace(grammar, new Effort(900, 80), spaceBytes), TRIE, store);
   }
 
   /**
@@ -183,7 +183,7 @@ class AmbiguityTest {
   };
 
   private static Expression drawn(Random random, int depth) {
-    int kind = depth == 0 ? 0 : random.nextInt(8);
+    int kind = depth == 0 ? 0 : random.nextInt(9);
     return switch (kind) {
       case 1, 2 -> Expression.sequence(drawn(random, depth - 1), drawn(random, depth - 1));
       case 3 -> new Choice(List.of(drawn(random, depth - 1), drawn(random, depth - 1)));
@@ -193,6 +193,11 @@ class AmbiguityTest {
         yield new Repeat(drawn(random, depth - 1), min, Math.max(1, min) + 530);
       }
       case 7 -> new Call(random.nextInt(3));
+      case 8 -> {
+        Expression values = RegexParser.parse("([a-z]*[0-9]?)*", Extent.WHOLE);
+        int min = random.nextInt(4);
+        yield new JsonStrings(Budget.defaults()).of(values, min, min + random.nextInt(40));
+      }
       default -> RegexParser.parse(ATOMS[random.nextInt(ATOMS.length)], Extent.WHOLE);
     };
   }
