@@ -60,7 +60,8 @@ final class Assembler {
         limits(),
         logging(),
         structuredOutput(),
-        new PoolerFlags(settings, findings).pooler());
+        new PoolerFlags(settings, findings).pooler(),
+        new TracingFlags(settings, findings).read());
   }
 
   private ServerConfig.Model model() {

@@ -26,7 +26,8 @@ public record ServerConfig(
     Limits limits,
     Logging logging,
     StructuredOutput structuredOutput,
-    Pooler pooler) {
+    Pooler pooler,
+    Tracing tracing) {
 
   /** The same on another port: 0 was asked for, and this one was found. */
   public ServerConfig withPort(int port) {
@@ -43,7 +44,8 @@ public record ServerConfig(
         limits,
         logging,
         structuredOutput,
-        pooler);
+        pooler,
+        tracing);
   }
 
   /**
@@ -451,6 +453,38 @@ public record ServerConfig(
    * @param normalizes whether vectors get length 1; empty: as the model says, else they do
    */
   public record Pooler(Runner runner, Optional<PoolingType> type, Optional<Boolean> normalizes) {}
+
+  /**
+   * Where traces of requests are sent, and what is in them.
+   *
+   * @param endpoint of a collector; empty: none are made
+   * @param headers of each call to it; secret
+   * @param serviceName by which traces show this server
+   * @param detailed whether the phases of each sequence are spans of their own
+   */
+  public record Tracing(
+      Optional<URI> endpoint,
+      TraceProtocol protocol,
+      Map<String, String> headers,
+      String serviceName,
+      boolean detailed) {
+
+    public Tracing {
+      headers = Map.copyOf(headers);
+    }
+
+    /** Without the headers. */
+    @Override
+    public String toString() {
+      return "Tracing[" + endpoint.map(URI::getHost).orElse("off") + ", " + protocol + "]";
+    }
+  }
+
+  /** How OTLP is spoken; the messages are the same. */
+  public enum TraceProtocol {
+    GRPC,
+    HTTP
+  }
 
   /** {@code AUTO} embeds where the model's files say how, else generates. */
   public enum Runner {

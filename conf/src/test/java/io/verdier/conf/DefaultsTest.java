@@ -69,7 +69,13 @@ class DefaultsTest {
                 limits(),
                 new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT),
                 new ServerConfig.StructuredOutput(false, false, false),
-                pooler()));
+                pooler(),
+                new ServerConfig.Tracing(
+                    Optional.empty(),
+                    ServerConfig.TraceProtocol.GRPC,
+                    Map.of(),
+                    "verdier",
+                    false)));
   }
 
   private static ServerConfig.Vertex vertex() {

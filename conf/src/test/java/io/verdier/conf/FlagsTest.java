@@ -37,6 +37,8 @@ class FlagsTest {
                   case "--allowed-outbound-hosts" -> "other:443";
                   case "--lora-modules" -> "other=/other";
                   case "--allowed-lora-sources" -> "hf://other";
+                  case "--otlp-traces-headers" -> "other=1";
+                  case "--collect-detailed-traces" -> "all";
                   default -> "other";
                 };
             case JSON -> "{\"a\": 1}";

@@ -61,7 +61,8 @@ public final class TestConfig {
         defaults.limits(),
         defaults.logging(),
         new ServerConfig.StructuredOutput(false, false, false),
-        defaults.pooler());
+        defaults.pooler(),
+        defaults.tracing());
   }
 
   private static ServerConfig defaults() {

@@ -97,6 +97,11 @@ public final class Exchange {
     answerId = id;
   }
 
+  /** By what the client knows its request. */
+  String shownId() {
+    return answerId.isEmpty() ? requestId : answerId;
+  }
+
   /** Whether one of the ids is meant for this request, or for its answer. */
   boolean isOneOf(Set<String> ids) {
     return ids.contains(requestId) || ids.contains(answerId);

@@ -6,8 +6,11 @@ import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.observe.trace.RequestTrace;
+import io.verdier.verticles.observe.trace.RequestTracer;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Owned by the event loop of its connection: the sequences of one request, from {@code Submit} to
@@ -23,11 +26,15 @@ public final class Flight {
   private final Exchange exchange;
   private final Answer answer;
   private final List<Sequence> sequences = new ArrayList<>();
+  private final @Nullable RequestTrace trace;
   private int running;
 
   Flight(Exchange exchange, Answer answer) {
     this.exchange = exchange;
     this.answer = answer;
+    RequestTracer tracer = exchange.ingress().tracer();
+    this.trace =
+        tracer == null ? null : tracer.begin(exchange.request().headers(), exchange.startNanos());
   }
 
   /**
@@ -79,6 +86,10 @@ public final class Flight {
     }
     int maxTokens = Math.min(work.sampling().maxTokens(), ingress.serving().card().maxModelLen());
     ingress.metrics().onRequest(work.choices(), maxTokens);
+    if (trace != null) {
+      String model = ingress.serving().nameOf(work.adapter());
+      trace.onSubmit(keys, model, work.sampling(), maxTokens);
+    }
     ingress.bus().send(Addresses.tokenizer(tokenizer), work.submit(keys));
   }
 
@@ -92,12 +103,14 @@ public final class Flight {
     Delta.End end = delta.end();
     if (end != null && end.reason() == FinishReason.ERROR) {
       ErrorMapper errors = exchange.ingress().errors();
-      land(sequence, FinishReason.ERROR, now);
-      release(sequence);
-      fail(
+      Problem problem =
           end.refusal() == null
               ? errors.of(ErrorCode.INTERNAL, "The request failed inside the server.", null)
-              : errors.of(end.refusal()));
+              : errors.of(end.refusal());
+      noteFailure(problem);
+      land(sequence, FinishReason.ERROR, now);
+      release(sequence);
+      fail(problem);
       return;
     }
     count(sequence, delta, now);
@@ -117,6 +130,9 @@ public final class Flight {
     if (tokens > 0) {
       if (sequence.generatedTokens == 0) {
         sequence.firstNanos = now;
+        if (trace != null) {
+          trace.onFirstToken(now);
+        }
         exchange.ingress().metrics().onFirstTokens(tokens, (now - exchange.startNanos()) / NANOS);
       } else {
         exchange.ingress().metrics().onTokens(tokens, (now - sequence.lastNanos) / NANOS);
@@ -150,10 +166,24 @@ public final class Flight {
     } else if (reason == FinishReason.ABORT) {
       metrics.onAbortedBeforeStart();
     } // else it was refused, and is counted as that
+    if (trace != null) {
+      trace.onEnd(sequence.key, sequence.choice, reason, now);
+      if (running == 0) {
+        Usage usage = usage();
+        trace.finish(exchange.shownId(), usage.prompt(), usage.completion(), now);
+      }
+    }
+  }
+
+  private void noteFailure(Problem problem) {
+    if (trace != null && running > 0) {
+      trace.onFailure(problem.code().name());
+    }
   }
 
   /** One sequence failed, or time is up: the request ends with this error. */
   void fail(Problem problem) {
+    noteFailure(problem);
     end(FinishReason.ERROR);
     answer.onFailure(problem);
   }

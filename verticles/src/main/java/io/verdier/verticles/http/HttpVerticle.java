@@ -9,10 +9,12 @@ import io.verdier.verticles.bus.Deltas;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.http.routes.Routes;
 import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.observe.trace.RequestTracer;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.http.HttpServer;
 import io.vertx.core.http.HttpServerOptions;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The ingress: accepts connections, passes work to the tokenizer and answers with what comes back.
@@ -36,13 +38,26 @@ public final class HttpVerticle extends VerticleBase {
    *
    * @param version as {@code /version} tells it
    * @param tokenizers how many there are
+   * @param tracer null: requests are not traced
    */
   public record Setup(
       ServerConfig config,
       Admission admission,
       ServingMetrics metrics,
       String version,
-      int tokenizers) {}
+      int tokenizers,
+      @Nullable RequestTracer tracer) {
+
+    /** Without traces. */
+    public Setup(
+        ServerConfig config,
+        Admission admission,
+        ServingMetrics metrics,
+        String version,
+        int tokenizers) {
+      this(config, admission, metrics, version, tokenizers, null);
+    }
+  }
 
   /**
    * @param instance number of this instance in its node, 0 to 255: part of its sequences' keys

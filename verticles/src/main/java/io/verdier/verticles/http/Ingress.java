@@ -11,6 +11,7 @@ import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.observe.trace.RequestTracer;
 import io.vertx.core.Context;
 import io.vertx.core.Vertx;
 import java.security.SecureRandom;
@@ -18,6 +19,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Owned by one event loop: what the requests of one HTTP instance share, and what the instance
@@ -80,6 +82,11 @@ public final class Ingress {
 
   public ServingMetrics metrics() {
     return setup.metrics();
+  }
+
+  /** Null where requests are not traced. */
+  @Nullable RequestTracer tracer() {
+    return setup.tracer();
   }
 
   public Admission admission() {

@@ -82,6 +82,15 @@ public record Serving(
     return named(model).map(AdapterCard::name).orElse(card.names().getFirst());
   }
 
+  /** The first name of an adapter; the base model's where it has none, for a place is no name. */
+  String nameOf(@Nullable AdapterSource adapter) {
+    return card.adapters().stream()
+        .filter(it -> adapter != null && it.identity().equals(adapter.identity()))
+        .map(AdapterCard::name)
+        .findFirst()
+        .orElse(card.names().getFirst());
+  }
+
   /** The adapter of that name, if it is one's. */
   public Optional<AdapterCard> named(@Nullable String model) {
     return card.adapters().stream().filter(it -> it.name().equals(model)).findFirst();

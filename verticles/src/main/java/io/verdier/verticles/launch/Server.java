@@ -18,6 +18,7 @@ import io.verdier.verticles.grammar.GrammarVerticle;
 import io.verdier.verticles.http.Admission;
 import io.verdier.verticles.http.HttpVerticle;
 import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.observe.trace.RequestTracer;
 import io.verdier.verticles.respond.ResponsesVerticle;
 import io.verdier.verticles.schedule.SchedulerVerticle;
 import io.verdier.verticles.token.DetokenizerVerticle;
@@ -39,6 +40,7 @@ import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -81,6 +83,7 @@ public final class Server {
   private final ServingMetrics metrics;
   private final int httpInstances;
   private final int tokenizers;
+  private final @Nullable RequestTracer tracer;
   private volatile int port;
 
   private Server(Vertx vertx, ServerConfig config) {
@@ -93,6 +96,10 @@ public final class Server {
     int cores = Runtime.getRuntime().availableProcessors();
     this.httpInstances = Math.clamp(cores, 1, HTTP_INSTANCES_MAX);
     this.tokenizers = Math.max(1, cores / CORES_PER_TOKENIZER);
+    this.tracer =
+        config.tracing().endpoint().isEmpty()
+            ? null
+            : new RequestTracer(vertx, config.tracing(), Version.TEXT, metrics.traceSpans());
   }
 
   /**
@@ -136,7 +143,7 @@ public final class Server {
 
   private Future<Integer> deployHttp(int instance, ServerConfig config) {
     HttpVerticle.Setup setup =
-        new HttpVerticle.Setup(config, admission, metrics, Version.TEXT, tokenizers);
+        new HttpVerticle.Setup(config, admission, metrics, Version.TEXT, tokenizers, tracer);
     HttpVerticle verticle = new HttpVerticle(setup, instance);
     return vertx.deployVerticle(verticle).map(ignored -> verticle.port());
   }
@@ -208,7 +215,8 @@ public final class Server {
     int cores = Runtime.getRuntime().availableProcessors();
     int shards = Math.max(1, cores / CORES_PER_DETOKENIZER);
     List<Future<?>> deployments = new ArrayList<>();
-    deployments.add(worker("scheduler", new SchedulerVerticle(parts.scheduler(), shards, metrics)));
+    deployments.add(
+        worker("scheduler", new SchedulerVerticle(parts.scheduler(), shards, metrics, tracer)));
     deployments.add(worker("executor", new ExecutorVerticle(parts.runner())));
     deployments.addAll(detokenizers(shards, parts));
     deployments.add(
@@ -307,9 +315,12 @@ public final class Server {
             });
   }
 
-  /** Ends all threads; the runner frees its memory behind the step that may still run. */
+  /**
+   * Ends all threads; the runner frees its memory behind the step that may still run. Traces that
+   * wait are sent first.
+   */
   public Future<Void> close() {
-    return vertx.close();
+    return tracer == null ? vertx.close() : tracer.close().eventually(vertx::close);
   }
 
   /** Whether no sequence was live any more before the time was over. */

@@ -2,6 +2,7 @@ package io.verdier.verticles.observe;
 
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.schedule.StepOutput;
+import io.verdier.verticles.observe.trace.SpanCounts;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -184,6 +185,17 @@ public final class ServingMetrics {
   public LoraMetrics loadAdapters(
       LongSupplier diskBytes, LongSupplier deviceBytes, LongSupplier slotLoads) {
     return new LoraMetrics(page, diskBytes, deviceBytes, slotLoads);
+  }
+
+  /**
+   * Requests are traced.
+   *
+   * @return hears of what becomes of spans
+   */
+  public SpanCounts traceSpans() {
+    Exposition.Labelled<Exposition.Counter> spans =
+        page.counters("verdier:trace_spans", "Spans of traces, by what became of them.", "state");
+    return new SpanCounts(spans.of("sent")::add, spans.of("failed")::add);
   }
 
   /** Answers by route. */

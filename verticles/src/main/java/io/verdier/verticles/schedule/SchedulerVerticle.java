@@ -18,6 +18,7 @@ import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
 import io.verdier.verticles.bus.Tokenized;
 import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.observe.trace.RequestTracer;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
@@ -58,13 +59,15 @@ public final class SchedulerVerticle extends VerticleBase {
 
   /**
    * @param shards number of detokenizers
+   * @param tracer null: requests are not traced
    */
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
-  public SchedulerVerticle(Scheduler scheduler, int shards, ServingMetrics metrics) {
+  public SchedulerVerticle(
+      Scheduler scheduler, int shards, ServingMetrics metrics, @Nullable RequestTracer tracer) {
     this.scheduler = scheduler;
     this.shards = shards;
     this.metrics = metrics;
-    this.times = new SequenceTimes(metrics);
+    this.times = new SequenceTimes(metrics, tracer);
   }
 
   @Override

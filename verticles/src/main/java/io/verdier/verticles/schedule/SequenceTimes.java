@@ -9,9 +9,12 @@ import io.verdier.engine.schedule.StepPlan;
 import io.verdier.verticles.observe.AdapterLoad;
 import io.verdier.verticles.observe.SequenceReport;
 import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.observe.trace.EngineTimes;
+import io.verdier.verticles.observe.trace.RequestTracer;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * When the live sequences arrived, started and said their first token, for the metrics. Owned by
@@ -25,6 +28,7 @@ final class SequenceTimes {
   private static final long NEVER = Long.MIN_VALUE;
 
   private final ServingMetrics metrics;
+  private final @Nullable RequestTracer tracer;
   private final Map<Long, Times> live = new HashMap<>();
 
   /** Live sequences by the adapter they use; the base model's are in neither. */
@@ -36,8 +40,12 @@ final class SequenceTimes {
   /** Sequences that told scores of their prompt and have not said a token yet. */
   private int silent;
 
-  SequenceTimes(ServingMetrics metrics) {
+  /**
+   * @param tracer null: requests are not traced
+   */
+  SequenceTimes(ServingMetrics metrics, @Nullable RequestTracer tracer) {
     this.metrics = metrics;
+    this.tracer = tracer;
   }
 
   /** One sequence's times, in nanoseconds. Owned by the scheduler thread. */
@@ -130,6 +138,7 @@ final class SequenceTimes {
     if (times.spoke == NEVER && emission.tokens().length > 0) {
       times.spoke = nowNanos;
       hear(times);
+      trace(emission.key(), times, nowNanos);
     } else if (emission.opened() != null) {
       times.silent = true;
       silent++;
@@ -155,6 +164,9 @@ final class SequenceTimes {
     if (complete && times.hasStarted()) {
       // Where only the prompt was scored, all was prefill.
       long spoke = times.spoke == NEVER ? nowNanos : times.spoke;
+      if (times.spoke == NEVER) {
+        trace(key, times, spoke);
+      }
       metrics.onSequence(
           new SequenceReport(
               seconds(times.started - times.arrival),
@@ -162,6 +174,12 @@ final class SequenceTimes {
               seconds(nowNanos - spoke),
               times.promptTokens,
               times.cachedTokens));
+    }
+  }
+
+  private void trace(long key, Times times, long spoke) {
+    if (tracer != null) {
+      tracer.onSpoke(key, new EngineTimes(times.arrival, times.started, spoke));
     }
   }
 

@@ -200,7 +200,9 @@ final class HttpFixture implements AutoCloseable {
         limits(options),
         new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT),
         options.structuredOutput,
-        new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty()));
+        new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty()),
+        new ServerConfig.Tracing(
+            Optional.empty(), ServerConfig.TraceProtocol.GRPC, Map.of(), "demo", false));
   }
 
   private static ServerConfig.Artifacts artifacts() {

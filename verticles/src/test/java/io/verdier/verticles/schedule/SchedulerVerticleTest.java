@@ -37,7 +37,8 @@ class SchedulerVerticleTest {
     Scheduler scheduler = new Scheduler(settings, new KvCacheManager(16, 16));
     await(bus.consume(Addresses.STATE, ServerState.class, state::complete));
     await(
-        vertx.deployVerticle(new SchedulerVerticle(scheduler, 1, new ServingMetrics("demo", 64))));
+        vertx.deployVerticle(
+            new SchedulerVerticle(scheduler, 1, new ServingMetrics("demo", 64), null)));
   }
 
   @AfterEach
