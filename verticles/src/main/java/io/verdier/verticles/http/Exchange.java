@@ -362,6 +362,7 @@ public final class Exchange {
     HttpMetrics.Sizes bytes =
         new HttpMetrics.Sizes(request.bytesRead(), request.response().bytesWritten() + lastBytes);
     double seconds = (System.nanoTime() - startNanos) / NANOS;
+    ingress.noteSize(bytes.response());
     ingress.metrics().http().onAnswered(handler, request.method().name(), status, bytes, seconds);
   }
 }

@@ -20,12 +20,19 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Owned by one event loop: what the requests of one HTTP instance share, and what the instance
  * knows of the server's state.
  */
 public final class Ingress {
+  private static final Logger LOG = LoggerFactory.getLogger(Ingress.class);
+
+  /** See docs/vertex.md. */
+  private static final int SHARED_ENDPOINT_BYTES_MAX = 1_500_000;
+
   private final HttpVerticle.Setup setup;
   private final int instance;
   private final Vertx vertx;
@@ -40,6 +47,8 @@ public final class Ingress {
   private final SecureRandom random = new SecureRandom();
 
   private final AdapterPolicy adapterPolicy;
+
+  private boolean largeAnswerSaid;
   private int queries;
   private ServerState state = new ServerState.Loading();
   private Serving serving = Serving.NOTHING;
@@ -149,6 +158,17 @@ public final class Ingress {
   /** The model that is served. */
   public Serving serving() {
     return serving;
+  }
+
+  /** An answer has so many bytes; the first one that Vertex AI may cut off is told. */
+  void noteSize(double bytes) {
+    if (bytes > SHARED_ENDPOINT_BYTES_MAX && config().vertex().active() && !largeAnswerSaid) {
+      largeAnswerSaid = true;
+      LOG.warn(
+          "An answer has {} bytes. Shared endpoints of Vertex AI pass on at most 1.5 MB and show"
+              + " their callers an error; dedicated ones pass on 10 MB.",
+          (long) bytes);
+    }
   }
 
   /** Whether the health routes say 200. */

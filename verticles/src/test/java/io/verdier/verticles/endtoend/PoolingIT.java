@@ -134,6 +134,28 @@ class PoolingIT {
   }
 
   @Test
+  void invocations_everyInput_isTheRouteThatItMeans() {
+    List<String> few = TEXTS.subList(0, 2);
+    Map<String, Object> chat = Map.of("messages", List.of(Map.of("role", "user", "content", CAR)));
+    checkInvocation("/v1/embeddings", Map.of("input", few));
+    checkInvocation("/v1/embeddings", chat);
+    checkInvocation("/pooling", Map.of("input", few, "task", "token_embed"));
+    checkInvocation("/score", Map.of("text_1", CAR, "text_2", few));
+    checkInvocation("/score", Map.of("queries", CAR, "documents", few));
+    checkInvocation("/rerank", Map.of("query", CAR, "documents", few));
+    assertThat(client.post("/invocations", Map.of("prompt", CAR)).status()).isEqualTo(400);
+  }
+
+  private static void checkInvocation(String path, Map<String, ?> body) {
+    JsonNode meant = ok(client, path, body);
+    JsonNode invoked = ok(client, "/invocations", body);
+    for (String answer : List.of("data", "results", "usage")) {
+      assertThat(invoked.path(answer)).as(path).isEqualTo(meant.path(answer));
+    }
+    assertThat(invoked.has("data") || invoked.has("results")).isTrue();
+  }
+
+  @Test
   void embeddings_manyTexts_areTheSameBitsAlone() {
     List<float[]> together = vectors(client, Map.of("input", TEXTS));
 

@@ -105,6 +105,18 @@ class PredictTest {
   }
 
   @Test
+  void shapeC_otherFormats_areThoseRoutes() throws Exception {
+    assertThat(post("{\"@requestFormat\":\"completions\",\"prompt\":\"Hi\"}"))
+        .startsWith("{\"id\":\"cmpl-r1\",\"object\":\"text_completion\"")
+        .contains("\"text\":\"\\n Hello\\nworld \\n\\n\"");
+    assertThat(post("{\"@requestFormat\":\"responses\",\"input\":\"Hi\"}"))
+        .startsWith("{\"id\":\"resp_")
+        .contains("\"text\":\"\\n Hello\\nworld \\n\\n\"");
+    assertThat(post("{\"@requestFormat\":\"embeddings\",\"input\":\"Hi\"}"))
+        .contains("does not support the Embeddings API");
+  }
+
+  @Test
   void streamed_text_documentsEndWithNul() throws Exception {
     HttpResponse<String> response =
         server.post("/aip/predict", "{\"prompt\":\"c\",\"stream\":true}");
@@ -155,7 +167,10 @@ class PredictTest {
                 "instances.0.dynamic-lora"),
             List.of("{\"prompt\":\"a\",\"lora_id\":\"x\"}", "lora_id"),
             List.of("{\"prompt\":\"a\",\"multi_modal_data\":{}}", "multi_modal_data"),
-            List.of("{\"@requestFormat\":\"embeddings\",\"prompt\":\"a\"}", "@requestFormat"))) {
+            List.of("{\"@requestFormat\":\"audio\",\"prompt\":\"a\"}", "@requestFormat"),
+            List.of(
+                "{\"instances\":[{\"@requestFormat\":\"embeddings\",\"input\":\"a\"}]}",
+                "instances.0.@requestFormat"))) {
       HttpResponse<String> response = server.post("/generate", bad.get(0));
       assertThat(response.statusCode()).as(bad.get(0)).isEqualTo(400);
       assertThat(response.body()).as(bad.get(0)).contains("\"param\":\"" + bad.get(1) + "\"");

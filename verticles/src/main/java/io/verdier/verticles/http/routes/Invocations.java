@@ -1,7 +1,11 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.engine.model.EmbeddingSpec;
+import io.verdier.engine.sample.Pooling;
 import io.verdier.verticles.http.Exchange;
+import io.verdier.verticles.http.Route.Action;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -13,12 +17,32 @@ final class Invocations {
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
-    if (fields.has("messages")) {
-      ChatCompletions.run(exchange, body);
-    } else if (fields.has("prompt")) {
-      Completions.run(exchange, body);
-    } else {
-      throw fields.wrong("messages", "there, or prompt");
+    Optional<EmbeddingSpec> embedding = exchange.ingress().serving().card().embedding();
+    meant(fields, embedding).run(exchange, body);
+  }
+
+  private static Action meant(Fields fields, Optional<EmbeddingSpec> embedding) {
+    if (fields.has("query") && fields.has("documents")) {
+      return Scoring::rerank;
     }
+    if (fields.has("text_1") || fields.has("queries") || fields.has("data_1")) {
+      return Scoring::score;
+    }
+    if (fields.has("input") || (fields.has("messages") && embedding.isPresent())) {
+      return pools(fields, embedding) ? Embeddings::pooling : Embeddings::embeddings;
+    }
+    if (fields.has("messages")) {
+      return ChatCompletions::run;
+    }
+    if (fields.has("prompt")) {
+      return Completions::run;
+    }
+    throw fields.wrong("messages", "there, or prompt, input, text_1 or query");
+  }
+
+  /** Both routes take the same input; only one knows of tasks and of a vector for each token. */
+  private static boolean pools(Fields fields, Optional<EmbeddingSpec> embedding) {
+    return fields.has("task")
+        || embedding.map(EmbeddingSpec::pooling).filter(Pooling.EVERY::equals).isPresent();
   }
 }

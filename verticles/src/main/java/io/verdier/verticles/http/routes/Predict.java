@@ -6,6 +6,7 @@ import io.verdier.verticles.http.Flight;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.Route.Action;
 import io.verdier.verticles.http.SseStream;
 import io.verdier.verticles.http.Usage;
 import io.verdier.verticles.http.api.Body;
@@ -13,6 +14,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,18 +28,36 @@ import org.jspecify.annotations.Nullable;
  *   D  {"instances":[{"@requestFormat":"chatCompletions",…}]}          predictions: the completion
  * </pre>
  *
- * All instances of a request run at once. {@code parameters} are defaults under each instance.
+ * C also takes the bodies of {@code /v1/completions}, {@code /v1/embeddings} and {@code
+ * /v1/responses} by the formats {@code completions}, {@code embeddings} and {@code responses}.
+ *
+ * <p>All instances of a request run at once. {@code parameters} are defaults under each instance.
  */
 final class Predict {
   private static final String FORMAT = "@requestFormat";
   private static final String CHAT = "chatCompletions";
 
+  /**
+   * Shape C for the routes that Google's gateway does not know: rawPredict reaches only this one.
+   */
+  private static final Map<String, Action> OTHERS =
+      Map.of(
+          "completions",
+          Completions::run,
+          "embeddings",
+          Embeddings::embeddings,
+          "responses",
+          Responses::run);
+
   private Predict() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
+    Action other = OTHERS.get(Objects.requireNonNullElse(fields.string(FORMAT), CHAT));
     if (fields.has("instances")) {
       instances(exchange, fields);
+    } else if (other != null) {
+      other.run(exchange, without(FORMAT, fields).map());
     } else if (isChat(fields)) {
       ChatCompletions.launch(exchange, chat(exchange, fields));
     } else if (fields.has("prompt")) {
@@ -53,7 +73,10 @@ final class Predict {
   private static boolean isChat(Fields fields) {
     String format = fields.string(FORMAT);
     if (format != null && !format.equals(CHAT)) {
-      throw fields.unsupported(FORMAT, "the only format known is \"chatCompletions\".");
+      throw fields.unsupported(
+          FORMAT,
+          "the formats known are \"chatCompletions\" and, outside of instances, \"completions\","
+              + " \"embeddings\" and \"responses\".");
     }
     return format != null || (fields.has("messages") && !fields.has("prompt"));
   }
