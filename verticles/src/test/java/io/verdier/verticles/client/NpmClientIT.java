@@ -11,8 +11,10 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /** OpenAI's and Anthropic's npm clients, in {@code src/test/node}. */
+@ExtendWith(DemoServer.class)
 class NpmClientIT {
   private static final Path SOURCES = Path.of("src", "test", "node");
   private static final Path DIRECTORY = Path.of("target", "npm-client");
@@ -28,12 +30,10 @@ class NpmClientIT {
 
   @Test
   @Timeout(240)
-  void npmClient_allItsTests_pass() throws Exception {
-    try (ServerUnderTest server = ServerUnderTest.start()) {
-      run("client.test.mjs", server.baseUrl());
-      run("messages.test.mjs", server.baseUrl());
-      run("responses.test.mjs", server.baseUrl());
-    }
+  void npmClient_allItsTests_pass(ServerUnderTest server) throws Exception {
+    run("client.test.mjs", server.baseUrl());
+    run("messages.test.mjs", server.baseUrl());
+    run("responses.test.mjs", server.baseUrl());
   }
 
   /** Runs a file of tests, where Node.js is installed. */

@@ -6,7 +6,6 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.openai.client.OpenAIClient;
-import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.JsonValue;
 import com.openai.core.http.StreamResponse;
 import com.openai.errors.BadRequestException;
@@ -41,12 +40,13 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /** The official {@code openai-java} client. Expected texts are the demo model's golden answers. */
+@ExtendWith(DemoServer.class)
 @Timeout(60)
 class OpenAiJavaClientIT {
   private static final String CAR = "What is a car?";
@@ -65,26 +65,10 @@ class OpenAiJavaClientIT {
   private static String model;
 
   @BeforeAll
-  static void start() throws IOException {
-    server = ServerUnderTest.start();
-    client =
-        OpenAIOkHttpClient.builder()
-            .baseUrl(server.baseUrl() + "/v1")
-            .apiKey("none")
-            .maxRetries(0)
-            .timeout(Duration.ofSeconds(30))
-            .build();
+  static void connect(ServerUnderTest running, OpenAIClient connected) {
+    server = running;
+    client = connected;
     model = client.models().list().data().getFirst().id();
-  }
-
-  @AfterAll
-  static void stop() throws IOException {
-    if (client != null) { // null where the server did not start
-      client.close();
-    }
-    if (server != null) {
-      server.close();
-    }
   }
 
   @Test

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 import com.openai.client.OpenAIClient;
-import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.JsonValue;
 import com.openai.core.http.StreamResponse;
 import com.openai.errors.NotFoundException;
@@ -17,16 +16,15 @@ import com.openai.models.responses.ResponseInputItem;
 import com.openai.models.responses.ResponseOutputItem;
 import com.openai.models.responses.ResponseStatus;
 import com.openai.models.responses.ResponseStreamEvent;
-import java.io.IOException;
-import java.time.Duration;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /** The Responses API through the official {@code openai-java} client. */
+@ExtendWith(DemoServer.class)
 @Timeout(60)
 class OpenAiJavaResponsesIT {
   private static final String CAR_ANSWER =
@@ -34,29 +32,11 @@ class OpenAiJavaResponsesIT {
           + " or goods from one place to another.";
   private static final String QUESTION = "What is the weather in Paris?";
 
-  private static ServerUnderTest server;
   private static OpenAIClient client;
 
   @BeforeAll
-  static void start() throws IOException {
-    server = ServerUnderTest.start();
-    client =
-        OpenAIOkHttpClient.builder()
-            .baseUrl(server.baseUrl() + "/v1")
-            .apiKey("none")
-            .maxRetries(0)
-            .timeout(Duration.ofSeconds(30))
-            .build();
-  }
-
-  @AfterAll
-  static void stop() throws IOException {
-    if (client != null) { // null where the server did not start
-      client.close();
-    }
-    if (server != null) {
-      server.close();
-    }
+  static void connect(OpenAIClient connected) {
+    client = connected;
   }
 
   private static ResponseCreateParams.Builder ask() {

@@ -3,7 +3,6 @@ package io.verdier.verticles.client;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.openai.client.OpenAIClient;
-import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.JsonValue;
 import com.openai.core.http.StreamResponse;
 import com.openai.helpers.ChatCompletionAccumulator;
@@ -17,45 +16,26 @@ import com.openai.models.chat.completions.ChatCompletionMessageFunctionToolCall;
 import com.openai.models.chat.completions.ChatCompletionNamedToolChoice;
 import com.openai.models.chat.completions.ChatCompletionToolChoiceOption;
 import com.openai.models.chat.completions.ChatCompletionToolMessageParam;
-import java.io.IOException;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /** Tool calls through the official {@code openai-java} client; the demo model was taught them. */
+@ExtendWith(DemoServer.class)
 @Timeout(60)
 class OpenAiJavaToolsIT {
   private static final String QUESTION = "What is the weather in Paris?";
   private static final String ARGUMENTS = "{\"city\": \"Paris\"}";
 
-  private static ServerUnderTest server;
   private static OpenAIClient client;
 
   @BeforeAll
-  static void start() throws IOException {
-    server = ServerUnderTest.start();
-    client =
-        OpenAIOkHttpClient.builder()
-            .baseUrl(server.baseUrl() + "/v1")
-            .apiKey("none")
-            .maxRetries(0)
-            .timeout(Duration.ofSeconds(30))
-            .build();
-  }
-
-  @AfterAll
-  static void stop() throws IOException {
-    if (client != null) { // null where the server did not start
-      client.close();
-    }
-    if (server != null) {
-      server.close();
-    }
+  static void connect(OpenAIClient connected) {
+    client = connected;
   }
 
   @Test

@@ -6,7 +6,6 @@ import com.fasterxml.jackson.annotation.JsonClassDescription;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonPropertyDescription;
 import com.openai.client.OpenAIClient;
-import com.openai.client.okhttp.OpenAIOkHttpClient;
 import com.openai.core.JsonValue;
 import com.openai.core.http.StreamResponse;
 import com.openai.helpers.ChatCompletionAccumulator;
@@ -18,16 +17,15 @@ import com.openai.models.chat.completions.StructuredChatCompletion;
 import com.openai.models.chat.completions.StructuredChatCompletionCreateParams;
 import io.swagger.v3.oas.annotations.media.ArraySchema;
 import io.swagger.v3.oas.annotations.media.Schema;
-import java.io.IOException;
-import java.time.Duration;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /** Answers as objects of a class, as the official clients for Java and for Node.js ask for them. */
+@ExtendWith(DemoServer.class)
 @Timeout(60)
 class StructuredClientsIT {
   private static ServerUnderTest server;
@@ -65,25 +63,9 @@ class StructuredClientsIT {
   }
 
   @BeforeAll
-  static void start() throws IOException {
-    server = ServerUnderTest.start();
-    client =
-        OpenAIOkHttpClient.builder()
-            .baseUrl(server.baseUrl() + "/v1")
-            .apiKey("none")
-            .maxRetries(0)
-            .timeout(Duration.ofSeconds(30))
-            .build();
-  }
-
-  @AfterAll
-  static void stop() throws IOException {
-    if (client != null) { // null where the server did not start
-      client.close();
-    }
-    if (server != null) {
-      server.close();
-    }
+  static void connect(ServerUnderTest running, OpenAIClient connected) {
+    server = running;
+    client = connected;
   }
 
   private static ChatCompletionCreateParams.Builder chat(int seed) {
