@@ -15,6 +15,7 @@ final class RunningAdapters {
   private final int adaptersMax;
   private final Map<String, Integer> users = new HashMap<>(); // sequences by adapter
   private boolean isAwaited; // somebody in front waits for a slot
+  private int passedOver;
 
   RunningAdapters(int adaptersMax) {
     this.adaptersMax = adaptersMax;
@@ -23,6 +24,12 @@ final class RunningAdapters {
   /** The waiting sequences are looked at from the first one on. */
   void rewind() {
     isAwaited = false;
+    passedOver = 0;
+  }
+
+  /** Sequences that were looked at since and may not run yet. */
+  int passedOver() {
+    return passedOver;
   }
 
   /** Whether the sequence that is looked at may run, as far as its adapter matters. */
@@ -32,6 +39,7 @@ final class RunningAdapters {
       return true;
     }
     isAwaited |= !users.containsKey(adapter) && users.size() == adaptersMax;
+    passedOver += isAwaited ? 1 : 0;
     return !isAwaited;
   }
 

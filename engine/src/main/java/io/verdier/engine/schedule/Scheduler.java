@@ -487,6 +487,7 @@ public final class Scheduler {
     return new Stats(
         running.size(),
         waiting.size(),
+        Math.min(waiting.size(), adapters.passedOver()),
         kv.usedCount(),
         kv.blockCount(),
         stepTokens,

@@ -71,6 +71,7 @@ public record StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
    *
    * @param running sequences holding blocks
    * @param waiting sequences without blocks
+   * @param deferred of those, passed over because their adapter has no slot
    * @param blocksUsed blocks held by sequences
    * @param blocksTotal all blocks
    * @param stepTokens tokens in this plan
@@ -81,6 +82,7 @@ public record StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
   public record Stats(
       int running,
       int waiting,
+      int deferred,
       int blocksUsed,
       int blocksTotal,
       int stepTokens,

@@ -21,9 +21,11 @@ class SchedulerAdaptersTest {
 
   @Test
   void step_moreAdaptersThanSlots_runsThoseThatCameFirstAndTheBaseModel() {
-    StepPlan plan = step(null, of(1, "a"), of(2, "b"), of(3, "c"), of(4, "a"), of(5, "")).plan();
+    StepOutput output = step(null, of(1, "a"), of(2, "b"), of(3, "c"), of(4, "a"), of(5, ""));
 
-    assertThat(keys(plan)).containsExactly(1L, 2L, 5L); // 4 would keep the slot that 3 waits for
+    assertThat(keys(output.plan())).containsExactly(1L, 2L, 5L); // 4 would keep 3's slot
+    assertThat(output.stats().waiting()).isEqualTo(2);
+    assertThat(output.stats().deferred()).isEqualTo(2);
   }
 
   @Test
@@ -32,7 +34,9 @@ class SchedulerAdaptersTest {
     assertThat(keys(plan)).containsExactly(1L, 2L);
     plan = cancel(1, outcome(plan)).plan();
     assertThat(keys(plan)).containsExactly(2L, 3L);
-    plan = cancel(2, outcome(plan)).plan();
+    StepOutput last = cancel(2, outcome(plan));
+    assertThat(last.stats().deferred()).isEqualTo(1);
+    plan = last.plan();
 
     assertThat(keys(plan)).containsExactly(3L, 4L); // in order: 5 waits for the slot after 4
     assertThat(keys(cancel(3, outcome(plan)).plan())).containsExactly(4L, 5L);

@@ -53,7 +53,7 @@ final class Simulation {
   /** A plan that was run and whose outcome the scheduler does not know. */
   private record Pending(StepOutcome outcome, Set<Integer> written) {}
 
-  private Stats stats = new Stats(0, 0, 0, 0, 0, 0, 0, 0);
+  private Stats stats = new Stats(0, 0, 0, 0, 0, 0, 0, 0, 0);
 
   Simulation(History history) {
     this.history = history;

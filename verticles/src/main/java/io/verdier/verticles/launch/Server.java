@@ -93,6 +93,7 @@ public final class Server {
     this.admission = new Admission(config.limits().queuedRequestsMax());
     int tokensMax = config.model().maxModelLen().orElse(METRIC_TOKENS_MAX);
     this.metrics = new ServingMetrics(EngineParts.servedNames(config).getFirst(), tokensMax);
+    config.vertex().healthRoute().ifPresent(metrics.http()::leaveOut);
     int cores = Runtime.getRuntime().availableProcessors();
     this.httpInstances = Math.clamp(cores, 1, HTTP_INSTANCES_MAX);
     this.tokenizers = Math.max(1, cores / CORES_PER_TOKENIZER);

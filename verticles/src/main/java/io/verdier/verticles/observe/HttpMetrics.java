@@ -3,6 +3,7 @@ package io.verdier.verticles.observe;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * Answers by route, under the names of the library that vLLM measures its routes with
@@ -16,8 +17,8 @@ public final class HttpMetrics {
   public static final String NO_HANDLER = "none";
 
   /** Not counted, as in vLLM: what only looks at the server would drown what it serves. */
-  private static final Set<String> UNCOUNTED =
-      Set.of("/metrics", "/health", "/load", "/ping", "/version", "/server_info");
+  private static final List<String> UNCOUNTED =
+      List.of("/metrics", "/health", "/load", "/ping", "/version", "/server_info");
 
   private static final Set<String> METHODS =
       Set.of("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT");
@@ -27,6 +28,7 @@ public final class HttpMetrics {
   };
   private static final double[] FEW_SECONDS = {.1, .5, 1};
 
+  private final Set<String> uncounted = ConcurrentHashMap.newKeySet();
   private final Exposition page = new Exposition(Map.of());
   private final Exposition.Labelled<Exposition.Counter> requests =
       page.counters("http_requests", "Requests.", "handler", "method", "status");
@@ -43,7 +45,14 @@ public final class HttpMetrics {
           List.of("handler", "method"),
           FEW_SECONDS);
 
-  HttpMetrics() {}
+  HttpMetrics() {
+    uncounted.addAll(UNCOUNTED);
+  }
+
+  /** One more path that only looks at the server. */
+  public void leaveOut(String handler) {
+    uncounted.add(handler);
+  }
 
   /**
    * A request has its whole answer.
@@ -52,7 +61,7 @@ public final class HttpMetrics {
    * @param method as it was sent
    */
   public void onAnswered(String handler, String method, int status, Sizes bytes, double seconds) {
-    if (UNCOUNTED.contains(handler)) {
+    if (uncounted.contains(handler)) {
       return;
     }
     String shown = METHODS.contains(method) ? method : "OTHER";

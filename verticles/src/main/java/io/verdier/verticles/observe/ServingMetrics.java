@@ -32,6 +32,7 @@ public final class ServingMetrics {
   private static final String SOURCE_ELSEWHERE = "external_kv_transfer";
 
   private final Exposition page;
+  private final Exposition toolPage;
   private final HttpMetrics http = new HttpMetrics();
   private final ProcessMetrics process = new ProcessMetrics();
   private final Latencies latencies;
@@ -40,6 +41,7 @@ public final class ServingMetrics {
   private final Exposition.Counter computedPromptTokens;
   private final Exposition.Counter cachedPromptTokens;
   private final Exposition.Counter generatedTokens;
+  private final Exposition.Labelled<Exposition.Counter> toolReads;
   private final Exposition.Labelled<Exposition.Counter> success;
   private final Exposition.Labelled<Exposition.Counter> refused;
   private final Exposition.Labelled<Exposition.Counter> ignoredFields;
@@ -47,7 +49,7 @@ public final class ServingMetrics {
   private final Exposition.Counter grammarsKnown;
 
   /** The scheduler's last word; replaced whole, so readers see one consistent record. */
-  private volatile StepOutput.Stats stats = new StepOutput.Stats(0, 0, 0, 1, 0, 0, 0, 0);
+  private volatile StepOutput.Stats stats = new StepOutput.Stats(0, 0, 0, 0, 1, 0, 0, 0, 0);
 
   private final ConcurrentMap<String, String> adapterNames = new ConcurrentHashMap<>();
   private volatile AdapterLoad adapters = AdapterLoad.NONE;
@@ -84,6 +86,18 @@ public final class ServingMetrics {
             "verdier:request_fields_ignored", "Fields of requests without effect.", "field");
     latencies = new Latencies(page);
     sizes = new Sizes(page, maxModelLen);
+    toolPage = new Exposition(Map.of("model_name", modelName)); // vLLM's API server counts these
+    toolReads =
+        toolPage.counters(
+            "vllm:tool_call_parser_invocations",
+            "Answers read for calls of tools.",
+            "mode",
+            "outcome",
+            "request_type");
+    for (String type : new String[] {"chat_completions", "responses", "other"}) {
+      toolReads(type, false);
+      toolReads(type, true);
+    }
     grammarCompile =
         page.histogram("verdier:grammar_compile_seconds", "Time to compile a constraint.", COMPILE);
     grammarsKnown =
@@ -102,8 +116,8 @@ public final class ServingMetrics {
     page.gauge("vllm:num_requests_running", "Sequences running.", () -> stats.running());
     page.gauge("vllm:num_requests_waiting", "Sequences waiting.", () -> stats.waiting());
     Map<String, DoubleSupplier> reasons = new LinkedHashMap<>();
-    reasons.put("capacity", () -> stats.waiting());
-    reasons.put("deferred", () -> 0); // nobody is passed over: who cannot run yet waits in line
+    reasons.put("capacity", this::waitingForCapacity);
+    reasons.put("deferred", () -> stats.deferred());
     page.gauges("vllm:num_requests_waiting_by_reason", "Why they wait.", "reason", reasons);
     page.gauge("vllm:kv_cache_usage_perc", "KV cache in use, 0 to 1.", this::cacheUsage);
     page.gauge(
@@ -123,6 +137,11 @@ public final class ServingMetrics {
           "Prompt tokens found in the prefix cache.",
           () -> stats.prefixHitTokens());
     }
+  }
+
+  private double waitingForCapacity() {
+    StepOutput.Stats now = stats;
+    return now.waiting() - now.deferred();
   }
 
   private double cacheUsage() {
@@ -209,6 +228,18 @@ public final class ServingMetrics {
     if (now.stepTokens() > 0) {
       sizes.step.observe(now.stepTokens());
     }
+  }
+
+  /**
+   * Counts answers that are read for calls of tools.
+   *
+   * @param requestType {@code chat_completions}, {@code responses} or {@code other}
+   */
+  public ToolReads toolReads(String requestType, boolean streamed) {
+    String mode = streamed ? "streaming" : "non_streaming";
+    return new ToolReads(
+        toolReads.of(mode, "tool_call", requestType),
+        toolReads.of(mode, "no_tool_call", requestType));
   }
 
   /** Other adapters have work now. */
@@ -308,6 +339,7 @@ public final class ServingMetrics {
   public String text() {
     StringBuilder text = new StringBuilder(Exposition.PAGE_CHARS);
     page.write(text);
+    toolPage.write(text);
     http.write(text);
     process.write(text);
     return text.toString();

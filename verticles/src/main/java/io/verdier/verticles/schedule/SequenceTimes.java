@@ -127,14 +127,15 @@ final class SequenceTimes {
   }
 
   private void onEmission(Emission emission, long nowNanos) {
+    EngineRequest opened = emission.opened();
+    if (opened != null && !isRefused(emission)) { // also answers that a search found
+      metrics.onStarted(opened.promptTokens(), emission.cachedTokens());
+    }
     Times times = live.get(emission.key());
     if (times == null) {
       return;
     }
-    if (emission.opened() != null && times.hasStarted()) {
-      times.cachedTokens = emission.cachedTokens();
-      metrics.onStarted(times.promptTokens, times.cachedTokens);
-    }
+    times.cachedTokens = emission.cachedTokens();
     if (times.spoke == NEVER && emission.tokens().length > 0) {
       times.spoke = nowNanos;
       hear(times);
@@ -146,6 +147,12 @@ final class SequenceTimes {
     if (emission.finish() != null) {
       end(emission.key(), emission.finish().reason(), nowNanos);
     }
+  }
+
+  private static boolean isRefused(Emission emission) {
+    return emission.finish() != null
+        && emission.finish().fault() != null
+        && emission.tokens().length == 0;
   }
 
   private void hear(Times times) {

@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
+import org.hawkular.agent.prometheus.types.Counter;
 import org.hawkular.agent.prometheus.types.Histogram;
 import org.hawkular.agent.prometheus.types.Metric;
 import org.hawkular.agent.prometheus.types.MetricFamily;
@@ -47,6 +48,19 @@ class MetricsIT {
 
   /** Of those generated, what a constraint may have given without a step for each. */
   private static int heldTokens;
+
+  private static final Map<String, Object> TOOLS =
+      Map.of(
+          "messages",
+          List.of(Map.of("role", "user", "content", "What is the weather in Paris?")),
+          "tools",
+          List.of(
+              new Client.Answer(
+                      200,
+                      "{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"description\":\"Get"
+                          + " the weather of a city.\",\"parameters\":{\"type\":\"object\","
+                          + "\"properties\":{\"city\":{\"type\":\"string\"}},\"required\":[\"city\"]}}}")
+                  .json()));
 
   /** Line of the table. */
   private record Family(
@@ -88,7 +102,7 @@ class MetricsIT {
     server.close();
   }
 
-  /** 4 chats of one choice, one of two, 3 texts: 9 sequences in 7 requests; and 3 refusals. */
+  /** 5 chats of one choice, one of two, 3 texts: 10 sequences of 9 prompts in 8 requests. */
   private static void traffic() {
     for (int i = 0; i < 3; i++) {
       count(client.post(CHATS, chat(Map.of())).json());
@@ -99,6 +113,9 @@ class MetricsIT {
     JsonNode two = client.post(CHATS, chat(Map.of("n", 2, "temperature", 1, "seed", 1))).json();
     promptTokens += two.at("/usage/prompt_tokens").asInt(); // each choice has a prompt to compute
     count(two);
+    Client.Answer called = client.post(CHATS, chat(TOOLS));
+    assertThat(called.body()).contains("\"finish_reason\":\"tool_calls\"");
+    count(called.json());
     count(client.post(TEXTS, Map.of("prompt", List.of("One", "Two"), "max_tokens", 3)).json());
     Map<String, Object> held = Map.of("prompt", "It is", "model", "pirate", "max_tokens", 5);
     int before = generatedTokens;
@@ -233,7 +250,7 @@ class MetricsIT {
     double ended =
         page.value("vllm:request_success_total", "finished_reason", "stop")
             + page.value("vllm:request_success_total", "finished_reason", "length");
-    assertThat(ended).isEqualTo(9);
+    assertThat(ended).isEqualTo(10);
     for (String ofSequences :
         List.of(
             "vllm:time_to_first_token_seconds",
@@ -245,17 +262,17 @@ class MetricsIT {
             "vllm:request_prompt_tokens",
             "vllm:request_generation_tokens",
             "vllm:request_prefill_kv_computed_tokens")) {
-      assertThat(page.histogram(ofSequences).getSampleCount()).as(ofSequences).isEqualTo(9);
+      assertThat(page.histogram(ofSequences).getSampleCount()).as(ofSequences).isEqualTo(10);
     }
-    assertThat(page.histogram("vllm:request_params_n").getSampleSum()).isEqualTo(9);
-    assertThat(page.histogram("vllm:request_params_n").getSampleCount()).isEqualTo(8); // prompts
-    assertThat(page.histogram("vllm:request_params_max_tokens").getSampleCount()).isEqualTo(8);
+    assertThat(page.histogram("vllm:request_params_n").getSampleSum()).isEqualTo(10);
+    assertThat(page.histogram("vllm:request_params_n").getSampleCount()).isEqualTo(9); // prompts
+    assertThat(page.histogram("vllm:request_params_max_tokens").getSampleCount()).isEqualTo(9);
     assertThat(page.histogram("vllm:request_max_num_generation_tokens").getSampleCount())
-        .isEqualTo(7);
+        .isEqualTo(8);
     String refused = "verdier:requests_refused_total";
     assertThat(page.value(refused, "code", "invalid_argument")).isEqualTo(2);
     assertThat(page.value(refused, "code", "not_found")).isEqualTo(2);
-    assertThat(page.value("verdier:request_fields_ignored_total", "field", "user")).isEqualTo(5);
+    assertThat(page.value("verdier:request_fields_ignored_total", "field", "user")).isEqualTo(6);
     assertThat(page.histogram("verdier:grammar_compile_seconds").getSampleCount()).isEqualTo(1);
   }
 
@@ -264,7 +281,7 @@ class MetricsIT {
     Scrape page = Scrape.of(server.baseUrl());
     Histogram between = page.histogram("vllm:inter_token_latency_seconds");
     assertThat(between.getSampleCount()) // all but the first ones
-        .isBetween((long) generatedTokens - 8 - heldTokens, (long) generatedTokens - 9);
+        .isBetween((long) generatedTokens - 9 - heldTokens, (long) generatedTokens - 10);
     Histogram older = page.histogram("vllm:time_per_output_token_seconds");
     assertThat(older.getSampleCount()).isEqualTo(between.getSampleCount());
     assertThat(older.getSampleSum()).isEqualTo(between.getSampleSum());
@@ -279,7 +296,7 @@ class MetricsIT {
     assertThat(page.histogram("vllm:time_to_first_token_seconds").getSampleSum())
         .isBetween(prefill, whole);
     Histogram mean = page.histogram("vllm:request_time_per_output_token_seconds");
-    assertThat(mean.getSampleCount()).isPositive().isLessThanOrEqualTo(9);
+    assertThat(mean.getSampleCount()).isPositive().isLessThanOrEqualTo(10);
     assertThat(mean.getSampleSum()).isPositive();
   }
 
@@ -306,6 +323,26 @@ class MetricsIT {
   }
 
   @Test
+  void tools_called_areCountedOnce() {
+    Scrape page = Scrape.of(server.baseUrl());
+    double all =
+        page.series("vllm:tool_call_parser_invocations_total").stream()
+            .mapToDouble(metric -> ((Counter) metric).getValue())
+            .sum();
+    assertThat(all).isEqualTo(1);
+    assertThat(
+            page.value(
+                "vllm:tool_call_parser_invocations_total",
+                "mode",
+                "non_streaming",
+                "outcome",
+                "tool_call",
+                "request_type",
+                "chat_completions"))
+        .isEqualTo(1);
+  }
+
+  @Test
   void routes_each_haveTheirAnswers() {
     Scrape page = Scrape.of(server.baseUrl());
     Map<String, Double> answers =
@@ -329,18 +366,18 @@ class MetricsIT {
     assertThat(answers)
         .isEqualTo(
             Map.of(
-                "POST /v1/chat/completions 2xx", 5.0,
+                "POST /v1/chat/completions 2xx", 6.0,
                 "POST /v1/completions 2xx", 2.0,
                 "POST /v1/completions 4xx", 2.0,
                 "GET /v1/completions 4xx", 1.0,
                 "POST none 4xx", 1.0)); // and neither /health nor /metrics
     assertThat(page.histogram("http_request_duration_highr_seconds").getSampleCount())
-        .isEqualTo(11);
+        .isEqualTo(12);
     assertThat(page.histogram("http_request_duration_seconds", "handler", CHATS).getSampleCount())
-        .isEqualTo(5);
+        .isEqualTo(6);
     Summary sizes = (Summary) page.one("http_response_size_bytes", "handler", CHATS);
-    assertThat(sizes.getSampleCount()).isEqualTo(5);
-    assertThat(sizes.getSampleSum()).isGreaterThan(5 * 200);
+    assertThat(sizes.getSampleCount()).isEqualTo(6);
+    assertThat(sizes.getSampleSum()).isGreaterThan(6 * 200);
   }
 
   @Test

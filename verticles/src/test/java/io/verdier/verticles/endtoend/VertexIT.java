@@ -82,6 +82,9 @@ class VertexIT {
     for (String path : List.of(HEALTH, "/health", "/ping")) {
       assertThat(client.get(path).status()).as(path).isEqualTo(200);
     }
+    assertThat(client.get("/nothing").status()).isEqualTo(404);
+    assertThat(Scrape.of(server.baseUrl()).series("http_requests_total"))
+        .noneMatch(metric -> HEALTH.equals(metric.getLabels().get("handler")));
   }
 
   @Test

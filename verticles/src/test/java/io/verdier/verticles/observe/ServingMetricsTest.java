@@ -74,11 +74,14 @@ class ServingMetricsTest {
 
   @Test
   void onStep_stats_showInGauges() {
-    metrics.onStep(new StepOutput.Stats(3, 2, 25, 100, 7, 4, 64, 32));
+    metrics.onStep(new StepOutput.Stats(3, 5, 2, 25, 100, 7, 4, 64, 32));
     metrics.onFinished(FinishReason.LENGTH, 10, 5, 1.5, 1);
     assertThat(metrics.text())
         .contains(
             "vllm:num_requests_running{model_name=\"de\\\"mo\",engine=\"0\"} 3.0",
+            "vllm:num_requests_waiting{model_name=\"de\\\"mo\",engine=\"0\"} 5.0",
+            "reason=\"capacity\"} 3.0",
+            "reason=\"deferred\"} 2.0",
             "vllm:kv_cache_usage_perc{model_name=\"de\\\"mo\",engine=\"0\"} 0.25",
             "vllm:num_preemptions_total{model_name=\"de\\\"mo\",engine=\"0\"} 4.0",
             "vllm:request_generation_tokens_sum{model_name=\"de\\\"mo\",engine=\"0\"} 5.0",

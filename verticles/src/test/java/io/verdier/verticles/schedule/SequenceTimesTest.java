@@ -51,7 +51,7 @@ class SequenceTimesTest {
     return new StepOutput(
         plan,
         emission == null ? List.of() : List.of(emission),
-        new StepOutput.Stats(0, 0, 0, 1, 0, 0, 0, 0));
+        new StepOutput.Stats(0, 0, 0, 0, 1, 0, 0, 0, 0));
   }
 
   private static Emission emission(
@@ -133,6 +133,15 @@ class SequenceTimesTest {
   void refused_atTheDoor_leavesNothingBehind() {
     times.onArrivals(List.of(REQUEST), SECOND);
     step(3, false, emission(REQUEST, FinishReason.ERROR));
+    assertTimes(0, 0, 0);
+  }
+
+  @Test
+  void promptTokens_ofAnAnswerThatWasSearchedFor_areCounted() {
+    times.onArrivals(List.of(REQUEST), SECOND);
+    step(3, false, emission(REQUEST, FinishReason.STOP, 5, 6)); // its beams have other keys
+    assertThat(metrics.text())
+        .contains("vllm:prompt_tokens_total{model_name=\"demo\",engine=\"0\"} 1.0");
     assertTimes(0, 0, 0);
   }
 

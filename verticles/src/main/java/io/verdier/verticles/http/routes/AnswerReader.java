@@ -17,6 +17,7 @@ final class AnswerReader {
   private final Sink sink;
   private final @Nullable ReasoningParser reasoningParser;
   private final @Nullable ToolCallParser callParser;
+  private boolean calls;
 
   /** Hears of the parts of an answer. */
   interface Sink extends ToolCallSink {
@@ -51,6 +52,7 @@ final class AnswerReader {
     }
     if (callParser != null) {
       callParser.finish();
+      parsing.reads().onRead(calls);
     }
   }
 
@@ -86,6 +88,7 @@ final class AnswerReader {
 
     @Override
     public void begin(int call, String name) {
+      calls = true;
       if (isWanted(call)) {
         sink.begin(call, name);
       }

@@ -6,6 +6,7 @@ import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.engine.text.toolcall.ToolCallFormat;
 import io.verdier.engine.text.toolcall.Tools;
 import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.observe.ToolReads;
 import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
@@ -21,6 +22,7 @@ import java.util.Set;
  * @param reasoning format of reasoning, empty: it stays in the text, or there is none because the
  *     whole answer is held to be a call
  * @param showReasoning whether the client wants to see it
+ * @param reads hears of each answer that was read for calls
  */
 record ChatParsing(
     Optional<ToolCallFormat> calls,
@@ -29,11 +31,12 @@ record ChatParsing(
     boolean shortIds,
     boolean endsByCalling,
     Optional<ReasoningFormat> reasoning,
-    boolean showReasoning) {
+    boolean showReasoning,
+    ToolReads reads) {
   /** How the embedded model, which needs no flags, was taught to call. */
   private static final ToolCallFormat DEMO_FORMAT = ToolCallFormat.LLAMA3;
 
-  static ChatParsing read(Ingress ingress, Fields fields, ToolFields tools) {
+  static ChatParsing read(Ingress ingress, Fields fields, ToolFields tools, ToolReads reads) {
     ServerConfig.Parsing config = ingress.config().parsing();
     boolean auto = tools.choice() == ToolFields.Choice.AUTO;
     Optional<ToolCallFormat> format = config.toolParser().flatMap(ToolCallFormat::of);
@@ -63,7 +66,8 @@ record ChatParsing(
         shortIds,
         tools.choice() != ToolFields.Choice.NAMED,
         thinks ? config.reasoningParser().flatMap(ReasoningFormat::of) : Optional.empty(),
-        fields.bool("include_reasoning", true));
+        fields.bool("include_reasoning", true),
+        reads);
   }
 
   /** What comes before an answer that is held to something. */

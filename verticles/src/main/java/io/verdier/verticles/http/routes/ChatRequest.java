@@ -5,6 +5,7 @@ import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.observe.ToolReads;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,9 +13,10 @@ import org.jspecify.annotations.Nullable;
 
 /** A request for a chat completion, checked. Immutable. */
 record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing) {
+  private static final String ID_PREFIX = "chatcmpl-";
 
   static ChatRequest read(Exchange exchange, Fields fields) {
-    return read(exchange, fields, "chatcmpl-");
+    return read(exchange, fields, ID_PREFIX);
   }
 
   /**
@@ -26,7 +28,8 @@ record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing
     AnswerShape shape = AnswerShape.read(exchange, fields, idPrefix);
     ToolFields tools = ToolFields.read(ingress, fields);
     Prompt.Chat prompt = prompt(ingress, fields, tools);
-    ChatParsing parsing = ChatParsing.read(ingress, fields, tools);
+    ToolReads reads = ingress.metrics().toolReads(requestType(idPrefix), shape.streamed());
+    ChatParsing parsing = ChatParsing.read(ingress, fields, tools, reads);
     GenerationFields generation =
         new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
     return new ChatRequest(
@@ -35,6 +38,15 @@ record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing
             .behind(parsing.thoughts(ingress.config().structuredOutput())),
         shape,
         parsing);
+  }
+
+  /** As vLLM's metrics name the APIs. */
+  private static String requestType(String idPrefix) {
+    return switch (idPrefix) {
+      case ID_PREFIX -> "chat_completions";
+      case Responses.ID_PREFIX -> "responses";
+      default -> "other";
+    };
   }
 
   /** The conversation and all that the chat template is given with it. */
