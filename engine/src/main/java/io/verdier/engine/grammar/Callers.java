@@ -133,6 +133,7 @@ final class Callers {
     }
 
     @Override
+    @SuppressWarnings("ReferenceEquality") // a space has each set once
     public boolean equals(@Nullable Object other) {
       return other instanceof Caller caller && compareTo(caller) == 0 && above == caller.above;
     }
@@ -173,6 +174,7 @@ final class Callers {
   }
 
   /** Whether a set is directly above some of these. */
+  @SuppressWarnings("ReferenceEquality") // a space has each set once
   boolean isBelow(Callers set) {
     for (Caller caller : callers) {
       if (caller.above == set) {
