@@ -189,6 +189,11 @@ record DecoderWeights(
       return found;
     }
 
+    /** Whoever makes classes of hidden states has read it. */
+    private boolean isOfClassifier(String name) {
+      return name.equals(Classifier.WEIGHT) && spec.architecture().endsWith(Classifier.SUFFIX);
+    }
+
     /**
      * A decoder tensor that no formula used (a bias that the configuration does not mention, a norm
      * of another family) means wrong answers, not an error: so it is made one.
@@ -199,6 +204,7 @@ record DecoderWeights(
               .filter(name -> !spec.textOfLargerModel() || name.startsWith(prefix))
               .filter(name -> !name.endsWith("rotary_emb.inv_freq"))
               .filter(name -> !(spec.tiedEmbeddings() && name.endsWith("lm_head.weight")))
+              .filter(name -> !isOfClassifier(name))
               .collect(Collectors.toCollection(java.util.TreeSet::new));
       if (!unused.isEmpty()) {
         throw new ModelException(

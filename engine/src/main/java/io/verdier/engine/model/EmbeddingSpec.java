@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How a model that embeds makes vectors of its hidden states. Immutable (the array must not be
@@ -20,9 +21,15 @@ import java.util.Optional;
  * @param shortens whether the first numbers of a vector are a vector too (Kusupati et al.,
  *     "Matryoshka Representation Learning", 2022), as {@code config.json} says
  * @param widths that it may be shortened to, sorted; empty: to any
+ * @param classifier what it makes of the vectors instead; null: they are what is asked for
  */
 public record EmbeddingSpec(
-    Pooling pooling, boolean normalized, int width, boolean shortens, int[] widths) {
+    Pooling pooling,
+    boolean normalized,
+    int width,
+    boolean shortens,
+    int[] widths,
+    @Nullable Classifier classifier) {
   private static final String MODULES = "modules.json";
   private static final String POOLING = "1_Pooling";
   private static final long MODULES_BYTES_MAX = 1L << 20;
@@ -35,6 +42,10 @@ public record EmbeddingSpec(
    */
   static Optional<EmbeddingSpec> read(
       Path directory, ConfigReader config, ModelSpec spec, Pooler asked) {
+    Optional<Classifier> classifier = Classifier.read(directory, config, spec.hidden());
+    if (classifier.isPresent()) {
+      return Optional.of(classifying(classifier.get(), spec, asked));
+    }
     Path poolingFile = directory.resolve(POOLING).resolve(ModelLoader.CONFIG_FILE);
     boolean says =
         Files.isRegularFile(poolingFile) && Files.isRegularFile(directory.resolve(MODULES));
@@ -51,7 +62,17 @@ public record EmbeddingSpec(
             asked.normalizes().orElse(ownNorm),
             spec.hidden(),
             widths.length > 0 || config.flag("is_matryoshka", false),
-            widths));
+            widths,
+            null));
+  }
+
+  private static EmbeddingSpec classifying(Classifier classifier, ModelSpec spec, Pooler asked) {
+    if (asked.runner() == Runner.GENERATE) {
+      throw new ModelException(
+          "--runner generate: the model sorts texts into classes; it cannot generate.");
+    }
+    Pooling pooling = asked.type().map(EmbeddingSpec::pooling).orElse(Pooling.LAST);
+    return new EmbeddingSpec(pooling, false, spec.hidden(), false, new int[0], classifier);
   }
 
   private static Pooling pooling(PoolingType type) {
@@ -76,7 +97,8 @@ public record EmbeddingSpec(
     }
     throw new ModelException(
         POOLING
-            + "/config.json: of its pooling modes only lasttoken, mean_tokens and cls_token are available; choose one by --pooler-config.");
+            + "/config.json: of its pooling modes only lasttoken, mean_tokens and cls_token are"
+            + " available; choose one by --pooler-config.");
   }
 
   /** A list of modules, which name their classes; the last of them may be the norm. */

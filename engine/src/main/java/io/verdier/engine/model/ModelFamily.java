@@ -32,6 +32,7 @@ public record ModelFamily(
   public static final List<ModelFamily> TABLE =
       List.of(Llama.FAMILY, Mistral.FAMILY, Qwen2.FAMILY, Qwen3.FAMILY);
 
+  private static final String GENERATOR = "ForCausalLM";
   private static final int WIDTH_MAX = 1 << 18;
   private static final int VOCAB_MAX = 1 << 22;
   private static final int LAYERS_MAX = 1024;
@@ -144,6 +145,10 @@ public record ModelFamily(
       if (named || (names.length == 0 && type.equals(family.modelType))) {
         return family;
       }
+      String classifier = family.architecture.replace(GENERATOR, Classifier.SUFFIX);
+      if (Arrays.asList(names).contains(classifier)) {
+        return family.named(classifier, family.modelType);
+      }
     }
     String known = TABLE.stream().map(ModelFamily::architecture).collect(Collectors.joining(", "));
     throw names.length == 0
@@ -178,7 +183,7 @@ public record ModelFamily(
             biasRule == BiasRule.CONFIGURED && attentionBias,
             config.flag("mlp_bias", false)),
         queryKeyNorm,
-        config.flag("tie_word_embeddings", false),
+        config.flag("tie_word_embeddings", false) || architecture.endsWith(Classifier.SUFFIX),
         nested);
   }
 

@@ -9,6 +9,8 @@ package io.verdier.engine.model;
  * @param heads query heads; a multiple of {@code kvHeads}
  * @param maxPositions {@code max_position_embeddings}
  * @param windows per layer, how many last positions it sees; 0: all
+ * @param tiedEmbeddings whether the output matrix is the embedding; of models that do not generate,
+ *     which have none, it is said too
  * @param textOfLargerModel whether the checkpoint holds more than the text model (a vision tower)
  */
 public record ModelSpec(

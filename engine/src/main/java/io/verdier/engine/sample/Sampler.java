@@ -70,7 +70,7 @@ public final class Sampler {
       LogitStages.apply(row, endTokenIds, history, params, mask);
       token = choose(row, 0, choosable(max(row, 0)), history, params);
     }
-    return new Sampled(token, scored ? score(logits, offset, token, params.logprobs()) : null);
+    return new Sampled(token, scored ? score(logits, offset, token, params) : null);
   }
 
   /**
@@ -81,6 +81,21 @@ public final class Sampler {
    * @throws IllegalStateException as {@link #sample}
    */
   public TokenLogprobs score(float[] logits, int offset, int token, int topCount) {
+    topTokens.select(logits, offset, vocabSize, topCount);
+    int[] topIds = new int[topTokens.size()];
+    for (int i = 0; i < topIds.length; i++) {
+      topIds[i] = topTokens.id(i);
+    }
+    return score(logits, offset, token, topIds);
+  }
+
+  private TokenLogprobs score(float[] logits, int offset, int token, SamplingParams params) {
+    return params.scoredIds().length > 0
+        ? score(logits, offset, token, params.scoredIds())
+        : score(logits, offset, token, params.logprobs());
+  }
+
+  private TokenLogprobs score(float[] logits, int offset, int token, int[] others) {
     float max = sound(logits, offset);
     double scale = FixedExp.scale(1);
     long sum = 0;
@@ -88,15 +103,12 @@ public final class Sampler {
       sum += FixedExp.weight(((double) logits[offset + id] - max) * scale);
     }
     LogSum logSum = LogSum.of(max, sum);
-    topTokens.select(logits, offset, vocabSize, topCount);
-    int[] topIds = new int[topTokens.size()];
-    float[] topLogprobs = new float[topTokens.size()];
-    for (int i = 0; i < topIds.length; i++) {
-      topIds[i] = topTokens.id(i);
-      topLogprobs[i] = logSum.logprob(logits[offset + topIds[i]]);
+    float[] logprobs = new float[others.length];
+    for (int i = 0; i < others.length; i++) {
+      logprobs[i] = logSum.logprob(logits[offset + others[i]]);
     }
     float logprob = logSum.logprob(logits[offset + token]);
-    return new TokenLogprobs(token, logprob, rank(logits, offset, token), topIds, topLogprobs);
+    return new TokenLogprobs(token, logprob, rank(logits, offset, token), others, logprobs);
   }
 
   private int choose(

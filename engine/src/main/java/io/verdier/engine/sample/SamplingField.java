@@ -112,16 +112,23 @@ public enum SamplingField {
   TOP_LOGPROBS(
       "top_logprobs",
       Kind.INTEGER,
-      Range.atLeast(0),
+      Range.atLeast(-1),
       0,
       "how many of the most probable tokens to report, with logprobs = true; at most"
-          + " --max-logprobs"),
+          + " --max-logprobs, and -1 is all"),
   PROMPT_LOGPROBS(
       "prompt_logprobs",
       Kind.INTEGER,
+      Range.atLeast(-1),
+      null,
+      "the same for each token of the prompt; at most --max-logprobs, and -1 is all"),
+  LOGPROB_TOKEN_IDS(
+      "logprob_token_ids",
+      Kind.TOKEN_IDS,
       Range.atLeast(0),
       null,
-      "the same for each token of the prompt; at most --max-logprobs");
+      "the tokens whose log probabilities to report, with logprobs, in place of the most probable"
+          + " ones; at most 128");
 
   private static final Map<String, SamplingField> BY_NAME =
       Arrays.stream(values())

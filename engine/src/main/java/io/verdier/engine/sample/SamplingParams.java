@@ -27,6 +27,9 @@ package io.verdier.engine.sample;
  *     all
  * @param promptLogprobs the same for each prompt token; -1: none
  * @param pooling which hidden states of the prompt are wanted
+ * @param scoredIds when not empty, the tokens to report with each chosen one in place of the most
+ *     probable ones
+ * @param repetition what ends an answer that repeats itself
  */
 public record SamplingParams(
     float temperature,
@@ -47,7 +50,9 @@ public record SamplingParams(
     int[][] badWords,
     int logprobs,
     int promptLogprobs,
-    Pooling pooling) {
+    Pooling pooling,
+    int[] scoredIds,
+    Repetition repetition) {
 
   /** As {@code logprobs} and {@code promptLogprobs}: none are reported. */
   public static final int NO_SCORES = -1;
@@ -93,7 +98,9 @@ public record SamplingParams(
         badWords,
         logprobs,
         promptLogprobs,
-        Pooling.NONE);
+        Pooling.NONE,
+        NO_IDS,
+        Repetition.NONE);
   }
 
   /** Hidden states of the prompt, and no tokens. */
@@ -198,6 +205,8 @@ public record SamplingParams(
         badWords,
         logprobs,
         promptLogprobs,
-        pooling);
+        pooling,
+        scoredIds,
+        repetition);
   }
 }

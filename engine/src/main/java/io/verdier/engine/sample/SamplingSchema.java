@@ -22,6 +22,8 @@ public final class SamplingSchema {
   private static final List<SamplingField> PRESET =
       List.of(TEMPERATURE, TOP_P, TOP_K, MIN_P, REPETITION_PENALTY);
 
+  private static final int SCORED_IDS_MAX = 128; // vLLM's
+
   private static final String MAX_NEW_TOKENS = "max_new_tokens";
 
   private final Bounds bounds;
@@ -32,11 +34,15 @@ public final class SamplingSchema {
    * Limits that the table cannot know.
    *
    * @param vocabSize token ids are below this
-   * @param logprobsMax most reported tokens per position ({@code --max-logprobs})
+   * @param logprobsMax most reported tokens per position ({@code --max-logprobs}); -1: all
    * @param choicesMax largest {@code n}
    * @param logitBiasMax most entries of {@code logit_bias}
    */
-  public record Bounds(int vocabSize, int logprobsMax, int choicesMax, int logitBiasMax) {}
+  public record Bounds(int vocabSize, int logprobsMax, int choicesMax, int logitBiasMax) {
+    public Bounds {
+      logprobsMax = logprobsMax < 0 ? vocabSize : Math.min(logprobsMax, vocabSize);
+    }
+  }
 
   /**
    * @param generationConfig the model's, by name; entries that it does not preset are ignored.
@@ -75,7 +81,8 @@ public final class SamplingSchema {
   private Range range(SamplingField field) {
     return switch (field) {
       case N -> Range.between(1, bounds.choicesMax);
-      case LOGPROBS, TOP_LOGPROBS, PROMPT_LOGPROBS -> Range.between(0, bounds.logprobsMax);
+      case LOGPROBS -> Range.between(0, bounds.logprobsMax);
+      case TOP_LOGPROBS, PROMPT_LOGPROBS -> Range.between(-1, bounds.logprobsMax);
       default -> field.range();
     };
   }
@@ -109,6 +116,8 @@ public final class SamplingSchema {
   /** Owned by the thread that reads the request. Takes its fields one by one, in any order. */
   public final class Builder {
     private final EnumMap<SamplingField, Object> given = new EnumMap<>(SamplingField.class);
+
+    private Repetition repetition = Repetition.NONE;
 
     private Builder() {}
 
@@ -190,7 +199,15 @@ public final class SamplingSchema {
           allowed,
           new int[0][],
           logprobs(),
-          given.containsKey(PROMPT_LOGPROBS) ? integer(PROMPT_LOGPROBS) : -1);
+          given.containsKey(PROMPT_LOGPROBS) ? count(PROMPT_LOGPROBS) : SamplingParams.NO_SCORES,
+          Pooling.NONE,
+          scoredIds(kind),
+          repetition);
+    }
+
+    /** What ends an answer that repeats itself. */
+    public void endRepetition(Repetition kind) {
+      repetition = kind;
     }
 
     private void checkMinTokens() {
@@ -209,8 +226,39 @@ public final class SamplingSchema {
       }
     }
 
+    /** How many tokens' log probabilities to report; -1 in a request means all. */
+    private int count(SamplingField field) {
+      int count = integer(field);
+      if (count >= 0) {
+        return count;
+      }
+      if (bounds.logprobsMax < bounds.vocabSize) {
+        throw FieldValues.refused(
+            field.apiName(),
+            count,
+            "at most %d: all are %d tokens, and --max-logprobs allows fewer"
+                .formatted(bounds.logprobsMax, bounds.vocabSize));
+      }
+      return bounds.vocabSize;
+    }
+
+    private int[] scoredIds(Choices kind) {
+      int[] ids = ids(LOGPROB_TOKEN_IDS);
+      String name = LOGPROB_TOKEN_IDS.apiName();
+      if (ids.length > SCORED_IDS_MAX) {
+        throw FieldValues.refused(name, ids.length, "at most " + SCORED_IDS_MAX + " token ids");
+      }
+      if (ids.length > 0 && kind == Choices.FOUND) {
+        throw FieldValues.refused(name, List.of(), "left out of a beam search");
+      }
+      if (ids.length > 0 && logprobs() < 0) {
+        throw FieldValues.refused(name, List.of(), "left out unless logprobs is there");
+      }
+      return ids;
+    }
+
     private int logprobs() {
-      int top = integer(TOP_LOGPROBS);
+      int top = count(TOP_LOGPROBS);
       Object logprobs = given.getOrDefault(LOGPROBS, false);
       if (logprobs instanceof Integer count) {
         return count;

@@ -6,6 +6,8 @@ public enum FinishReason {
   STOP,
   /** {@code max_tokens} or the model's length. */
   LENGTH,
+  /** It said the same over and over. */
+  REPETITION,
   /** Cancelled from outside. */
   ABORT,
   /** It failed, or was refused. */

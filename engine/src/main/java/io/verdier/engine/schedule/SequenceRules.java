@@ -25,6 +25,8 @@ final class SequenceRules {
   /** Why a sequence ends, and by which of the request's own stop tokens: -1 for none. */
   record Ending(FinishReason reason, int stopToken) {
     private static final Optional<Ending> LENGTH = Optional.of(new Ending(FinishReason.LENGTH, -1));
+    private static final Optional<Ending> REPETITION =
+        Optional.of(new Ending(FinishReason.REPETITION, -1));
     static final Optional<Ending> MODEL_END = Optional.of(new Ending(FinishReason.STOP, -1));
   }
 
@@ -76,6 +78,11 @@ final class SequenceRules {
             .formatted(key));
   }
 
+  /** As {@link #endOf(EngineRequest, int[], int)}. */
+  Optional<Ending> endOf(Sequence sequence) {
+    return endOf(sequence.request(), sequence.tokens(), sequence.known());
+  }
+
   /**
    * Whether a sequence whose known tokens are these has ended.
    *
@@ -96,8 +103,12 @@ final class SequenceRules {
         return Optional.of(new Ending(FinishReason.STOP, last));
       }
     }
-    return generated >= sampling.maxTokens() || known >= tokensMax
-        ? Ending.LENGTH
+    if (generated >= sampling.maxTokens() || known >= tokensMax) {
+      return Ending.LENGTH;
+    }
+    return sampling.repetition().ends(tokens, request.promptTokens(), known)
+            && generated >= sampling.minTokens()
+        ? Ending.REPETITION
         : Optional.empty();
   }
 

@@ -1,5 +1,6 @@
 package io.verdier.engine.text;
 
+import io.verdier.engine.text.reasoning.ReasoningCounter;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -13,6 +14,9 @@ import org.jspecify.annotations.Nullable;
  * <p>A client that does not stream gets all text with the last piece.
  */
 public final class SequenceText {
+  /** As {@link #reasoningTokens}. */
+  public static final int UNCOUNTED = -1;
+
   private static final int[] NO_TOKENS = {};
 
   /**
@@ -31,11 +35,13 @@ public final class SequenceText {
   private final StopMatcher matcher;
   private final StringBuilder fresh = new StringBuilder(); // detokenized, not yet matched
   private final StringBuilder ready = new StringBuilder(); // for the client
+  private final @Nullable ReasoningCounter thoughts;
   private int tokens;
 
   /**
    * @param minTokens stop strings completed by the first so many tokens do not count
-   * @param context the prompt or its last few tokens, see {@link Tokenizer#detokenizer}
+   * @param context the prompt or its last few tokens, see {@link Tokenizer#detokenizer}; a template
+   *     may have opened the reasoning there
    */
   public SequenceText(Tokenizer tokenizer, TextParams params, int minTokens, int[] context) {
     this.params = params;
@@ -43,6 +49,11 @@ public final class SequenceText {
     this.detokenizer =
         tokenizer.detokenizer(params.skipSpecialTokens(), params.visibleTokens(), context);
     this.matcher = new StopMatcher(params.stopStrings(), params.includeStop());
+    this.thoughts =
+        params
+            .thoughts()
+            .map(format -> new ReasoningCounter(format, tokenizer.decode(context, false)))
+            .orElse(null);
   }
 
   /** Takes the sequence's next tokens. After a stop string nothing is taken any more. */
@@ -75,6 +86,11 @@ public final class SequenceText {
     return finish(NO_TOKENS, false);
   }
 
+  /** Tokens of reasoning so far; -1: nobody counts them. */
+  public int reasoningTokens() {
+    return thoughts == null ? UNCOUNTED : thoughts.count();
+  }
+
   private boolean isStopped() {
     return matcher.matched() != StopMatcher.NONE;
   }
@@ -86,6 +102,9 @@ public final class SequenceText {
       }
       tokens++;
       detokenizer.append(next[i], fresh);
+      if (thoughts != null) {
+        thoughts.append(fresh);
+      }
       match();
     }
     return count;

@@ -1,6 +1,8 @@
 package io.verdier.engine.text;
 
+import io.verdier.engine.text.reasoning.ReasoningFormat;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -12,13 +14,15 @@ import java.util.Set;
  * @param visibleTokens special tokens that are never left out, as the vocabulary spells them: who
  *     reads the text looks for them
  * @param streaming whether text is wanted as it comes; otherwise only whole
+ * @param thoughts how reasoning is marked, whose tokens are counted then
  */
 public record TextParams(
     List<String> stopStrings,
     boolean includeStop,
     boolean skipSpecialTokens,
     Set<String> visibleTokens,
-    boolean streaming) {
+    boolean streaming,
+    Optional<ReasoningFormat> thoughts) {
   public TextParams {
     stopStrings = List.copyOf(stopStrings);
     visibleTokens = Set.copyOf(visibleTokens);
@@ -27,11 +31,11 @@ public record TextParams(
   /** Without special tokens that anybody looks for. */
   public TextParams(
       List<String> stopStrings, boolean includeStop, boolean skipSpecialTokens, boolean streaming) {
-    this(stopStrings, includeStop, skipSpecialTokens, Set.of(), streaming);
+    this(stopStrings, includeStop, skipSpecialTokens, Set.of(), streaming, Optional.empty());
   }
 
   /** The same with special tokens that somebody looks for. */
   public TextParams withVisibleTokens(Set<String> tokens) {
-    return new TextParams(stopStrings, includeStop, skipSpecialTokens, tokens, streaming);
+    return new TextParams(stopStrings, includeStop, skipSpecialTokens, tokens, streaming, thoughts);
   }
 }

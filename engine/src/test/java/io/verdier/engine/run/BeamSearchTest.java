@@ -108,7 +108,7 @@ class BeamSearchTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"1024,128,2,1,0", "16,128,2,1,0", "100,14,1,1,1", "1024,128,1,2,0", "40,16,3,2,1"})
+  @CsvSource({"1024,128,2,1,0", "16,128,2,1,0", "100,8,1,1,1", "1024,128,1,2,0", "40,8,3,2,0"})
   void run_allTogether_findsWhatEachFindsAlone(
       int tokens, int blocks, int threads, int plans, int preemptionsMin) {
     try (ModelRunner runner = runner(threads, blocks)) {

@@ -135,9 +135,9 @@ class SamplingSchemaTest {
           n                  | 9.0  | n is 9.0; it must be between 1 and 8
           max_tokens         | 0.0  | max_tokens is 0.0; it must be at least 1
           min_tokens         | -1.0 | min_tokens is -1.0; it must be at least 0
-          top_logprobs       | 21.0 | top_logprobs is 21.0; it must be between 0 and 20
+          top_logprobs       | 21.0 | top_logprobs is 21.0; it must be between -1 and 20
           logprobs           | 21.0 | logprobs is 21.0; it must be between 0 and 20
-          prompt_logprobs    | -1.0 | prompt_logprobs is -1.0; it must be between 0 and 20
+          prompt_logprobs    | -2.0 | prompt_logprobs is -2.0; it must be between -1 and 20
           seed               | 1e19 | seed is 1.0E19; it must be a whole number of 64 bits
           seed               | 0.5  | seed is 0.5; it must be a whole number
           """)
@@ -203,6 +203,10 @@ class SamplingSchemaTest {
     assertBuildRefused(Map.of("top_logprobs", 2), "top_logprobs")
         .hasMessage("top_logprobs is 2; it must be left out unless logprobs is true");
     assertBuildRefused(Map.of("top_logprobs", 2, "logprobs", false), "top_logprobs");
+    assertBuildRefused(Map.of("top_logprobs", -1, "logprobs", true), "top_logprobs")
+        .hasMessageContaining("--max-logprobs allows fewer");
+    assertBuildRefused(Map.of("prompt_logprobs", -1), "prompt_logprobs");
+    assertBuildRefused(Map.of("logprob_token_ids", List.of(3)), "logprob_token_ids");
     assertBuildRefused(Map.of("allowed_token_ids", List.of()), "allowed_token_ids")
         .hasMessage(
             "allowed_token_ids is an empty list; it must be left out or name at least one token");

@@ -166,7 +166,7 @@ class SearchTest {
     TextParams text = new TextParams(List.of(), false, true, true);
     int[] prompt = IntStream.range(0, promptTokens).map(i -> (int) (key + i) % 5).toArray();
     return new EngineRequest(
-        key, prompt, prompt.length, SamplingParams.greedy(maxTokens), text, 0, "", "");
+        key, prompt, prompt.length, SamplingParams.scores(maxTokens, -1, -1), text, 0, "", "");
   }
 
   /** What the reference finds, as {@link #told} says it. */
@@ -210,18 +210,17 @@ class SearchTest {
   void run_anySearches_findWhatTheReferenceFinds() {
     long fixed = Long.getLong("seed", -1);
     long preemptions = 0;
-    for (long seed = fixed < 0 ? 0 : fixed; seed < (fixed < 0 ? 300 : fixed + 1); seed++) {
+    for (long seed = fixed < 0 ? 0 : fixed; seed < (fixed < 0 ? 120 : fixed + 1); seed++) {
       SplittableRandom random = new SplittableRandom(seed);
-      Rig rig = new Rig(10 + random.nextInt(30), 1 + random.nextInt(40), random.nextBoolean());
+      Rig rig = new Rig(10 + random.nextInt(12), 1 + random.nextInt(40), random.nextBoolean());
       List<EngineRequest> requests = new ArrayList<>();
       for (int i = 0; i < 3; i++) {
         int[] prompt = random.ints(1 + random.nextInt(20), 0, VOCABULARY).toArray();
         double penalty = random.nextInt(-2, 5) / 2.0;
-        SamplingParams sampling = scored(1 + random.nextInt(15));
-        requests.add(request(10 * i, 1 + random.nextInt(5), prompt, penalty, sampling));
+        SamplingParams sampling = scored(1 + random.nextInt(10));
+        requests.add(request(10L * i, 1 + random.nextInt(5), prompt, penalty, sampling));
       }
-      EngineRequest neighbour = plain(100, 3, 12);
-      rig.step(List.of(requests.get(0), neighbour, requests.get(1)));
+      rig.step(List.of(plain(100, 3, 25), plain(101, 7, 30), requests.get(0), requests.get(1)));
       rig.step(List.of(requests.get(2)));
       rig.finish();
       for (EngineRequest request : requests) {
@@ -234,7 +233,7 @@ class SearchTest {
       rig.assertNothingIsHeld();
       preemptions += rig.preemptions;
     }
-    assertThat(fixed >= 0 || preemptions > 100).as("%d preemptions", preemptions).isTrue();
+    assertThat(fixed >= 0 || preemptions > 20).as("%d preemptions", preemptions).isTrue();
   }
 
   @Test
@@ -339,10 +338,10 @@ class SearchTest {
       all.add(plain(20 + i, 8, 5));
     }
     rig.step(all);
-    for (int i = 0; i < 12; i++) {
+    while (!rig.heard.containsKey(1L)) {
       rig.step(List.of());
     }
-    assertThat(rig.heard).containsKeys(1L, 2L);
+    assertThat(rig.heard).containsKey(2L).doesNotContainKey(39L);
     rig.finish();
     rig.assertNothingIsHeld();
   }

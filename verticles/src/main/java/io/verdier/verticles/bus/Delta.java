@@ -2,6 +2,9 @@ package io.verdier.verticles.bus;
 
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.schedule.FinishReason;
+import io.verdier.engine.text.SequenceText;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -16,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param promptScores log probabilities of prompt tokens, in order, the first token left out; empty
  *     unless asked for
  * @param pooled hidden states {@code [vectors, width]}, with the end; empty unless asked for
+ * @param reasoningTokens of all tokens so far; -1: nobody counts them
  * @param end in the sequence's last delta only
  */
 public record Delta(
@@ -26,12 +30,13 @@ public record Delta(
     List<Scores> scores,
     List<Scores> promptScores,
     float[] pooled,
+    int reasoningTokens,
     @Nullable End end) {
 
   private static final int[] NO_TOKENS = {};
   private static final float[] NOTHING = {};
 
-  /** News without hidden states. */
+  /** News without hidden states and without reasoning. */
   public Delta(
       long key,
       @Nullable Start start,
@@ -40,7 +45,29 @@ public record Delta(
       List<Scores> scores,
       List<Scores> promptScores,
       @Nullable End end) {
-    this(key, start, text, tokens, scores, promptScores, NOTHING, end);
+    this(key, start, text, tokens, scores, promptScores, NOTHING, SequenceText.UNCOUNTED, end);
+  }
+
+  /** This news and what came behind it, as one. */
+  public Delta and(Delta later) {
+    int[] all = Arrays.copyOf(tokens, tokens.length + later.tokens.length);
+    System.arraycopy(later.tokens, 0, all, tokens.length, later.tokens.length);
+    return new Delta(
+        key,
+        start,
+        text + later.text,
+        all,
+        concatenated(scores, later.scores),
+        concatenated(promptScores, later.promptScores),
+        later.pooled,
+        later.reasoningTokens,
+        later.end);
+  }
+
+  private static List<Scores> concatenated(List<Scores> first, List<Scores> second) {
+    List<Scores> both = new ArrayList<>(first);
+    both.addAll(second);
+    return both;
   }
 
   /** A sequence that ended before it began. */

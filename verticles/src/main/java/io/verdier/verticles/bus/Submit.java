@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  * @param sampling {@code maxTokens} is {@link #MAX_TOKENS_OPEN} when the client gave none; {@code
  *     badWords} is empty, the tokenizer fills it from {@code badWords}
  * @param badWords texts that must not be produced
- * @param truncatePromptTokens keep only the last so many prompt tokens, -1: refuse what is too long
+ * @param truncation what is kept of a prompt that is too long
  * @param text how tokens become text
  * @param adapter where it comes from; null: the base model
  * @param demand what the continuations must match; null: nothing
@@ -27,7 +27,7 @@ public record Submit(
     Prompt prompt,
     SamplingParams sampling,
     List<String> badWords,
-    int truncatePromptTokens,
+    Truncation truncation,
     TextParams text,
     int priority,
     String cacheSalt,

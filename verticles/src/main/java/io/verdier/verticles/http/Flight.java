@@ -114,19 +114,31 @@ public final class Flight {
       return;
     }
     count(sequence, delta, now);
-    answer.onDelta(sequence, sequence.choice, delta);
-    if (end != null && !sequence.ended) {
-      land(sequence, end.reason(), now);
-      release(sequence);
-      if (running == 0) {
-        exchange.ingress().metrics().onLongestChoice(longest());
-        answer.onEnd(usage());
+    try {
+      answer.onDelta(sequence, sequence.choice, delta);
+    } finally { // whatever the answer makes of it, no other end will come
+      if (end != null) {
+        onEnd(sequence, end.reason(), now);
       }
+    }
+    if (end != null && running == 0 && !exchange.isDone()) {
+      exchange.ingress().metrics().onLongestChoice(longest());
+      answer.onEnd(usage());
+    }
+  }
+
+  private void onEnd(Sequence sequence, FinishReason reason, long now) {
+    if (sequence.ended) { // the answer has given all up meanwhile
+      exchange.ingress().sequences().release(sequence.key);
+    } else {
+      land(sequence, reason, now);
+      release(sequence);
     }
   }
 
   private void count(Sequence sequence, Delta delta, long now) {
     int tokens = delta.tokens().length;
+    sequence.reasoningTokens = delta.reasoningTokens();
     if (tokens > 0) {
       if (sequence.generatedTokens == 0) {
         sequence.firstNanos = now;
@@ -231,15 +243,17 @@ public final class Flight {
     int prompt = 0;
     int completion = 0;
     int cached = 0;
+    int reasoning = -1;
     int counted = -1;
     for (Sequence sequence : sequences) {
       completion += sequence.generatedTokens;
+      reasoning = Usage.reasoning(reasoning, sequence.reasoningTokens);
       if (sequence.work != counted) {
         counted = sequence.work;
         prompt += sequence.promptTokens;
         cached += sequence.cachedTokens;
       }
     }
-    return new Usage(prompt, completion, cached);
+    return new Usage(prompt, completion, cached, reasoning);
   }
 }

@@ -7,6 +7,7 @@ import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
+import io.verdier.verticles.bus.Truncation;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -25,7 +26,7 @@ public record Generation(
     int choices,
     SamplingParams sampling,
     List<String> badWords,
-    int truncatePromptTokens,
+    Truncation truncation,
     TextParams text,
     int priority,
     String cacheSalt,
@@ -43,7 +44,7 @@ public record Generation(
         choices,
         newSampling,
         badWords,
-        truncatePromptTokens,
+        truncation,
         text,
         priority,
         cacheSalt,
@@ -61,7 +62,7 @@ public record Generation(
             choices,
             sampling,
             badWords,
-            truncatePromptTokens,
+            truncation,
             text,
             priority,
             cacheSalt,
@@ -76,7 +77,7 @@ public record Generation(
         prompt,
         sampling,
         badWords,
-        truncatePromptTokens,
+        truncation,
         text,
         priority,
         cacheSalt,

@@ -25,6 +25,7 @@ public final class Sequence {
   int promptTokens;
   int generatedTokens;
   int cachedTokens;
+  int reasoningTokens = -1;
   boolean heardOf;
   boolean started;
   boolean ended;
@@ -50,5 +51,10 @@ public final class Sequence {
   /** Generated so far. */
   public int generatedTokens() {
     return generatedTokens;
+  }
+
+  /** Those of them that are reasoning; -1: nobody has counted them. */
+  public int reasoningTokens() {
+    return reasoningTokens;
   }
 }

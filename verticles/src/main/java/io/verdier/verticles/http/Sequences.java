@@ -92,7 +92,8 @@ final class Sequences {
     }
   }
 
-  private void release(long key) {
+  /** The end of an abandoned sequence has come. */
+  void release(long key) {
     leaveAdapter(key);
     Admission.Permit permit = abandoned.remove(key);
     if (permit != null) {

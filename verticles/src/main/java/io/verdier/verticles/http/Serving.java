@@ -4,6 +4,7 @@ import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.model.Classifier;
 import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.engine.sample.SamplingSchema;
 import io.verdier.verticles.bus.AdapterCard;
@@ -103,6 +104,32 @@ public record Serving(
    * @throws RejectedException if it does not
    */
   public EmbeddingSpec embedding(String api) {
+    EmbeddingSpec spec = pooled(api);
+    if (spec.classifier() != null) {
+      throw new RejectedException(
+          ErrorCode.UNSUPPORTED,
+          "The model does not support the " + api + " API: it classifies. Use /classify.");
+    }
+    return spec;
+  }
+
+  /**
+   * The classes of the model.
+   *
+   * @throws RejectedException if it has none
+   */
+  public Classifier classifier() {
+    Classifier classifier = pooled("Classify").classifier();
+    if (classifier == null) {
+      throw new RejectedException(
+          ErrorCode.UNSUPPORTED,
+          "The model does not support the Classify API: it has no head for classes.");
+    }
+    return classifier;
+  }
+
+  /** How the model makes classes of a prompt. */
+  public EmbeddingSpec pooled(String api) {
     return card.embedding()
         .orElseThrow(
             () ->

@@ -25,17 +25,20 @@ public record PromptEncoder(
     Tokenizer tokenizer, ChatRenderer renderer, int maxModelLen, int newTokensMax, int width) {
 
   /**
-   * Most scores of one prompt's tokens: the token's own and the most probable ones at each
-   * position. A score is some 200 bytes as text, bytes and JSON, so a prompt pins 200 MB at most;
-   * the 21 scores of {@code prompt_logprobs=20} fit 47,000 tokens.
+   * Most scores of one prompt's, or one answer's, tokens: the token's own and the most probable
+   * ones at each position. A score is some 200 bytes as text, bytes and JSON, so a prompt pins 200
+   * MB at most; the 21 scores of {@code prompt_logprobs=20} fit 47,000 tokens.
    */
-  static final long PROMPT_SCORES_MAX = 1_000_000;
+  static final long SCORES_MAX = 1_000_000;
+
+  /** Answers of any length may have so many for each token: they are told as they come. */
+  private static final int LOGPROBS_UNBOUNDED_MAX = 100;
 
   /** Most numbers of one prompt's hidden states: 4 MiB. One hidden state is possible always. */
   static final long POOLED_FLOATS_MAX = 1L << 20;
 
   /** A template closes a prompt with a marker and a line break or two, each a token or several. */
-  private static final int TAIL_TOKENS = 16;
+  static final int TAIL_TOKENS = 16;
 
   /** The end of a prompt as text, special tokens included: a template may open thoughts there. */
   static String tail(Tokenizer tokenizer, int[] prompt) {
@@ -118,7 +121,10 @@ public record PromptEncoder(
     int[] prompt = truncated(encode(submit.prompt()), submit);
     SamplingParams asked = submit.sampling();
     int maxTokens = maxTokens(prompt.length, asked.maxTokens());
-    boundScores(prompt.length, asked.promptLogprobs());
+    boundScores("prompt_logprobs", prompt.length, asked.promptLogprobs());
+    if (asked.logprobs() > LOGPROBS_UNBOUNDED_MAX) {
+      boundScores("logprobs", (long) maxTokens * submit.keys().length, asked.logprobs());
+    }
     boundPooled(asked.pooling().vectors(prompt.length));
     SamplingParams resolved =
         asked.withMaxTokens(maxTokens).withBadWords(badWords(submit.badWords()));
@@ -156,10 +162,7 @@ public record PromptEncoder(
   private int[] truncated(int[] prompt, Submit submit) {
     int asked = submit.sampling().maxTokens();
     int room = asked == Submit.MAX_TOKENS_OPEN ? 1 : asked;
-    int keep = Math.min(submit.truncatePromptTokens(), Math.max(1, maxModelLen - room));
-    return keep >= 0 && prompt.length > keep
-        ? Arrays.copyOfRange(prompt, prompt.length - keep, prompt.length)
-        : prompt;
+    return submit.truncation().within(Math.max(1, maxModelLen - room)).of(prompt);
   }
 
   private int maxTokens(int promptTokens, int asked) {
@@ -195,18 +198,13 @@ public record PromptEncoder(
     }
   }
 
-  private static void boundScores(int promptTokens, int promptLogprobs) {
-    long scores = promptTokens * (promptLogprobs + 1L);
-    if (scores > PROMPT_SCORES_MAX) {
+  private static void boundScores(String field, long tokens, int logprobs) {
+    long scores = tokens * (logprobs + 1L);
+    if (scores > SCORES_MAX) {
       throw RejectedException.invalid(
-          "prompt_logprobs",
-          "prompt_logprobs %d makes %d scores for a prompt of %d tokens; %d are possible. Shorten the prompt or lower prompt_logprobs to %d."
-              .formatted(
-                  promptLogprobs,
-                  scores,
-                  promptTokens,
-                  PROMPT_SCORES_MAX,
-                  PROMPT_SCORES_MAX / promptTokens - 1));
+          field,
+          "%s %d makes %d scores for %d tokens; %d are possible. Shorten the prompt or the answer, or lower it to %d."
+              .formatted(field, logprobs, scores, tokens, SCORES_MAX, SCORES_MAX / tokens - 1));
     }
   }
 

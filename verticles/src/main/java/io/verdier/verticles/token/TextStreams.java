@@ -33,8 +33,8 @@ final class TextStreams {
   private static final Logger LOG = LoggerFactory.getLogger(TextStreams.class);
   private static final int[] NO_TOKENS = {};
 
-  /** A detokenizer may look back so far; longer contexts change nothing. */
-  private static final int CONTEXT_TOKENS = 8;
+  /** A detokenizer, or who looks for reasoning, may look back so far. */
+  private static final int CONTEXT_TOKENS = PromptEncoder.TAIL_TOKENS;
 
   private final Tokenizer tokenizer;
   private final Map<Long, Stream> streams = new HashMap<>();
@@ -113,12 +113,11 @@ final class TextStreams {
     Piece piece = stream.text.append(emission.tokens());
     stream.generated += piece.consumed();
     if (piece.stop() == null) {
-      return delta(emission, piece, null);
+      return delta(emission, piece, stream, null);
     }
     streams.remove(emission.key());
     tellScheduler(emission);
-    End end = stopped(emission, piece, stream);
-    return delta(emission, piece, end);
+    return delta(emission, piece, stream, stopped(emission, piece, stream));
   }
 
   private Delta last(Emission emission, Finish finish, Stream stream) {
@@ -127,14 +126,14 @@ final class TextStreams {
     Piece piece = stream.text.finish(emission.tokens(), byToken);
     stream.generated += piece.consumed();
     if (piece.stop() != null) {
-      return delta(emission, piece, stopped(emission, piece, stream));
+      return delta(emission, piece, stream, stopped(emission, piece, stream));
     }
-    return delta(emission, piece, endOf(emission, finish, stream.generated));
+    return delta(emission, piece, stream, endOf(emission, finish, stream.generated));
   }
 
   private Delta end(Emission emission, Finish finish) {
     return delta(
-        emission, new Piece("", null, 0), endOf(emission, finish, finish.generatedTokens()));
+        emission, new Piece("", null, 0), null, endOf(emission, finish, finish.generatedTokens()));
   }
 
   private static End stopped(Emission emission, Piece piece, Stream stream) {
@@ -151,7 +150,7 @@ final class TextStreams {
         finish.reason(), null, finish.stopToken(), emission.cachedTokens(), generated, refused);
   }
 
-  private Delta delta(Emission emission, Piece piece, @Nullable End end) {
+  private Delta delta(Emission emission, Piece piece, @Nullable Stream stream, @Nullable End end) {
     EngineRequest opened = emission.opened();
     Delta.Start start =
         opened == null ? null : start(Arrays.copyOf(opened.tokens(), opened.promptTokens()));
@@ -168,6 +167,7 @@ final class TextStreams {
         scores(emission.logprobs(), count),
         scores(emission.promptLogprobs(), emission.promptLogprobs().size()),
         emission.pooled(),
+        stream == null ? SequenceText.UNCOUNTED : stream.text.reasoningTokens(),
         end);
   }
 

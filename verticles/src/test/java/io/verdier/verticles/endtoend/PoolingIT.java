@@ -156,6 +156,32 @@ class PoolingIT {
   }
 
   @Test
+  void embeddings_otherNumbers_areTheSameRounded() {
+    float[] wanted = vectors(client, Map.of("input", CAR)).getFirst();
+    for (ByteOrder order : List.of(ByteOrder.LITTLE_ENDIAN, ByteOrder.BIG_ENDIAN)) {
+      String word = order == ByteOrder.BIG_ENDIAN ? "big" : "little";
+      for (String type : List.of("float32", "float16", "bfloat16")) {
+        Map<String, Object> body =
+            Map.of(
+                "input", CAR, "encoding_format", "base64", "endianness", word, "embed_dtype", type);
+        String text = embed(client, body).at("/data/0/embedding").asText();
+        ByteBuffer bytes = ByteBuffer.wrap(Base64.getDecoder().decode(text)).order(order);
+        for (float value : wanted) {
+          float told =
+              switch (type) {
+                case "float32" -> bytes.getFloat();
+                case "float16" -> Float.float16ToFloat(bytes.getShort());
+                default -> Float.intBitsToFloat(bytes.getShort() << 16);
+              };
+          double error = type.equals("float32") ? 0 : Math.abs(value) / 256 + 1e-6;
+          assertThat((double) told).as(type).isCloseTo(value, within(error));
+        }
+        assertThat(bytes.hasRemaining()).isFalse();
+      }
+    }
+  }
+
+  @Test
   void embeddings_manyTexts_areTheSameBitsAlone() {
     List<float[]> together = vectors(client, Map.of("input", TEXTS));
 
@@ -305,8 +331,8 @@ class PoolingIT {
         "/v1/embeddings | {\"input\":[99999999]}                          | input",
         "/v1/embeddings | {\"input\":\"a\",\"dimensions\":8}              | dimensions",
         "/v1/embeddings | {\"input\":\"a\",\"encoding_format\":\"bytes\"} | encoding_format",
-        "/v1/embeddings | {\"input\":\"a\",\"embed_dtype\":\"float16\"}   | embed_dtype",
-        "/v1/embeddings | {\"input\":\"a\",\"endianness\":\"big\"}        | endianness",
+        "/v1/embeddings | {\"input\":\"a\",\"embed_dtype\":\"fp8\"}   | embed_dtype",
+        "/v1/embeddings | {\"input\":\"a\",\"endianness\":\"odd\"}        | endianness",
         "/v1/embeddings | {\"input\":\"a\",\"priority\":3}                | priority",
         "/v1/embeddings | {\"input\":\"a\",\"truncate_prompt_tokens\":0}  | truncate_prompt_tokens",
         "/pooling       | {\"input\":\"a\",\"task\":\"classify\"}         | task",

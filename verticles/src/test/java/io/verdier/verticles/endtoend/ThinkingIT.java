@@ -103,6 +103,41 @@ class ThinkingIT {
   }
 
   @Test
+  void reasoning_wholeAndStreamed_itsTokensAreCounted() {
+    Map<String, Object> body =
+        chat(
+            Map.of(CLOSE, 9, OPEN, -100),
+            Map.of(
+                "return_token_ids",
+                true,
+                "max_tokens",
+                60,
+                "chat_template_kwargs",
+                Map.of("opened", true)));
+    int counted = 0;
+    for (int seed = 0; seed < 6; seed++) {
+      body.put("seed", seed);
+      JsonNode whole = client.post("/v1/chat/completions", body).json();
+      JsonNode ids = whole.at("/choices/0/token_ids");
+      int wanted = 0; // all up to the end of the thoughts, or of the answer
+      while (wanted < ids.size()
+          && !List.of(CLOSE, "4065", "4072", "4073").contains(ids.get(wanted).asText())) {
+        wanted++;
+      }
+      JsonNode details = whole.at("/usage/completion_tokens_details/reasoning_tokens");
+      assertThat(details.asInt()).as("seed %d", seed).isEqualTo(wanted);
+      counted += wanted;
+      Map<String, Object> streamed = with(body, "stream", true);
+      streamed.put("stream_options", Map.of("include_usage", true));
+      JsonNode last = Client.events(client.post("/v1/chat/completions", streamed)).getLast();
+      assertThat(last.at("/usage/completion_tokens_details/reasoning_tokens")).isEqualTo(details);
+    }
+    assertThat(counted).isGreaterThan(10);
+    assertThat(client.post("/v1/completions", Map.of("prompt", "Hi")).body())
+        .doesNotContain("completion_tokens_details");
+  }
+
+  @Test
   void undecided_modelDoesNot_answerMatchesAtOnce() {
     JsonNode message = message(chat(Map.of(OPEN, -100, CLOSE, 100), Map.of("guided_regex", PHONE)));
     assertThat(message.get("content").asText()).matches(PHONE);

@@ -6,6 +6,7 @@ import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
+import io.verdier.verticles.bus.Truncation;
 import java.net.http.HttpResponse;
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
@@ -50,7 +51,7 @@ class ChatCompletionsTest {
             "finish_reason":"stop","stop_reason":null,"token_ids":null}],"service_tier":null,\
             "system_fingerprint":"verdier-1.2.3","usage":{"prompt_tokens":3,"total_tokens":5,\
             "completion_tokens":2,"prompt_tokens_details":null},"prompt_logprobs":null,\
-            "prompt_token_ids":null,"kv_transfer_params":null}""");
+            "prompt_token_ids":null,"prompt_text":null,"kv_transfer_params":null}""");
   }
 
   @Test
@@ -165,7 +166,7 @@ class ChatCompletionsTest {
     assertThat(submit.text().skipSpecialTokens()).isFalse();
     assertThat(submit.text().streaming()).isFalse();
     assertThat(submit.badWords()).containsExactly("no");
-    assertThat(submit.truncatePromptTokens()).isEqualTo(50);
+    assertThat(submit.truncation()).isEqualTo(new Truncation(50, Truncation.End.LAST));
     assertThat(submit.cacheSalt()).isEqualTo("pepper");
     Prompt.Chat chat = (Prompt.Chat) submit.prompt();
     assertThat(chat.continueFinalMessage()).isTrue();
@@ -183,7 +184,7 @@ class ChatCompletionsTest {
     Submit second = server.engine.awaitSubmit();
     assertThat(first.sampling().seed()).isNotEqualTo(second.sampling().seed());
     assertThat(first.sampling().maxTokens()).isEqualTo(Submit.MAX_TOKENS_OPEN);
-    assertThat(first.truncatePromptTokens()).isEqualTo(-1);
+    assertThat(first.truncation()).isEqualTo(Truncation.NONE);
   }
 
   @Test
@@ -227,8 +228,8 @@ class ChatCompletionsTest {
             List.of(",\"tools\":[]", "tools"),
             List.of(",\"tools\":[{\"type\":\"x\"}]", "tools"),
             List.of(",\"best_of\":2", "best_of"),
-            List.of(",\"use_beam_search\":true", "use_beam_search"),
-            List.of(",\"echo\":true", "echo"),
+            List.of(",\"stream\":true,\"use_beam_search\":true", "use_beam_search"),
+            List.of(",\"thinking_token_budget\":5", "thinking_token_budget"),
             List.of(",\"chat_template\":\"x\"", "chat_template"),
             List.of(",\"continue_final_message\":true", "continue_final_message"),
             List.of(",\"priority\":1", "priority"),

@@ -33,7 +33,7 @@ class DescriptionTest {
       assertThat(chat.at("/top_p/exclusiveMinimum").isNumber()).isTrue();
       assertThat(chat.at("/stream_options/properties/include_usage/type").textValue())
           .isEqualTo("boolean");
-      assertThat(chat.at("/echo/x-verdier-status").textValue()).isEqualTo("refused");
+      assertThat(chat.at("/best_of/x-verdier-status").textValue()).isEqualTo("refused");
       for (JsonNode reference : api.findValues("$ref")) {
         String name = reference.textValue();
         assertThat(name).startsWith("#/");

@@ -13,6 +13,7 @@ import io.verdier.engine.text.Tokenizer;
 import io.verdier.engine.text.template.RenderLimits;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
+import io.verdier.verticles.bus.Truncation;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -58,7 +59,7 @@ class PromptEncoderTest {
             new Prompt.Tokens(prompt),
             scored(promptLogprobs),
             List.of(),
-            -1,
+            Truncation.NONE,
             new TextParams(List.of(), false, true, false),
             0,
             "",
@@ -114,7 +115,7 @@ class PromptEncoderTest {
           .hasMessageContaining("50000 tokens")
           .hasMessageContaining("%d scores".formatted(50_000 * (promptLogprobs + 1L)))
           .hasMessageContaining("1000000 are possible")
-          .hasMessageContaining("lower prompt_logprobs to 19")
+          .hasMessageContaining("lower it to 19")
           .extracting(refused -> ((RejectedException) refused).code())
           .isEqualTo(ErrorCode.INVALID_ARGUMENT);
     }
@@ -128,7 +129,7 @@ class PromptEncoderTest {
         new Prompt.Tokens(prompt),
         SamplingParams.greedy(1).withMaxTokens(maxTokens),
         List.of(),
-        truncate,
+        new Truncation(truncate, Truncation.End.LAST),
         new TextParams(List.of(), false, true, false),
         0,
         "",

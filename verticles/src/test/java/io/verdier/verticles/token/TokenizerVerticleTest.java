@@ -31,6 +31,7 @@ import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.bus.Tokenized;
+import io.verdier.verticles.bus.Truncation;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
 import io.vertx.core.ThreadingModel;
@@ -219,7 +220,7 @@ class TokenizerVerticleTest {
         base.prompt(),
         base.sampling(),
         base.badWords(),
-        -1,
+        Truncation.NONE,
         base.text(),
         0,
         "",
@@ -238,7 +239,7 @@ class TokenizerVerticleTest {
             new Prompt.Tokens(new int[0]),
             submit.sampling(),
             List.of(),
-            -1,
+            Truncation.NONE,
             submit.text(),
             0,
             "",
@@ -273,7 +274,7 @@ class TokenizerVerticleTest {
         new Prompt.Text("Hello there", true),
         SamplingParams.greedy(8),
         List.of(),
-        -1,
+        Truncation.NONE,
         new TextParams(List.of(), false, true, true),
         0,
         "",

@@ -174,7 +174,10 @@ final class CudaSampler implements DeviceSampler {
       params[row] = asks;
       masks[row] = mask;
       sizes[row] = history.size();
-      isOnHost[row] = asks.logprobs() > topsMax || !describe(row, history, asks, mask);
+      isOnHost[row] =
+          asks.logprobs() > topsMax
+              || asks.scoredIds().length > 0
+              || !describe(row, history, asks, mask);
       if (isOnHost[row]) {
         rowsOnHost++;
         inputs.clear(row);

@@ -34,6 +34,9 @@ public final class ReasoningParser {
   private final MarkerFinder finder;
   private final StringBuilder blanks = new StringBuilder();
   private State state;
+  private int position; // characters taken while it was not certain that content has begun
+  private int begin;
+  private int end;
 
   ReasoningParser(ReasoningFormat format, Start start, Sink sink) {
     this.sink = sink;
@@ -52,6 +55,16 @@ public final class ReasoningParser {
   /** Whether content has begun, so that no more reasoning comes. */
   public boolean isPast() {
     return state == State.CONTENT;
+  }
+
+  /** Where reasoning begins in the text, as far as it has come. */
+  public int reasoningBegin() {
+    return begin;
+  }
+
+  /** Where it ends, or the text that it is the end of; its beginning where there is none. */
+  public int reasoningEnd() {
+    return state == State.REASONING ? position : end;
   }
 
   /** Takes the next piece of text. */
@@ -76,6 +89,7 @@ public final class ReasoningParser {
   }
 
   private void accept(char c) {
+    position++;
     int found = finder.accept(c, this::text);
     if (found == MarkerFinder.NONE) {
       return;
@@ -85,9 +99,12 @@ public final class ReasoningParser {
       sink.reasoning(blanks);
       blanks.setLength(0);
       state = State.CONTENT;
+      end = position - finder.marker(found).length();
     } else if (opening && state != State.REASONING) {
       blanks.setLength(0);
       state = State.REASONING;
+      begin = position;
+      end = position;
     } else {
       text(finder.marker(found));
     }

@@ -12,7 +12,7 @@ import java.util.regex.Pattern;
  *
  * @param group heading under which the table has it
  * @param name dots lead into objects
- * @param knownTo who else has the field: both, v0.9, v1 (vLLM's), openai, vertex, ours
+ * @param knownTo who else has the field: both, v0.9, v1 (vLLM's), openai, anthropic, vertex, ours
  * @param defaultText as the table says it; empty: none
  * @param help a phrase without a full stop
  */

@@ -9,6 +9,7 @@ import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,6 +38,20 @@ public final class ApiTable {
   public static Map<String, ApiField> of(Body body) {
     Map<String, ApiField> fields = BY_NAME.get(body);
     return fields == null ? Map.of() : fields;
+  }
+
+  /**
+   * Names of the fields that a body shares with another: they mean the same in both.
+   *
+   * @param but names that do not
+   */
+  public static List<String> shared(Body body, Body other, Set<String> but) {
+    return of(body).values().stream()
+        .filter(ApiField::isTopLevel)
+        .filter(field -> field.status().hasEffect())
+        .map(ApiField::name)
+        .filter(name -> of(other).containsKey(name) && !but.contains(name))
+        .toList();
   }
 
   /** The row of a field of a body; null where nobody knows such a field. */

@@ -5,17 +5,25 @@ import java.util.Locale;
 
 /** Whose request body a field may stand in. */
 public enum Body {
-  CHAT("ChatCompletionRequest", "/v1/chat/completions", "/v1/chat/completions/render"),
+  CHAT(
+      "ChatCompletionRequest",
+      "/v1/chat/completions",
+      "/v1/chat/completions/render",
+      "/v1/chat/completions/batch"),
   TEXT("CompletionRequest", "/v1/completions", "/v1/completions/render"),
   PREDICT("PredictInstance", "/generate"),
   TOKENIZE("TokenizeRequest", "/tokenize"),
   DETOKENIZE("DetokenizeRequest", "/detokenize"),
   EMBED("EmbeddingRequest", "/v1/embeddings"),
   POOLING("PoolingRequest", "/pooling"),
+  CLASSIFY("ClassifyRequest", "/classify"),
   SCORE("ScoreRequest", "/score", "/v1/score"),
   RERANK("RerankRequest", "/rerank", "/v1/rerank", "/v2/rerank"),
   LOAD_ADAPTER("LoadLoRAAdapterRequest", "/v1/load_lora_adapter"),
-  UNLOAD_ADAPTER("UnloadLoRAAdapterRequest", "/v1/unload_lora_adapter");
+  UNLOAD_ADAPTER("UnloadLoRAAdapterRequest", "/v1/unload_lora_adapter"),
+  MESSAGES("MessagesRequest", "/v1/messages"),
+  COUNT("CountTokensRequest", "/v1/messages/count_tokens"),
+  RESPONSES("ResponsesRequest", "/v1/responses");
 
   @SuppressWarnings("Immutable") // a list of strings
   private final List<String> paths;

@@ -43,6 +43,11 @@ public record Status(Kind kind, String why, List<String> harmless) {
         unless < 0 ? List.of() : List.of(head.substring(unless + UNLESS.length()).split(",")));
   }
 
+  /** Whether the field is read. */
+  public boolean hasEffect() {
+    return kind == Kind.SUPPORTED || kind == Kind.DIFFERS;
+  }
+
   /** Whether a value of decoded JSON changes nothing. */
   public boolean isHarmless(@Nullable Object value) {
     return value == null || harmless.contains(shown(value));

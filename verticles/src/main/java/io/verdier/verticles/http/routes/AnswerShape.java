@@ -6,6 +6,7 @@ import io.verdier.engine.RejectedException;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.Usage;
 
 /**
  * How one answer is to look. Immutable.
@@ -17,6 +18,7 @@ import io.verdier.verticles.http.JsonWriter;
  * @param runningUsage whether each event of a stream says the usage so far
  * @param cachedDetails whether usage tells the tokens found in the prefix cache
  * @param tokenIds whether ids of prompt and generated tokens are shown
+ * @param interval tokens of a choice in an event
  * @param tokensAsIds whether tokens beside log probabilities are shown as {@code token_id:…}
  */
 record AnswerShape(
@@ -29,6 +31,7 @@ record AnswerShape(
     boolean runningUsage,
     boolean cachedDetails,
     boolean tokenIds,
+    int interval,
     boolean tokensAsIds) {
 
   /** The same with another id, its prefix included. */
@@ -43,6 +46,7 @@ record AnswerShape(
         runningUsage,
         cachedDetails,
         tokenIds,
+        interval,
         tokensAsIds);
   }
 
@@ -72,6 +76,7 @@ record AnswerShape(
         (include && continuous) || forced,
         http.promptTokensDetails(),
         fields.bool("return_token_ids", false),
+        fields.integer("stream_interval", 1, Integer.MAX_VALUE, 1),
         fields.bool("return_tokens_as_token_ids", http.tokensAsTokenIds()));
   }
 
@@ -84,19 +89,20 @@ record AnswerShape(
         : exchange.requestId();
   }
 
-  /**
-   * Appends the field {@code usage}.
-   *
-   * @param cached -1: not known yet, not shown
-   */
-  void usage(JsonWriter out, int prompt, int completion, int cached) {
+  /** Appends the field {@code usage}; counts of -1 are not known yet, and not shown. */
+  void usage(JsonWriter out, Usage usage) {
     out.name("usage").object();
-    out.field("prompt_tokens", prompt).field("total_tokens", (long) prompt + completion);
-    out.field("completion_tokens", completion);
-    if (cachedDetails && cached >= 0) {
-      out.name("prompt_tokens_details").object().field("cached_tokens", cached).end();
+    out.field("prompt_tokens", usage.prompt());
+    out.field("total_tokens", (long) usage.prompt() + usage.completion());
+    out.field("completion_tokens", usage.completion());
+    if (cachedDetails && usage.cached() >= 0) {
+      out.name("prompt_tokens_details").object().field("cached_tokens", usage.cached()).end();
     } else if (!streamed) {
       out.name("prompt_tokens_details").nothing();
+    }
+    if (usage.reasoning() >= 0) {
+      out.name("completion_tokens_details").object();
+      out.field("reasoning_tokens", usage.reasoning()).end();
     }
     out.end();
   }

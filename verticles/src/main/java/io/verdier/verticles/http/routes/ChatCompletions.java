@@ -1,6 +1,7 @@
 package io.verdier.verticles.http.routes;
 
 import io.verdier.engine.sample.SamplingParams;
+import io.verdier.verticles.http.Answer;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Flight;
 import io.verdier.verticles.http.JsonWriter;
@@ -22,15 +23,38 @@ final class ChatCompletions {
   }
 
   static void launch(Exchange exchange, ChatRequest request) {
-    AnswerShape shape = request.shape();
-    String role = exchange.ingress().config().http().responseRole();
+    if (!request.showsPrompt()) {
+      launch(exchange, request, null);
+      return;
+    }
+    Render.rendered(exchange.ingress(), request.generation())
+        .onComplete(prompt -> onPrompt(exchange, request, prompt.text()), exchange::fail);
+  }
+
+  private static void onPrompt(Exchange exchange, ChatRequest request, String prompt) {
+    if (exchange.isDone()) {
+      return;
+    }
+    try {
+      launch(exchange, request, prompt);
+    } catch (RuntimeException refused) {
+      exchange.fail(refused);
+    }
+  }
+
+  /**
+   * @param prompt its text, for those who asked
+   */
+  private static void launch(Exchange exchange, ChatRequest request, @Nullable String prompt) {
     int choices = request.generation().choices();
-    int logprobs = request.generation().sampling().logprobs();
-    if (shape.streamed()) {
-      ChatFormat format = new ChatFormat(shape, role, choices, logprobs >= 0, request.parsing());
-      Flight.launch(exchange, List.of(request.generation()), new SseStream(exchange, format));
+    Look look = look(request, prompt);
+    if (request.shape().streamed()) {
+      Answer answer = new SseStream(exchange, new ChatFormat(look));
+      Flight.launch(
+          exchange,
+          List.of(request.generation()),
+          PacedAnswer.of(answer, request.shape().interval(), choices));
     } else {
-      Look look = look(request, role);
       WholeAnswer.Layout layout = (out, done, usage) -> write(out, look, done, usage);
       Flight.launch(
           exchange, List.of(request.generation()), new WholeAnswer(exchange, choices, layout));
@@ -38,21 +62,28 @@ final class ChatCompletions {
   }
 
   /**
-   * What a whole answer needs of its request; the conversation is not kept until then. Immutable.
+   * What an answer needs of its request; the conversation is not kept until then. Immutable.
+   *
+   * @param echo what each choice begins with
+   * @param prompt its text; null: it is not shown
    */
   record Look(
       AnswerShape shape,
       String role,
+      String echo,
+      @Nullable String prompt,
       int choices,
       boolean logprobs,
       boolean promptLogprobs,
       ChatParsing parsing) {}
 
-  static Look look(ChatRequest request, String role) {
+  static Look look(ChatRequest request, @Nullable String prompt) {
     SamplingParams sampling = request.generation().sampling();
     return new Look(
         request.shape(),
-        role,
+        request.role(),
+        request.echo(),
+        prompt,
         request.generation().choices(),
         sampling.logprobs() >= 0,
         sampling.promptLogprobs() >= 0,
@@ -70,7 +101,7 @@ final class ChatCompletions {
     }
     out.end().name("service_tier").nothing();
     out.field("system_fingerprint", shape.fingerprint());
-    shape.usage(out, usage.prompt(), usage.completion(), usage.cached());
+    shape.usage(out, usage);
     Choice first = choices.getFirst();
     out.name("prompt_logprobs");
     if (look.promptLogprobs()) {
@@ -84,6 +115,7 @@ final class ChatCompletions {
     } else {
       out.nothing();
     }
+    out.field("prompt_text", look.prompt());
     out.name("kv_transfer_params").nothing().end();
   }
 
@@ -92,7 +124,7 @@ final class ChatCompletions {
     text.append(choice.text.toString());
     text.finish();
     out.object().field("index", index).name("message").object();
-    text.writeMessage(out, look.role());
+    text.writeMessage(out, look.role(), look.echo());
     out.end();
     out.name("logprobs");
     if (look.logprobs()) {

@@ -20,9 +20,9 @@ final class ChatFormat implements StreamFormat {
   private static final byte[] AFTER_TEXT = EventHead.ascii("},");
   private static final byte[] AFTER_CHOICE = EventHead.ascii("}");
 
+  private final ChatCompletions.Look look;
   private final AnswerShape shape;
   private final EventHead head;
-  private final String role;
   private final byte[][] untilText;
   private final boolean logprobs;
   private final boolean plain;
@@ -30,16 +30,16 @@ final class ChatFormat implements StreamFormat {
   private final @Nullable ChatText[] texts; // by choice, where text is parsed; made on demand
   private String promptTail = "";
 
-  ChatFormat(AnswerShape shape, String role, int choices, boolean logprobs, ChatParsing parsing) {
-    this.parsing = parsing;
-    this.texts = new ChatText[choices];
-    this.shape = shape;
+  ChatFormat(ChatCompletions.Look look) {
+    this.look = look;
+    this.parsing = look.parsing();
+    this.texts = new ChatText[look.choices()];
+    this.shape = look.shape();
     this.head = new EventHead(shape, "chat.completion.chunk");
-    this.role = role;
-    this.logprobs = logprobs;
+    this.logprobs = look.logprobs();
     this.plain = !logprobs && !shape.runningUsage() && !shape.tokenIds();
-    this.untilText = new byte[choices][];
-    for (int i = 0; i < choices; i++) {
+    this.untilText = new byte[look.choices()][];
+    for (int i = 0; i < look.choices(); i++) {
       untilText[i] = head.untilText(i, ",\"delta\":{\"content\":");
     }
   }
@@ -53,15 +53,22 @@ final class ChatFormat implements StreamFormat {
   public void open(JsonWriter out, Delta first) {
     int[] prompt = first.start() == null ? new int[0] : first.start().promptTokens();
     promptTail = first.start() == null ? "" : first.start().promptTail();
+    int reasoning = first.reasoningTokens() < 0 ? -1 : 0;
+    Usage usage = new Usage(prompt.length, 0, -1, reasoning);
     for (int i = 0; i < untilText.length; i++) {
       out.raw(head.untilChoices()).object().field("index", i).name("delta").object();
-      out.field("role", role).field("content", "").end();
+      out.field("role", look.role()).field("content", "").end();
       out.name("logprobs").nothing().name("finish_reason").nothing();
       if (shape.tokenIds()) {
         out.name("prompt_token_ids").values(prompt);
       }
       out.end();
-      head.finish(out, prompt.length, 0);
+      head.finish(out, usage, look.prompt());
+    }
+    for (int i = 0; i < untilText.length && !look.echo().isEmpty(); i++) {
+      out.raw(untilText[i]).rawString(look.echo()).raw(AFTER_TEXT);
+      out.name("logprobs").nothing().name("finish_reason").nothing().raw(AFTER_CHOICE);
+      head.finish(out, usage, null);
     }
   }
 

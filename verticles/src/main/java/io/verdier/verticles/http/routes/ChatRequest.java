@@ -11,8 +11,20 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** A request for a chat completion, checked. Immutable. */
-record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing) {
+/**
+ * A request for a chat completion, checked. Immutable.
+ *
+ * @param role who answers
+ * @param echo what every answer begins with
+ * @param showsPrompt whether the prompt's text is wanted
+ */
+record ChatRequest(
+    Generation generation,
+    AnswerShape shape,
+    ChatParsing parsing,
+    String role,
+    String echo,
+    boolean showsPrompt) {
   private static final String ID_PREFIX = "chatcmpl-";
 
   static ChatRequest read(Exchange exchange, Fields fields) {
@@ -30,14 +42,30 @@ record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing
     Prompt.Chat prompt = prompt(ingress, fields, tools);
     ToolReads reads = ingress.metrics().toolReads(requestType(idPrefix), shape.streamed());
     ChatParsing parsing = ChatParsing.read(ingress, fields, tools, reads);
+    Map<String, @Nullable Object> last = prompt.messages().getLast();
+    // Who does not begin to speak goes on.
+    String role =
+        prompt.addGenerationPrompt()
+            ? ingress.config().http().responseRole()
+            : String.valueOf(last.get("role"));
     GenerationFields generation =
         new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
     return new ChatRequest(
         generation
-            .generation(prompt, shape.streamed(), parsing.visibleTokens(), tools.demand(fields))
+            .generation(
+                prompt,
+                shape.streamed(),
+                parsing.visibleTokens(),
+                parsing.reasoning(),
+                tools.demand(fields))
             .behind(parsing.thoughts(ingress.config().structuredOutput())),
         shape,
-        parsing);
+        parsing,
+        role,
+        fields.bool("echo", false) && role.equals(last.get("role"))
+            ? String.valueOf(last.get("content"))
+            : "",
+        fields.bool("return_prompt_text", false));
   }
 
   /** As vLLM's metrics name the APIs. */
@@ -89,6 +117,7 @@ record ChatRequest(Generation generation, AnswerShape shape, ChatParsing parsing
     String effort = fields.string("reasoning_effort");
     if (effort != null) {
       arguments.put("reasoning_effort", effort);
+      arguments.put("enable_thinking", !effort.equals("none")); // a template may know only this
     }
     Fields further = fields.object("chat_template_kwargs");
     if (further != null) {

@@ -71,8 +71,13 @@ final class ChatText implements AnswerReader.Sink {
     }
   }
 
-  /** What a whole message says. */
-  void writeMessage(JsonWriter out, String role) {
+  /**
+   * What a whole message says.
+   *
+   * @param echo what its content begins with
+   */
+  void writeMessage(JsonWriter out, String role, String echo) {
+    content.insert(0, echo);
     boolean none = content.isEmpty() && (called || parsing.reasoning().isPresent());
     out.field("role", role).field("content", none ? null : content.toString());
     out.name("refusal").nothing().name("annotations").nothing().name("audio").nothing();

@@ -23,6 +23,7 @@ final class Choice {
   String promptHead = "";
   int[] tokens = NONE;
   private int tokenCount;
+  private int reasoningTokens = -1;
   private Delta.@Nullable End end;
 
   void add(Delta delta) {
@@ -32,6 +33,7 @@ final class Choice {
       promptHead = delta.start().promptHead();
     }
     text.append(delta.text());
+    reasoningTokens = delta.reasoningTokens();
     scores.addAll(delta.scores());
     promptScores.addAll(delta.promptScores());
     int[] more = delta.tokens();
@@ -69,7 +71,11 @@ final class Choice {
     Choice first = choices.getFirst();
     int completion = choices.stream().mapToInt(Choice::generatedCount).sum();
     int cached = first.end == null ? 0 : first.end.cachedTokens();
-    return new Usage(first.promptTokens.length, completion, cached);
+    int reasoning = -1;
+    for (Choice choice : choices) {
+      reasoning = Usage.reasoning(reasoning, choice.reasoningTokens);
+    }
+    return new Usage(first.promptTokens.length, completion, cached, reasoning);
   }
 
   Delta.End end() {
@@ -103,7 +109,9 @@ final class Choice {
   /** The stop string or the stop token that ended the choice, or null. */
   static void stopReason(JsonWriter out, Delta.End end) {
     out.name("stop_reason");
-    if (end.stopString() == null && end.stopToken() >= 0) {
+    if (end.reason() == FinishReason.REPETITION) {
+      out.value("repetition_detected");
+    } else if (end.stopString() == null && end.stopToken() >= 0) {
       out.value(end.stopToken());
     } else {
       out.value(end.stopString());

@@ -4,6 +4,7 @@ import io.verdier.engine.sample.SamplingParams;
 import io.verdier.verticles.bus.Delta.Scores;
 import io.verdier.verticles.bus.DetokenizeQuery;
 import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.http.Answer;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Flight;
 import io.verdier.verticles.http.Generation;
@@ -72,7 +73,10 @@ final class Completions {
     if (request.shape().streamed()) {
       CompletionFormat format =
           new CompletionFormat(request.shape(), echoes, logprobs, request.scoredEcho());
-      Flight.launch(exchange, request.generations(), new SseStream(exchange, format));
+      Answer answer =
+          PacedAnswer.of(
+              new SseStream(exchange, format), request.shape().interval(), echoes.size());
+      Flight.launch(exchange, request.generations(), answer);
     } else {
       Look look =
           new Look(
@@ -117,7 +121,7 @@ final class Completions {
     }
     out.end().name("service_tier").nothing();
     out.field("system_fingerprint", shape.fingerprint());
-    shape.usage(out, usage.prompt(), usage.completion(), usage.cached());
+    shape.usage(out, usage);
     out.name("kv_transfer_params").nothing().end();
   }
 

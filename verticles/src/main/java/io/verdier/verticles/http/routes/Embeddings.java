@@ -33,13 +33,13 @@ final class Embeddings {
     ingress.serving().checkName(fields.string("model"));
     EmbeddingSpec spec = ingress.serving().embedding(style.api());
     Pooling pooling = pooling(fields, style, spec);
-    boolean base64 = isBase64(fields);
+    VectorBytes bytes = VectorBytes.read(fields);
     VectorForm form = VectorForm.read(fields, spec);
     AnswerShape shape = AnswerShape.read(exchange, fields, style.idPrefix());
     List<Prompt> prompts = PooledPrompts.read(ingress, fields);
     List<Generation> works = PooledPrompts.works(ingress, fields, prompts, pooling);
     VectorAnswer.Look look =
-        new VectorAnswer.Look(shape, style, form, base64, pooling == Pooling.EVERY);
+        new VectorAnswer.Look(shape, style, form, bytes, pooling == Pooling.EVERY);
     Flight.launch(exchange, works, new VectorAnswer(exchange, look, works.size()));
   }
 
@@ -73,13 +73,5 @@ final class Embeddings {
               + " than ALL.");
     }
     return spec.pooling();
-  }
-
-  private static boolean isBase64(Fields fields) {
-    String format = fields.string("encoding_format");
-    if (format != null && !format.equals("float") && !format.equals("base64")) {
-      throw fields.unsupported("encoding_format", "only float and base64 are available.");
-    }
-    return "base64".equals(format);
   }
 }

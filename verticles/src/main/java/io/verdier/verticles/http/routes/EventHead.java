@@ -6,6 +6,7 @@ import io.verdier.verticles.http.Sequence;
 import io.verdier.verticles.http.Usage;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /** Owned by the event loop: the parts that all server-sent events of one answer share, prebuilt. */
 final class EventHead {
@@ -15,6 +16,7 @@ final class EventHead {
   private static final byte[] END_EVENT = ascii("}\n\n");
   private static final byte[] AFTER_CHOICES = ascii("]");
   private static final byte[] COMMA = ascii(",");
+  private static final byte[] PROMPT_TEXT = ascii(",\"prompt_text\":");
   private static final byte[] DATA = ascii("data: ");
   private static final byte[] DONE = ascii("data: [DONE]\n\n");
 
@@ -49,14 +51,28 @@ final class EventHead {
 
   /** After an event's only choice: the usage so far, where it is wanted, and the end. */
   void finish(JsonWriter out, Sequence sequence) {
-    finish(out, sequence.promptTokens(), sequence.generatedTokens());
+    finish(
+        out,
+        new Usage(
+            sequence.promptTokens(), sequence.generatedTokens(), -1, sequence.reasoningTokens()));
   }
 
-  void finish(JsonWriter out, int promptTokens, int generatedTokens) {
+  void finish(JsonWriter out, Usage usage) {
+    finish(out, usage, null);
+  }
+
+  /**
+   * @param usage so far
+   * @param prompt its text; null: it is not shown
+   */
+  void finish(JsonWriter out, Usage usage, @Nullable String prompt) {
     out.raw(AFTER_CHOICES);
+    if (prompt != null) {
+      out.raw(PROMPT_TEXT).rawString(prompt);
+    }
     if (shape.runningUsage()) {
       out.raw(COMMA);
-      shape.usage(out, promptTokens, generatedTokens, -1);
+      shape.usage(out, usage);
     }
     out.raw(END_EVENT);
   }
@@ -65,7 +81,7 @@ final class EventHead {
   void close(JsonWriter out, Usage usage) {
     if (shape.finalUsage()) {
       out.raw(untilChoices).raw(AFTER_CHOICES).raw(COMMA);
-      shape.usage(out, usage.prompt(), usage.completion(), usage.cached());
+      shape.usage(out, usage);
       out.raw(END_EVENT);
     }
     out.raw(DONE);

@@ -19,7 +19,15 @@ import org.jspecify.annotations.Nullable;
 final class FieldGate {
   /** Whose readers look at some fields only where others are not there. */
   private static final Set<Body> CONDITIONAL =
-      EnumSet.of(Body.TOKENIZE, Body.EMBED, Body.POOLING, Body.SCORE);
+      EnumSet.of(
+          Body.TOKENIZE,
+          Body.EMBED,
+          Body.POOLING,
+          Body.CLASSIFY,
+          Body.SCORE,
+          Body.MESSAGES,
+          Body.COUNT,
+          Body.RESPONSES);
 
   private FieldGate() {}
 

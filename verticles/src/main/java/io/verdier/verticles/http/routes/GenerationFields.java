@@ -2,9 +2,11 @@ package io.verdier.verticles.http.routes;
 
 import io.verdier.conf.Limits;
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.sample.Repetition;
 import io.verdier.engine.sample.SamplingSchema;
 import io.verdier.engine.sample.SamplingSchema.Choices;
 import io.verdier.engine.text.TextParams;
+import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
@@ -13,6 +15,7 @@ import io.verdier.verticles.http.Ingress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -62,19 +65,23 @@ final class GenerationFields {
 
   /** The checked request for one prompt. */
   Generation generation(Prompt prompt, boolean streaming) {
-    return generation(prompt, streaming, Set.of(), null);
+    return generation(prompt, streaming, Set.of(), Optional.empty(), null);
   }
 
   /**
    * The same where somebody reads the text.
    *
    * @param visibleTokens special tokens that the reader must see
+   * @param thoughts how the reader tells reasoning
    * @param calls what the answer must match to call tools; null: it need not
    */
   Generation generation(
-      Prompt prompt, boolean streaming, Set<String> visibleTokens, @Nullable Demand calls) {
-    int promptLogprobs = fields.integer("prompt_logprobs", 0, Integer.MAX_VALUE, -1);
-    if (streaming && promptLogprobs > 0) {
+      Prompt prompt,
+      boolean streaming,
+      Set<String> visibleTokens,
+      Optional<ReasoningFormat> thoughts,
+      @Nullable Demand calls) {
+    if (streaming && fields.integer("prompt_logprobs", -1, Integer.MAX_VALUE, 0) != 0) {
       throw RejectedException.invalid(
           fields.path("prompt_logprobs"),
           "prompt_logprobs cannot be streamed; leave stream or prompt_logprobs out.");
@@ -85,10 +92,12 @@ final class GenerationFields {
             fields.bool("include_stop_str_in_output", false),
             fields.bool("skip_special_tokens", true),
             visibleTokens,
-            streaming);
+            streaming,
+            thoughts);
     PromptFields prompts = new PromptFields(ingress, fields);
     Demand demand = demand(calls);
     OptionalDouble penalty = lengthPenalty(streaming, demand);
+    sampling.endRepetition(repetition());
     return new Generation(
         prompt,
         sampling.choices(),
@@ -127,6 +136,20 @@ final class GenerationFields {
       throw fields.unsupported(SEARCH, "it does not heed " + unheeded + "; leave one of them out.");
     }
     return OptionalDouble.of(penalty);
+  }
+
+  private Repetition repetition() {
+    Fields given = fields.object("repetition_detection");
+    if (given == null) {
+      return Repetition.NONE;
+    }
+    int max = given.integer("max_pattern_size", 0, Integer.MAX_VALUE, 0);
+    int min = given.integer("min_pattern_size", 0, max, 0);
+    int count = given.integer("min_count", 0, Integer.MAX_VALUE, 0);
+    if (max > 0 && count < 2) {
+      throw given.wrong("min_count", "at least 2");
+    }
+    return max == 0 ? Repetition.NONE : new Repetition(Math.max(1, min), max, count);
   }
 
   private @Nullable Demand demand(@Nullable Demand calls) {

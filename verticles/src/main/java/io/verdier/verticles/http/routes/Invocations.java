@@ -29,6 +29,9 @@ final class Invocations {
       return Scoring::score;
     }
     if (fields.has("input") || (fields.has("messages") && embedding.isPresent())) {
+      if (embedding.map(EmbeddingSpec::classifier).isPresent()) {
+        return Classify::run;
+      }
       return pools(fields, embedding) ? Embeddings::pooling : Embeddings::embeddings;
     }
     if (fields.has("messages")) {

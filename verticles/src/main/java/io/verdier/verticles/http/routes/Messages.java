@@ -11,6 +11,7 @@ import io.verdier.verticles.http.JsonBody;
 import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.SseStream;
 import io.verdier.verticles.http.Usage;
+import io.verdier.verticles.http.api.Body;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
@@ -23,7 +24,9 @@ final class Messages {
   private Messages() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields chat = new MessagesFields(Fields.of(body)).chat();
+    Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.MESSAGES);
+    Fields chat = new MessagesFields(fields).chat();
     ChatRequest request = ChatRequest.read(exchange, chat, "msg_");
     AnswerShape shape = request.shape();
     ChatParsing parsing = request.parsing();
@@ -43,7 +46,9 @@ final class Messages {
 
   static void countTokens(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
-    Fields chat = new MessagesFields(Fields.of(body)).prompt();
+    Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.COUNT);
+    Fields chat = new MessagesFields(fields).prompt();
     ingress.serving().checkName(chat.string("model"));
     TokenizeQuery query =
         new TokenizeQuery(ChatRequest.prompt(ingress, chat, ToolFields.read(ingress, chat)), false);

@@ -1,9 +1,12 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.verticles.http.api.ApiTable;
+import io.verdier.verticles.http.api.Body;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,23 +18,12 @@ import org.jspecify.annotations.Nullable;
  * by another name is checked here, so that a refusal names the field that the client has sent.
  */
 record MessagesFields(Fields fields) {
-  /** Fields that mean the same in both. */
+  /** Fields that mean the same in both, those of this route's own aside. */
   private static final List<String> SHARED =
-      List.of(
-          "model",
-          "max_tokens",
-          "stream",
-          "temperature",
-          "top_p",
-          "top_k",
-          "min_p",
-          "seed",
-          "priority",
-          "cache_salt",
-          "request_id",
-          "structured_outputs",
-          "chat_template",
-          "chat_template_kwargs");
+      ApiTable.shared(
+          Body.MESSAGES,
+          Body.CHAT,
+          Set.of("messages", "tools", "tool_choice", "chat_template_kwargs"));
 
   private static final String KWARGS = "chat_template_kwargs";
 
@@ -57,6 +49,9 @@ record MessagesFields(Fields fields) {
       if (fields.has(name)) {
         chat.put(name, fields.value(name));
       }
+    }
+    if (fields.has(KWARGS)) {
+      chat.put(KWARGS, fields.value(KWARGS));
     }
     List<Object> messages = messages();
     chat.put("messages", messages);

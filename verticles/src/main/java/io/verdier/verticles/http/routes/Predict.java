@@ -153,7 +153,6 @@ final class Predict {
     for (Fields instance : instances) {
       requests.add(chat(exchange, instance));
     }
-    String role = exchange.ingress().config().http().responseRole();
     if (requests.getFirst().shape().streamed() && requests.size() == 1) {
       ChatCompletions.launch(exchange, requests.getFirst());
       return;
@@ -164,7 +163,7 @@ final class Predict {
     List<Generation> generations = requests.stream().map(ChatRequest::generation).toList();
     int choices = generations.stream().mapToInt(Generation::choices).sum();
     List<ChatCompletions.Look> looks =
-        requests.stream().map(request -> ChatCompletions.look(request, role)).toList();
+        requests.stream().map(request -> ChatCompletions.look(request, null)).toList();
     WholeAnswer.Layout layout = (out, done, usage) -> writeChats(out, looks, done, usage);
     Flight.launch(exchange, generations, new WholeAnswer(exchange, choices, layout));
   }

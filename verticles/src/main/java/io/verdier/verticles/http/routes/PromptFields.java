@@ -3,6 +3,7 @@ package io.verdier.verticles.http.routes;
 import io.verdier.conf.ServerConfig.Policy;
 import io.verdier.engine.RejectedException;
 import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.Truncation;
 import io.verdier.verticles.http.Ingress;
 import java.util.ArrayList;
 import java.util.List;
@@ -49,8 +50,18 @@ record PromptFields(Ingress ingress, Fields fields) {
     }
   }
 
-  /** How many last tokens of a prompt are kept; -1: what is too long is refused. */
-  int truncation() {
+  /** What is kept of a prompt that is too long. */
+  Truncation truncation() {
+    int kept = keptTokens();
+    return switch (fields.string("truncation_side")) {
+      case null -> new Truncation(kept, Truncation.End.LAST);
+      case "left" -> new Truncation(kept, Truncation.End.LAST);
+      case "right" -> new Truncation(kept, Truncation.End.FIRST);
+      default -> throw fields.wrong("truncation_side", "left or right");
+    };
+  }
+
+  private int keptTokens() {
     int modelLen = ingress.serving().card().maxModelLen();
     int kept = fields.integer("truncate_prompt_tokens", -1, modelLen, 0);
     if (kept == 0) {

@@ -8,7 +8,6 @@ import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.api.Body;
 import io.vertx.core.Future;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -21,7 +20,7 @@ final class Render {
   private Render() {}
 
   /** A prompt as tokens, and what these say, special ones included. */
-  private record Rendered(int[] ids, String text) {}
+  record Rendered(int[] ids, String text) {}
 
   static void chat(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
@@ -55,14 +54,14 @@ final class Render {
             exchange::fail);
   }
 
-  private static Future<Rendered> rendered(Ingress ingress, Generation generation) {
+  static Future<Rendered> rendered(Ingress ingress, Generation generation) {
     return ingress
         .bus()
         .request(
             ingress.anyTokenizer(),
             new TokenizeQuery(generation.prompt(), false),
             TokenizeQuery.Reply.class)
-        .map(reply -> kept(reply.ids(), generation.truncatePromptTokens()))
+        .map(reply -> generation.truncation().of(reply.ids()))
         .compose(
             ids ->
                 ingress
@@ -72,15 +71,6 @@ final class Render {
                         new DetokenizeQuery(ids),
                         DetokenizeQuery.Reply.class)
                     .map(reply -> new Rendered(ids, reply.text())));
-  }
-
-  /**
-   * @param count of the last tokens, -1: all
-   */
-  private static int[] kept(int[] ids, int count) {
-    return count < 0 || count >= ids.length
-        ? ids
-        : Arrays.copyOfRange(ids, ids.length - count, ids.length);
   }
 
   private static void write(JsonWriter out, AnswerShape shape, Rendered prompt) {

@@ -10,6 +10,7 @@ import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.SseStream;
 import io.verdier.verticles.http.Usage;
+import io.verdier.verticles.http.api.Body;
 import io.verdier.verticles.http.routes.ResponsesJson.Status;
 import io.vertx.core.Future;
 import io.vertx.core.buffer.Buffer;
@@ -33,6 +34,7 @@ final class Responses {
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.RESPONSES);
     String previous = fields.string("previous_response_id");
     if (previous == null) {
       launch(exchange, fields, List.of());

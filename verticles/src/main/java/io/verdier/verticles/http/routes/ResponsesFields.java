@@ -1,9 +1,12 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.verticles.http.api.ApiTable;
+import io.verdier.verticles.http.api.Body;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -11,29 +14,10 @@ import org.jspecify.annotations.Nullable;
  * {@link MessagesFields} gives. Owned by the event loop.
  */
 record ResponsesFields(Fields fields) {
-  /** Fields that mean the same in both. */
+  /** Fields that mean the same in both, those of this route's own aside. */
   private static final List<String> SHARED =
-      List.of(
-          "model",
-          "stream",
-          "temperature",
-          "top_p",
-          "top_k",
-          "min_p",
-          "seed",
-          "presence_penalty",
-          "frequency_penalty",
-          "repetition_penalty",
-          "stop",
-          "priority",
-          "cache_salt",
-          "parallel_tool_calls",
-          "structured_outputs",
-          "chat_template",
-          "chat_template_kwargs");
-
-  /** What only OpenAI's own service can do. */
-  private static final List<String> NEVER = List.of("conversation", "prompt", "context_management");
+      ApiTable.shared(
+          Body.RESPONSES, Body.CHAT, Set.of("tools", "tool_choice", "store", "metadata"));
 
   /**
    * @param history the conversation so far, without what this request says
@@ -72,20 +56,10 @@ record ResponsesFields(Fields fields) {
   }
 
   private void refuse() {
-    for (String name : NEVER) {
-      if (fields.has(name)) {
-        throw fields.unsupported(name, "this server does not take it.");
-      }
-    }
-    if (fields.bool("background", false)) {
-      throw fields.unsupported("background", "this server answers while the client waits.");
-    }
     List<?> included = fields.list("include");
-    if (fields.has("top_logprobs")
-        || (included != null && included.contains("message.output_text.logprobs"))) {
-      String name = fields.has("top_logprobs") ? "top_logprobs" : "include";
+    if (included != null && included.contains("message.output_text.logprobs")) {
       throw fields.unsupported(
-          name, "log probabilities are not shown here; /v1/chat/completions has them.");
+          "include", "log probabilities are not shown here; /v1/chat/completions has them.");
     }
   }
 

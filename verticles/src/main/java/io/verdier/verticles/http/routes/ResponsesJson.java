@@ -85,8 +85,8 @@ record ResponsesJson(AnswerShape shape, byte[] echo) {
     out.name("input_tokens_details").object().field("cached_tokens", cached);
     out.field("cache_write_tokens", 0).end(); // nobody pays for those here
     out.field("output_tokens", usage.completion());
-    // Parsers see text, not tokens: nobody has counted those of the reasoning.
-    out.name("output_tokens_details").object().field("reasoning_tokens", 0).end();
+    int reasoning = Math.max(0, usage.reasoning());
+    out.name("output_tokens_details").object().field("reasoning_tokens", reasoning).end();
     out.field("total_tokens", (long) usage.prompt() + usage.completion()).end();
   }
 

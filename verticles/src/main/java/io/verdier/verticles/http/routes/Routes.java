@@ -18,9 +18,11 @@ public final class Routes {
     String rootPath = config.http().rootPath();
     List<Route> table = new ArrayList<>();
     table.add(new Route("POST", "/v1/chat/completions", Gate.WORK, ChatCompletions::run));
+    table.add(new Route("POST", "/v1/chat/completions/batch", Gate.WORK, BatchChats::run));
     table.add(new Route("POST", "/v1/completions", Gate.WORK, Completions::run));
     table.add(new Route("POST", "/v1/embeddings", Gate.WORK, Embeddings::embeddings));
     table.add(new Route("POST", "/pooling", Gate.WORK, Embeddings::pooling));
+    table.add(new Route("POST", "/classify", Gate.WORK, Classify::run));
     for (String path : List.of("/score", "/v1/score")) {
       table.add(new Route("POST", path, Gate.WORK, Scoring::score));
     }
@@ -51,7 +53,7 @@ public final class Routes {
     table.add(new Route("POST", "/ping", Gate.OPEN, Health::run));
     table.add(new Route("POST", "/generate", Gate.WORK, Predict::run));
     if (!config.http().adminKeys().isEmpty()) { // without a key nobody can be an administrator
-      table.add(new Route("POST", "/abort_requests", Gate.ADMIN, AbortRequests::run));
+      addOperators(table);
     }
     if (config.adapters().enabled() && config.adapters().changeable()) {
       table.add(new Route("POST", "/v1/load_lora_adapter", Gate.WORK, LoraAdapters::load));
@@ -70,6 +72,10 @@ public final class Routes {
     table.add(new Route("GET", "/", Gate.KEY, pages));
     table.add(new Route("GET", "/*", Gate.KEY, pages));
     return List.copyOf(table);
+  }
+
+  private static void addOperators(List<Route> table) {
+    table.add(new Route("POST", "/abort_requests", Gate.ADMIN, AbortRequests::run));
   }
 
   private static Route anthropic(String path, Action action) {

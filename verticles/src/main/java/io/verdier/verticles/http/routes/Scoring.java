@@ -65,7 +65,7 @@ final class Scoring {
             out.name("score").value(scores[i]).end();
           }
           out.end();
-          shape.usage(out, usage.prompt(), usage.completion(), usage.cached());
+          shape.usage(out, usage);
           out.end();
         });
   }

@@ -9,9 +9,7 @@ import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.Problem;
 import io.verdier.verticles.http.Sequence;
 import io.verdier.verticles.http.Usage;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.util.Base64;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Owned by the event loop: writes vectors, those of each prompt when they come. A thousand of them
@@ -57,10 +55,15 @@ final class VectorAnswer implements Answer {
   /**
    * What the answer needs of its request. Immutable.
    *
-   * @param base64 whether numbers are bytes: float32, little-endian
+   * @param bytes what numbers become, as base64; null: they stay numbers
    * @param nested whether a prompt has a list of vectors
    */
-  record Look(AnswerShape shape, Style style, VectorForm form, boolean base64, boolean nested) {}
+  record Look(
+      AnswerShape shape,
+      Style style,
+      VectorForm form,
+      @Nullable VectorBytes bytes,
+      boolean nested) {}
 
   VectorAnswer(Exchange exchange, Look look, int prompts) {
     this.exchange = exchange;
@@ -86,8 +89,9 @@ final class VectorAnswer implements Answer {
     JsonWriter out = exchange.ingress().writer().clear();
     out.object().field("index", choice).field("object", look.style().object);
     out.name(look.style().field);
-    if (look.base64()) {
-      out.value(base64(states));
+    VectorBytes bytes = look.bytes();
+    if (bytes != null) {
+      out.value(bytes.base64(form, states));
     } else {
       numbers(out, states);
     }
@@ -107,18 +111,6 @@ final class VectorAnswer implements Answer {
     out.end();
   }
 
-  private String base64(float[] states) {
-    VectorForm form = look.form();
-    ByteBuffer bytes =
-        ByteBuffer.allocate(form.count(states) * form.kept() * Float.BYTES)
-            .order(ByteOrder.LITTLE_ENDIAN);
-    for (int i = 0; i < form.count(states); i++) {
-      bytes.asFloatBuffer().put(form.vector(states, i));
-      bytes.position(bytes.position() + form.kept() * Float.BYTES);
-    }
-    return Base64.getEncoder().encodeToString(bytes.array());
-  }
-
   @Override
   public void onEnd(Usage usage) {
     AnswerShape shape = look.shape();
@@ -133,7 +125,7 @@ final class VectorAnswer implements Answer {
       out.raw(written[i]);
     }
     out.end();
-    shape.usage(out, usage.prompt(), usage.completion(), usage.cached());
+    shape.usage(out, usage);
     exchange.replyJson(out.end());
   }
 

@@ -23,8 +23,8 @@ final class ApiPages {
 
         A value out of range, or of a wrong type, is refused with status 400 and a text that names the field; `null` is as if the field was
         not there. Fields without effect, and fields that nobody knows, change nothing: the answer's header `X-Verdier-Ignored-Fields` names
-        up to 16 of them, and `verdier:request_fields_ignored_total` counts them all. `/v1/messages` and `/v1/responses` have fields of their
-        own: [dialects.md](dialects.md).
+        up to 16 of them, and `verdier:request_fields_ignored_total` counts them all. How `/v1/messages` and `/v1/responses` become chats:
+        [dialects.md](dialects.md).
 
         ## Routes
 
@@ -40,7 +40,7 @@ final class ApiPages {
         """
 
         Bodies: `chat` is that of `/v1/chat/completions`, `text` of `/v1/completions`, `predict` an instance of `/generate` and
-        `$AIP_PREDICT_ROUTE` (where a chat has the fields of `chat`).
+        `$AIP_PREDICT_ROUTE` (where a chat has the fields of `chat`), `embed` of `/v1/embeddings`, `count` of `/v1/messages/count_tokens`.
         """);
     grouped(ApiTable.fields())
         .forEach(

@@ -66,7 +66,9 @@ class ApiTableTest {
   void rows_all_sayWhatTheyAreAbout() {
     for (ApiField field : ApiTable.fields()) {
       assertThat(field.help()).as(field.name()).isNotBlank().doesNotEndWith(".");
-      assertThat(field.knownTo()).as(field.name()).isIn("both", "v0.9", "v1", "openai", "vertex");
+      assertThat(field.knownTo())
+          .as(field.name())
+          .isIn("both", "v0.9", "v1", "openai", "anthropic", "vertex", "ours");
       boolean plain = field.status().kind() == Status.Kind.SUPPORTED;
       assertThat(field.status().why().isEmpty()).as(field.name()).isEqualTo(plain);
       if (field.status().kind() == Status.Kind.REFUSED) {
