@@ -171,6 +171,21 @@ public final class KvCacheManager {
     release(table);
   }
 
+  /**
+   * Makes every block's contents unfindable: they are worthless from now on.
+   *
+   * @return false and nothing changed while blocks are held
+   */
+  public boolean forget() {
+    if (pool.usedCount() > 0) {
+      return false;
+    }
+    for (int block = 0; block < pool.blockCount(); block++) {
+      index.remove(block);
+    }
+    return true;
+  }
+
   private void extend(BlockTable table, int wanted) {
     while (table.count() < wanted) {
       int block = pool.take();

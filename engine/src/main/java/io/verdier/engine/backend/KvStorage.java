@@ -43,6 +43,12 @@ public interface KvStorage extends AutoCloseable {
   /** Copies blocks from the host; parameters and errors are those of {@link #copyOut}. */
   HostCopy copyIn(HostBlocks from, List<HostBlocks.Pair> pairs);
 
+  /**
+   * Gives memory back to the system, where it comes again as it is written. What was in the blocks
+   * is lost. No step and no copy is under way.
+   */
+  default void vacate() {}
+
   @Override
   void close();
 }

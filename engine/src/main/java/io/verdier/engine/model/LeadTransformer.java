@@ -84,6 +84,18 @@ final class LeadTransformer extends Transformer {
         });
   }
 
+  @Override
+  public void vacate(KvStorage cache) {
+    threads.each(
+        rank -> {
+          if (rank.isFirst()) {
+            super.vacate(cache);
+          } else {
+            other(rank).cache().vacate();
+          }
+        });
+  }
+
   /** Each rank computes the logits of its tokens and puts them where they belong in the rows. */
   @Override
   public void logits(int[] rows, int from, int count, float[] out) {

@@ -156,6 +156,11 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     prepare(batch, cache, AttentionBatch.NO_ADAPTER);
   }
 
+  /** Gives the cache's memory back until it is written again; see {@link KvStorage#vacate}. */
+  public void vacate(KvStorage cache) {
+    cache.vacate();
+  }
+
   private void prepare(AttentionBatch batch, KvStorage cache, int adapter) {
     int[] firstBlock = {0};
     int most = Math.min(batch.slicesMax(), residual.rowsMax());

@@ -196,6 +196,14 @@ public final class ModelRunner implements StepRunner {
     return step.outcome();
   }
 
+  @Override
+  public void vacate() {
+    if (!underWay.isEmpty()) {
+      throw new IllegalStateException(underWay.size() + " plans use the cache");
+    }
+    transformer.vacate(model.cache());
+  }
+
   private void forget(@Nullable RunningSequence sequence) {
     if (sequence != null) {
       sampling.forget(sequence.history());

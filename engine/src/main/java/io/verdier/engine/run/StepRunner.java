@@ -57,6 +57,12 @@ public interface StepRunner extends AutoCloseable {
     return null;
   }
 
+  /**
+   * Gives the cache's memory back until it is written again, and with it all that is in it. No plan
+   * is under way, and no sequence has blocks.
+   */
+  default void vacate() {}
+
   /** Runs a plan by itself. */
   default StepOutcome run(StepPlan plan) {
     begin(plan);

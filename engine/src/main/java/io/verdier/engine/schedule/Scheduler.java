@@ -19,14 +19,13 @@ import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.Iterator;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.Set;
 import java.util.TreeSet;
-import org.jspecify.annotations.Nullable;
+import java.util.stream.LongStream;
+import java.util.stream.Stream;
 
 /**
  * Decides who runs each step, in which blocks. Owned by the scheduler thread.
@@ -80,15 +79,8 @@ import org.jspecify.annotations.Nullable;
  *      └─ refusal    └───────────────────────────── cancel ─────────────┘
  * </pre>
  *
- * <p><b>Plans under way.</b> {@code step} may be called at any time; while as many plans are under
- * way as may be, it takes in what has arrived and returns an empty plan. Where two may be, the
- * second is made before the tokens of the first are known, as if every sequence got one that does
- * not end it: its slice then {@linkplain Slice#awaitsToken awaits} that token. What is sure to end
- * by length is left out. What ends otherwise is ended by the first plan's outcome, its slice of the
- * second runs in vain, and its blocks are freed with the second's outcome. If a sequence got
- * several tokens, its slice of the second computes the first of them and samples nothing. Nobody is
- * preempted while a plan is under way, because that would win no block; a plan that needs it is not
- * made until the last one is done.
+ * <p>{@code step} may be called at any time; {@link UnderWay} says what becomes of plans that are
+ * made before the last one is done.
  */
 public final class Scheduler {
   private static final long[] NO_KEYS = {};
@@ -102,6 +94,7 @@ public final class Scheduler {
   private final TreeSet<Sequence> waiting;
   private final List<Sequence> running = new ArrayList<>(); // sorted by order
   private final RunningAdapters adapters;
+  private final Gate gate = new Gate();
   private final List<Sequence> forgotten = new ArrayList<>(); // to be told with the next plan
   private final Deque<UnderWay> underWay = new ArrayDeque<>(2); // oldest first
   private final Searches searches;
@@ -148,14 +141,12 @@ public final class Scheduler {
    */
   public StepOutput step(StepInput input) {
     StepOutcome outcome = input.outcome();
-    UnderWay done = outcome == null ? null : planOf(outcome);
+    UnderWay done = outcome == null ? null : UnderWay.of(outcome, underWay.peekFirst(), steps);
     List<Cancellation> unmatched = cancel(input.cancellations());
     if (outcome != null && done != null) {
       apply(done, outcome);
     }
-    for (EngineRequest request : input.arrivals()) {
-      arrive(request);
-    }
+    input.arrivals().forEach(this::arrive);
     cancel(unmatched);
     search();
     StepPlan plan = mayPlan() ? plan() : nothing();
@@ -172,17 +163,50 @@ public final class Scheduler {
     return !underWay.isEmpty();
   }
 
+  // ---- The operator's hand -------------------------------------------------------------------
+
+  /** From the next plan on, only so much is run. What arrives meanwhile waits. */
+  public void let(Gate.Flow flow) {
+    gate.let(flow, arrivals);
+  }
+
+  /** Whether nothing runs any more of what may run now. */
+  public boolean isStill() {
+    boolean isDone = running.isEmpty() && waiting.stream().noneMatch(gate::admits);
+    return !isUnderWay() && (gate.isShut() || isDone);
+  }
+
+  /** Keys of all that has not ended, answers of searches among them, in order. */
+  public long[] liveKeys() {
+    return LongStream.concat(
+            live.keySet().stream().mapToLong(key -> key).filter(key -> !Searches.isHypothesis(key)),
+            searches.keys())
+        .sorted()
+        .toArray();
+  }
+
+  /** Lets all running sequences give their blocks back, to be computed again. */
+  public void preemptAll() {
+    if (isUnderWay()) {
+      throw new IllegalStateException(underWay.size() + " plans use the blocks");
+    }
+    while (!running.isEmpty()) {
+      preempt(running.getLast());
+    }
+  }
+
+  /** Makes cached prefixes unfindable; false and nothing changed while sequences hold blocks. */
+  public boolean forgetPrefixes() {
+    return kv.forget();
+  }
+
   /** Tables that hold blocks: for audits. */
   List<BlockTable> tables() {
-    Set<Sequence> holders = new LinkedHashSet<>(running); // sequences are their own identity
-    for (UnderWay current : underWay) {
-      for (Sequence sequence : current.sequences()) {
-        if (sequence.state() == Sequence.State.ENDED) {
-          holders.add(sequence);
-        }
-      }
-    }
-    return holders.stream().map(Sequence::table).toList();
+    Stream<Sequence> ended =
+        underWay.stream()
+            .flatMap(plan -> plan.sequences().stream())
+            .filter(sequence -> sequence.state() == Sequence.State.ENDED);
+    return Stream.concat(running.stream(), ended).distinct().map(Sequence::table).toList();
   }
 
   // ---- What has happened -------------------------------------------------------------------
@@ -205,23 +229,6 @@ public final class Scheduler {
       }
     }
     return unmatched;
-  }
-
-  /** The plan that an outcome belongs to, null for one that had no work. */
-  private @Nullable UnderWay planOf(StepOutcome outcome) {
-    UnderWay current = underWay.peekFirst();
-    boolean empty = outcome.keys().length == 0 && outcome.failures().isEmpty();
-    if (current == null || outcome.step() != current.plan().step()) {
-      if (empty && outcome.step() <= steps) {
-        return null;
-      }
-      throw new IllegalStateException(
-          "the outcome of step %d came while %s was under way"
-              .formatted(
-                  outcome.step(), current == null ? "none" : "step " + current.plan().step()));
-    }
-    current.requireFit(outcome);
-    return current;
   }
 
   private void apply(UnderWay done, StepOutcome outcome) {
@@ -278,13 +285,13 @@ public final class Scheduler {
       int taken = 0;
       while (taken < all.length && ending.isEmpty()) { // what is behind an end was never said
         sequence.append(all[taken++]);
-        ending = endOf(sequence);
+        ending = rules.endOf(sequence);
       }
       tokens = taken == all.length ? all : Arrays.copyOf(all, taken);
       TokenLogprobs ofToken = outcome.logprobs()[at];
       logprobs = ofToken == null ? List.of() : List.of(ofToken);
     } else if (complete) {
-      ending = endOf(sequence);
+      ending = rules.endOf(sequence);
     }
     Finish finish = null;
     if (ending.isPresent()) {
@@ -303,10 +310,6 @@ public final class Scheduler {
               outcome.pooledOf(sequence.key()),
               finish));
     }
-  }
-
-  private Optional<Ending> endOf(Sequence sequence) {
-    return rules.endOf(sequence.request(), sequence.tokens(), sequence.known());
   }
 
   private void arrive(EngineRequest request) {
@@ -335,7 +338,7 @@ public final class Scheduler {
     }
     if (sequence.generatedTokens() > 0) {
       // Its last token was known elsewhere, but whether that was the end may not have been told.
-      Optional<Ending> ending = endOf(sequence);
+      Optional<Ending> ending = rules.endOf(sequence);
       if (ending.isPresent()) {
         news.end(sequence, ending.get(), null);
         return;
@@ -359,7 +362,7 @@ public final class Scheduler {
 
   private StepPlan plan() {
     PlanBuilder builder = new PlanBuilder(settings, kv.blockTokens(), running.size());
-    switch (planRunning(builder)) {
+    switch (gate.isShut() ? Blocks.PREEMPTED : planRunning(builder)) {
       case ENOUGH -> planWaiting(builder);
       case PREEMPTED -> {}
       case AWAITED -> {
@@ -409,8 +412,8 @@ public final class Scheduler {
     Iterator<Sequence> inOrder = waiting.iterator();
     while (inOrder.hasNext() && !builder.isFull() && running.size() < settings.sequencesMax()) {
       Sequence sequence = inOrder.next();
-      if (!adapters.admit(sequence.request())) {
-        continue; // its slot will come, and its turn is kept
+      if (!gate.admits(sequence) || !adapters.admit(sequence.request())) {
+        continue; // its time or its slot will come, and its turn is kept
       }
       boolean lookUp = settings.prefixCaching() && !sequence.needsWholePrompt();
       int cached =
@@ -483,14 +486,13 @@ public final class Scheduler {
   }
 
   private Stats stats(StepPlan plan) {
-    int stepTokens = plan.slices().stream().mapToInt(Slice::count).sum();
     return new Stats(
         running.size(),
         waiting.size(),
         Math.min(waiting.size(), adapters.passedOver()),
         kv.usedCount(),
         kv.blockCount(),
-        stepTokens,
+        plan.tokens(),
         preemptions,
         prefixQueriedTokens,
         prefixHitTokens);

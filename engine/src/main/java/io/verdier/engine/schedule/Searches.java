@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,6 +39,11 @@ final class Searches {
   /** Whether a key is that of an answer that is searched for. */
   boolean serves(long key) {
     return byAnswer.containsKey(key);
+  }
+
+  /** Keys of all answers that are searched for. */
+  LongStream keys() {
+    return byAnswer.keySet().stream().mapToLong(key -> key);
   }
 
   void begin(EngineRequest request, BeamSearch asked, long arrival) {

@@ -28,6 +28,11 @@ public record StepPlan(long step, long[] forgotten, List<Start> started, List<Sl
     return slices.isEmpty();
   }
 
+  /** Tokens that it computes. */
+  int tokens() {
+    return slices.stream().mapToInt(Slice::count).sum();
+  }
+
   /**
    * A sequence enters the executor.
    *

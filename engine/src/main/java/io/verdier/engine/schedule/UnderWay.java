@@ -10,9 +10,39 @@ import org.jspecify.annotations.Nullable;
 /**
  * A plan that the executor has. Owned by the scheduler thread.
  *
+ * <p>While as many plans are under way as may be, the scheduler takes in what has arrived and
+ * returns an empty plan. Where two may be, the second is made before the tokens of the first are
+ * known, as if every sequence got one that does not end it: its slice then {@linkplain
+ * Slice#awaitsToken awaits} that token. What is sure to end by length is left out. What ends
+ * otherwise is ended by the first plan's outcome, its slice of the second runs in vain, and its
+ * blocks are freed with the second's outcome. If a sequence got several tokens, its slice of the
+ * second computes the first of them and samples nothing. Nobody is preempted while a plan is under
+ * way, because that would win no block; a plan that needs it is not made until the last one is
+ * done.
+ *
  * @param sequences whose the slices are, one each
  */
 record UnderWay(StepPlan plan, List<Sequence> sequences) {
+
+  /**
+   * The plan that an outcome belongs to, null for one that had no work.
+   *
+   * @param current the oldest one that the executor has, if any
+   * @param steps that were planned so far
+   */
+  static @Nullable UnderWay of(StepOutcome outcome, @Nullable UnderWay current, long steps) {
+    boolean empty = outcome.keys().length == 0 && outcome.failures().isEmpty();
+    if (current == null || outcome.step() != current.plan.step()) {
+      if (empty && outcome.step() <= steps) {
+        return null;
+      }
+      throw new IllegalStateException(
+          "the outcome of step %d came while %s was under way"
+              .formatted(outcome.step(), current == null ? "none" : "step " + current.plan.step()));
+    }
+    current.requireFit(outcome);
+    return current;
+  }
 
   /**
    * @throws IllegalStateException when an outcome cannot be this plan's

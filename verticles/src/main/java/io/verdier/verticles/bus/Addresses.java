@@ -5,13 +5,13 @@ public final class Addresses {
   /** {@link ServerState}, published; every HTTP instance listens. */
   public static final String STATE = "verdier.state";
 
-  /** {@link Tokenized} and {@link Cancel}. */
+  /** {@link Tokenized}, {@link Cancel} and {@link Control}. */
   public static final String SCHEDULER = "verdier.scheduler";
 
   /** {@link StepDone}. */
   public static final String STEP_DONE = "verdier.scheduler.done";
 
-  /** {@link ExecuteStep}, {@link LendAdapter} and {@link RecallAdapter}. */
+  /** {@link ExecuteStep}, {@link LendAdapter}, {@link RecallAdapter}, {@link VacateCache}. */
   public static final String EXECUTOR = "verdier.executor";
 
   /** {@link CompileQuery}. */

@@ -8,6 +8,7 @@ import io.vertx.core.eventbus.DeliveryOptions;
 import io.vertx.core.eventbus.EventBus;
 import io.vertx.core.eventbus.Message;
 import io.vertx.core.eventbus.MessageCodec;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
@@ -43,6 +44,15 @@ public final class Bus {
           CompileQuery.class,
           CompileQuery.Reply.class,
           Abort.class,
+          Control.Pause.class,
+          Control.Resume.class,
+          Control.Sleep.class,
+          Control.WakeUp.class,
+          Control.Forget.class,
+          Control.Ask.class,
+          Control.State.class,
+          VacateCache.class,
+          VacateCache.Done.class,
           StoredResponse.class,
           StoredResponse.Query.class,
           Refused.class,
@@ -129,12 +139,24 @@ public final class Bus {
    *     {@link Refused}
    */
   public <T> Future<T> request(String address, Object message, Class<T> reply) {
+    return request(address, message, reply, LOCAL);
+  }
+
+  /** The same where the reply may take so long. */
+  public <T> Future<T> request(String address, Object message, Class<T> reply, Duration timeout) {
+    DeliveryOptions patient =
+        new DeliveryOptions().setLocalOnly(true).setSendTimeout(timeout.toMillis());
+    return request(address, message, reply, patient);
+  }
+
+  private <T> Future<T> request(
+      String address, Object message, Class<T> reply, DeliveryOptions options) {
     Function<Message<Object>, Future<T>> unwrap =
         answer ->
             answer.body() instanceof Refused refused
                 ? Future.failedFuture(refused.exception())
                 : Future.succeededFuture(reply.cast(answer.body()));
-    return bus.<Object>request(address, message, LOCAL).compose(unwrap);
+    return bus.<Object>request(address, message, options).compose(unwrap);
   }
 
   /** Passes the message as it is; never serialized, because every send is local. */

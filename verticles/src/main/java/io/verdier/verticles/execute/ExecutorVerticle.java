@@ -15,6 +15,7 @@ import io.verdier.verticles.bus.LendAdapter;
 import io.verdier.verticles.bus.RecallAdapter;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
+import io.verdier.verticles.bus.VacateCache;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
@@ -64,6 +65,10 @@ public final class ExecutorVerticle extends VerticleBase {
       case LendAdapter adapter -> adapters().lend(adapter.identity(), adapter.room());
       case RecallAdapter(String identity) ->
           adapters().recall(identity, () -> message.reply(new RecallAdapter.Reply()));
+      case VacateCache ignored -> {
+        runner.vacate();
+        message.reply(new VacateCache.Done());
+      }
       default -> throw new IllegalStateException("unexpected " + message.body().getClass());
     }
   }

@@ -128,7 +128,7 @@ final class Dispatcher {
         return;
       }
       switch (row.gate()) {
-        case OPEN, KEY -> row.action().run(exchange, Map.of());
+        case OPEN, KEY, CONTROL -> row.action().run(exchange, Map.of());
         case ADMIN -> readJson(exchange, row.action());
         case WORK -> work(exchange, row.action());
       }
@@ -251,7 +251,7 @@ final class Dispatcher {
   private boolean mayPass(Gate gate, HttpServerRequest request) {
     return switch (gate) {
       case OPEN -> true;
-      case ADMIN -> hasKey(request, adminKeys);
+      case ADMIN, CONTROL -> hasKey(request, adminKeys);
       case KEY, WORK -> hasKey(request, keys);
     };
   }

@@ -25,6 +25,8 @@ public record Route(String method, String path, Gate gate, Dialect dialect, Acti
     KEY,
     /** The key of the administrator, and a JSON body: it must get through when nobody else does. */
     ADMIN,
+    /** The key of the administrator; what is asked for stands in the path and behind it. */
+    CONTROL,
     /** Key, server state, admission and a JSON body: everything that costs the engine work. */
     WORK
   }

@@ -11,12 +11,14 @@ import io.verdier.engine.schedule.StepPlan;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
+import io.verdier.verticles.bus.Control;
 import io.verdier.verticles.bus.Emissions;
 import io.verdier.verticles.bus.ExecuteStep;
 import io.verdier.verticles.bus.SequenceKey;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
 import io.verdier.verticles.bus.Tokenized;
+import io.verdier.verticles.bus.VacateCache;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.trace.RequestTracer;
 import io.vertx.core.Future;
@@ -48,6 +50,7 @@ public final class SchedulerVerticle extends VerticleBase {
   private final int shards;
   private final ServingMetrics metrics;
   private final SequenceTimes times;
+  private final EngineControls controls;
 
   private List<EngineRequest> arrivals = new ArrayList<>();
   private List<Cancellation> cancellations = new ArrayList<>();
@@ -68,6 +71,11 @@ public final class SchedulerVerticle extends VerticleBase {
     this.shards = shards;
     this.metrics = metrics;
     this.times = new SequenceTimes(metrics, tracer);
+    this.controls = new EngineControls(scheduler, this::vacate);
+  }
+
+  private Future<?> vacate() {
+    return bus.request(Addresses.EXECUTOR, new VacateCache(), VacateCache.Done.class);
   }
 
   @Override
@@ -107,8 +115,13 @@ public final class SchedulerVerticle extends VerticleBase {
           cancellations.add(new Cancellation(key, cancel.reason(), cancel.silent()));
         }
       }
+      case Control control -> controls.add(control, message::reply);
       default -> throw new IllegalStateException("unexpected " + message.body().getClass());
     }
+    queueStep();
+  }
+
+  private void queueStep() {
     if (!stepRunning && !stepQueued) {
       stepQueued = true;
       context.runOnContext(ignored -> guarded(this::onIdleStep));
@@ -128,6 +141,7 @@ public final class SchedulerVerticle extends VerticleBase {
   }
 
   private void step(@Nullable StepOutcome outcome) {
+    cancellations.addAll(controls.begin());
     StepInput input = new StepInput(arrivals, cancellations, outcome);
     arrivals = new ArrayList<>();
     cancellations = new ArrayList<>();
@@ -150,6 +164,9 @@ public final class SchedulerVerticle extends VerticleBase {
       observe(List.of(), ahead, nowNanos);
     }
     emit(output.plan().step(), output.emissions());
+    if (controls.settle()) {
+      queueStep();
+    }
   }
 
   private void observe(List<Cancellation> cancellations, StepOutput output, long nowNanos) {

@@ -87,6 +87,14 @@ final class CpuKvStorage extends HostKvStorage {
         : later.asSlice((index - firstBlocks) * blockBytes(), blockBytes());
   }
 
+  @Override
+  public void vacate() {
+    NativeMemory.vacate(first);
+    if (rest != null) {
+      NativeMemory.vacate(rest);
+    }
+  }
+
   /** Where in {@link #data} a head's keys begin, for the group of tokens with a position. */
   long keys(int[] table, int position, int layer, int head) {
     int block = table[position / shape.blockTokens()];

@@ -53,6 +53,11 @@ final class NativeKvStorage extends HostKvStorage {
     return data.asSlice(index * blockBytes(), blockBytes());
   }
 
+  @Override
+  public void vacate() {
+    NativeMemory.vacate(data);
+  }
+
   /** Bytes from a block's begin to those of a layer. */
   long layerOffset(int layer) {
     return 2L * layer * groups * shape.heads() * planeBytes;

@@ -20,6 +20,8 @@ import java.util.Optional;
  */
 final class NativeMemory {
   private static final long SMALL_BYTES = 16L << 20;
+  private static final long PAGE_BYTES = 64 << 10; // or smaller
+  private static final int MADV_DONTNEED = 4; // Linux
   private static final int PROT_READ_WRITE = 3;
   private static final int MAP_PRIVATE = 2;
   private static final boolean MAC = osName().contains("mac");
@@ -42,6 +44,29 @@ final class NativeMemory {
   static void warm() {
     try (Arena arena = Arena.ofConfined()) {
       allocate(SMALL_BYTES + 1, arena);
+    }
+  }
+
+  /**
+   * Gives memory of {@link #allocate} back, cleared, until it is written again; where that is not
+   * possible, nothing happens.
+   */
+  static void vacate(MemorySegment segment) {
+    long begin = (segment.address() + PAGE_BYTES - 1) & -PAGE_BYTES;
+    long end = (segment.address() + segment.byteSize()) & -PAGE_BYTES;
+    Linker linker = Linker.nativeLinker();
+    Optional<MemorySegment> madvise = linker.defaultLookup().find("madvise");
+    if (segment.byteSize() <= SMALL_BYTES || madvise.isEmpty() || !osName().contains("linux")) {
+      return; // elsewhere the pages may keep what they hold
+    }
+    ValueLayout.OfLong word = ValueLayout.JAVA_LONG;
+    ValueLayout.OfInt flags = ValueLayout.JAVA_INT;
+    MethodHandle advise =
+        linker.downcallHandle(madvise.get(), FunctionDescriptor.of(flags, word, word, flags));
+    try {
+      int ignored = (int) advise.invokeExact(begin, end - begin, MADV_DONTNEED);
+    } catch (Throwable t) {
+      throw new IllegalStateException("madvise failed", t);
     }
   }
 

@@ -76,6 +76,17 @@ public final class Routes {
 
   private static void addOperators(List<Route> table) {
     table.add(new Route("POST", "/abort_requests", Gate.ADMIN, AbortRequests::run));
+    table.add(control("POST", "/pause", EngineRoutes::pause));
+    table.add(control("POST", "/resume", EngineRoutes::resume));
+    table.add(control("GET", "/is_paused", EngineRoutes::isPaused));
+    table.add(control("POST", "/sleep", EngineRoutes::sleep));
+    table.add(control("POST", "/wake_up", EngineRoutes::wakeUp));
+    table.add(control("GET", "/is_sleeping", EngineRoutes::isSleeping));
+    table.add(control("POST", "/reset_prefix_cache", EngineRoutes::resetPrefixCache));
+  }
+
+  private static Route control(String method, String path, Action action) {
+    return new Route(method, path, Gate.CONTROL, action);
   }
 
   private static Route anthropic(String path, Action action) {

@@ -1,0 +1,116 @@
+package io.verdier.verticles.http.routes;
+
+import io.verdier.engine.RejectedException;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Control;
+import io.verdier.verticles.bus.Control.Mode;
+import io.verdier.verticles.http.Exchange;
+import io.verdier.verticles.http.JsonWriter;
+import io.vertx.core.buffer.Buffer;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.BiConsumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The routes by which operators stop the engine and let it go on: {@code /pause}, {@code /resume},
+ * {@code /sleep}, {@code /wake_up}, {@code /reset_prefix_cache} and the questions beside them.
+ * Stateless. What they want stands in the query, as in vLLM.
+ */
+final class EngineRoutes {
+  private EngineRoutes() {}
+
+  static void pause(Exchange exchange, Map<String, @Nullable Object> none) {
+    Mode mode = bool(exchange, "wait_for_inflight_requests", false) ? Mode.WAIT : mode(exchange);
+    Control pause = new Control.Pause(mode, bool(exchange, "clear_cache", true));
+    ask(exchange, pause, (out, state) -> out.object().field("status", "paused").end());
+  }
+
+  static void resume(Exchange exchange, Map<String, @Nullable Object> none) {
+    ask(
+        exchange,
+        new Control.Resume(),
+        (out, state) -> out.object().field("status", "resumed").end());
+  }
+
+  static void isPaused(Exchange exchange, Map<String, @Nullable Object> none) {
+    ask(
+        exchange,
+        new Control.Ask(),
+        (out, state) -> out.object().name("is_paused").value(state.isPaused()).end());
+  }
+
+  static void sleep(Exchange exchange, Map<String, @Nullable Object> none) {
+    String level = exchange.request().getParam("level", "1");
+    if (!level.matches("[0-2]")) {
+      throw RejectedException.invalid("level", "level must be 0, 1 or 2.");
+    }
+    ask(exchange, new Control.Sleep(Integer.parseInt(level), mode(exchange)), (out, state) -> {});
+  }
+
+  static void wakeUp(Exchange exchange, Map<String, @Nullable Object> none) {
+    Set<String> tags = Set.copyOf(exchange.request().params().getAll("tags"));
+    ask(exchange, new Control.WakeUp(tags), (out, state) -> {});
+  }
+
+  /** Whatever is paused sleeps too, as in vLLM. */
+  static void isSleeping(Exchange exchange, Map<String, @Nullable Object> none) {
+    ask(
+        exchange,
+        new Control.Ask(),
+        (out, state) -> out.object().name("is_sleeping").value(state.isPaused()).end());
+  }
+
+  static void resetPrefixCache(Exchange exchange, Map<String, @Nullable Object> none) {
+    ask(
+        exchange,
+        new Control.Forget(bool(exchange, "reset_running_requests", false)),
+        (out, state) -> out.object().name("success").value(state.isDone()).end());
+  }
+
+  private static Mode mode(Exchange exchange) {
+    return switch (exchange.request().getParam("mode", "abort")) {
+      case "abort" -> Mode.ABORT;
+      case "wait" -> Mode.WAIT;
+      case "keep" -> Mode.KEEP;
+      default -> throw RejectedException.invalid("mode", "mode must be abort, wait or keep.");
+    };
+  }
+
+  private static boolean bool(Exchange exchange, String name, boolean absent) {
+    String value = exchange.request().getParam(name, Boolean.toString(absent));
+    return switch (value.toLowerCase(Locale.ROOT)) {
+      case "true", "1" -> true;
+      case "false", "0" -> false;
+      default -> throw RejectedException.invalid(name, name + " must be true or false.");
+    };
+  }
+
+  /**
+   * @param answer writes what is told; nothing: the status says it
+   */
+  private static void ask(
+      Exchange exchange, Control control, BiConsumer<JsonWriter, Control.State> answer) {
+    exchange.ingress().checkReady();
+    exchange
+        .ingress()
+        .bus()
+        .request(
+            Addresses.SCHEDULER,
+            control,
+            Control.State.class,
+            exchange.ingress().limits().requestTimeout())
+        .onComplete(
+            state -> {
+              JsonWriter out = exchange.ingress().writer().clear();
+              answer.accept(out, state);
+              if (out.length() > 0) {
+                exchange.replyJson(out);
+              } else {
+                exchange.reply(200, "text/plain", Buffer.buffer());
+              }
+            },
+            exchange::fail);
+  }
+}

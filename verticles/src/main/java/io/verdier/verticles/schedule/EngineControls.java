@@ -1,0 +1,187 @@
+package io.verdier.verticles.schedule;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.engine.schedule.Gate.Flow;
+import io.verdier.engine.schedule.Scheduler;
+import io.verdier.engine.schedule.StepInput.Cancellation;
+import io.verdier.verticles.bus.Control;
+import io.verdier.verticles.bus.Control.Mode;
+import io.verdier.verticles.bus.Refused;
+import io.vertx.core.Future;
+import java.util.ArrayDeque;
+import java.util.Arrays;
+import java.util.Deque;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+
+/**
+ * What operators want of the engine, one after the other. Owned by the scheduler thread.
+ *
+ * <p>A wish begins before a step is planned, by what the scheduler lets run from then on, and is
+ * fulfilled behind a step, when nothing runs any more that must not: no step is ever cut off, so
+ * that whatever goes on later goes on with the same tokens.
+ */
+final class EngineControls {
+  private static final String WEIGHTS = "weights";
+  private static final String KV_CACHE = "kv_cache";
+  private static final String SCHEDULING = "scheduling";
+
+  private final Scheduler scheduler;
+  private final Supplier<Future<?>> vacate;
+  private final Deque<Wish> wishes = new ArrayDeque<>(); // the first one is begun, if any is
+  private final Set<String> asleep = new HashSet<>(); // what sleep gave up
+  private boolean isBegun;
+  private boolean isPaused;
+
+  /**
+   * @param answer hears a {@link Control.State}, or why there is none
+   */
+  private record Wish(Control control, Consumer<Object> answer) {}
+
+  /**
+   * @param vacate gives the cache's memory back
+   */
+  EngineControls(Scheduler scheduler, Supplier<Future<?>> vacate) {
+    this.scheduler = scheduler;
+    this.vacate = vacate;
+  }
+
+  void add(Control control, Consumer<Object> answer) {
+    wishes.add(new Wish(control, answer));
+  }
+
+  /** A step is about to be planned: returns what is to end with it. */
+  List<Cancellation> begin() {
+    Wish wish = wishes.peek();
+    if (wish == null || isBegun) {
+      return List.of();
+    }
+    isBegun = true;
+    return switch (wish.control) {
+      case Control.Pause pause -> stop(pause.mode());
+      case Control.Sleep sleep -> stop(sleep.mode());
+      case Control.Forget ignored -> stop(Mode.KEEP);
+      case Control.Resume ignored -> List.of();
+      case Control.WakeUp ignored -> List.of();
+      case Control.Ask ignored -> List.of();
+    };
+  }
+
+  private List<Cancellation> stop(Mode mode) {
+    scheduler.let(mode == Mode.WAIT && !isPaused ? Flow.DRAINING : Flow.SHUT);
+    return mode != Mode.ABORT
+        ? List.of()
+        : Arrays.stream(scheduler.liveKeys())
+            .mapToObj(key -> new Cancellation(key, FinishReason.ABORT, false))
+            .toList();
+  }
+
+  /** A step was planned: fulfils what can be; true: there may be more to do at once. */
+  boolean settle() {
+    Wish wish = wishes.peek();
+    if (wish == null || !isBegun) {
+      return wish != null;
+    }
+    switch (wish.control) {
+      case Control.Pause pause -> {
+        if (!scheduler.isStill()) {
+          return false;
+        }
+        halt();
+        if (pause.forgetsPrefixes() && pause.mode() != Mode.KEEP) {
+          scheduler.forgetPrefixes();
+        }
+        finish(wish, true);
+      }
+      case Control.Sleep sleep -> {
+        if (!scheduler.isStill()) {
+          return false;
+        }
+        halt();
+        sleep(sleep.level(), wish);
+      }
+      case Control.Forget forget -> {
+        if (!scheduler.isStill()) {
+          return false;
+        }
+        if (forget.preempts()) {
+          scheduler.preemptAll();
+        }
+        boolean isDone = scheduler.forgetPrefixes();
+        scheduler.let(isPaused ? Flow.SHUT : Flow.OPEN);
+        finish(wish, isDone);
+      }
+      case Control.Resume ignored -> resume(wish);
+      case Control.WakeUp wake -> wake(wake.tags(), wish);
+      case Control.Ask ignored -> finish(wish, true);
+    }
+    return true;
+  }
+
+  private void halt() {
+    scheduler.let(Flow.SHUT);
+    isPaused = true;
+  }
+
+  private void sleep(int level, Wish wish) {
+    if (level == 0) {
+      finish(wish, true);
+      return;
+    }
+    scheduler.preemptAll();
+    scheduler.forgetPrefixes();
+    asleep.addAll(List.of(WEIGHTS, KV_CACHE));
+    wishes.remove();
+    isBegun = false;
+    // Steps stay shut until somebody wakes it, so nobody can want the memory meanwhile.
+    vacate.get().onComplete(done -> wish.answer.accept(state(done.succeeded())));
+  }
+
+  private void resume(Wish wish) {
+    if (!asleep.isEmpty()) {
+      refuse(wish, "The engine sleeps. Wake it up with /wake_up.");
+      return;
+    }
+    goOn();
+    finish(wish, true);
+  }
+
+  private void wake(Set<String> tags, Wish wish) {
+    if (!Set.of(WEIGHTS, KV_CACHE, SCHEDULING).containsAll(tags)) {
+      refuse(wish, "tags must be weights, kv_cache or scheduling.");
+      return;
+    }
+    asleep.removeAll(tags.isEmpty() ? Set.of(WEIGHTS, KV_CACHE) : tags);
+    if (asleep.isEmpty()) {
+      goOn();
+    }
+    finish(wish, true);
+  }
+
+  private void goOn() {
+    scheduler.let(Flow.OPEN);
+    isPaused = false;
+  }
+
+  private void finish(Wish wish, boolean isDone) {
+    answer(wish, state(isDone));
+  }
+
+  private void refuse(Wish wish, String text) {
+    answer(wish, new Refused(ErrorCode.INVALID_ARGUMENT, text, null));
+  }
+
+  private void answer(Wish wish, Object answer) {
+    wishes.remove();
+    isBegun = false;
+    wish.answer.accept(answer);
+  }
+
+  private Control.State state(boolean isDone) {
+    return new Control.State(isPaused, !asleep.isEmpty(), isDone);
+  }
+}
