@@ -86,7 +86,7 @@ public record Serving(
   /** The first name of an adapter; the base model's where it has none, for a place is no name. */
   String nameOf(@Nullable AdapterSource adapter) {
     return card.adapters().stream()
-        .filter(it -> adapter != null && it.identity().equals(adapter.identity()))
+        .filter(it -> it.source().equals(adapter))
         .map(AdapterCard::name)
         .findFirst()
         .orElse(card.names().getFirst());
