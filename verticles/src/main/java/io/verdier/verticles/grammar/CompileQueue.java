@@ -39,6 +39,14 @@ final class CompileQueue {
       this.jobsMax = jobsMax;
       this.waitNanosMax = waitNanosMax;
     }
+
+    Turn next() {
+      return switch (this) {
+        case FIRST -> SECOND;
+        case SECOND -> LAST;
+        case LAST -> throw new IllegalStateException("nothing follows the last turn");
+      };
+    }
   }
 
   /** Who compiles. */
@@ -68,8 +76,7 @@ final class CompileQueue {
 
     /** The next turn of one that was not done. */
     Job again(long tookNanos) {
-      return new Job(
-          constraint, arrivedNanos, Turn.values()[turn.ordinal() + 1], spentNanos + tookNanos);
+      return new Job(constraint, arrivedNanos, turn.next(), spentNanos + tookNanos);
     }
 
     /** Whether it has waited so long that its client is told to come again. */

@@ -82,7 +82,7 @@ class CompileQueueTest {
     Random random = new Random(4);
     List<Job> jobs = new ArrayList<>();
     for (int i = 0; i < 8; i++) {
-      jobs.add(job(BOMB, i * 10 * MILLI));
+      jobs.add(job(BOMB, i * 10L * MILLI));
     }
     for (int i = 0; i < 100; i++) {
       jobs.add(job((1 + random.nextInt(25)) * MILLI, (200 + 40L * i) * MILLI));
