@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The sets of callers of one space, each once. Owned by the space's thread.
@@ -26,13 +27,26 @@ final class CallerSets {
   private static final int NODES_PER_STEP = 16;
 
   private final Effort effort;
-  private final Map<Callers, Callers> known = new HashMap<>();
+  private final Map<Key, Callers> known = new HashMap<>();
   private final Map<Pair, Callers> unions = new HashMap<>(); // of this step
   private final ArrayDeque<Callers> pending = new ArrayDeque<>();
   private long bytes;
   private int counts;
 
   private record Pair(Callers first, Callers second) {}
+
+  /** A set by its stacks. */
+  private record Key(Callers set) {
+    @Override
+    public boolean equals(@Nullable Object other) {
+      return other instanceof Key key && set.isLike(key.set);
+    }
+
+    @Override
+    public int hashCode() {
+      return set.hash();
+    }
+  }
 
   CallerSets(Effort effort) {
     this.effort = effort;
@@ -79,9 +93,9 @@ final class CallerSets {
   }
 
   private Callers once(Callers made) {
-    Callers same = known.putIfAbsent(made, made);
+    Callers same = known.putIfAbsent(new Key(made), made);
     if (same == null) {
-      bytes += 100 + 60L * made.callers.length;
+      bytes += 120 + 60L * made.callers.length;
       return made;
     }
     return same;

@@ -133,7 +133,6 @@ final class Callers {
     }
 
     @Override
-    @SuppressWarnings("ReferenceEquality") // a space has each set once
     public boolean equals(@Nullable Object other) {
       return other instanceof Caller caller && compareTo(caller) == 0 && above == caller.above;
     }
@@ -174,7 +173,6 @@ final class Callers {
   }
 
   /** Whether a set is directly above some of these. */
-  @SuppressWarnings("ReferenceEquality") // a space has each set once
   boolean isBelow(Callers set) {
     for (Caller caller : callers) {
       if (caller.above == set) {
@@ -199,20 +197,16 @@ final class Callers {
     return weight;
   }
 
-  /** By the stacks; the sets above must be of one space, which has each once. */
-  @Override
-  public boolean equals(@Nullable Object other) {
-    if (this == other) {
-      return true;
-    }
-    return other instanceof Callers set
-        && hash == set.hash
-        && hasNone == set.hasNone
-        && Arrays.equals(callers, set.callers);
+  /**
+   * Whether both are the same stacks; the sets above must be of one space. That has each once, so
+   * that elsewhere identity says so.
+   */
+  boolean isLike(Callers other) {
+    return hash == other.hash && hasNone == other.hasNone && Arrays.equals(callers, other.callers);
   }
 
-  @Override
-  public int hashCode() {
+  /** Of what {@link #isLike} compares. */
+  int hash() {
     return hash;
   }
 }

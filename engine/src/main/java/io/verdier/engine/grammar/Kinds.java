@@ -78,7 +78,7 @@ record Kinds(
   }
 
   private static int beside(Collection<?> all, Collection<?> first, Collection<?> second) {
-    return all == first || all == second ? 0 : all.size();
+    return all.size() == first.size() || all.size() == second.size() ? 0 : all.size();
   }
 
   /** Whether no kind is left. */

@@ -14,6 +14,9 @@ final class Sets {
     if (first.isEmpty() || second.isEmpty()) {
       return first.isEmpty() ? second : first;
     }
+    if (first.containsAll(second)) {
+      return first;
+    }
     Set<T> all = new LinkedHashSet<>(first);
     all.addAll(second);
     return all;

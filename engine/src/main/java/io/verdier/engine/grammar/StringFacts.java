@@ -135,7 +135,9 @@ record StringFacts(
       return max == Repeat.UNBOUNDED ? min <= SURELY_COUNTED : max <= SURELY_COUNTED;
     }
     Expression pattern = patterns.iterator().next();
-    if (patterns.size() == 1 && pattern instanceof Repeat(Chars part, int least, int most)) {
+    if (patterns.size() == 1
+        && pattern instanceof Repeat repeat
+        && repeat.part() instanceof Chars) {
       return true; // counted anyway
     }
     if (TextLength.of(pattern).isWithin(min, max)) {

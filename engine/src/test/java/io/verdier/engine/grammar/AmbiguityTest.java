@@ -125,8 +125,7 @@ class AmbiguityTest {
 
   /** Small bounds, so that many are met. */
   private static TokenGrammar small(Grammar grammar, long spaceBytes, MaskStore store) {
-    return new TokenGrammar(
-        new StateSpace(grammar, new Effort(900, 80), spaceBytes), TRIE, store);
+    return new TokenGrammar(new StateSpace(grammar, new Effort(900, 80), spaceBytes), TRIE, store);
   }
 
   /**

@@ -4,6 +4,7 @@ import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 
 /**
@@ -22,7 +23,7 @@ final class BombRunner {
     TokenTrie trie = TokenTrie.of(tokens.size(), tokens::get);
     Map<String, Constraint> bombs = TestBombs.all();
     for (String warm : new String[] {"json: multiples", "regex: (a+)+b", "json: unique"}) {
-      run(warm, bombs.get(warm), trie);
+      run(warm, Objects.requireNonNull(bombs.get(warm)), trie);
     }
     System.gc();
     Runtime machine = Runtime.getRuntime();

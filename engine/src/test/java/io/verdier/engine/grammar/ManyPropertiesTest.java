@@ -84,7 +84,7 @@ class ManyPropertiesTest {
       }
       if (every > 0) {
         List<Integer> lacking = new ArrayList<>(names);
-        lacking.remove((Integer) (every / 2));
+        lacking.remove(Integer.valueOf(every / 2));
         assertThat(matches(grammar, lacking, "")).as("%s", lacking).isFalse();
       }
     }

@@ -7,6 +7,7 @@ import io.verdier.engine.grammar.Constraint.Regex;
 import io.verdier.engine.grammar.Constraint.Rules;
 import io.verdier.engine.grammar.Constraint.StructuralTag;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -231,8 +232,7 @@ final class TestBombs {
     all.put(
         "choice: many",
         new Choice(IntStream.range(0, 300_000).mapToObj(i -> "option " + i * 7919L).toList()));
-    all.put(
-        "choice: long", new Choice(java.util.List.of("a".repeat(2_000_000), "b".repeat(40_000))));
+    all.put("choice: long", new Choice(List.of("a".repeat(2_000_000), "b".repeat(40_000))));
     all.put(
         "tag: deep", new StructuralTag(nested("{\"format\":", "{}", "}", DEEP), JsonStyle.USUAL));
     all.put("tag: large", new StructuralTag("[" + "0,".repeat(400_000) + "0]", JsonStyle.USUAL));
