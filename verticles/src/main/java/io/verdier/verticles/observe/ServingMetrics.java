@@ -51,6 +51,7 @@ public final class ServingMetrics {
   /** The scheduler's last word; replaced whole, so readers see one consistent record. */
   private volatile StepOutput.Stats stats = new StepOutput.Stats(0, 0, 0, 0, 1, 0, 0, 0, 0);
 
+  private volatile int sleepLevel;
   private final ConcurrentMap<String, String> adapterNames = new ConcurrentHashMap<>();
   private volatile AdapterLoad adapters = AdapterLoad.NONE;
   private volatile double adaptersSeconds = nowSeconds();
@@ -119,6 +120,11 @@ public final class ServingMetrics {
     reasons.put("capacity", this::waitingForCapacity);
     reasons.put("deferred", () -> stats.deferred());
     page.gauges("vllm:num_requests_waiting_by_reason", "Why they wait.", "reason", reasons);
+    Map<String, DoubleSupplier> depths = new LinkedHashMap<>();
+    depths.put("awake", () -> sleepLevel == 0 ? 1 : 0);
+    depths.put("weights_offloaded", () -> sleepLevel == 1 ? 1 : 0);
+    depths.put("discard_all", () -> sleepLevel > 1 ? 1 : 0);
+    page.gauges("vllm:engine_sleep_state", "How deeply it sleeps.", "sleep_state", depths);
     page.gauge("vllm:kv_cache_usage_perc", "KV cache in use, 0 to 1.", this::cacheUsage);
     page.gauge(
         "vllm:gpu_cache_usage_perc", "KV cache in use, 0 to 1 (older name).", this::cacheUsage);
@@ -240,6 +246,15 @@ public final class ServingMetrics {
     return new ToolReads(
         toolReads.of(mode, "tool_call", requestType),
         toolReads.of(mode, "no_tool_call", requestType));
+  }
+
+  /**
+   * The engine was put to sleep or woken up.
+   *
+   * @param level that was asked for, 0: awake
+   */
+  public void onSleep(int level) {
+    sleepLevel = level;
   }
 
   /** Other adapters have work now. */

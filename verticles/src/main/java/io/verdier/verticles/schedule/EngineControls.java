@@ -16,6 +16,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.function.IntConsumer;
 import java.util.function.Supplier;
 
 /**
@@ -32,6 +33,7 @@ final class EngineControls {
 
   private final Scheduler scheduler;
   private final Supplier<Future<?>> vacate;
+  private final IntConsumer levels;
   private final Deque<Wish> wishes = new ArrayDeque<>(); // the first one is begun, if any is
   private final Set<String> asleep = new HashSet<>(); // what sleep gave up
   private boolean isBegun;
@@ -44,10 +46,12 @@ final class EngineControls {
 
   /**
    * @param vacate gives the cache's memory back
+   * @param levels hears how deeply the engine sleeps, 0: not at all
    */
-  EngineControls(Scheduler scheduler, Supplier<Future<?>> vacate) {
+  EngineControls(Scheduler scheduler, Supplier<Future<?>> vacate, IntConsumer levels) {
     this.scheduler = scheduler;
     this.vacate = vacate;
+    this.levels = levels;
   }
 
   void add(Control control, Consumer<Object> answer) {
@@ -135,6 +139,7 @@ final class EngineControls {
     scheduler.preemptAll();
     scheduler.forgetPrefixes();
     asleep.addAll(List.of(WEIGHTS, KV_CACHE));
+    levels.accept(level);
     wishes.remove();
     isBegun = false;
     // Steps stay shut until somebody wakes it, so nobody can want the memory meanwhile.
@@ -157,6 +162,7 @@ final class EngineControls {
     }
     asleep.removeAll(tags.isEmpty() ? Set.of(WEIGHTS, KV_CACHE) : tags);
     if (asleep.isEmpty()) {
+      levels.accept(0);
       goOn();
     }
     finish(wish, true);

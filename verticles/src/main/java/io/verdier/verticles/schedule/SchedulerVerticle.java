@@ -71,7 +71,7 @@ public final class SchedulerVerticle extends VerticleBase {
     this.shards = shards;
     this.metrics = metrics;
     this.times = new SequenceTimes(metrics, tracer);
-    this.controls = new EngineControls(scheduler, this::vacate);
+    this.controls = new EngineControls(scheduler, this::vacate, metrics::onSleep);
   }
 
   private Future<?> vacate() {

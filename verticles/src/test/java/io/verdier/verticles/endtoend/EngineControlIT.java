@@ -114,10 +114,13 @@ class EngineControlIT {
     assertThat(running).isNotDone();
     if (path.startsWith("/sleep")) {
       assertThat(server.metric("vllm:kv_cache_usage_perc")).isZero();
+      assertThat(sleeps(path.endsWith("1") ? "weights_offloaded" : "discard_all")).isEqualTo(1);
+      assertThat(sleeps("awake")).isZero();
       assertThat(admin("POST", "/resume").status()).isEqualTo(400);
       assertThat(admin("POST", "/wake_up?tags=kv_cache").status()).isEqualTo(200);
       assertThat(later).isNotDone();
       assertThat(admin("POST", "/wake_up?tags=weights").status()).isEqualTo(200);
+      assertThat(sleeps("awake")).isEqualTo(1);
     } else {
       assertThat(later).isNotDone();
       assertThat(admin("POST", "/resume").json().get("status").asText()).isEqualTo("resumed");
@@ -175,6 +178,10 @@ class EngineControlIT {
   private static int cached() {
     JsonNode usage = client.post("/v1/completions", body(2)).json().get("usage");
     return usage.at("/prompt_tokens_details/cached_tokens").asInt();
+  }
+
+  private static double sleeps(String state) {
+    return Scrape.of(server.baseUrl()).value("vllm:engine_sleep_state", "sleep_state", state);
   }
 
   @Test
