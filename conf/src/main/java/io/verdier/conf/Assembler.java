@@ -128,7 +128,21 @@ final class Assembler {
         bytes.map(OptionalLong::of).orElse(OptionalLong.empty()),
         optionalWhole("--num-gpu-blocks-override"),
         cacheDirectory(),
-        PackedWeights.valueOf(constant("--packed-weights")));
+        PackedWeights.valueOf(constant("--packed-weights")),
+        prefixTiers());
+  }
+
+  /** vLLM's flag keeps prefixes of every length, Vertex AI's only long ones. */
+  private ServerConfig.PrefixTiers prefixTiers() {
+    boolean gigabytes = settings.given("--kv-offloading-size");
+    String shortest = "--host-prefix-kv-cache-min-len";
+    double bytes = gigabytes ? settings.real("--kv-offloading-size") * (1L << 30) : 0;
+    return new ServerConfig.PrefixTiers(
+        settings.real("--host-prefix-kv-cache-utilization-target"),
+        gigabytes ? OptionalLong.of((long) bytes) : OptionalLong.empty(),
+        gigabytes && !settings.given(shortest) ? 0 : settings.whole(shortest),
+        path("--prefix-cache-dir"),
+        settings.number("--prefix-cache-size"));
   }
 
   private Path cacheDirectory() {

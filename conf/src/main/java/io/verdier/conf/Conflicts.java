@@ -27,6 +27,7 @@ final class Conflicts {
     noticeBackend();
     noticeLoadFormat();
     noticeAdapters();
+    noticeTiers();
   }
 
   private void findInvalid() {
@@ -196,6 +197,35 @@ final class Conflicts {
       if (settings.given(flag)) {
         findings.notice(flag + " has no effect without --enable-lora");
       }
+    }
+  }
+
+  private void noticeTiers() {
+    List<String> flags =
+        List.of(
+            "--host-prefix-kv-cache-utilization-target",
+            "--kv-offloading-size",
+            "--prefix-cache-dir");
+    ServerConfig.PrefixTiers tiers = config.cache().tiers();
+    for (String flag : flags) {
+      if (settings.given(flag) && tiers.isWanted() && !config.cache().prefixCaching()) {
+        findings.notice(flag + " has no effect with --no-enable-prefix-caching");
+      } else if (settings.given(flag) && config.backend().kind() == BackendKind.NULL) {
+        findings.notice(flag + " has no effect with the null backend");
+      } else if (settings.given(flag) && config.backend().ranks() > 1) {
+        findings.notice(
+            flag
+                + " has no effect with --tensor-parallel-size above 1 yet: prefixes are kept in"
+                + " the KV cache alone");
+      }
+    }
+    if (settings.given("--kv-offloading-size")
+        && settings.given("--host-prefix-kv-cache-utilization-target")) {
+      findings.notice(
+          "--host-prefix-kv-cache-utilization-target has no effect: --kv-offloading-size wins");
+    }
+    if (settings.given("--prefix-cache-size") && tiers.directory().isEmpty()) {
+      findings.notice("--prefix-cache-size has no effect without --prefix-cache-dir");
     }
   }
 

@@ -164,6 +164,7 @@ public record ServerConfig(
    * @param blocksOverride exact number of blocks, empty: from {@code kvBytes}
    * @param directory where packed weights and the demo model are kept between runs
    * @param packedWeights whether the CPU backend keeps them
+   * @param tiers what keeps prefixes that leave the KV cache
    */
   public record Cache(
       int blockTokens,
@@ -171,7 +172,34 @@ public record ServerConfig(
       OptionalLong kvBytes,
       OptionalInt blocksOverride,
       Path directory,
-      PackedWeights packedWeights) {}
+      PackedWeights packedWeights,
+      PrefixTiers tiers) {}
+
+  /**
+   * Where prefixes are kept behind the KV cache.
+   *
+   * @param hostShare of idle host memory; 0: none
+   * @param hostBytes wins over the share
+   * @param minTokens of a sequence, from which on its blocks are kept
+   * @param directory on the disk; empty: nothing is kept there
+   * @param diskBytes that all models together may take in it
+   */
+  public record PrefixTiers(
+      double hostShare,
+      OptionalLong hostBytes,
+      int minTokens,
+      Optional<Path> directory,
+      long diskBytes) {
+
+    /** None. */
+    public static final PrefixTiers NONE =
+        new PrefixTiers(0, OptionalLong.empty(), 1024, Optional.empty(), 64L << 30);
+
+    /** Whether any is asked for. */
+    public boolean isWanted() {
+      return hostShare > 0 || hostBytes.orElse(0) > 0 || directory.isPresent();
+    }
+  }
 
   /** {@code AUTO} keeps those of models that take longer to pack than to write. */
   public enum PackedWeights {

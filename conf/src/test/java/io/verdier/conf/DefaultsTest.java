@@ -50,7 +50,9 @@ class DefaultsTest {
                     OptionalLong.empty(),
                     OptionalInt.empty(),
                     Path.of("/cache/verdier"),
-                    ServerConfig.PackedWeights.AUTO),
+                    ServerConfig.PackedWeights.AUTO,
+                    new ServerConfig.PrefixTiers(
+                        0, OptionalLong.empty(), 1024, Optional.empty(), 64L << 30)),
                 new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS, Optional.empty()),
                 new ServerConfig.Adapters(
                     false, 1, 1, 16, List.of(), false, List.of("gs://", "hf://", "https://")),

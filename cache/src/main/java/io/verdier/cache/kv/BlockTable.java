@@ -22,6 +22,7 @@ public final class BlockTable {
   private int count;
   private int adopted; // leading blocks that came from the prefix cache
   private int committed; // leading blocks that were adopted or offered to the index
+  private int offered; // leading blocks that the tiers behind the device have been offered
   private BlockHash[] names = NO_NAMES; // of the leading full blocks, as far as asked for
   private int named;
   private final BlockHash root;
@@ -47,7 +48,8 @@ public final class BlockTable {
     return adopted;
   }
 
-  int committed() {
+  /** Leading blocks whose contents are complete. */
+  public int committed() {
     return committed;
   }
 
@@ -74,8 +76,23 @@ public final class BlockTable {
     committed = blocks;
   }
 
+  /** So many leading blocks hold what others have computed. */
+  void trust(int blocks) {
+    adopted = blocks;
+  }
+
+  /** Leading blocks that the tiers behind the device have been offered since it was filled. */
+  public int offered() {
+    return offered;
+  }
+
+  public void offered(int blocks) {
+    offered = blocks;
+  }
+
   void clear() {
     adopt(0);
+    offered = 0;
   }
 
   /** The name of a full block; names are computed once, in order. */

@@ -1,5 +1,7 @@
 package io.verdier.cache.kv;
 
+import org.jspecify.annotations.Nullable;
+
 /**
  * Gives sequences their blocks, finds the blocks that exist already, and takes them back. Owned by
  * the scheduler thread.
@@ -24,6 +26,8 @@ public final class KvCacheManager {
   private final BlockPool pool;
   private final PrefixIndex index;
   private final BlockHasher hasher;
+  private BlockWatcher watcher = BlockWatcher.NOBODY;
+  private long evictions;
 
   /**
    * @param blockCount all blocks there are
@@ -37,6 +41,11 @@ public final class KvCacheManager {
     this.pool = new BlockPool(blockCount);
     this.index = new PrefixIndex(blockCount);
     this.hasher = new BlockHasher(blockTokens);
+  }
+
+  /** Has somebody told what becomes of contents. */
+  public void watch(BlockWatcher other) {
+    watcher = other;
   }
 
   public int blockCount() {
@@ -63,6 +72,11 @@ public final class KvCacheManager {
     return cached;
   }
 
+  /** Findable contents that gave way to others. */
+  public long evictions() {
+    return evictions;
+  }
+
   /** How many tables list the block. */
   public int holders(int block) {
     return pool.holders(block);
@@ -71,6 +85,25 @@ public final class KvCacheManager {
   /** Whether the block's contents can be found. */
   public boolean isIndexed(int block) {
     return index.contains(block);
+  }
+
+  /** The block with these contents, -1 where there is none. */
+  public int find(BlockHash name) {
+    return index.find(name);
+  }
+
+  /** What a block holds; null where it cannot be found. */
+  public @Nullable BlockHash name(int block) {
+    return index.name(block);
+  }
+
+  /**
+   * The name of a sequence's full block, whether or not the table has that block.
+   *
+   * @param tokens of the sequence; known up to the block's end
+   */
+  public BlockHash name(BlockTable table, int block, int[] tokens) {
+    return table.name(block, tokens, blockTokens, hasher);
   }
 
   public int blocksFor(int tokens) {
@@ -150,6 +183,17 @@ public final class KvCacheManager {
     }
   }
 
+  /**
+   * Makes blocks findable whose contents were brought from elsewhere, as if they had been found
+   * here.
+   *
+   * @param computed tokens whose keys and values are in the blocks, a multiple of the block size
+   */
+  public void adopt(BlockTable table, int[] tokens, int computed) {
+    commit(table, tokens, computed);
+    table.trust(table.committed());
+  }
+
   /** Gives all blocks up, the last one first; what was committed can still be found. */
   public void release(BlockTable table) {
     for (int i = table.count() - 1; i >= 0; i--) {
@@ -166,7 +210,11 @@ public final class KvCacheManager {
    */
   public void discard(BlockTable table) {
     for (int i = table.adopted(); i < table.committed(); i++) {
-      index.remove(table.block(i));
+      BlockHash name = index.name(table.block(i));
+      if (name != null) {
+        watcher.onSpoiled(table.block(i), name);
+        index.remove(table.block(i));
+      }
     }
     release(table);
   }
@@ -189,7 +237,12 @@ public final class KvCacheManager {
   private void extend(BlockTable table, int wanted) {
     while (table.count() < wanted) {
       int block = pool.take();
-      index.remove(block);
+      BlockHash name = index.name(block);
+      if (name != null) {
+        evictions++;
+        watcher.onReuse(block, name);
+        index.remove(block);
+      }
       table.append(block);
     }
   }

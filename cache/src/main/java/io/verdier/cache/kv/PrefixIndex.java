@@ -37,6 +37,11 @@ public final class PrefixIndex {
     return names[block] != null;
   }
 
+  /** What a block holds; null where it cannot be found. */
+  public @Nullable BlockHash name(int block) {
+    return names[block];
+  }
+
   /** The block with these contents, -1 where there is none. */
   public int find(BlockHash name) {
     for (int slot = home(name); slots[slot] != 0; slot = (slot + 1) & mask) {

@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import java.util.List;
 
 /** Memory of the machine or container. Stateless. */
-final class HostMemory {
+public final class HostMemory {
   private static final Path MEMINFO = Path.of("/proc/meminfo");
   private static final Path CGROUP_LIMIT = Path.of("/sys/fs/cgroup/memory.max");
   private static final Path CGROUP_USED = Path.of("/sys/fs/cgroup/memory.current");
@@ -17,7 +17,7 @@ final class HostMemory {
    * Bytes that could be used without swapping; where the system does not say, what the heap may
    * grow to.
    */
-  static long freeBytes() {
+  public static long freeBytes() {
     try {
       return Math.min(machine(), container());
     } catch (IOException | NumberFormatException e) {

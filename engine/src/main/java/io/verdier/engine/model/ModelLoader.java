@@ -11,6 +11,7 @@ import io.verdier.engine.backend.LoraSlots;
 import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Rehearsal;
+import io.verdier.engine.weights.Checkpoint;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.DummyWeights;
 import io.verdier.engine.weights.WeightMap;
@@ -250,6 +251,13 @@ public final class ModelLoader {
       case AUTO -> WeightMap.open(directory);
       case DUMMY -> new DummyWeights(description.weightType());
     };
+  }
+
+  /** Which checkpoint a model is loaded from; empty: its weights are made up. */
+  public static Optional<Checkpoint> checkpoint(Path directory, ServerConfig config) {
+    try (Weights stored = weights(directory, config, describe(directory, config))) {
+      return stored.checkpoint();
+    }
   }
 
   private static Optional<PackedPlace> packedPlace(ServerConfig config, Weights stored, Rank rank) {

@@ -38,6 +38,7 @@ public final class ModelRunner implements StepRunner {
   private final Transformer transformer;
   private final RowSampling sampling;
   private final @Nullable AdapterSlots adapters;
+  private final @Nullable BlockCopies copies; // null: no tiers are behind the device
   private final AttentionBatch batch; // of the step begun last
   private final RunningSequences running = new RunningSequences();
   private final TokenGrammars grammars = new TokenGrammars(GRAMMARS_MAX);
@@ -58,11 +59,28 @@ public final class ModelRunner implements StepRunner {
   }
 
   /**
+   * @param host memory behind the device's cache; null: none
+   */
+  public ModelRunner(LoadedModel model, int tokensMax, int sequencesMax, @Nullable HostTier host) {
+    this(model, tokensMax, sequencesMax, RowSampling.of(model, tokensMax), host);
+  }
+
+  /**
    * @param sampling of this model: how tests make a choice fail, or be made elsewhere
    */
   ModelRunner(LoadedModel model, int tokensMax, int sequencesMax, RowSampling sampling) {
+    this(model, tokensMax, sequencesMax, sampling, null);
+  }
+
+  private ModelRunner(
+      LoadedModel model,
+      int tokensMax,
+      int sequencesMax,
+      RowSampling sampling,
+      @Nullable HostTier host) {
     this.model = model;
     this.sampling = sampling;
+    copies = host == null ? null : new BlockCopies(model.cache(), host.blocks(), host.disk());
     transformer = model.transformer();
     LoraSlots slots = model.adapters();
     adapters = slots == null ? null : new AdapterSlots(slots);
@@ -102,6 +120,29 @@ public final class ModelRunner implements StepRunner {
     if (step == null) {
       throw new IllegalStateException(PLANS_MAX + " plans are under way");
     }
+    if (copies == null) {
+      begin(plan, step);
+    } else {
+      beginWithCopies(plan, step, copies);
+    }
+    underWay.add(idle.remove());
+  }
+
+  /** Copies of a plan that has not begun must not go on: its blocks will be others'. */
+  private void beginWithCopies(StepPlan plan, RunningStep step, BlockCopies all) {
+    boolean begun = false;
+    try {
+      all.begin(plan.copies());
+      begin(plan, step);
+      begun = true;
+    } finally {
+      if (!begun) {
+        all.abandon();
+      }
+    }
+  }
+
+  private void begin(StepPlan plan, RunningStep step) {
     RunningStep before = underWay.peekLast();
     if (before != null && (before.holdsUpNext() || transformer.ranks() > 1)) {
       before.read(); // of several ranks only the first one's device has the tokens
@@ -122,7 +163,6 @@ public final class ModelRunner implements StepRunner {
     pool(step);
     deviceNanos += System.nanoTime() - start;
     sample(step, before);
-    underWay.add(idle.remove());
   }
 
   private RunningSequence sequence(StepPlan.Start start) {
@@ -189,6 +229,9 @@ public final class ModelRunner implements StepRunner {
       throw new IllegalStateException("no plan is under way");
     }
     idle.add(step);
+    if (copies != null) {
+      copies.finish();
+    }
     step.read();
     if (clock.isPresent() && step.wanted().count() > 0) {
       deviceSeconds += clock.get().seconds();
@@ -221,6 +264,11 @@ public final class ModelRunner implements StepRunner {
     return model.backend().waitedNanos().orElse(deviceNanos);
   }
 
+  /** Time that this thread has spent on copies between the device and the host's memory. */
+  public long copyNanos() {
+    return copies == null ? 0 : copies.nanos();
+  }
+
   /** From now on the device times the steps itself, if it has a clock. None is under way. */
   public void timeSteps() {
     clock = model.backend().clock();
@@ -236,6 +284,9 @@ public final class ModelRunner implements StepRunner {
     running.clear();
     if (adapters != null) {
       adapters.close();
+    }
+    if (copies != null) {
+      copies.close();
     }
     model.close();
   }

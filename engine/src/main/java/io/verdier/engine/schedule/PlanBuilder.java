@@ -1,5 +1,6 @@
 package io.verdier.engine.schedule;
 
+import io.verdier.engine.schedule.StepPlan.Copies;
 import io.verdier.engine.schedule.StepPlan.Slice;
 import io.verdier.engine.schedule.StepPlan.Start;
 import java.util.ArrayList;
@@ -14,6 +15,7 @@ final class PlanBuilder {
   private int tokensLeft;
   private final List<Sequence> sequences;
   private int[] counts;
+  private Copies copies = Copies.NONE;
 
   PlanBuilder(SchedulerSettings settings, int blockTokens, int sequencesExpected) {
     this.sliceTokensMax = settings.sliceTokensMax();
@@ -44,8 +46,13 @@ final class PlanBuilder {
     tokensLeft -= count;
   }
 
+  /** Copies to make with the step. */
+  void copy(Copies all) {
+    copies = all;
+  }
+
   boolean isEmpty() {
-    return sequences.isEmpty();
+    return sequences.isEmpty() && copies.isEmpty();
   }
 
   /** The planned sequences, in the order of the slices. */
@@ -69,6 +76,7 @@ final class PlanBuilder {
         step,
         forgotten,
         Collections.unmodifiableList(starts),
-        Collections.unmodifiableList(slices));
+        Collections.unmodifiableList(slices),
+        copies);
   }
 }

@@ -1,8 +1,7 @@
 package io.verdier.engine.schedule;
 
-import io.verdier.cache.kv.BlockTable;
+import io.verdier.cache.host.PrefixTiers;
 import io.verdier.cache.kv.KvCacheManager;
-import io.verdier.cache.kv.KvCacheManager.Prefix;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.SequenceRules.Ending;
 import io.verdier.engine.schedule.StepInput.Cancellation;
@@ -11,6 +10,7 @@ import io.verdier.engine.schedule.StepOutput.Fault;
 import io.verdier.engine.schedule.StepOutput.Finish;
 import io.verdier.engine.schedule.StepOutput.Stats;
 import io.verdier.engine.schedule.StepPlan.Slice;
+import io.verdier.engine.schedule.UnderWay.LoadPart;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -26,6 +26,7 @@ import java.util.Optional;
 import java.util.TreeSet;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Decides who runs each step, in which blocks. Owned by the scheduler thread.
@@ -49,7 +50,8 @@ import java.util.stream.Stream;
  * From then on it needs a block now and then as it grows, and where none is free, the last running
  * sequence gives all of its own back and waits again; its computed blocks stay findable, so that
  * what is recomputed is mostly what was evicted meanwhile. In a step that preempts nobody is
- * admitted, or the blocks just won would go to the next in line.
+ * admitted, or the blocks just won would go to the next in line. What a sequence needs and only the
+ * host or the disk has is brought beside the steps ({@link SequenceBlocks}).
  *
  * <p><b>Invariants.</b>
  *
@@ -87,7 +89,7 @@ public final class Scheduler {
   private static final int[] NO_TOKENS = {};
 
   private final SchedulerSettings settings;
-  private final KvCacheManager kv;
+  private final SequenceBlocks blocks;
   private final SequenceRules rules;
   private final Comparator<Sequence> order;
   private final Map<Long, Sequence> live = new HashMap<>();
@@ -102,8 +104,6 @@ public final class Scheduler {
   private long arrivals;
   private long steps;
   private long preemptions;
-  private long prefixQueriedTokens;
-  private long prefixHitTokens;
 
   /** Whether running sequences get the blocks they need. */
   private enum Blocks {
@@ -114,9 +114,17 @@ public final class Scheduler {
     AWAITED
   }
 
+  /** Without tiers behind the device. */
   public Scheduler(SchedulerSettings settings, KvCacheManager kv) {
+    this(settings, kv, null);
+  }
+
+  /**
+   * @param tiers where blocks are that the device no longer has; null: nowhere
+   */
+  public Scheduler(SchedulerSettings settings, KvCacheManager kv, @Nullable PrefixTiers tiers) {
     this.settings = settings;
-    this.kv = kv;
+    this.blocks = new SequenceBlocks(kv, tiers, settings.prefixCaching());
     this.rules = new SequenceRules(settings, kv);
     this.searches = new Searches(rules);
     this.news = new News(searches);
@@ -146,11 +154,12 @@ public final class Scheduler {
     if (outcome != null && done != null) {
       apply(done, outcome);
     }
+    input.diskDone().forEach(blocks::onDiskDone);
     input.arrivals().forEach(this::arrive);
     cancel(unmatched);
     search();
     StepPlan plan = mayPlan() ? plan() : nothing();
-    return new StepOutput(plan, news.take(), stats(plan));
+    return new StepOutput(plan, news.take(), stats(plan), blocks.takeDiskWork());
   }
 
   /** Whether another plan may be made before the next outcome comes. */
@@ -197,16 +206,13 @@ public final class Scheduler {
 
   /** Makes cached prefixes unfindable; false and nothing changed while sequences hold blocks. */
   public boolean forgetPrefixes() {
-    return kv.forget();
+    return blocks.forget();
   }
 
-  /** Tables that hold blocks: for audits. */
-  List<BlockTable> tables() {
-    Stream<Sequence> ended =
-        underWay.stream()
-            .flatMap(plan -> plan.sequences().stream())
-            .filter(sequence -> sequence.state() == Sequence.State.ENDED);
-    return Stream.concat(running.stream(), ended).distinct().map(Sequence::table).toList();
+  /** Who holds blocks: for audits. */
+  List<Sequence> holders() {
+    Stream<Sequence> ended = underWay.stream().flatMap(UnderWay::named).filter(Sequence::hasEnded);
+    return Stream.concat(running.stream(), ended).distinct().toList();
   }
 
   // ---- What has happened -------------------------------------------------------------------
@@ -248,11 +254,13 @@ public final class Scheduler {
       }
       at += sampled ? 1 : 0;
     }
+    blocks.onCopies(done, outcome.copied());
+    done.loads().stream().map(LoadPart::sequence).filter(Sequence::hasEnded).forEach(this::free);
   }
 
   private void fail(Sequence sequence, Fault fault) {
     sequence.fail();
-    if (sequence.state() == Sequence.State.ENDED) {
+    if (sequence.hasEnded()) {
       free(sequence);
       return;
     }
@@ -264,12 +272,8 @@ public final class Scheduler {
    * @param at index of the sequence's tokens in the outcome, -1 for none
    */
   private void advance(Sequence sequence, Slice slice, StepOutcome outcome, int at) {
-    if (settings.prefixCaching()) {
-      // Of a sequence that was cancelled, an awaited token was computed that is not known here.
-      int computed = Math.min(sequence.computed(), sequence.known());
-      kv.commit(sequence.table(), sequence.tokens(), computed);
-    }
-    if (sequence.state() == Sequence.State.ENDED) {
+    blocks.commit(sequence);
+    if (sequence.hasEnded()) {
       free(sequence);
       return;
     }
@@ -323,11 +327,7 @@ public final class Scheduler {
 
   private void enter(EngineRequest request, long arrival) {
     Sequence sequence =
-        new Sequence(
-            request,
-            arrival,
-            kv.open(request.cacheSalt(), request.adapter()),
-            rules.lengthMax(request));
+        new Sequence(request, arrival, blocks.open(request), rules.lengthMax(request));
     Optional<Fault> refusal =
         isServed(request.key())
             ? Optional.of(SequenceRules.duplicate(request.key()))
@@ -346,6 +346,7 @@ public final class Scheduler {
     }
     live.put(request.key(), sequence);
     waiting.add(sequence);
+    blocks.await(sequence);
   }
 
   private boolean isServed(long key) {
@@ -361,7 +362,7 @@ public final class Scheduler {
   // ---- What is next ------------------------------------------------------------------------
 
   private StepPlan plan() {
-    PlanBuilder builder = new PlanBuilder(settings, kv.blockTokens(), running.size());
+    PlanBuilder builder = new PlanBuilder(settings, blocks.blockTokens(), running.size());
     switch (gate.isShut() ? Blocks.PREEMPTED : planRunning(builder)) {
       case ENOUGH -> planWaiting(builder);
       case PREEMPTED -> {}
@@ -369,12 +370,13 @@ public final class Scheduler {
         return nothing();
       }
     }
+    builder.copy(blocks.copies());
     if (builder.isEmpty() && (forgotten.isEmpty() || isUnderWay())) {
       return nothing();
     }
     StepPlan plan = builder.build(++steps, takeForgotten());
     if (!plan.isEmpty()) {
-      underWay.addLast(new UnderWay(plan, builder.sequences()));
+      underWay.addLast(new UnderWay(plan, builder.sequences(), blocks.planned()));
     }
     return plan;
   }
@@ -384,27 +386,27 @@ public final class Scheduler {
   }
 
   private Blocks planRunning(PlanBuilder builder) {
-    Blocks blocks = Blocks.ENOUGH;
+    Blocks found = Blocks.ENOUGH;
     for (int i = 0; i < running.size() && !builder.isFull(); i++) {
       Sequence sequence = running.get(i);
       int count = builder.share(sequence);
       if (count == 0) {
-        continue; // all of it is under way, and it ends there
+        continue; // all of it is under way, and it ends there; or it is being loaded
       }
-      while (!kv.reserve(sequence.table(), sequence.planned() + count)) {
+      while (!blocks.reserve(sequence, sequence.planned() + count)) {
         if (isUnderWay()) {
           return Blocks.AWAITED;
         }
         Sequence last = running.getLast(); // stands at i or behind, so it has no slice yet
         preempt(last);
-        blocks = Blocks.PREEMPTED;
+        found = Blocks.PREEMPTED;
         if (last == sequence) {
-          return blocks;
+          return found;
         }
       }
       builder.add(sequence, count);
     }
-    return blocks;
+    return found;
   }
 
   private void planWaiting(PlanBuilder builder) {
@@ -412,36 +414,27 @@ public final class Scheduler {
     Iterator<Sequence> inOrder = waiting.iterator();
     while (inOrder.hasNext() && !builder.isFull() && running.size() < settings.sequencesMax()) {
       Sequence sequence = inOrder.next();
-      if (!gate.admits(sequence) || !adapters.admit(sequence.request())) {
-        continue; // its time or its slot will come, and its turn is kept
+      if (!gate.admits(sequence) || sequence.isFetching() || !adapters.admit(sequence.request())) {
+        continue; // its time, its blocks or its slot will come, and its turn is kept
       }
-      boolean lookUp = settings.prefixCaching() && !sequence.needsWholePrompt();
-      int cached =
-          kv.admit(
-              sequence.table(),
-              sequence.tokens(),
-              sequence.known(),
-              sequence.reserve(),
-              lookUp ? Prefix.READ : Prefix.SKIP);
-      if (cached < 0) {
+      if (!blocks.admit(sequence)) {
         return; // nobody overtakes: what is large would wait for ever behind what is small
       }
       inOrder.remove();
       adapters.enter(sequence.request());
-      if (sequence.admit(cached) && lookUp) {
-        prefixQueriedTokens += sequence.request().promptTokens();
-        prefixHitTokens += sequence.cachedTokens();
-      }
       running.add(-1 - Collections.binarySearch(running, sequence, order), sequence);
-      builder.add(sequence, builder.share(sequence));
+      int count = builder.share(sequence);
+      if (count > 0) { // else it is being loaded
+        builder.add(sequence, count);
+      }
     }
   }
 
   private void preempt(Sequence sequence) {
     preemptions++;
     running.removeLast();
-    forget(sequence);
-    kv.release(sequence.table());
+    leave(sequence);
+    blocks.free(sequence);
     sequence.preempt();
     waiting.add(sequence);
   }
@@ -452,30 +445,29 @@ public final class Scheduler {
     live.remove(sequence.key());
     switch (sequence.state()) {
       case WAITING -> waiting.remove(sequence);
-      case RUNNING -> running.remove(Collections.binarySearch(running, sequence, order));
+      case RUNNING -> {
+        running.remove(Collections.binarySearch(running, sequence, order));
+        leave(sequence);
+      }
       case ENDED -> throw new IllegalStateException("sequence " + sequence.key() + " ends twice");
     }
-    forget(sequence);
     sequence.end();
     free(sequence);
   }
 
-  private void forget(Sequence sequence) {
+  /** It runs no more; the executor hears of it if it knows it. */
+  private void leave(Sequence sequence) {
+    adapters.leave(sequence.request());
+    blocks.leave(sequence);
     if (sequence.isStarted()) {
       forgotten.add(sequence);
-      adapters.leave(sequence.request());
     }
   }
 
   /** Blocks that a plan under way may still write are freed with its outcome. */
   private void free(Sequence sequence) {
-    if (sequence.isUnderWay()) {
-      return;
-    }
-    if (sequence.hasFailed()) {
-      kv.discard(sequence.table());
-    } else {
-      kv.release(sequence.table());
+    if (!sequence.isUnderWay()) {
+      blocks.free(sequence);
     }
   }
 
@@ -490,11 +482,14 @@ public final class Scheduler {
         running.size(),
         waiting.size(),
         Math.min(waiting.size(), adapters.passedOver()),
-        kv.usedCount(),
-        kv.blockCount(),
+        blocks.usedCount(),
+        blocks.blockCount(),
         plan.tokens(),
         preemptions,
-        prefixQueriedTokens,
-        prefixHitTokens);
+        blocks.queriedTokens(),
+        blocks.hitTokens(),
+        blocks.evictions(),
+        blocks.hostCounts(),
+        blocks.diskCounts());
   }
 }

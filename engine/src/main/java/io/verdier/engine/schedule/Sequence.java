@@ -1,5 +1,7 @@
 package io.verdier.engine.schedule;
 
+import io.verdier.cache.host.Fetch;
+import io.verdier.cache.host.HostLoad;
 import io.verdier.cache.kv.BlockTable;
 import io.verdier.conf.ServerConfig.Policy;
 import io.verdier.engine.sample.Pooling;
@@ -49,9 +51,12 @@ final class Sequence {
   private boolean started; // the executor knows it
   private int toldBlocks; // leading blocks of the table that the executor knows
   private boolean opened; // its first emission is made
-  private int cachedTokens = -1; // -1 until first admitted
+  private boolean admitted; // once at least
+  private int cachedTokens = -1; // -1 until it first computes
   private int nextScore; // position of the next prompt score to emit
   private boolean failed;
+  private @Nullable Fetch fetch; // what it awaits from the disk while it waits
+  private @Nullable HostLoad load; // what it gets from the host before it computes
 
   /**
    * @param lengthMax tokens with which it ends at the latest
@@ -117,13 +122,17 @@ final class Sequence {
     return known - request.promptTokens();
   }
 
-  /** Prompt tokens found in the prefix cache when first admitted. */
+  /** Prompt tokens found in the prefix cache, of whatever tier, when it first computed. */
   int cachedTokens() {
     return Math.max(0, cachedTokens);
   }
 
   State state() {
     return state;
+  }
+
+  boolean hasEnded() {
+    return state == State.ENDED;
   }
 
   boolean isUnderWay() {
@@ -143,6 +152,9 @@ final class Sequence {
    * nothing is to be computed from it.
    */
   int missing() {
+    if (load != null) {
+      return 0; // what it computes with is still on its way
+    }
     int end = awaitedEnd <= known ? known : Math.min(awaitedEnd, lengthMax - 1);
     return end - planned;
   }
@@ -187,17 +199,56 @@ final class Sequence {
   /**
    * Enters the running ones with so many leading tokens in its blocks already.
    *
+   * @param from what it gets from the host before it computes; null: nothing
    * @return true the first time, false after a preemption
    */
-  boolean admit(int cached) {
+  boolean admit(int cached, @Nullable HostLoad from) {
     state = State.RUNNING;
+    load = from;
+    boolean first = !admitted;
+    admitted = true;
+    begin(cached);
+    return first;
+  }
+
+  private void begin(int cached) {
     planned = cached;
     computed = cached;
-    boolean first = cachedTokens < 0;
-    if (first) {
+    if (load == null && cachedTokens < 0) {
       cachedTokens = Math.min(cached, request.promptTokens());
     }
-    return first;
+  }
+
+  /** Awaits blocks from the disk, null: none. */
+  void await(@Nullable Fetch blocks) {
+    fetch = blocks;
+  }
+
+  boolean isFetching() {
+    return fetch != null && !fetch.isOver();
+  }
+
+  @Nullable HostLoad load() {
+    return load;
+  }
+
+  /** Some of its blocks are copied in by a plan. */
+  void planCopies() {
+    plansUnderWay++;
+  }
+
+  void settleCopies() {
+    plansUnderWay--;
+  }
+
+  /**
+   * All of its load that comes has come.
+   *
+   * @param cached leading tokens that are in its blocks now
+   */
+  void endLoad(int cached) {
+    load = null;
+    begin(cached);
   }
 
   /** Back to waiting, with its tokens and nothing else. */
@@ -206,6 +257,7 @@ final class Sequence {
       throw new IllegalStateException("sequence " + key() + " is preempted in mid-plan");
     }
     state = State.WAITING;
+    load = null;
     planned = 0;
     computed = 0;
     toldBlocks = 0;

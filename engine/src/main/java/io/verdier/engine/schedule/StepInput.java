@@ -1,5 +1,6 @@
 package io.verdier.engine.schedule;
 
+import io.verdier.cache.host.DiskDone;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -9,9 +10,21 @@ import org.jspecify.annotations.Nullable;
  * @param arrivals new requests, in order of arrival
  * @param cancellations sequences to end now; unknown keys are ignored
  * @param outcome of the plan that is now done, null when none was under way
+ * @param diskDone what has come of work on the disk
  */
 public record StepInput(
-    List<EngineRequest> arrivals, List<Cancellation> cancellations, @Nullable StepOutcome outcome) {
+    List<EngineRequest> arrivals,
+    List<Cancellation> cancellations,
+    @Nullable StepOutcome outcome,
+    List<DiskDone> diskDone) {
+
+  /** Nothing has come of work on the disk. */
+  public StepInput(
+      List<EngineRequest> arrivals,
+      List<Cancellation> cancellations,
+      @Nullable StepOutcome outcome) {
+    this(arrivals, cancellations, outcome, List.of());
+  }
 
   /**
    * Ends a sequence from outside.

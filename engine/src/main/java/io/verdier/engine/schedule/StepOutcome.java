@@ -19,6 +19,8 @@ import org.jspecify.annotations.Nullable;
  * @param promptLogprobs prompt positions scored in this step
  * @param failures sequences that failed in this step; the others are not touched by it
  * @param pooled sequences whose prompt is pooled to its end
+ * @param copied whether all copies of the plan have been made; else none count, and none is under
+ *     way any more
  */
 public record StepOutcome(
     long step,
@@ -27,7 +29,8 @@ public record StepOutcome(
     @Nullable TokenLogprobs[] logprobs,
     List<PromptLogprobs> promptLogprobs,
     List<Failure> failures,
-    List<Pooled> pooled) {
+    List<Pooled> pooled,
+    boolean copied) {
 
   private static final float[] NOTHING = {};
 
@@ -40,6 +43,23 @@ public record StepOutcome(
       List<PromptLogprobs> promptLogprobs,
       List<Failure> failures) {
     this(step, keys, each(tokens), logprobs, promptLogprobs, failures, List.of());
+  }
+
+  /** The outcome of a step whose copies, if any, have been made. */
+  public StepOutcome(
+      long step,
+      long[] keys,
+      int[][] tokens,
+      @Nullable TokenLogprobs[] logprobs,
+      List<PromptLogprobs> promptLogprobs,
+      List<Failure> failures,
+      List<Pooled> pooled) {
+    this(step, keys, tokens, logprobs, promptLogprobs, failures, pooled, true);
+  }
+
+  /** The same, of a step whose copies count as not made. */
+  public StepOutcome withoutCopies() {
+    return new StepOutcome(step, keys, tokens, logprobs, promptLogprobs, failures, pooled, false);
   }
 
   private static int[][] each(int[] tokens) {

@@ -1,5 +1,7 @@
 package io.verdier.engine.schedule;
 
+import io.verdier.cache.host.DiskWork;
+import io.verdier.cache.host.TierCounts;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.sample.TokenLogprobs;
 import java.util.List;
@@ -10,15 +12,23 @@ import org.jspecify.annotations.Nullable;
  * Immutable.
  *
  * @param emissions at most one per sequence
+ * @param diskWork to be done on the disk, beside the steps
  */
-public record StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
+public record StepOutput(
+    StepPlan plan, List<Emission> emissions, Stats stats, List<DiskWork> diskWork) {
+
+  /** Without work for the disk. */
+  public StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
+    this(plan, emissions, stats, List.of());
+  }
 
   /**
    * News of one sequence.
    *
    * @param opened the request, in the sequence's first emission only: whoever reads emissions needs
    *     no other source
-   * @param cachedTokens prompt tokens that came from the prefix cache at first scheduling
+   * @param cachedTokens prompt tokens that came from the prefix cache at first scheduling, whatever
+   *     the tier
    * @param tokens newly generated
    * @param logprobs one per token, or empty
    * @param promptLogprobs prompt scores complete since the last emission, by position; empty unless
@@ -76,8 +86,11 @@ public record StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
    * @param blocksTotal all blocks
    * @param stepTokens tokens in this plan
    * @param preemptions since the start
-   * @param prefixQueriedTokens prompt tokens looked up in the prefix cache since the start
-   * @param prefixHitTokens those found
+   * @param prefixQueriedTokens prompt tokens looked up in the device's prefix cache since the start
+   * @param prefixHitTokens those found there
+   * @param prefixEvictions blocks of it whose contents gave way to others
+   * @param host what the host's memory has done for prefixes
+   * @param disk what the disk has
    */
   public record Stats(
       int running,
@@ -88,5 +101,35 @@ public record StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
       int stepTokens,
       long preemptions,
       long prefixQueriedTokens,
-      long prefixHitTokens) {}
+      long prefixHitTokens,
+      long prefixEvictions,
+      TierCounts host,
+      TierCounts disk) {
+
+    /** Without tiers behind the device. */
+    public Stats(
+        int running,
+        int waiting,
+        int deferred,
+        int blocksUsed,
+        int blocksTotal,
+        int stepTokens,
+        long preemptions,
+        long prefixQueriedTokens,
+        long prefixHitTokens) {
+      this(
+          running,
+          waiting,
+          deferred,
+          blocksUsed,
+          blocksTotal,
+          stepTokens,
+          preemptions,
+          prefixQueriedTokens,
+          prefixHitTokens,
+          0,
+          TierCounts.NONE,
+          TierCounts.NONE);
+    }
+  }
 }

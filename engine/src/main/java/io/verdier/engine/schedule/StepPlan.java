@@ -1,5 +1,6 @@
 package io.verdier.engine.schedule;
 
+import io.verdier.cache.host.BlockCopy;
 import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.sample.SamplingParams;
 import java.util.List;
@@ -8,7 +9,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * The work of one step, from the scheduler to the executor. Immutable. A plan is a difference: the
  * executor remembers each started sequence (its tokens, sampled ones included, and its block table)
- * until the plan that names it in {@code forgotten}. Order of effect: forget, start, run the
+ * until the plan that names it in {@code forgotten}. Order of effect: forget, start, copy, run the
  * slices.
  *
  * <p>A plan may be made while the one before it is under way. What of it depends on that one's
@@ -21,11 +22,35 @@ import org.jspecify.annotations.Nullable;
  * @param started sequences the executor does not know yet, or was told to forget
  * @param slices what to compute, in batch order; each key at most once
  */
-public record StepPlan(long step, long[] forgotten, List<Start> started, List<Slice> slices) {
+public record StepPlan(
+    long step, long[] forgotten, List<Start> started, List<Slice> slices, Copies copies) {
+
+  /** A plan that copies nothing. */
+  public StepPlan(long step, long[] forgotten, List<Start> started, List<Slice> slices) {
+    this(step, forgotten, started, slices, Copies.NONE);
+  }
 
   /** A plan without work; it is not sent unless something is to be forgotten. */
   public boolean isEmpty() {
-    return slices.isEmpty();
+    return slices.isEmpty() && copies.isEmpty();
+  }
+
+  /**
+   * Blocks to copy between the device and the host's memory. They are done with the plan: its
+   * outcome says whether all have been made.
+   *
+   * @param urgent from the device, of blocks that this plan writes or copies in: to be made before
+   * @param out from the device, to be made before the next plan writes: beside the slices
+   * @param in to the device, into blocks that no slice of this plan knows
+   */
+  public record Copies(List<BlockCopy> urgent, List<BlockCopy> out, List<BlockCopy> in) {
+
+    /** Nothing to copy. */
+    public static final Copies NONE = new Copies(List.of(), List.of(), List.of());
+
+    public boolean isEmpty() {
+      return urgent.isEmpty() && out.isEmpty() && in.isEmpty();
+    }
   }
 
   /** Tokens that it computes. */

@@ -1,10 +1,12 @@
 package io.verdier.engine.schedule;
 
+import io.verdier.cache.host.HostLoad;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.schedule.StepOutcome.Failure;
 import io.verdier.engine.schedule.StepOutput.Fault;
 import io.verdier.engine.schedule.StepPlan.Slice;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,8 +23,21 @@ import org.jspecify.annotations.Nullable;
  * done.
  *
  * @param sequences whose the slices are, one each
+ * @param loads whose the copies to the device are, in their order
  */
-record UnderWay(StepPlan plan, List<Sequence> sequences) {
+record UnderWay(StepPlan plan, List<Sequence> sequences, List<LoadPart> loads) {
+
+  /**
+   * Some blocks of a load.
+   *
+   * @param copies how many
+   */
+  record LoadPart(Sequence sequence, HostLoad load, int copies) {}
+
+  /** Whose blocks the plan reads or writes; some perhaps twice. */
+  Stream<Sequence> named() {
+    return Stream.concat(sequences.stream(), loads.stream().map(LoadPart::sequence));
+  }
 
   /**
    * The plan that an outcome belongs to, null for one that had no work.

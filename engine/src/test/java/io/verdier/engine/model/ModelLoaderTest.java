@@ -163,7 +163,8 @@ class ModelLoaderTest {
             OptionalLong.empty(),
             OptionalInt.of(1000),
             Path.of("unused"),
-            ServerConfig.PackedWeights.OFF);
+            ServerConfig.PackedWeights.OFF,
+            ServerConfig.PrefixTiers.NONE);
     ServerConfig config = TestConfig.of(64, 4, OptionalInt.empty(), cache);
     CpuBackend backend = new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.SCALAR);
     assertThatThrownBy(() -> ModelLoader.load(DEMO, config, backend, (done, total) -> {}))
@@ -224,7 +225,13 @@ class ModelLoaderTest {
   private static KvPlan plan(ModelLoader.Description demo, OptionalLong bytes, OptionalInt blocks) {
     ServerConfig.Cache cache =
         new ServerConfig.Cache(
-            16, true, bytes, blocks, Path.of("unused"), ServerConfig.PackedWeights.OFF);
+            16,
+            true,
+            bytes,
+            blocks,
+            Path.of("unused"),
+            ServerConfig.PackedWeights.OFF,
+            ServerConfig.PrefixTiers.NONE);
     ServerConfig config = TestConfig.of(64, 4, OptionalInt.empty(), cache);
     return ModelLoader.kvPlan(demo, config, DEMO_TOKEN_BYTES, 4L << 30);
   }

@@ -1,7 +1,9 @@
 package io.verdier.engine.run;
 
+import io.verdier.cache.host.DiskDone;
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig.Policy;
+import io.verdier.engine.backend.DiskTier;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.engine.schedule.FinishReason;
@@ -12,6 +14,7 @@ import io.verdier.engine.schedule.StepInput.Cancellation;
 import io.verdier.engine.schedule.StepOutput;
 import io.verdier.engine.schedule.StepOutput.Emission;
 import io.verdier.engine.schedule.StepOutput.Finish;
+import io.verdier.engine.schedule.StepOutput.Stats;
 import io.verdier.engine.schedule.StepPlan;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -20,6 +23,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /** The scheduler and a runner, as the server's actors drive them. Owned by the test thread. */
 final class Engine {
@@ -30,6 +34,9 @@ final class Engine {
   private final StepRunner runner;
   private final Deque<StepPlan> underWay = new ArrayDeque<>();
   private final Map<Long, Heard> heard = new HashMap<>();
+  private final @Nullable DiskTier disk;
+  private List<DiskDone> diskDone = new ArrayList<>();
+  private Stats stats = new Stats(0, 0, 0, 0, 1, 0, 0, 0, 0);
   private int pairs;
   private int plans;
   private long preemptions;
@@ -39,6 +46,7 @@ final class Engine {
     final List<Integer> tokens = new ArrayList<>();
     final List<TokenLogprobs> logprobs = new ArrayList<>();
     float[] pooled = {};
+    int cached;
     private final StringBuilder scores = new StringBuilder();
     private String end = "";
 
@@ -51,7 +59,22 @@ final class Engine {
    * @param plans most plans under way
    */
   Engine(StepRunner runner, int tokens, int blocks, int lengthMax, int plans) {
+    this(runner, tokens, blocks, lengthMax, plans, null);
+  }
+
+  /**
+   * @param tiers whose bytes the runner has; null: none
+   */
+  Engine(
+      StepRunner runner,
+      int tokens,
+      int blocks,
+      int lengthMax,
+      int plans,
+      @Nullable TierSetup tiers) {
     this.runner = runner;
+    disk = tiers == null ? null : tiers.host().disk();
+    KvCacheManager kv = new KvCacheManager(blocks, 16);
     scheduler =
         new Scheduler(
             new SchedulerSettings(
@@ -63,7 +86,8 @@ final class Engine {
                 new int[] {4065, 4072, 4073},
                 true,
                 runner.plansMax(Optional.of(plans > 1))),
-            new KvCacheManager(blocks, 16));
+            kv,
+            tiers == null ? null : tiers.books(kv));
   }
 
   /** Steps that were begun while another was under way. */
@@ -78,6 +102,11 @@ final class Engine {
 
   long preemptions() {
     return preemptions;
+  }
+
+  /** The scheduler's last word. */
+  Stats stats() {
+    return stats;
   }
 
   /**
@@ -98,7 +127,11 @@ final class Engine {
       }
       if (underWay.isEmpty()) {
         runner.run(plan);
-        return heard;
+        if (diskDone.isEmpty()) {
+          return heard;
+        }
+        input = new StepInput(List.of(), List.of(), null, takeDiskDone());
+        continue;
       }
       underWay.remove();
       List<Cancellation> cancellations = new ArrayList<>();
@@ -106,19 +139,31 @@ final class Engine {
       if (key != null) {
         cancellations.add(new Cancellation(key, FinishReason.ABORT, false));
       }
-      input = new StepInput(List.of(), cancellations, runner.finish());
+      input = new StepInput(List.of(), cancellations, runner.finish(), takeDiskDone());
     }
+  }
+
+  private List<DiskDone> takeDiskDone() {
+    List<DiskDone> taken = diskDone;
+    diskDone = new ArrayList<>();
+    return taken;
   }
 
   private StepPlan step(StepInput input) {
     StepOutput output = scheduler.step(input);
     output.emissions().forEach(this::hear);
-    preemptions = output.stats().preemptions();
+    stats = output.stats();
+    preemptions = stats.preemptions();
+    DiskTier tier = disk;
+    if (tier != null) {
+      output.diskWork().forEach(work -> diskDone.add(tier.run(work)));
+    }
     return output.plan();
   }
 
   private void hear(Emission emission) {
     Heard stream = heard.computeIfAbsent(emission.key(), key -> new Heard());
+    stream.cached = emission.opened() == null ? stream.cached : emission.cachedTokens();
     for (int token : emission.tokens()) {
       stream.tokens.add(token);
     }

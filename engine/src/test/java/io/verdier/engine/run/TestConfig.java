@@ -26,7 +26,8 @@ public final class TestConfig {
             defaults.kvBytes(),
             blocks,
             defaults.directory(),
-            defaults.packedWeights()));
+            defaults.packedWeights(),
+            defaults.tiers()));
   }
 
   public static ServerConfig of(

@@ -38,6 +38,7 @@ final class FakeRunner {
   private final long[] states; // [blocks × blockTokens]
   private final String[] salts; // [blocks × blockTokens]
   private final Map<Long, Known> known = new HashMap<>();
+  private final FakeTiers tiers;
 
   /** What an executor remembers of a sequence. */
   private static final class Known {
@@ -57,17 +58,19 @@ final class FakeRunner {
     }
   }
 
-  /**
-   * @param runMax most tokens that are told at once, as if all but the first could only follow
-   */
-  FakeRunner(
-      PureModel model, int blockCount, int blockTokens, int runMax, LongFunction<String> saltOf) {
-    this.model = model;
-    this.blockTokens = blockTokens;
-    this.runMax = runMax;
+  FakeRunner(History history, LongFunction<String> saltOf) {
+    this.model = history.model();
+    this.blockTokens = history.blockTokens();
+    this.runMax = history.runMax();
     this.saltOf = saltOf;
-    this.states = new long[blockCount * blockTokens];
-    this.salts = new String[blockCount * blockTokens];
+    this.states = new long[history.blockCount() * blockTokens];
+    this.salts = new String[history.blockCount() * blockTokens];
+    this.tiers = new FakeTiers(blockTokens, states, salts, history.tiers().hostSlots());
+  }
+
+  /** What lies behind its blocks. */
+  FakeTiers tiers() {
+    return tiers;
   }
 
   Set<Long> knownKeys() {
@@ -76,6 +79,19 @@ final class FakeRunner {
 
   /** Runs a plan; the sequences in {@code failing} write rubbish and fail. */
   StepOutcome run(StepPlan plan, Set<Long> failing) {
+    return run(plan, failing, false);
+  }
+
+  /**
+   * @param failsCopies whether its copies fail
+   */
+  StepOutcome run(StepPlan plan, Set<Long> failing, boolean failsCopies) {
+    tiers.begin(plan, failsCopies);
+    StepOutcome outcome = compute(plan, failing);
+    return failsCopies ? outcome.withoutCopies() : outcome;
+  }
+
+  private StepOutcome compute(StepPlan plan, Set<Long> failing) {
     for (long key : plan.forgotten()) {
       check(known.remove(key) != null, "forgets unknown sequence " + key);
     }
@@ -123,6 +139,7 @@ final class FakeRunner {
 
   /** The scheduler gets an outcome, and knows its tokens from now on. */
   void told(StepOutcome outcome) {
+    tiers.told(outcome.step());
     for (int i = 0; i < outcome.keys().length; i++) {
       Known sequence = known.get(outcome.keys()[i]);
       if (sequence != null) {

@@ -19,6 +19,7 @@ import java.util.SplittableRandom;
  * @param failPercent chance, each step, that something in it fails
  * @param latePercent chance, each call, that it comes while the plan is still under way
  * @param runMax most tokens that the runner tells at once
+ * @param tiers behind the device
  */
 record History(
     long seed,
@@ -31,13 +32,37 @@ record History(
     int movePercent,
     int failPercent,
     int latePercent,
-    int runMax) {
+    int runMax,
+    Tiers tiers) {
 
   private static final TextParams TEXT = new TextParams(List.of(), false, true, true);
   private static final String[] SALTS = {"", "", "", "a", "b"};
   private static final String[] ADAPTERS = {"", "", "", "x"};
 
   record Arrival(int time, EngineRequest request) {}
+
+  /**
+   * What lies behind the device.
+   *
+   * @param hostSlots 0: nothing
+   * @param diskSlots 0: no disk
+   * @param failPercent chance that copies of a plan, or one thing on the disk, fail
+   */
+  record Tiers(
+      int hostSlots, int diskSlots, int writesMax, int minTokens, int copiesMax, int failPercent) {
+    static final Tiers NONE = new Tiers(0, 0, 0, 0, 1, 0);
+
+    static Tiers of(long seed) {
+      SplittableRandom random = new SplittableRandom(seed ^ 0x7161);
+      return new Tiers(
+          random.nextInt(1, random.nextInt(3) > 0 ? 8 : 80),
+          random.nextInt(3) == 0 ? 0 : random.nextInt(1, random.nextInt(3) == 0 ? 6 : 200),
+          random.nextInt(1, 8),
+          random.nextInt(3) == 0 ? random.nextInt(30) : 0,
+          random.nextInt(1, random.nextBoolean() ? 4 : 40),
+          random.nextInt(3) == 0 ? random.nextInt(20) : 0);
+    }
+  }
 
   static History of(long seed) {
     SplittableRandom random = new SplittableRandom(seed);
@@ -78,7 +103,26 @@ record History(
         calm ? 0 : random.nextInt(8),
         calm ? 0 : random.nextInt(4),
         random.nextInt(3) == 0 ? random.nextInt(60) : 0,
-        random.nextBoolean() ? random.nextInt(2, 12) : 1);
+        random.nextBoolean() ? random.nextInt(2, 12) : 1,
+        Tiers.NONE);
+  }
+
+  /** Tiers behind the device, and requests so far apart that some find blocks only there. */
+  History withTiers() {
+    int apart = new SplittableRandom(seed).nextInt(1, 30);
+    return new History(
+        seed,
+        settings,
+        blockCount,
+        blockTokens,
+        model,
+        arrivals.stream().map(it -> new Arrival(it.time() * apart, it.request())).toList(),
+        cancelPercent,
+        movePercent,
+        failPercent,
+        latePercent,
+        runMax,
+        Tiers.of(seed));
   }
 
   /** The same run with prefix caching as said. */
@@ -112,13 +156,14 @@ record History(
         movePercent,
         failPercent,
         latePercent,
-        runMax);
+        runMax,
+        tiers);
   }
 
   /** Only one of the requests, undisturbed. */
   History alone(Arrival arrival) {
     return new History(
-        seed, settings, blockCount, blockTokens, model, List.of(arrival), 0, 0, 0, 0, 1);
+        seed, settings, blockCount, blockTokens, model, List.of(arrival), 0, 0, 0, 0, 1, tiers);
   }
 
   private static EngineRequest request(

@@ -42,13 +42,52 @@ class SchedulerPropertyTest {
     }
   }
 
+  /** With a host and a disk behind the device that fail now and then. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void step_randomHistoriesWithTiers_keepsAllProperties(int plans) {
+    Map<String, Long> seen = new TreeMap<>();
+    overSeeds(
+        4000,
+        seed -> {
+          Simulation simulation =
+              new Simulation(History.of(seed).withPlans(plans).withTiers()).run();
+          count(seen, "host in", simulation.stats().host().blocksIn());
+          count(seen, "host out", simulation.stats().host().blocksOut());
+          count(seen, "host evictions", simulation.stats().host().evictions());
+          count(seen, "host dropped", simulation.stats().host().dropped());
+          count(seen, "disk in", simulation.stats().disk().blocksIn());
+          count(seen, "disk out", simulation.stats().disk().blocksOut());
+          count(seen, "disk evictions", simulation.stats().disk().evictions());
+          count(seen, "disk dropped", simulation.stats().disk().dropped());
+          count(seen, "preemptions", simulation.stats().preemptions());
+        });
+    if (Long.getLong("seed") == null) {
+      assertThat(seen).as("the histories exercise everything").hasSize(9);
+      assertThat(seen).allSatisfy((what, count) -> assertThat(count).as(what).isGreaterThan(100));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void step_tiersOrNone_givesTheSameTokens(int plans) {
+    overSeeds(
+        500,
+        seed -> {
+          History history = History.of(seed).withPlans(plans);
+          Simulation with = new Simulation(history.withTiers()).run();
+          Simulation without = new Simulation(history).run();
+          compare(with, without, "P11 cache");
+        });
+  }
+
   @ParameterizedTest
   @ValueSource(ints = {1, 2})
   void step_sameHistoryTwice_plansTheSame(int plans) {
     overSeeds(
         500,
         seed -> {
-          History history = History.of(seed).withPlans(plans);
+          History history = History.of(seed).withPlans(plans).withTiers();
           Simulation first = new Simulation(history).run();
           Simulation second = new Simulation(history).run();
           first.check(first.digest() == second.digest(), "P8 determinism", "plans differ");

@@ -1,5 +1,9 @@
 package io.verdier.engine.schedule;
 
+import io.verdier.cache.host.DiskBooks;
+import io.verdier.cache.host.DiskDone;
+import io.verdier.cache.host.PrefixTiers;
+import io.verdier.cache.host.TierSlots;
 import io.verdier.cache.kv.BlockTable;
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig.Policy;
@@ -9,7 +13,6 @@ import io.verdier.engine.schedule.StepOutput.Emission;
 import io.verdier.engine.schedule.StepOutput.Finish;
 import io.verdier.engine.schedule.StepOutput.Stats;
 import io.verdier.engine.schedule.StepPlan.Slice;
-import io.verdier.engine.schedule.StepPlan.Start;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -32,13 +35,14 @@ import org.jspecify.annotations.Nullable;
  * drains · P6 order · P7 tokens independent of all else · P8 determinism (by {@link #digest}) · P9
  * cancelled blocks come back · P10 no starvation · P11 no stale or foreign block (by {@link
  * FakeRunner}) · P12 failures stay where they are · P13 blocks that a plan under way writes get no
- * other owner.
+ * other owner · P14 slots are pinned only while somebody copies.
  */
 final class Simulation {
   private final History history;
   private final SchedulerSettings settings;
   private final SplittableRandom random;
   private final KvCacheManager kv;
+  private final @Nullable PrefixTiers tiers;
   private final Scheduler scheduler;
   private final FakeRunner runner;
   private final Map<Long, Stream> streams = new TreeMap<>();
@@ -47,6 +51,7 @@ final class Simulation {
   private final Deque<Pending> underWay = new ArrayDeque<>(); // oldest first
   private long nextKey = 1000;
   private long arrivalCount;
+  private Set<Long> held = Set.of(); // who had blocks before the last call
   private int calls;
   private long digest;
 
@@ -60,15 +65,23 @@ final class Simulation {
     this.settings = history.settings();
     this.random = new SplittableRandom(~history.seed());
     this.kv = new KvCacheManager(history.blockCount(), history.blockTokens());
-    this.scheduler = new Scheduler(settings, kv);
-    this.runner =
-        new FakeRunner(
-            history.model(),
-            history.blockCount(),
-            history.blockTokens(),
-            history.runMax(),
-            key -> stream(key).request.cacheSalt());
+    this.tiers = tiers(history.tiers(), kv);
+    this.scheduler = new Scheduler(settings, kv, tiers);
+    this.runner = new FakeRunner(history, key -> stream(key).request.cacheSalt());
     this.due = new ArrayList<>(history.arrivals());
+  }
+
+  private static @Nullable PrefixTiers tiers(History.Tiers sizes, KvCacheManager kv) {
+    if (sizes.hostSlots() == 0) {
+      return null;
+    }
+    return new PrefixTiers(
+        kv,
+        new TierSlots(sizes.hostSlots()),
+        sizes.diskSlots() == 0
+            ? null
+            : new DiskBooks(new TierSlots(sizes.diskSlots()), sizes.writesMax()),
+        new PrefixTiers.Settings(sizes.minTokens(), sizes.copiesMax()));
   }
 
   /** All that was planned and emitted, in one number. */
@@ -99,9 +112,14 @@ final class Simulation {
       check(calls < bound, "P5 drains", "after %d calls something is still live".formatted(calls));
       tick();
     }
+    do { // what is to be saved may be saved when nobody is there any more
+      check(calls < 2 * bound, "P5 drains", "there is always something to copy");
+      tick();
+    } while (!runner.tiers().isIdle() || !underWay.isEmpty());
     StepOutput last = scheduler.step(new StepInput(List.of(), List.of(), null));
     check(last.plan().isEmpty(), "P5 drains", "there is a plan for nobody");
     runner.run(last.plan(), Set.of());
+    check(tiers == null || tiers.hostPins() == 0, "P14 pins", "slots are pinned by nobody");
     check(kv.usedCount() == 0, "P5 drains", kv.usedCount() + " blocks are held by nobody");
     check(runner.knownKeys().isEmpty(), "P5 drains", "executor keeps " + runner.knownKeys());
     return this;
@@ -121,7 +139,10 @@ final class Simulation {
     if (told != null) {
       runner.told(told);
     }
-    StepOutput output = scheduler.step(new StepInput(arrivals, cancellations, told));
+    held = holders();
+    List<DiskDone> diskDone = runner.tiers().work(random, history.tiers().failPercent());
+    StepOutput output = scheduler.step(new StepInput(arrivals, cancellations, told, diskDone));
+    runner.tiers().add(output.diskWork());
     noteFailures(told);
     noteCancellations(cancellations, arrivals);
     output.emissions().forEach(this::note);
@@ -138,7 +159,8 @@ final class Simulation {
     if (output.plan().isEmpty()) {
       runner.run(output.plan(), Set.of());
     } else {
-      StepOutcome outcome = runner.run(output.plan(), failing(output.plan()));
+      boolean failsCopies = random.nextInt(100) < history.tiers().failPercent();
+      StepOutcome outcome = runner.run(output.plan(), failing(output.plan()), failsCopies);
       underWay.add(new Pending(outcome, runner.written(output.plan())));
     }
   }
@@ -245,9 +267,9 @@ final class Simulation {
   // ---- What must hold ------------------------------------------------------------------------
 
   private void audit() {
-    List<BlockTable> tables = scheduler.tables();
     int[] holders = new int[history.blockCount()];
-    for (BlockTable table : tables) {
+    for (Sequence holder : scheduler.holders()) {
+      BlockTable table = holder.table();
       for (int i = 0; i < table.count(); i++) {
         holders[table.block(i)]++;
       }
@@ -281,7 +303,7 @@ final class Simulation {
 
   private void checkPlan(StepPlan plan) {
     check(
-        !underWay.isEmpty() || scheduler.tables().size() == stats.running(),
+        !underWay.isEmpty() || scheduler.holders().size() == stats.running(),
         "P9 cancelled blocks",
         "blocks of ended sequences outlive the step after");
     int total = 0;
@@ -319,30 +341,38 @@ final class Simulation {
     if (live.isEmpty()) {
       return;
     }
-    // While a plan is under way, all there is to do may be in it.
+    // While a plan is under way, all there is to do may be in it, or it comes from the disk.
+    boolean reads = runner.tiers().isReading();
     check(
-        !plan.isEmpty() || !underWay.isEmpty(),
+        !plan.isEmpty() || !underWay.isEmpty() || reads,
         "P10 no starvation",
         live.size() + " live and nothing planned");
-    if (settings.policy() == Policy.FCFS && underWay.isEmpty()) {
+    // Who awaits its copies has no slice, and who awaited the disk was overtaken meanwhile.
+    boolean inOrder = plan.copies().in().isEmpty() && history.tiers().diskSlots() == 0;
+    if (settings.policy() == Policy.FCFS && underWay.isEmpty() && inOrder) {
       long oldest = live.getFirst().request.key();
       check(planned.contains(oldest), "P10 no starvation", "oldest " + oldest + " has no slice");
     }
-    Set<Long> started = new HashSet<>();
-    plan.started().stream().map(Start::key).forEach(started::add);
-    Set<Long> here = new HashSet<>(runner.knownKeys());
+    Set<Long> here = holders();
+    Set<Long> admitted = holders();
+    admitted.removeAll(held);
     for (long key : plan.forgotten()) {
-      here.remove(key);
       Stream stream = streams.get(key);
       boolean preempted = stream != null && stream.isLive();
-      check(!preempted || started.isEmpty(), "P6 order", "admits in a step that preempts");
+      check(!preempted || admitted.isEmpty(), "P6 order", "admits in a step that preempts");
     }
     boolean overtaken = false;
     for (Stream stream : live) {
       long key = stream.request.key();
-      check(!started.contains(key) || !overtaken, "P6 order", key + " overtakes one that waits");
-      overtaken |= !started.contains(key) && !here.contains(key);
+      check(!admitted.contains(key) || !overtaken, "P6 order", key + " overtakes one that waits");
+      overtaken |= !here.contains(key) && !reads;
     }
+  }
+
+  private Set<Long> holders() {
+    Set<Long> keys = new HashSet<>();
+    scheduler.holders().forEach(holder -> keys.add(holder.key()));
+    return keys;
   }
 
   void check(boolean holds, String property, String text) {

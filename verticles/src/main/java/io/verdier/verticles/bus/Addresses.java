@@ -5,7 +5,7 @@ public final class Addresses {
   /** {@link ServerState}, published; every HTTP instance listens. */
   public static final String STATE = "verdier.state";
 
-  /** {@link Tokenized}, {@link Cancel} and {@link Control}. */
+  /** {@link Tokenized}, {@link Cancel}, {@link Control} and {@link DiskResults}. */
   public static final String SCHEDULER = "verdier.scheduler";
 
   /** {@link StepDone}. */
@@ -34,6 +34,12 @@ public final class Addresses {
 
   /** {@link AdapterNames}, published; every HTTP instance listens. */
   public static final String ADAPTER_NAMES = "verdier.adapters.names";
+
+  /** {@link DiskTasks} that read; nobody is there without a disk tier. */
+  public static final String DISK_READS = "verdier.disk.reads";
+
+  /** {@link DiskTasks} that write and erase. */
+  public static final String DISK_WRITES = "verdier.disk.writes";
 
   private Addresses() {}
 

@@ -60,6 +60,8 @@ public final class Bus {
           Cancel.class,
           ExecuteStep.class,
           StepDone.class,
+          DiskTasks.class,
+          DiskResults.class,
           Emissions.class,
           Deltas.class,
           ResolveModel.class,

@@ -126,7 +126,8 @@ public final class ExecutorVerticle extends VerticleBase {
                         slice.key(), ErrorCode.INTERNAL, "The step failed inside the server."))
             .toList();
     return new StepOutcome(
-        plan.step(), new long[0], new int[0], new TokenLogprobs[0], List.of(), failures);
+            plan.step(), new long[0], new int[0], new TokenLogprobs[0], List.of(), failures)
+        .withoutCopies();
   }
 
   @Override

@@ -28,6 +28,7 @@ import io.verdier.engine.model.RankBackends;
 import io.verdier.engine.run.ModelRunner;
 import io.verdier.engine.run.NullRunner;
 import io.verdier.engine.run.StepRunner;
+import io.verdier.engine.run.TierSetup;
 import io.verdier.engine.sample.SamplingSchema;
 import io.verdier.engine.schedule.Scheduler;
 import io.verdier.engine.schedule.SchedulerSettings;
@@ -70,7 +71,8 @@ record EngineParts(
     StepRunner runner,
     Supplier<TokenTrie> vocabulary,
     Map<String, String> cacheFacts,
-    Optional<AdapterSlots> adapters) {
+    Optional<AdapterSlots> adapters,
+    Optional<TierSetup> tiers) {
   private static final Logger LOG = LoggerFactory.getLogger(EngineParts.class);
 
   /** Name of the embedded model where the operator gave no other. */
@@ -82,13 +84,13 @@ record EngineParts(
   /** The same with another runner. */
   EngineParts withRunner(StepRunner other) {
     return new EngineParts(
-        card, tokenizer, encoder, scheduler, other, vocabulary, cacheFacts, adapters);
+        card, tokenizer, encoder, scheduler, other, vocabulary, cacheFacts, adapters, tiers);
   }
 
   /** The same with another encoder. */
   EngineParts withEncoder(PromptEncoder other) {
     return new EngineParts(
-        card, tokenizer, other, scheduler, runner, vocabulary, cacheFacts, adapters);
+        card, tokenizer, other, scheduler, runner, vocabulary, cacheFacts, adapters, tiers);
   }
 
   /**
@@ -124,7 +126,11 @@ record EngineParts(
   /**
    * A model with its backend, or what is known of one that only the null backend pretends to run.
    */
-  private record Loaded(Description description, KvPlan plan, Optional<ModelRunner> runner) {}
+  private record Loaded(
+      Description description,
+      KvPlan plan,
+      Optional<ModelRunner> runner,
+      Optional<TierSetup> tiers) {}
 
   private static Tokenizer tokenizer(ServerConfig config, Path files) throws IOException {
     return Tokenizer.load(files, config.cache().directory().resolve("native"));
@@ -134,14 +140,20 @@ record EngineParts(
     Path directory = files.directory();
     Description description = ModelLoader.describe(directory, config);
     if (config.backend().kind() == BackendKind.NULL) {
-      return new Loaded(description, planOfNothing(description, config), Optional.empty());
+      return new Loaded(
+          description, planOfNothing(description, config), Optional.empty(), Optional.empty());
     }
     DType type = description.weightType();
     RankBackends backends = rank -> backend(config, type, CpuBackend.KernelForm.WARMING, rank);
     LoadedModel model = ModelLoader.load(directory, config, backends, progress());
     ServerConfig.Scheduling scheduling = config.scheduling();
+    Optional<TierSetup> tiers = tiers(config, directory, model);
     ModelRunner runner =
-        new ModelRunner(model, scheduling.batchedTokensMax(), scheduling.sequencesMax());
+        new ModelRunner(
+            model,
+            scheduling.batchedTokensMax(),
+            scheduling.sequencesMax(),
+            tiers.map(TierSetup::host).orElse(null));
     try {
       model.transformer().prepare(scheduling.sequencesMax(), model.cache());
       AdapterSlots slots = runner.adapters();
@@ -149,9 +161,18 @@ record EngineParts(
         slots.reserve(config.adapters().hostRooms());
       }
       model.memoryTaken().ifPresent(LOG::info);
-      return new Loaded(description, model.kvPlan(), Optional.of(runner));
+      return new Loaded(description, model.kvPlan(), Optional.of(runner), tiers);
     } catch (RuntimeException | Error e) {
       runner.close();
+      throw e;
+    }
+  }
+
+  private static Optional<TierSetup> tiers(ServerConfig config, Path directory, LoadedModel model) {
+    try {
+      return TierSetup.of(config, directory, model, Version.TEXT);
+    } catch (RuntimeException | Error e) {
+      model.close();
       throw e;
     }
   }
@@ -282,8 +303,9 @@ record EngineParts(
             config.cache().prefixCaching(),
             runner.plansMax(scheduling.planAhead()),
             config.adapters().slots());
+    KvCacheManager kv = new KvCacheManager(plan.blocks(), plan.blockTokens());
     Scheduler scheduler =
-        new Scheduler(settings, new KvCacheManager(plan.blocks(), plan.blockTokens()));
+        new Scheduler(settings, kv, loaded.tiers.map(it -> it.books(kv)).orElse(null));
     int newTokensMax = defaults.maxNewTokens().orElse(Integer.MAX_VALUE);
     return new EngineParts(
         card(config, loaded),
@@ -298,7 +320,8 @@ record EngineParts(
         runner,
         () -> vocabulary(tokenizer, loaded.description.spec().vocabSize(), defaults),
         cacheFacts(config, plan, cacheType(loaded), lengthMax),
-        loaded.runner.map(ModelRunner::adapters));
+        loaded.runner.map(ModelRunner::adapters),
+        loaded.tiers);
   }
 
   /** What constraints see of the tokens: neither special ones nor those that end an answer. */

@@ -4,6 +4,7 @@ import io.verdier.cache.artifact.ArtifactException;
 import io.verdier.cache.artifact.ArtifactStore;
 import io.verdier.cache.lora.AdapterPolicy;
 import io.verdier.conf.ServerConfig;
+import io.verdier.engine.backend.DiskTier;
 import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
@@ -13,6 +14,7 @@ import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cache.AdapterVerticle;
 import io.verdier.verticles.cache.CacheVerticle;
+import io.verdier.verticles.cache.DiskVerticle;
 import io.verdier.verticles.execute.ExecutorVerticle;
 import io.verdier.verticles.grammar.GrammarVerticle;
 import io.verdier.verticles.http.Admission;
@@ -220,6 +222,7 @@ public final class Server {
         worker("scheduler", new SchedulerVerticle(parts.scheduler(), shards, metrics, tracer)));
     deployments.add(worker("executor", new ExecutorVerticle(parts.runner())));
     deployments.addAll(detokenizers(shards, parts));
+    deployments.addAll(disk(parts));
     deployments.add(
         worker(
             "grammar", new GrammarVerticle(parts.vocabulary(), metrics), GrammarVerticle.THREADS));
@@ -256,9 +259,19 @@ public final class Server {
   /** What only a loaded engine can tell. */
   private void observe(EngineParts parts) {
     metrics.cacheConfig(parts.cacheFacts());
+    parts.tiers().ifPresent(it -> metrics.tierBlocks(it.blockBytes()));
     if (config.adapters().enabled()) {
       metrics.serveAdapters(config.adapters().slots());
     }
+  }
+
+  private List<Future<?>> disk(EngineParts parts) {
+    DiskTier disk = parts.tiers().map(it -> it.host().disk()).orElse(null);
+    return disk == null
+        ? List.of()
+        : List.of(
+            worker("disk-reads", new DiskVerticle(Addresses.DISK_READS, disk)),
+            worker("disk-writes", new DiskVerticle(Addresses.DISK_WRITES, disk)));
   }
 
   private List<Future<?>> detokenizers(int shards, EngineParts parts) {

@@ -68,6 +68,13 @@ public final class Exposition {
         });
   }
 
+  /** Counters that somebody else keeps, told apart by the value of one more label. */
+  public void counters(
+      String name, String help, String label, Map<String, ? extends DoubleSupplier> values) {
+    Family family = add(name + "_total", help, "counter");
+    values.forEach((of, value) -> family.add("", join(labels, render(Map.of(label, of))), value));
+  }
+
   /** A number that goes up and down, read when it is asked for. */
   public void gauge(String name, String help, DoubleSupplier value) {
     add(name, help, "gauge").add("", labels, value);

@@ -47,6 +47,7 @@ public final class ServingMetrics {
   private final Exposition.Labelled<Exposition.Counter> ignoredFields;
   private final Exposition.Histogram grammarCompile;
   private final Exposition.Counter grammarsKnown;
+  private final TierMetrics tiers;
 
   /** The scheduler's last word; replaced whole, so readers see one consistent record. */
   private volatile StepOutput.Stats stats = new StepOutput.Stats(0, 0, 0, 0, 1, 0, 0, 0, 0);
@@ -67,6 +68,7 @@ public final class ServingMetrics {
     page = new Exposition(labels);
     schedulerGauges();
     prefixCounters();
+    tiers = new TierMetrics(page, () -> stats);
     promptTokens = page.counter("vllm:prompt_tokens", "Prompt tokens processed.");
     Exposition.Labelled<Exposition.Counter> bySource =
         page.counters("vllm:prompt_tokens_by_source", "Where prompt tokens came from.", "source");
@@ -193,6 +195,16 @@ public final class ServingMetrics {
   /** An adapter is shown by this name, unless it has one. */
   public void nameAdapter(String identity, String name) {
     adapterNames.putIfAbsent(identity, name);
+  }
+
+  /** The size of a block, in every tier of the prefix cache. */
+  public void tierBlocks(long bytes) {
+    tiers.blockBytes(bytes);
+  }
+
+  /** Seconds that sequences have waited for blocks from the host and from the disk. */
+  public void onTierWaits(double host, double disk) {
+    tiers.onWaits(host, disk);
   }
 
   /** A number that its owner keeps and any thread may read. */

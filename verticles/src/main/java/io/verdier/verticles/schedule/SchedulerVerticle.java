@@ -1,5 +1,7 @@
 package io.verdier.verticles.schedule;
 
+import io.verdier.cache.host.DiskDone;
+import io.verdier.cache.host.DiskWork;
 import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.engine.schedule.Scheduler;
 import io.verdier.engine.schedule.StepInput;
@@ -12,6 +14,8 @@ import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Control;
+import io.verdier.verticles.bus.DiskResults;
+import io.verdier.verticles.bus.DiskTasks;
 import io.verdier.verticles.bus.Emissions;
 import io.verdier.verticles.bus.ExecuteStep;
 import io.verdier.verticles.bus.SequenceKey;
@@ -26,6 +30,8 @@ import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -54,6 +60,10 @@ public final class SchedulerVerticle extends VerticleBase {
 
   private List<EngineRequest> arrivals = new ArrayList<>();
   private List<Cancellation> cancellations = new ArrayList<>();
+  private List<DiskDone> diskDone = new ArrayList<>();
+  private int loading; // sequences, since notedNanos
+  private int fetching;
+  private long notedNanos = System.nanoTime();
   private boolean stepRunning;
   private boolean stepQueued;
   private boolean failed;
@@ -116,6 +126,7 @@ public final class SchedulerVerticle extends VerticleBase {
         }
       }
       case Control control -> controls.add(control, message::reply);
+      case DiskResults results -> diskDone.addAll(results.done());
       default -> throw new IllegalStateException("unexpected " + message.body().getClass());
     }
     queueStep();
@@ -142,9 +153,10 @@ public final class SchedulerVerticle extends VerticleBase {
 
   private void step(@Nullable StepOutcome outcome) {
     cancellations.addAll(controls.begin());
-    StepInput input = new StepInput(arrivals, cancellations, outcome);
+    StepInput input = new StepInput(arrivals, cancellations, outcome, diskDone);
     arrivals = new ArrayList<>();
     cancellations = new ArrayList<>();
+    diskDone = new ArrayList<>();
     long nowNanos = System.nanoTime();
     StepOutput output = scheduler.step(input);
     StepOutput ahead = null;
@@ -170,8 +182,28 @@ public final class SchedulerVerticle extends VerticleBase {
   }
 
   private void observe(List<Cancellation> cancellations, StepOutput output, long nowNanos) {
+    send(output.diskWork());
+    double seconds = (nowNanos - notedNanos) / 1e9;
+    metrics.onTierWaits(loading * seconds, fetching * seconds);
+    loading = output.stats().host().sequences();
+    fetching = output.stats().disk().sequences();
+    notedNanos = nowNanos;
     metrics.onStep(output.stats());
     times.onStep(cancellations, output, nowNanos);
+  }
+
+  private void send(List<DiskWork> work) {
+    if (work.isEmpty()) {
+      return;
+    }
+    Map<Boolean, List<DiskWork>> byKind =
+        work.stream().collect(Collectors.partitioningBy(it -> it.kind() == DiskWork.Kind.READ));
+    byKind.forEach(
+        (reads, some) -> {
+          if (!some.isEmpty()) {
+            bus.send(reads ? Addresses.DISK_READS : Addresses.DISK_WRITES, new DiskTasks(some));
+          }
+        });
   }
 
   private static void add(List<StepPlan> plans, StepPlan plan) {

@@ -182,7 +182,8 @@ final class HttpFixture implements AutoCloseable {
             OptionalLong.empty(),
             OptionalInt.empty(),
             Path.of("."),
-            ServerConfig.PackedWeights.OFF),
+            ServerConfig.PackedWeights.OFF,
+            ServerConfig.PrefixTiers.NONE),
         new ServerConfig.Scheduling(2048, 64, 0, options.policy, Optional.empty()),
         options.adapters,
         new ServerConfig.Backend(

@@ -48,6 +48,8 @@ final class EmulatedDriver implements CudaDriver {
   private List<Recorded> recording = List.of();
   private boolean isRecording;
   private final Deque<Runnable> queue = new ArrayDeque<>(); // while it is late
+  private long queued; // ever
+  private long run; // of those
   private boolean isLate;
   private boolean isFull;
   private int launches;
@@ -119,9 +121,15 @@ final class EmulatedDriver implements CudaDriver {
     requireNoRecording();
     if (isLate) {
       queue.add(work);
+      queued++;
     } else {
       work.run();
     }
+  }
+
+  private void runOne() {
+    run++;
+    queue.remove().run();
   }
 
   /** Launches so far, those of replayed graphs included. */
@@ -253,7 +261,7 @@ final class EmulatedDriver implements CudaDriver {
       recording.add(new Recorded(entry, shape, launch.values().toArray(ValueLayout.JAVA_BYTE)));
     } else if (isLate) {
       byte[] values = launch.values().toArray(ValueLayout.JAVA_BYTE);
-      queue.add(() -> run(new Recorded(entry, shape, values)));
+      queue(() -> run(new Recorded(entry, shape, values)));
     } else {
       run(entry, shape, launch.arguments());
     }
@@ -286,7 +294,7 @@ final class EmulatedDriver implements CudaDriver {
   public void synchronize() {
     requireNoRecording();
     while (!queue.isEmpty()) {
-      queue.remove().run();
+      runOne();
     }
   }
 
@@ -311,7 +319,7 @@ final class EmulatedDriver implements CudaDriver {
     requireNoRecording();
     Moment moment = (Moment) event;
     while (moment.passed < moment.recorded) {
-      queue.remove().run();
+      runOne();
     }
   }
 
@@ -339,36 +347,44 @@ final class EmulatedDriver implements CudaDriver {
     private final Deque<Runnable> waiting = new ArrayDeque<>();
     private int begun; // copies ever run
 
+    private long mainBefore; // what of the main queue is to run before what is queued here
+
     @Override
-    public void followMain() {} // there everything is past
+    public void followMain() {
+      mainBefore = queued;
+    }
 
     @Override
     public void holdMain(Mark mark) {
-      mark.await();
+      queue(mark::await);
     }
 
     @Override
     public void copyOut(MemorySegment to, long from, Pieces pieces) {
-      requireNoRecording();
-      waiting.add(
-          () ->
-              each(
-                  pieces,
-                  (at, far) ->
-                      EmulatedDriver.this.copyOut(
-                          to.asSlice(at, pieces.bytes()), from + far, pieces.bytes())));
+      add(
+          pieces,
+          (at, far) ->
+              MemorySegment.copy(memory(from + far, pieces.bytes()), 0, to, at, pieces.bytes()));
     }
 
     @Override
     public void copyIn(long to, MemorySegment from, Pieces pieces) {
+      add(
+          pieces,
+          (at, far) ->
+              MemorySegment.copy(from, at, memory(to + far, pieces.bytes()), 0, pieces.bytes()));
+    }
+
+    private void add(Pieces pieces, BiConsumer<Long, Long> copy) {
       requireNoRecording();
+      long before = mainBefore;
       waiting.add(
-          () ->
-              each(
-                  pieces,
-                  (at, far) ->
-                      EmulatedDriver.this.copyIn(
-                          to + far, from.asSlice(at, pieces.bytes()), pieces.bytes())));
+          () -> {
+            while (run < before) {
+              EmulatedDriver.this.runOne();
+            }
+            each(pieces, copy);
+          });
     }
 
     @Override

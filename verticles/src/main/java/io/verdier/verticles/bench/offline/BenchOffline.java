@@ -155,6 +155,9 @@ public final class BenchOffline {
         ModelLoader.load(
             directory, config, rank -> backends.open(config, type, rank), (done, total) -> {});
     double loadSeconds = (System.nanoTime() - start) / 1e9;
+    if (options.prefixTiers()) {
+      return new PrefixBench(options, config, directory).measure(model, out);
+    }
     try (OfflineEngine engine = new OfflineEngine(model, config, options, guide(model))) {
       Measured measured = new Measured(engine, model, type, ranks, loadSeconds);
       if (ranks == 1 || model.backend().threads() == 0) {

@@ -17,6 +17,8 @@ enum OfflineFlag {
   OUTPUT_LEN("N", "128", "tokens of an answer, at least 2; end tokens do not end it"),
   CONTEXT("N", null, "decode behind so many tokens that are put into the cache uncomputed"),
   TEMPERATURE("T", "0", "sampling temperature; 0 takes the most probable token"),
+  PREFIX_TIERS(
+      null, null, "time a prompt's first token instead: unseen, and found in each prefix tier"),
   JSON_SCHEMA(
       "FILE", null, "hold all answers to a JSON schema that lets none end early (a long array)"),
   LORA_ROWS(

@@ -21,6 +21,7 @@ import java.util.OptionalInt;
  * @param prompts in all, worked through in batches
  * @param inputTokens of a prompt; 0: no prefill is measured
  * @param context tokens in the cache when decoding begins; empty: the prompt
+ * @param prefixTiers whether first tokens are timed, by the tier that the prompt is found in
  * @param jsonSchema file of a schema that all answers are held to
  * @param loraRows sequences of a batch that have an adapter
  * @param warmUpSeconds whole runs are repeated for so long before one counts
@@ -34,6 +35,7 @@ record OfflineOptions(
     int outputTokens,
     OptionalInt context,
     float temperature,
+    boolean prefixTiers,
     Optional<String> jsonSchema,
     int loraRows,
     int repeats,
@@ -86,6 +88,7 @@ record OfflineOptions(
                 ? OptionalInt.empty()
                 : OptionalInt.of(values.count(OfflineFlag.CONTEXT, 1)),
             (float) values.number(OfflineFlag.TEMPERATURE, 0, 1000, "a number from 0 to 1000"),
+            values.text(OfflineFlag.PREFIX_TIERS).isPresent(),
             values.text(OfflineFlag.JSON_SCHEMA),
             values.loraRows(batch, server),
             values.count(OfflineFlag.REPEAT, 1),
@@ -125,6 +128,9 @@ record OfflineOptions(
     derived.put("VERDIER_MAX_NUM_SEQS", Integer.toString(batch));
     derived.put("VERDIER_MAX_MODEL_LEN", Integer.toString(lengthMax()));
     derived.put("VERDIER_NUM_GPU_BLOCKS_OVERRIDE", Long.toString(perSequence * batch));
+    if (prefixTiers && !asked().config().cache().tiers().isWanted()) {
+      derived.put("VERDIER_KV_OFFLOADING_SIZE", "1");
+    }
     return loaded(derived);
   }
 
@@ -170,7 +176,9 @@ record OfflineOptions(
           problems.add("unknown flag " + name + hint);
         } else if (equals >= 0) {
           given.put(flag.get(), argument.substring(equals + 1));
-        } else if (flag.get().takesValue() && i + 1 < argv.size()) {
+        } else if (!flag.get().takesValue()) {
+          given.put(flag.get(), "true");
+        } else if (i + 1 < argv.size()) {
           given.put(flag.get(), argv.get(++i));
           rest.set(i, "--");
         } else {

@@ -28,6 +28,7 @@ class OfflineOptionsTest {
                 128,
                 OptionalInt.empty(),
                 0,
+                false,
                 Optional.empty(),
                 0,
                 5,

@@ -1,0 +1,150 @@
+package io.verdier.cache.host;
+
+import io.verdier.cache.host.DiskFile.Identity;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The directory that the operator named, with a directory in it for each identity: blocks of one
+ * model mean nothing to another. Stateless.
+ *
+ * <p>Those of others that nobody uses now may keep half of all bytes, and the longest unused go
+ * first; the rest is this one's. What has another name than we give is not ours and is left alone.
+ */
+public final class DiskDirectory {
+  private static final Logger LOG = LoggerFactory.getLogger(DiskDirectory.class);
+
+  private static final String OURS = "[0-9a-f]{32}";
+  private static final int NAME_BYTES = 16; // of the digest: the head has all of it
+  private static final Set<String> FILES = Set.of(DiskFile.INDEX, DiskFile.BLOCKS, DiskFile.LOCK);
+
+  private DiskDirectory() {}
+
+  /**
+   * Opens the blocks of an identity.
+   *
+   * @param bytesMax that all blocks in the directory may take
+   * @return empty if another process has them
+   * @throws IOException if the directory cannot be used
+   */
+  public static Optional<DiskFile> open(Path root, Identity identity, long bytesMax)
+      throws IOException {
+    String name = HexFormat.of().formatHex(identity.digest(), 0, NAME_BYTES);
+    Path own = root.resolve(name);
+    Files.createDirectories(own);
+    long others = shrink(others(root, name), bytesMax / 2);
+    removeForeign(own);
+    Optional<DiskFile> file = DiskFile.open(own, identity, Math.max(0, bytesMax - others));
+    if (file.isPresent()) {
+      Files.setLastModifiedTime(
+          own.resolve(DiskFile.LOCK), FileTime.fromMillis(System.currentTimeMillis()));
+    }
+    return file;
+  }
+
+  private static List<Path> others(Path root, String own) throws IOException {
+    try (Stream<Path> all = Files.list(root)) {
+      List<Path> found = new ArrayList<>();
+      all.filter(it -> it.getFileName().toString().matches(OURS))
+          .filter(it -> !it.getFileName().toString().equals(own))
+          .sorted(Comparator.comparing(DiskDirectory::lastUse))
+          .forEach(found::add);
+      return found;
+    }
+  }
+
+  private static FileTime lastUse(Path directory) {
+    try {
+      return Files.getLastModifiedTime(directory.resolve(DiskFile.LOCK));
+    } catch (IOException none) {
+      return FileTime.fromMillis(0);
+    }
+  }
+
+  /** Removes the first ones until the others fit; returns the bytes of those that are left. */
+  private static long shrink(List<Path> directories, long bytesMax) throws IOException {
+    long total = 0;
+    for (Path directory : directories) {
+      total += bytes(directory);
+    }
+    for (Path directory : directories) {
+      if (total > bytesMax) {
+        long bytes = bytes(directory);
+        total -= remove(directory) ? bytes : 0;
+      }
+    }
+    return total;
+  }
+
+  private static long bytes(Path directory) throws IOException {
+    try (Stream<Path> files = Files.list(directory)) {
+      return files.mapToLong(DiskDirectory::size).sum();
+    }
+  }
+
+  private static long size(Path file) {
+    try {
+      return Files.size(file);
+    } catch (IOException gone) {
+      return 0;
+    }
+  }
+
+  /** Nothing happens while a process uses it. */
+  private static boolean remove(Path directory) throws IOException {
+    try (FileChannel lock =
+        FileChannel.open(
+            directory.resolve(DiskFile.LOCK),
+            StandardOpenOption.WRITE,
+            StandardOpenOption.CREATE)) {
+      FileLock taken = lock.tryLock();
+      if (taken == null) {
+        return false;
+      }
+      delete(directory, Set.of());
+    } catch (OverlappingFileLockException here) {
+      return false;
+    }
+    Files.deleteIfExists(directory);
+    LOG.info("Removed the prefix cache of another model: {}", directory.getFileName());
+    return true;
+  }
+
+  private static void removeForeign(Path own) throws IOException {
+    delete(own, FILES);
+  }
+
+  private static void delete(Path directory, Set<String> kept) throws IOException {
+    try (Stream<Path> files = Files.list(directory)) {
+      files
+          .filter(it -> Files.isRegularFile(it) && !kept.contains(it.getFileName().toString()))
+          .forEach(DiskDirectory::delete);
+    } catch (UncheckedIOException failed) {
+      throw failed.getCause();
+    }
+  }
+
+  private static void delete(Path file) {
+    try {
+      Files.deleteIfExists(file);
+    } catch (IOException failed) {
+      throw new UncheckedIOException(failed);
+    }
+  }
+}

@@ -1,0 +1,219 @@
+package io.verdier.cache.host;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.verdier.cache.host.DiskFile.Found;
+import io.verdier.cache.host.DiskFile.Identity;
+import io.verdier.cache.kv.BlockHash;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class DiskFileTest {
+  static final int BLOCK_BYTES = 5000; // no multiple of a page
+  private static final long BYTES_MAX = 10 * 8192;
+  @TempDir Path root;
+
+  @Test
+  void read_afterRestart_givesTheSameBytes() throws IOException {
+    try (DiskFile file = open(1)) {
+      assertThat(file.slots()).isEqualTo(10);
+      for (int slot = 0; slot < 5; slot++) {
+        assertThat(file.write(slot, TierSlotsTest.name(slot), block(slot))).isTrue();
+      }
+      file.erase(3);
+      assertThat(isRead(file, 0)).isTrue(); // the latest use
+    }
+    try (DiskFile file = open(1)) {
+      assertThat(file.found()).extracting(Found::slot).containsExactly(1, 2, 4, 0);
+      for (Found found : file.found()) {
+        assertThat(isRead(file, found.slot())).isTrue();
+      }
+      assertThat(isRead(file, 3)).isFalse();
+      assertThat(isRead(file, 9)).as("never written").isFalse();
+    }
+  }
+
+  @Test
+  void read_anotherNameThanWritten_isRefused() throws IOException {
+    try (DiskFile file = open(1)) {
+      BlockHash name = new BlockHash(1, 2, 3, 4);
+      file.write(0, name, block(0));
+      MemorySegment to = Arena.ofAuto().allocate(BLOCK_BYTES);
+      assertThat(file.read(0, name, to)).isTrue();
+      assertThat(file.read(0, new BlockHash(1, 2, 3, 5), to)).isFalse();
+      assertThat(file.read(0, new BlockHash(0, 2, 3, 4), to)).isFalse();
+      assertThat(file.read(1, name, to)).isFalse();
+    }
+  }
+
+  /** Every byte of a block and of its entry, one after another. */
+  @Test
+  void read_oneByteChanged_isRefused() throws IOException {
+    try (DiskFile file = open(1)) {
+      file.write(0, TierSlotsTest.name(0), block(0));
+    }
+    Path own = own();
+    for (int at = 0; at < BLOCK_BYTES; at += 97) {
+      flip(own.resolve(DiskFile.BLOCKS), at);
+      try (DiskFile file = open(1)) {
+        assertThat(isRead(file, 0)).as("byte %d", at).isFalse();
+      }
+      flip(own.resolve(DiskFile.BLOCKS), at);
+    }
+    for (int at = 0; at < DiskFile.ENTRY_BYTES; at++) {
+      flip(own.resolve(DiskFile.INDEX), DiskFile.ENTRY_BYTES + at);
+      try (DiskFile file = open(1)) {
+        assertThat(file.found()).as("byte %d of the entry", at).isEmpty();
+      }
+      flip(own.resolve(DiskFile.INDEX), DiskFile.ENTRY_BYTES + at);
+    }
+    try (DiskFile file = open(1)) {
+      assertThat(isRead(file, 0)).as("unchanged").isTrue();
+    }
+  }
+
+  @Test
+  void open_headOfAnotherForm_startsAnew() throws IOException {
+    for (int at = 0; at < DiskFile.ENTRY_BYTES; at++) {
+      try (DiskFile file = open(1)) {
+        file.write(0, TierSlotsTest.name(0), block(0));
+      }
+      flip(own().resolve(DiskFile.INDEX), at);
+      try (DiskFile file = open(1)) {
+        assertThat(file.found()).as("byte %d of the head", at).isEmpty();
+        assertThat(isRead(file, 0)).isFalse();
+      }
+    }
+  }
+
+  @Test
+  void open_cutShort_keepsWhatIsWhole() throws IOException {
+    try (DiskFile file = open(1)) {
+      file.write(0, TierSlotsTest.name(0), block(0));
+      file.write(1, TierSlotsTest.name(1), block(1));
+    }
+    try (FileChannel blocks =
+        FileChannel.open(own().resolve(DiskFile.BLOCKS), StandardOpenOption.WRITE)) {
+      blocks.truncate(8192 + 100);
+    }
+    try (DiskFile file = open(1)) {
+      assertThat(isRead(file, 0)).isTrue();
+      assertThat(isRead(file, 1)).isFalse();
+    }
+  }
+
+  @Test
+  void open_twice_isRefusedTheSecondTime() throws IOException {
+    try (DiskFile file = open(1)) {
+      assertThat(file.slots()).isPositive();
+      assertThat(DiskDirectory.open(root, identity(1), BYTES_MAX)).isEmpty();
+    }
+    open(1).close();
+  }
+
+  @Test
+  void open_lowerBound_dropsWhatIsBehindIt() throws IOException {
+    try (DiskFile file = open(1)) {
+      for (int slot = 0; slot < 10; slot++) {
+        file.write(slot, TierSlotsTest.name(slot), block(slot));
+      }
+    }
+    Optional<DiskFile> smaller = DiskDirectory.open(root, identity(1), 3 * 8192);
+    try (DiskFile file = smaller.orElseThrow()) {
+      assertThat(file.slots()).isEqualTo(3);
+      assertThat(file.found()).hasSize(3);
+      assertThat(Files.size(own().resolve(DiskFile.BLOCKS))).isLessThanOrEqualTo(3 * 8192);
+    }
+  }
+
+  @Test
+  void open_foreignFiles_removesThoseInItsOwnDirectoryOnly() throws IOException {
+    open(1).close();
+    Path own = own();
+    Files.writeString(own.resolve("blocks.tmp"), "rubbish");
+    Files.writeString(root.resolve("notes.txt"), "the operator's");
+    open(1).close();
+
+    assertThat(own.resolve("blocks.tmp")).doesNotExist();
+    assertThat(root.resolve("notes.txt")).exists();
+  }
+
+  /** Of three models the longest unused goes, and together they keep the bound. */
+  @Test
+  void open_manyIdentities_keepTheBoundTogether() throws IOException {
+    for (int model = 1; model <= 3; model++) {
+      try (DiskFile file = open(model)) {
+        for (int slot = 0; slot < file.slots(); slot++) {
+          file.write(slot, TierSlotsTest.name(slot), block(slot));
+        }
+        assertThat(bytes()).as("after model %d", model).isLessThanOrEqualTo(BYTES_MAX + 4096);
+      }
+    }
+    try (DiskFile file = open(3)) {
+      assertThat(file.found()).isNotEmpty();
+    }
+    try (DiskFile used = open(2);
+        DiskFile other = open(4)) {
+      assertThat(used.slots()).isPositive();
+      assertThat(other.slots()).as("what one in use has is not taken away").isPositive();
+    }
+  }
+
+  private long bytes() throws IOException {
+    try (var files = Files.walk(root)) {
+      return files.filter(Files::isRegularFile).mapToLong(it -> it.toFile().length()).sum();
+    }
+  }
+
+  private DiskFile open(int model) throws IOException {
+    return DiskDirectory.open(root, identity(model), BYTES_MAX).orElseThrow();
+  }
+
+  static Identity identity(int model) {
+    byte[] digest = new byte[32];
+    digest[0] = (byte) model;
+    return new Identity(digest, BLOCK_BYTES);
+  }
+
+  private Path own() throws IOException {
+    try (var all = Files.list(root)) {
+      List<Path> directories = all.filter(Files::isDirectory).toList();
+      assertThat(directories).hasSize(1);
+      return directories.getFirst();
+    }
+  }
+
+  private static void flip(Path path, long at) throws IOException {
+    try (FileChannel file =
+        FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+      ByteBuffer one = ByteBuffer.allocate(1);
+      file.read(one, at);
+      file.write(ByteBuffer.wrap(new byte[] {(byte) (one.get(0) ^ 0x40)}), at);
+    }
+  }
+
+  /** Contents that tell which slot they were written for, and when. */
+  static MemorySegment block(long number) {
+    MemorySegment block = Arena.ofAuto().allocate(BLOCK_BYTES);
+    for (int i = 0; i < BLOCK_BYTES / 8; i++) {
+      block.setAtIndex(ValueLayout.JAVA_LONG_UNALIGNED, i, number * 1_000_003 + i);
+    }
+    return block;
+  }
+
+  private static boolean isRead(DiskFile file, int slot) {
+    MemorySegment to = Arena.ofAuto().allocate(BLOCK_BYTES);
+    return file.read(slot, TierSlotsTest.name(slot), to) && to.mismatch(block(slot)) == -1;
+  }
+}

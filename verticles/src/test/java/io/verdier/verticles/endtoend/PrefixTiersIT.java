@@ -1,0 +1,188 @@
+package io.verdier.verticles.endtoend;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.verticles.launch.InProcessServer;
+import io.verdier.verticles.launch.ServerProcess;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * A server whose KV cache holds one long prompt, with host memory and a disk behind it. Takes some
+ * 20 s, most of them for prompts of 1,000 tokens that must be computed.
+ */
+class PrefixTiersIT {
+  private static final int LENGTH = 1000;
+  private static final int CACHED = 992;
+  private static final String[] SMALL = {
+    "--max-model-len=1024", "--num-gpu-blocks-override=66", "--host-prefix-kv-cache-min-len=100"
+  };
+
+  @TempDir static Path directory;
+  private static InProcessServer cold;
+  private static InProcessServer server;
+
+  @BeforeAll
+  static void start() {
+    cold = InProcessServer.start("--max-model-len=1024", "--no-enable-prefix-caching");
+    server =
+        InProcessServer.start(flags("--kv-offloading-size=1", "--enable-prompt-tokens-details"));
+  }
+
+  @AfterAll
+  static void stop() {
+    server.close();
+    cold.close();
+  }
+
+  private static String[] flags(String... more) {
+    List<String> all = new ArrayList<>(Arrays.asList(SMALL));
+    all.addAll(Arrays.asList(more));
+    return all.toArray(String[]::new);
+  }
+
+  /** What a client gets. */
+  private record Answer(List<Integer> tokens, int cached, double millis) {}
+
+  private static Answer ask(String baseUrl, int prompt, String salt) {
+    Map<String, Object> body = new LinkedHashMap<>();
+    body.put("prompt", prompt(prompt));
+    body.put("max_tokens", 4);
+    body.put("temperature", 0);
+    body.put("ignore_eos", true);
+    body.put("return_token_ids", true);
+    if (!salt.isEmpty()) {
+      body.put("cache_salt", salt);
+    }
+    long start = System.nanoTime();
+    Client.Answer answer = new Client(baseUrl).post("/v1/completions", body);
+    double millis = (System.nanoTime() - start) / 1e6;
+    assertThat(answer.status()).as(answer.body()).isEqualTo(200);
+    List<Integer> tokens = new ArrayList<>();
+    for (JsonNode id : answer.json().at("/choices/0/token_ids")) {
+      tokens.add(id.asInt());
+    }
+    int cached = answer.json().at("/usage/prompt_tokens_details/cached_tokens").asInt();
+    return new Answer(tokens, cached, millis);
+  }
+
+  private static int[] prompt(int number) {
+    return new SplittableRandom(number).ints(LENGTH, 1, 4000).toArray();
+  }
+
+  private static double tier(String metric, String tier) {
+    String name = "verdier:prefix_tier_" + metric + "_total{";
+    return server
+        .server()
+        .metricsText()
+        .lines()
+        .filter(line -> line.startsWith(name) && line.contains("tier=\"" + tier + "\""))
+        .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  @Test
+  void completions_promptThatLeftTheDevice_comesFromTheHost() {
+    List<Integer> expected = ask(cold.baseUrl(), 1, "").tokens;
+    Answer unseen = ask(server.baseUrl(), 1, "");
+    Answer onDevice = ask(server.baseUrl(), 1, "");
+    ask(server.baseUrl(), 2, ""); // the device forgets
+    double before = tier("hits", "host");
+    double bytes = tier("bytes_out", "host");
+    Answer inHost = ask(server.baseUrl(), 1, "");
+
+    assertThat(unseen).extracting(Answer::tokens, Answer::cached).containsExactly(expected, 0);
+    assertThat(onDevice)
+        .extracting(Answer::tokens, Answer::cached)
+        .containsExactly(expected, CACHED);
+    assertThat(inHost).extracting(Answer::tokens, Answer::cached).containsExactly(expected, CACHED);
+    assertThat(tier("hits", "host") - before).isEqualTo(CACHED);
+    assertThat(tier("bytes_out", "host")).isGreaterThan(bytes);
+    assertThat(tier("evictions", "device")).isPositive();
+    assertThat(tier("load_seconds", "host")).isPositive();
+  }
+
+  /** By counts and by time: another tenant's prompt is as slow as one that nobody has sent. */
+  @Test
+  void completions_anotherSalt_isNotFaster() {
+    int rounds = 7;
+    double[] unseen = new double[rounds];
+    double[] foreign = new double[rounds];
+    double[] own = new double[rounds];
+    for (int i = 0; i < rounds; i++) {
+      unseen[i] = ask(server.baseUrl(), 100 + i, "a").millis;
+      double hits = tier("hits", "host") + tier("hits", "device");
+      Answer other = ask(server.baseUrl(), 100 + i, "b");
+      foreign[i] = other.millis;
+      assertThat(other.cached).isZero();
+      assertThat(tier("hits", "host") + tier("hits", "device")).isEqualTo(hits);
+      Answer again = ask(server.baseUrl(), 100 + i, "a"); // the device has b's
+      own[i] = again.millis;
+      assertThat(again.cached).isEqualTo(CACHED);
+      assertThat(again.tokens).isEqualTo(other.tokens);
+    }
+    assertThat(median(foreign)).isGreaterThan(median(unseen) / 2);
+    assertThat(median(own)).as("a hit would show").isLessThan(median(foreign) / 2);
+  }
+
+  private static double median(double[] samples) {
+    double[] sorted = samples.clone();
+    Arrays.sort(sorted);
+    return sorted[sorted.length / 2];
+  }
+
+  /** Killed while blocks are written, again and again: the next one serves, and the same tokens. */
+  @Test
+  void completions_serversKilledWhileTheyWrite_theNextGivesTheSameTokens() throws Exception {
+    List<List<Integer>> expected = new ArrayList<>();
+    for (int prompt = 0; prompt < 3; prompt++) {
+      expected.add(ask(cold.baseUrl(), 200 + prompt, "").tokens);
+    }
+    String[] flags =
+        flags("--kv-offloading-size=0.1", "--prefix-cache-dir=" + directory.resolve("prefixes"));
+    SplittableRandom random = new SplittableRandom();
+    for (int kill = 0; kill < 3; kill++) {
+      try (ServerProcess victim = ServerProcess.serve(flags).awaitReady();
+          ExecutorService clients = Executors.newVirtualThreadPerTaskExecutor()) {
+        for (int prompt = 0; prompt < 3; prompt++) {
+          int number = 200 + prompt;
+          clients.submit(() -> ask(victim.baseUrl(), number, "")); // most get no answer
+        }
+        LockSupport.parkNanos(200_000_000L + random.nextLong(400_000_000L));
+        victim.close(); // SIGKILL
+      }
+    }
+    try (InProcessServer next = InProcessServer.start(flags)) {
+      for (int round = 0; round < 2; round++) {
+        for (int prompt = 0; prompt < 3; prompt++) {
+          assertThat(ask(next.baseUrl(), 200 + prompt, "").tokens).isEqualTo(expected.get(prompt));
+        }
+      }
+    }
+    try (InProcessServer warm =
+        InProcessServer.start(
+            flags(
+                "--enable-prompt-tokens-details",
+                "--kv-offloading-size=0.1",
+                "--prefix-cache-dir=" + directory.resolve("prefixes")))) {
+      Answer found = ask(warm.baseUrl(), 202, "");
+      assertThat(found.tokens).isEqualTo(expected.get(2));
+      assertThat(found.cached).isEqualTo(CACHED);
+      assertThat(ask(warm.baseUrl(), 202, "another").cached).isZero();
+    }
+  }
+}
