@@ -61,7 +61,8 @@ final class Assembler {
         logging(),
         structuredOutput(),
         new PoolerFlags(settings, findings).pooler(),
-        new TracingFlags(settings, findings).read());
+        new TracingFlags(settings, findings).read(),
+        new ClusterFlags(settings, findings).cluster());
   }
 
   private ServerConfig.Model model() {

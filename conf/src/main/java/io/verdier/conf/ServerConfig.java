@@ -27,7 +27,8 @@ public record ServerConfig(
     Logging logging,
     StructuredOutput structuredOutput,
     Pooler pooler,
-    Tracing tracing) {
+    Tracing tracing,
+    ClusterConfig cluster) {
 
   /** The same on another port: 0 was asked for, and this one was found. */
   public ServerConfig withPort(int port) {
@@ -45,7 +46,8 @@ public record ServerConfig(
         logging,
         structuredOutput,
         pooler,
-        tracing);
+        tracing,
+        cluster);
   }
 
   /**

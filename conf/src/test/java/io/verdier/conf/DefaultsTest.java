@@ -11,6 +11,7 @@ import io.verdier.conf.ServerConfig.Policy;
 import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -73,15 +74,33 @@ class DefaultsTest {
                 new ServerConfig.StructuredOutput(false, false, false),
                 pooler(),
                 new ServerConfig.Tracing(
-                    Optional.empty(),
-                    ServerConfig.TraceProtocol.GRPC,
-                    Map.of(),
-                    "verdier",
-                    false)));
+                    Optional.empty(), ServerConfig.TraceProtocol.GRPC, Map.of(), "verdier", false),
+                cluster()));
   }
 
   private static ServerConfig.Vertex vertex() {
     return new ServerConfig.Vertex(false, Optional.empty(), Optional.empty(), Optional.empty());
+  }
+
+  private static ClusterConfig cluster() {
+    return new ClusterConfig(
+        false,
+        EnumSet.allOf(ClusterConfig.Role.class),
+        "verdier",
+        Optional.empty(),
+        "127.0.0.1",
+        Optional.empty(),
+        5701,
+        0,
+        List.of(),
+        Optional.empty(),
+        Optional.empty(),
+        Optional.empty(),
+        Optional.empty(),
+        false,
+        Duration.ofSeconds(4),
+        Duration.ofSeconds(60),
+        1);
   }
 
   private static ServerConfig.Pooler pooler() {

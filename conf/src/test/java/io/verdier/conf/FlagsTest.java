@@ -34,6 +34,7 @@ class FlagsTest {
             case LIST ->
                 switch (flag.name()) {
                   case "--device-ids" -> "7";
+                  case "--roles" -> "http";
                   case "--allowed-outbound-hosts" -> "other:443";
                   case "--lora-modules" -> "other=/other";
                   case "--allowed-lora-sources" -> "hf://other";

@@ -63,7 +63,8 @@ public final class TestConfig {
         defaults.logging(),
         new ServerConfig.StructuredOutput(false, false, false),
         defaults.pooler(),
-        defaults.tracing());
+        defaults.tracing(),
+        defaults.cluster());
   }
 
   private static ServerConfig defaults() {

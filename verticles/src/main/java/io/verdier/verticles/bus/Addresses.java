@@ -23,6 +23,12 @@ public final class Addresses {
   /** {@link StoredResponse} and queries for them; nobody is there where nothing is stored. */
   public static final String RESPONSES = "verdier.responses";
 
+  /**
+   * Where there is a cluster: all that the scheduler and the tokenizers are told without one, from
+   * HTTP; {@link NodesQuery} and {@link DrainNode}.
+   */
+  public static final String CLUSTER = "verdier.cluster";
+
   /** {@link ResolveModel}. */
   public static final String CACHE = "verdier.cache";
 

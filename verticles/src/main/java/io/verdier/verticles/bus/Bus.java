@@ -79,6 +79,11 @@ public final class Bus {
           RecallAdapter.Reply.class,
           ServerState.Loading.class,
           ServerState.Ready.class,
+          ServerState.Adrift.class,
+          NodesQuery.class,
+          NodesQuery.Reply.class,
+          DrainNode.class,
+          DrainNode.Done.class,
           ServerState.Draining.class,
           ServerState.Stopping.class,
           ServerState.Failed.class);

@@ -8,6 +8,11 @@ public sealed interface ServerState {
   /** Requests are served. */
   record Ready(ModelCard card) implements ServerState {}
 
+  /**
+   * A node without an engine of its own knows none that could serve, and says 503 until it does.
+   */
+  record Adrift(String reason) implements ServerState {}
+
   /** SIGTERM came: health is 503, new work is refused, running streams go on until the deadline. */
   record Draining() implements ServerState {}
 

@@ -48,10 +48,11 @@ public final class Admission {
   }
 
   /**
-   * Remembers an announcement. States only move forward, so the order of instances is no matter.
+   * Remembers an announcement. States only move forward, so the order of instances is no matter;
+   * but for those of equal rank, of which each instance minds what it heard itself.
    */
   public synchronized void onState(ServerState announced) {
-    if (rank(announced) > rank(state)) {
+    if (rank(announced) >= rank(state)) {
       state = announced;
     }
   }
@@ -60,6 +61,7 @@ public final class Admission {
     return switch (state) {
       case ServerState.Loading ignored -> 0;
       case ServerState.Ready ignored -> 1;
+      case ServerState.Adrift ignored -> 1;
       case ServerState.Draining ignored -> 2;
       case ServerState.Stopping ignored -> 3;
       case ServerState.Failed ignored -> 4;

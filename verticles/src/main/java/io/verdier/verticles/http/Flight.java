@@ -3,7 +3,6 @@ package io.verdier.verticles.http;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.schedule.FinishReason;
-import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.trace.RequestTrace;
@@ -90,7 +89,7 @@ public final class Flight {
       String model = ingress.serving().nameOf(work.adapter());
       trace.onSubmit(keys, model, work.sampling(), maxTokens);
     }
-    ingress.bus().send(Addresses.tokenizer(tokenizer), work.submit(keys));
+    ingress.bus().send(ingress.sequences().addressOf(tokenizer), work.submit(keys));
   }
 
   void onDelta(Sequence sequence, Delta delta, long now) {

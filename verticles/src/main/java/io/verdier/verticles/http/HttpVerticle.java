@@ -6,6 +6,7 @@ import io.verdier.verticles.bus.AdapterNames;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Deltas;
+import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.http.routes.Routes;
 import io.verdier.verticles.observe.ServingMetrics;
@@ -37,7 +38,7 @@ public final class HttpVerticle extends VerticleBase {
    * What all instances are given.
    *
    * @param version as {@code /version} tells it
-   * @param tokenizers how many there are
+   * @param engine who generates
    * @param tracer null: requests are not traced
    */
   public record Setup(
@@ -45,7 +46,7 @@ public final class HttpVerticle extends VerticleBase {
       Admission admission,
       ServingMetrics metrics,
       String version,
-      int tokenizers,
+      EngineAddresses engine,
       @Nullable RequestTracer tracer) {
 
     /** Without traces. */
@@ -54,8 +55,8 @@ public final class HttpVerticle extends VerticleBase {
         Admission admission,
         ServingMetrics metrics,
         String version,
-        int tokenizers) {
-      this(config, admission, metrics, version, tokenizers, null);
+        EngineAddresses engine) {
+      this(config, admission, metrics, version, engine, null);
     }
   }
 

@@ -7,7 +7,6 @@ import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.verticles.bus.Abort;
 import io.verdier.verticles.bus.AdapterNames;
-import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.observe.ServingMetrics;
@@ -62,7 +61,7 @@ public final class Ingress {
     this.errors = new ErrorMapper(limits().overloadStatus());
     this.json = new JsonBody(limits());
     this.adapterPolicy = new AdapterPolicy(config().adapters().sources());
-    this.sequences = new Sequences(bus, instance, setup.tokenizers());
+    this.sequences = new Sequences(bus, instance, setup.engine());
     this.flusher = new StreamFlusher(context);
   }
 
@@ -128,8 +127,9 @@ public final class Ingress {
 
   /** Address of the tokenizer whose turn it is; for questions that belong to no sequence. */
   public String anyTokenizer() {
-    queries = (queries + 1) % setup.tokenizers();
-    return Addresses.tokenizer(queries);
+    List<String> tokenizers = setup.engine().tokenizers();
+    queries = (queries + 1) % tokenizers.size();
+    return tokenizers.get(queries);
   }
 
   Sequences sequences() {
@@ -189,6 +189,7 @@ public final class Ingress {
         switch (state) {
           case ServerState.Ready ignored -> "";
           case ServerState.Loading ignored -> "The model is loading. Try again soon.";
+          case ServerState.Adrift adrift -> adrift.reason();
           case ServerState.Draining ignored -> "The server is shutting down.";
           case ServerState.Stopping ignored -> "The server is shutting down.";
           case ServerState.Failed ignored -> "The engine has failed.";
@@ -200,7 +201,9 @@ public final class Ingress {
 
   void onState(ServerState announced) {
     admission().onState(announced);
-    ServerState now = admission().state();
+    ServerState latest = admission().state();
+    // Between these two it goes back and forth, in the order in which this instance hears of it.
+    ServerState now = isServing(latest) && isServing(announced) ? announced : latest;
     if (now.equals(state)) {
       return;
     }
@@ -211,6 +214,7 @@ public final class Ingress {
           endAll("The server is shutting down before the answer was complete.");
       case ServerState.Failed ignored -> endAll("The engine has failed.");
       case ServerState.Loading ignored -> {}
+      case ServerState.Adrift ignored -> {}
       case ServerState.Draining ignored -> {}
     }
   }
@@ -219,6 +223,10 @@ public final class Ingress {
     if (state instanceof ServerState.Ready || isLeaving()) { // before, the card has them
       serving = serving.withAdapters(names.cards());
     }
+  }
+
+  private static boolean isServing(ServerState state) {
+    return state instanceof ServerState.Ready || state instanceof ServerState.Adrift;
   }
 
   void onAbort(Abort abort) {

@@ -7,6 +7,7 @@ import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
+import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.SequenceKey;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -34,7 +35,7 @@ final class Sequences {
 
   private final Bus bus;
   private final int instance;
-  private final int tokenizers;
+  private final EngineAddresses engine;
   private final Map<Long, Sequence> waiting = new HashMap<>();
 
   /** Sequences that nobody waits for, whose end is not back, with what holds their places. */
@@ -46,10 +47,10 @@ final class Sequences {
   private long counter;
   private boolean closed;
 
-  Sequences(Bus bus, int instance, int tokenizers) {
+  Sequences(Bus bus, int instance, EngineAddresses engine) {
     this.bus = bus;
     this.instance = instance;
-    this.tokenizers = tokenizers;
+    this.engine = engine;
   }
 
   long nextKey() {
@@ -58,7 +59,12 @@ final class Sequences {
 
   /** Number of the tokenizer for a {@code Submit} with this as its first key. */
   int tokenizerOf(long key) {
-    return SequenceKey.shard(key, tokenizers);
+    return SequenceKey.shard(key, engine.tokenizers().size());
+  }
+
+  /** Where that one is. */
+  String addressOf(int tokenizer) {
+    return engine.tokenizers().get(tokenizer);
   }
 
   void add(Sequence sequence) {
@@ -140,15 +146,15 @@ final class Sequences {
 
   /** Whoever has these sequences ends them, and says so. */
   void cancel(List<Sequence> left) {
-    cancel(Addresses.SCHEDULER, left);
-    for (int tokenizer = 0; tokenizer < tokenizers; tokenizer++) {
+    cancel(engine.scheduler(), left);
+    for (int tokenizer = 0; tokenizer < engine.tokenizers().size(); tokenizer++) {
       int number = tokenizer;
       List<Sequence> there =
           left.stream()
               .filter(sequence -> !sequence.heardOf && sequence.tokenizer == number)
               .toList();
       if (!there.isEmpty()) {
-        cancel(Addresses.tokenizer(number), there);
+        cancel(addressOf(number), there);
       }
     }
   }

@@ -9,12 +9,14 @@ import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cache.AdapterVerticle;
 import io.verdier.verticles.cache.CacheVerticle;
 import io.verdier.verticles.cache.DiskVerticle;
+import io.verdier.verticles.cluster.ClusterVerticle;
 import io.verdier.verticles.execute.ExecutorVerticle;
 import io.verdier.verticles.grammar.GrammarVerticle;
 import io.verdier.verticles.http.Admission;
@@ -88,6 +90,9 @@ public final class Server {
   private final @Nullable RequestTracer tracer;
   private volatile int port;
 
+  /** Where there is no cluster: null. */
+  private volatile @Nullable ClusterVerticle cluster;
+
   private Server(Vertx vertx, ServerConfig config) {
     this.vertx = vertx;
     this.bus = Bus.register(vertx);
@@ -97,7 +102,9 @@ public final class Server {
     this.metrics = new ServingMetrics(EngineParts.servedNames(config).getFirst(), tokensMax);
     config.vertex().healthRoute().ifPresent(metrics.http()::leaveOut);
     int cores = Runtime.getRuntime().availableProcessors();
-    this.httpInstances = Math.clamp(cores, 1, HTTP_INSTANCES_MAX);
+    // Probes and metrics are all that a node that takes no requests is asked for.
+    int most = config.cluster().serves() ? HTTP_INSTANCES_MAX : 1;
+    this.httpInstances = Math.clamp(cores, 1, most);
     this.tokenizers = Math.max(1, cores / CORES_PER_TOKENIZER);
     this.tracer =
         config.tracing().endpoint().isEmpty()
@@ -146,9 +153,16 @@ public final class Server {
 
   private Future<Integer> deployHttp(int instance, ServerConfig config) {
     HttpVerticle.Setup setup =
-        new HttpVerticle.Setup(config, admission, metrics, Version.TEXT, tokenizers, tracer);
+        new HttpVerticle.Setup(config, admission, metrics, Version.TEXT, generator(), tracer);
     HttpVerticle verticle = new HttpVerticle(setup, instance);
     return vertx.deployVerticle(verticle).map(ignored -> verticle.port());
+  }
+
+  /** Who generates for the HTTP instances. */
+  private EngineAddresses generator() {
+    return config.cluster().enabled()
+        ? EngineAddresses.ofCluster()
+        : EngineAddresses.own(tokenizers);
   }
 
   /** The port that is bound; of interest when 0 was asked for. */
@@ -194,6 +208,42 @@ public final class Server {
 
   /** As {@link #load()}, with some parts replaced: how tests put faults into a running engine. */
   Future<ModelCard> load(UnaryOperator<EngineParts> replace) {
+    if (!config.cluster().enabled()) {
+      return loadEngine(replace)
+          .onSuccess(card -> bus.publish(Addresses.STATE, new ServerState.Ready(card)));
+    }
+    String address = config.cluster().publicHost().orElse(config.http().host()) + ":" + port;
+    var node =
+        new ClusterVerticle(
+            config,
+            metrics,
+            new ClusterVerticle.Setup(
+                httpInstances, EngineAddresses.own(tokenizers), address, Version.TEXT));
+    cluster = node;
+    Promise<ModelCard> anyEngine = Promise.promise();
+    return bus.consume(Addresses.STATE, ServerState.class, state -> onReady(state, anyEngine))
+        .compose(ignored -> vertx.deployVerticle(node))
+        .compose(ignored -> joinAndLoad(node, replace, anyEngine.future()));
+  }
+
+  /** The model is loaded while the others are looked for: both take seconds. */
+  private Future<ModelCard> joinAndLoad(
+      ClusterVerticle node, UnaryOperator<EngineParts> replace, Future<ModelCard> anyEngine) {
+    Future<Void> joined = node.join();
+    Future<?> loaded =
+        config.cluster().generates()
+            ? loadEngine(replace).onSuccess(node::engineReady)
+            : deployStore();
+    return Future.all(joined, loaded).compose(ignored -> anyEngine);
+  }
+
+  private static void onReady(ServerState state, Promise<ModelCard> anyEngine) {
+    if (state instanceof ServerState.Ready ready) {
+      anyEngine.tryComplete(ready.card());
+    }
+  }
+
+  private Future<ModelCard> loadEngine(UnaryOperator<EngineParts> replace) {
     ArtifactStore artifacts;
     try {
       artifacts =
@@ -205,8 +255,7 @@ public final class Server {
         .compose(ignored -> resolveModel())
         .compose(model -> EngineParts.load(vertx, config, model))
         .map(replace)
-        .compose(parts -> deployEngine(parts, artifacts))
-        .onSuccess(card -> bus.publish(Addresses.STATE, new ServerState.Ready(card)));
+        .compose(parts -> deployEngine(parts, artifacts));
   }
 
   private Future<ResolveModel.Reply> resolveModel() {
@@ -226,9 +275,7 @@ public final class Server {
     deployments.add(
         worker(
             "grammar", new GrammarVerticle(parts.vocabulary(), metrics), GrammarVerticle.THREADS));
-    if (config.http().storeResponses()) {
-      deployments.add(vertx.deployVerticle(new ResponsesVerticle(config.limits())));
-    }
+    deployments.add(deployStore());
     for (int i = 0; i < tokenizers; i++) {
       deployments.add(worker("tokenizer-" + i, new TokenizerVerticle(i, parts.encoder())));
     }
@@ -274,11 +321,19 @@ public final class Server {
             worker("disk-writes", new DiskVerticle(Addresses.DISK_WRITES, disk)));
   }
 
+  private Future<?> deployStore() {
+    return config.http().storeResponses() && config.cluster().serves()
+        ? vertx.deployVerticle(new ResponsesVerticle(config.limits()))
+        : Future.succeededFuture();
+  }
+
   private List<Future<?>> detokenizers(int shards, EngineParts parts) {
+    // To the engine, the other nodes are one more HTTP instance.
+    int listeners = config.cluster().enabled() ? httpInstances + 1 : httpInstances;
     List<DetokenizerVerticle> verticles = new ArrayList<>();
     List<Future<?>> deployments = new ArrayList<>();
     for (int shard = 0; shard < shards; shard++) {
-      var detokenizer = new DetokenizerVerticle(shard, httpInstances, parts.tokenizer());
+      var detokenizer = new DetokenizerVerticle(shard, listeners, parts.tokenizer());
       verticles.add(detokenizer);
       deployments.add(worker("detokenizer-" + shard, detokenizer));
     }
@@ -316,25 +371,36 @@ public final class Server {
    */
   public Future<Boolean> drain() {
     bus.publish(Addresses.STATE, new ServerState.Draining());
-    LOG.info("Draining: {} sequences are running", admission.taken());
+    LOG.info("Draining: {} sequences are running", running());
     return idle(config.limits().drainTimeout().toMillis())
         .compose(
             finished -> {
               if (finished) {
                 return Future.succeededFuture(true);
               }
-              LOG.warn("The drain deadline passed; {} sequences are cut", admission.taken());
+              LOG.warn("The drain deadline passed; {} sequences are cut", running());
               bus.publish(Addresses.STATE, new ServerState.Stopping());
               return idle(LAST_WORDS_MILLIS).map(false);
             });
   }
 
+  /** Sequences that a client waits for, here or at another node. */
+  private int running() {
+    ClusterVerticle node = cluster;
+    return admission.taken() + (node == null ? 0 : node.wantedJobs());
+  }
+
   /**
-   * Ends all threads; the runner frees its memory behind the step that may still run. Traces that
-   * wait are sent first.
+   * Ends all threads; the runner frees its memory behind the step that may still run. Other nodes
+   * are told first, so that nobody counts on this one any more; traces that wait are sent before
+   * the end.
    */
   public Future<Void> close() {
-    return tracer == null ? vertx.close() : tracer.close().eventually(vertx::close);
+    ClusterVerticle node = cluster;
+    Future<Void> left = node == null ? Future.succeededFuture() : node.leave();
+    RequestTracer traces = tracer;
+    return left.eventually(() -> traces == null ? Future.succeededFuture() : traces.close())
+        .eventually(vertx::close);
   }
 
   /** Whether no sequence was live any more before the time was over. */
@@ -349,7 +415,7 @@ public final class Server {
    * cancelled.
    */
   private void awaitIdle(long deadlineNanos, Promise<Boolean> promise) {
-    boolean idle = admission.taken() == 0;
+    boolean idle = running() == 0;
     if (idle || System.nanoTime() - deadlineNanos > 0) {
       promise.complete(idle);
     } else {

@@ -56,6 +56,8 @@ public final class ServingMetrics {
   private final ConcurrentMap<String, String> adapterNames = new ConcurrentHashMap<>();
   private volatile AdapterLoad adapters = AdapterLoad.NONE;
   private volatile double adaptersSeconds = nowSeconds();
+  private volatile long steps;
+  private volatile long lastStepNanos;
 
   /**
    * @param modelName value of the label {@code model_name}
@@ -240,9 +242,27 @@ public final class ServingMetrics {
     return http;
   }
 
+  /** What the scheduler said last. */
+  public StepOutput.Stats latest() {
+    return stats;
+  }
+
+  /** Steps with work since the start. */
+  public long steps() {
+    return steps;
+  }
+
+  /** When the scheduler last planned a step, by {@link System#nanoTime}. */
+  public long lastStepNanos() {
+    return lastStepNanos;
+  }
+
   /** The scheduler planned a step. */
+  @SuppressWarnings("NonAtomicVolatileUpdate") // one thread writes them
   public void onStep(StepOutput.Stats now) {
     stats = now;
+    lastStepNanos = System.nanoTime();
+    steps += now.stepTokens() > 0 ? 1 : 0;
     if (now.stepTokens() > 0) {
       sizes.step.observe(now.stepTokens());
     }

@@ -130,32 +130,44 @@ public record PromptEncoder(
         asked.withMaxTokens(maxTokens).withBadWords(badWords(submit.badWords()));
     if (submit.lengthPenalty().isPresent() && maxTokens > 0) {
       BeamSearch search = new BeamSearch(submit.keys(), submit.lengthPenalty().getAsDouble());
-      return List.of(request(submit, 0, prompt, resolved).with(search));
+      return List.of(request(submit, 0, prompt, prompt.length, resolved).with(search));
     }
     SamplingParams unscored = resolved.withoutPromptLogprobs();
+    int[] known = behind(prompt, submit.generated());
     List<EngineRequest> requests = new ArrayList<>(submit.keys().length);
     for (int choice = 0; choice < submit.keys().length; choice++) {
       requests.add(
           request(
               submit,
               choice,
-              prompt,
+              known,
+              prompt.length,
               (choice == 0 ? resolved : unscored).withSeed(asked.seed() + choice)));
     }
     return requests;
   }
 
   private static EngineRequest request(
-      Submit submit, int choice, int[] prompt, SamplingParams sampling) {
+      Submit submit, int choice, int[] known, int promptTokens, SamplingParams sampling) {
     return new EngineRequest(
         submit.keys()[choice],
-        prompt,
-        prompt.length,
+        known,
+        promptTokens,
         sampling,
         submit.text(),
         submit.priority(),
         submit.cacheSalt(),
         "");
+  }
+
+  /** A sequence that moved here has more than its prompt. */
+  private static int[] behind(int[] prompt, int[] generated) {
+    if (generated.length == 0) {
+      return prompt;
+    }
+    int[] known = Arrays.copyOf(prompt, prompt.length + generated.length);
+    System.arraycopy(generated, 0, known, prompt.length, generated.length);
+    return known;
   }
 
   /** A prompt cut to the model's length leaves room for what was asked for, one token at least. */

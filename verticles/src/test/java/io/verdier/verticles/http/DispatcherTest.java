@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
+import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.vertx.core.Context;
 import io.vertx.core.Future;
@@ -208,7 +209,7 @@ class DispatcherTest {
             new Admission(8),
             new ServingMetrics("demo", 2048),
             "1.2.3",
-            1);
+            EngineAddresses.own(1));
     Ingress ingress = new Ingress(setup, 0, vertx, loop);
     ConnectionClock clock = new ConnectionClock(vertx, ingress.limits());
     Dispatcher dispatcher = new Dispatcher(ingress, clock, List.of(row));

@@ -1,12 +1,14 @@
 package io.verdier.verticles.http;
 
 import io.verdier.cache.lora.AdapterSource;
+import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.Limits;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.observe.ServingMetrics;
@@ -24,6 +26,7 @@ import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -127,7 +130,8 @@ final class HttpFixture implements AutoCloseable {
 
   void deploy(int instance) {
     HttpVerticle.Setup setup =
-        new HttpVerticle.Setup(config, admission, metrics, "1.2.3", FakeEngine.TOKENIZERS);
+        new HttpVerticle.Setup(
+            config, admission, metrics, "1.2.3", EngineAddresses.own(FakeEngine.TOKENIZERS));
     vertx
         .deployVerticle(new HttpVerticle(setup, instance), new DeploymentOptions())
         .toCompletionStage()
@@ -203,7 +207,29 @@ final class HttpFixture implements AutoCloseable {
         options.structuredOutput,
         new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty()),
         new ServerConfig.Tracing(
-            Optional.empty(), ServerConfig.TraceProtocol.GRPC, Map.of(), "demo", false));
+            Optional.empty(), ServerConfig.TraceProtocol.GRPC, Map.of(), "demo", false),
+        cluster());
+  }
+
+  private static ClusterConfig cluster() {
+    return new ClusterConfig(
+        false,
+        EnumSet.allOf(ClusterConfig.Role.class),
+        "verdier",
+        Optional.empty(),
+        "127.0.0.1",
+        Optional.empty(),
+        5701,
+        0,
+        List.of(),
+        Optional.empty(),
+        Optional.empty(),
+        Optional.empty(),
+        Optional.empty(),
+        false,
+        Duration.ofSeconds(4),
+        Duration.ofSeconds(60),
+        1);
   }
 
   private static ServerConfig.Artifacts artifacts() {

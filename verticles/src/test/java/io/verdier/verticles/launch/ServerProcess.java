@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
@@ -43,11 +44,16 @@ public final class ServerProcess implements AutoCloseable {
 
   /** Starts {@code bin/verdier} with these arguments. */
   public static Process launch(String... arguments) {
+    return launch(Map.of(), arguments);
+  }
+
+  private static Process launch(Map<String, String> environment, String... arguments) {
     List<String> command = new ArrayList<>();
     command.add(home().resolve("bin/verdier").toString());
     command.addAll(Arrays.asList(arguments));
     ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
     builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+    builder.environment().putAll(environment);
     try {
       return builder.start();
     } catch (IOException failed) {
@@ -65,6 +71,11 @@ public final class ServerProcess implements AutoCloseable {
   /** Starts with exactly these arguments, which must serve. */
   public static ServerProcess started(String... arguments) {
     return new ServerProcess(launch(arguments));
+  }
+
+  /** The same with further options of the JVM. */
+  public static ServerProcess startedWith(String options, String... arguments) {
+    return new ServerProcess(launch(Map.of("VERDIER_JAVA_OPTS", options), arguments));
   }
 
   private void read() {
@@ -118,6 +129,23 @@ public final class ServerProcess implements AutoCloseable {
   /** SIGTERM. */
   public void terminate() {
     process.toHandle().destroy();
+  }
+
+  /** SIGKILL. */
+  public void kill() {
+    process.toHandle().destroyForcibly();
+  }
+
+  /** A signal that Java has no word for, by its name. */
+  public void signal(String name) {
+    try {
+      new ProcessBuilder("kill", "-" + name, Long.toString(process.pid())).start().waitFor();
+    } catch (IOException failed) {
+      throw new UncheckedIOException(failed);
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException(interrupted);
+    }
   }
 
   /** Waits for the end of the process. */

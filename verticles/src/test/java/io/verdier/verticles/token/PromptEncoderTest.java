@@ -68,6 +68,30 @@ class PromptEncoderTest {
             OptionalDouble.empty()));
   }
 
+  @Test
+  void requests_secondChoiceMovedHere_goesOnAsThatChoiceBehindWhatItSaid() {
+    Submit whole =
+        new Submit(
+            new long[] {7, 8},
+            new Prompt.Tokens(new int[] {300, 301}),
+            scored(3),
+            List.of(),
+            Truncation.NONE,
+            new TextParams(List.of(), false, true, false),
+            0,
+            "",
+            null,
+            null,
+            OptionalDouble.empty());
+    EngineRequest untouched = encoder.requests(whole).get(1);
+    Submit moved = whole.resumed(1, new Prompt.Tokens(new int[] {300, 301}), new int[] {5, 6});
+    EngineRequest request = encoder.requests(moved).getFirst();
+    assertThat(request.key()).isEqualTo(8);
+    assertThat(request.tokens()).containsExactly(300, 301, 5, 6);
+    assertThat(request.promptTokens()).isEqualTo(2);
+    assertThat(request.sampling()).usingRecursiveComparison().isEqualTo(untouched.sampling());
+  }
+
   private static SamplingParams scored(int promptLogprobs) {
     return new SamplingParams(
         0,

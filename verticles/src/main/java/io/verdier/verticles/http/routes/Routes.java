@@ -71,6 +71,9 @@ public final class Routes {
     }
     table.add(new Route("GET", "/", Gate.KEY, pages));
     table.add(new Route("GET", "/*", Gate.KEY, pages));
+    if (config.cluster().enabled()) {
+      addCluster(table, config);
+    }
     return List.copyOf(table);
   }
 
@@ -87,6 +90,17 @@ public final class Routes {
 
   private static Route control(String method, String path, Action action) {
     return new Route(method, path, Gate.CONTROL, action);
+  }
+
+  /** A node that takes no requests is only asked how it is. */
+  private static void addCluster(List<Route> table, ServerConfig config) {
+    table.add(0, new Route("GET", "/cluster", Gate.KEY, Cluster::status));
+    if (!config.http().adminKeys().isEmpty()) {
+      table.add(0, new Route("POST", "/cluster/nodes/*", Gate.ADMIN, Cluster::drain));
+    }
+    if (!config.cluster().serves()) {
+      table.removeIf(row -> row.gate() == Gate.WORK);
+    }
   }
 
   private static Route anthropic(String path, Action action) {

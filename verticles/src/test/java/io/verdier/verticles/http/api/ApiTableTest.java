@@ -43,7 +43,10 @@ class ApiTableTest {
     List<Route> router =
         Routes.table(
             InProcessServer.config(
-                "--admin-api-key=key", "--enable-lora", "--allow-runtime-lora-updating"));
+                "--admin-api-key=key",
+                "--enable-lora",
+                "--allow-runtime-lora-updating",
+                "--cluster"));
     Set<String> answered =
         router.stream().map(it -> it.method() + " " + it.path()).collect(Collectors.toSet());
     Set<String> promised =

@@ -1,0 +1,86 @@
+package io.verdier.conf;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * How this node joins others. Immutable.
+ *
+ * @param enabled whether there are any others; where not, nothing else here is read
+ * @param roles what this node does for the cluster
+ * @param name of the cluster; nodes of another name are refused
+ * @param nodeName shown to operators; empty: host and port
+ * @param host address that both cluster ports are bound to
+ * @param publicHost address under which other nodes reach it; empty: {@code host}
+ * @param port of membership (Hazelcast)
+ * @param busPort of messages (the event bus), 0: any
+ * @param members {@code host:port} of some nodes to begin with
+ * @param kubernetesService DNS name of a headless service whose addresses are the members
+ * @param settings file of Hazelcast settings; empty: the built-in ones
+ * @param secret shared by all nodes; empty: messages are only protected against accidents. Never
+ *     log it
+ * @param tls of the bus; empty: plain TCP
+ * @param insecure whether the ports may be open to a network without both of them
+ * @param silence after so much of it a node counts as gone
+ * @param hang after so long a step counts as hung
+ * @param nodesMin with fewer nodes in sight this one serves nothing
+ */
+public record ClusterConfig(
+    boolean enabled,
+    Set<Role> roles,
+    String name,
+    Optional<String> nodeName,
+    String host,
+    Optional<String> publicHost,
+    int port,
+    int busPort,
+    List<String> members,
+    Optional<String> kubernetesService,
+    Optional<Path> settings,
+    Optional<String> secret,
+    Optional<Tls> tls,
+    boolean insecure,
+    Duration silence,
+    Duration hang,
+    int nodesMin) {
+
+  public ClusterConfig {
+    roles = Set.copyOf(roles);
+    members = List.copyOf(members);
+  }
+
+  /** What a node does. */
+  public enum Role {
+    /** Takes requests of clients. */
+    HTTP,
+    /** Generates. */
+    ENGINE,
+    /** Fetches files for its engine; every engine's node does. */
+    CACHE
+  }
+
+  /**
+   * Mutual TLS between nodes: each shows the certificate and asks the others for one of the same
+   * authority.
+   */
+  public record Tls(Path certificate, Path key, Path authority) {}
+
+  /** Whether this node takes requests; one without others does everything. */
+  public boolean serves() {
+    return !enabled || roles.contains(Role.HTTP);
+  }
+
+  /** Whether this node generates. */
+  public boolean generates() {
+    return !enabled || roles.contains(Role.ENGINE);
+  }
+
+  /** Without the secret. */
+  @Override
+  public String toString() {
+    return "ClusterConfig[enabled=" + enabled + ", roles=" + roles + ", name=" + name + "]";
+  }
+}

@@ -1,0 +1,180 @@
+package io.verdier.conf;
+
+import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.conf.ClusterConfig.Tls;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * Reads the flags that join a server with others. Owned by the thread that loads.
+ *
+ * <p>Hazelcast's open edition knows no authentication, and its wire no encryption. So whatever is
+ * not on the loopback interface must have a secret and TLS, unless the operator says that the
+ * network itself is closed.
+ */
+final class ClusterFlags {
+  private static final int SECRET_CHARS_MIN = 16;
+  private static final List<String> TLS =
+      List.of("--cluster-tls-cert", "--cluster-tls-key", "--cluster-tls-ca");
+
+  private final Settings settings;
+  private final Findings findings;
+
+  ClusterFlags(Settings settings, Findings findings) {
+    this.settings = settings;
+    this.findings = findings;
+  }
+
+  ClusterConfig cluster() {
+    ClusterConfig cluster =
+        new ClusterConfig(
+            settings.on("--cluster"),
+            roles(),
+            settings.text("--cluster-name"),
+            settings.optionalText("--node-name"),
+            settings.text("--cluster-host"),
+            settings.optionalText("--cluster-public-host"),
+            settings.whole("--cluster-port"),
+            settings.whole("--cluster-bus-port"),
+            members(),
+            settings.optionalText("--cluster-kubernetes-service"),
+            settings.optionalText("--cluster-config").map(Path::of),
+            settings.optionalText("--cluster-secret"),
+            tls(),
+            settings.on("--insecure-cluster"),
+            settings.duration("--cluster-silence-timeout"),
+            settings.duration("--cluster-hang-timeout"),
+            settings.whole("--cluster-min-nodes"));
+    if (cluster.enabled()) {
+      check(cluster);
+    } else {
+      noticeWithoutCluster();
+    }
+    return cluster;
+  }
+
+  private Set<Role> roles() {
+    Set<Role> roles = EnumSet.noneOf(Role.class);
+    for (String word : words(settings.list("--roles"))) {
+      Optional<Role> role = role(word);
+      if (role.isEmpty()) {
+        problem(
+            "--roles", "'" + Shown.text(word) + "' is not a role; choose of http, engine, cache");
+      }
+      role.ifPresent(roles::add);
+    }
+    if (!roles.contains(Role.HTTP) && !roles.contains(Role.ENGINE)) {
+      problem("--roles", "a node needs http or engine among its roles, or it does nothing");
+    }
+    return roles;
+  }
+
+  private static Optional<Role> role(String word) {
+    for (Role role : Role.values()) {
+      if (role.name().toLowerCase(Locale.ROOT).equals(word.toLowerCase(Locale.ROOT))) {
+        return Optional.of(role);
+      }
+    }
+    return Optional.empty();
+  }
+
+  private List<String> members() {
+    List<String> members = words(settings.list("--cluster-members"));
+    for (String member : members) {
+      if (!member.matches("[A-Za-z0-9._\\[\\]:-]+")) {
+        problem("--cluster-members", "'" + Shown.text(member) + "' is not host or host:port");
+      }
+    }
+    return members;
+  }
+
+  private static List<String> words(List<String> lists) {
+    List<String> words = new ArrayList<>();
+    for (String list : lists) {
+      for (String word : list.split(",", -1)) {
+        if (!word.isBlank()) {
+          words.add(word.strip());
+        }
+      }
+    }
+    return words;
+  }
+
+  private Optional<Tls> tls() {
+    return TLS.stream().anyMatch(settings::given)
+        ? Optional.of(new Tls(path(TLS.get(0)), path(TLS.get(1)), path(TLS.get(2))))
+        : Optional.empty();
+  }
+
+  private Path path(String flag) {
+    return Path.of(settings.optionalText(flag).orElse(""));
+  }
+
+  private void checkFiles(ClusterConfig cluster) {
+    if (cluster.tls().isPresent() && !TLS.stream().allMatch(settings::given)) {
+      problem(TLS.getFirst(), "TLS between nodes needs all of " + String.join(", ", TLS));
+    }
+    List<String> files = new ArrayList<>(TLS);
+    files.add("--cluster-config");
+    for (String flag : files) {
+      settings
+          .optionalText(flag)
+          .filter(file -> !Files.isReadable(Path.of(file)))
+          .ifPresent(file -> problem(flag, "'" + Shown.text(file) + "' cannot be read"));
+    }
+  }
+
+  private void check(ClusterConfig cluster) {
+    cluster
+        .secret()
+        .filter(secret -> secret.length() < SECRET_CHARS_MIN)
+        .ifPresent(
+            secret ->
+                problem(
+                    "--cluster-secret",
+                    "it has "
+                        + secret.length()
+                        + " characters; at least "
+                        + SECRET_CHARS_MIN
+                        + " are needed, best random ones"));
+    boolean guarded = cluster.secret().isPresent() && cluster.tls().isPresent();
+    if (!isLoopback(cluster.host()) && !guarded && !cluster.insecure()) {
+      problem(
+          "--cluster-host",
+          "'"
+              + Shown.text(cluster.host())
+              + "' is open to the network without "
+              + (cluster.secret().isEmpty() ? "--cluster-secret" : String.join(", ", TLS))
+              + "; give them, or --insecure-cluster where nobody else can reach these ports");
+    }
+    checkFiles(cluster);
+    if (!cluster.members().isEmpty() && cluster.kubernetesService().isPresent()) {
+      problem(
+          "--cluster-kubernetes-service", "give either it or --cluster-members to find the others");
+    }
+  }
+
+  /** Only what is sure to be: a name may mean anything tomorrow. */
+  private static boolean isLoopback(String host) {
+    return host.equals("localhost") || host.startsWith("127.") || host.equals("::1");
+  }
+
+  private void noticeWithoutCluster() {
+    for (Flag flag : Flags.all()) {
+      boolean ofCluster = flag.name().startsWith("--cluster-") || flag.name().equals("--roles");
+      if (ofCluster && settings.given(flag.name())) {
+        findings.notice(flag.name() + " has no effect without --cluster");
+      }
+    }
+  }
+
+  private void problem(String flag, String text) {
+    findings.problem(settings.origin(flag), flag + ": " + text);
+  }
+}

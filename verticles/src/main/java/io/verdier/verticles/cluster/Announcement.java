@@ -1,0 +1,76 @@
+package io.verdier.verticles.cluster;
+
+import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.verticles.bus.ModelCard;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * What a node says of itself once a second. Immutable.
+ *
+ * @param name for operators
+ * @param busAddress {@code host:port} of its event bus: another one is a lie
+ * @param httpAddress {@code host:port} of its HTTP server
+ * @param version of the program
+ * @param card of the model that it generates with; empty: none (yet)
+ * @param load of its engine
+ * @param prefixes what it has lately read
+ */
+record Announcement(
+    String name,
+    String busAddress,
+    String httpAddress,
+    String version,
+    Set<Role> roles,
+    Phase phase,
+    Optional<ModelCard> card,
+    Load load,
+    PrefixSummary prefixes) {
+
+  /** Of a node that has not announced itself. */
+  static final Announcement NOTHING =
+      new Announcement(
+          "",
+          "",
+          "",
+          "",
+          Set.of(),
+          Phase.LOADING,
+          Optional.empty(),
+          Load.NONE,
+          PrefixSummary.EMPTY);
+
+  Announcement {
+    roles = Set.copyOf(roles);
+  }
+
+  /** Where a node stands in its life. */
+  enum Phase {
+    /** Its model is not there yet. */
+    LOADING,
+    /** It does what its roles say. */
+    SERVING,
+    /** It takes no more work and finishes what it has. */
+    DRAINING,
+    /** It does nothing any more: who has streams there takes them elsewhere now. */
+    LEAVING
+  }
+
+  /**
+   * How busy an engine is.
+   *
+   * @param live sequences that it has, waiting and running
+   * @param waiting sequences without blocks
+   * @param blocksUsed blocks held by sequences
+   * @param blocksTotal all blocks; 0: there is no engine
+   * @param steps since the start
+   * @param stepMillis how long its step under way has taken; 0: none is
+   */
+  record Load(int live, int waiting, int blocksUsed, int blocksTotal, long steps, long stepMillis) {
+    static final Load NONE = new Load(0, 0, 0, 0, 0, 0);
+  }
+
+  boolean generates() {
+    return roles.contains(Role.ENGINE) && card.isPresent();
+  }
+}

@@ -1,0 +1,119 @@
+package io.verdier.verticles.cluster;
+
+import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.engine.model.Classifier;
+import io.verdier.engine.model.EmbeddingSpec;
+import io.verdier.engine.sample.Pooling;
+import io.verdier.verticles.bus.AdapterCard;
+import io.verdier.verticles.bus.ModelCard;
+import io.verdier.verticles.cluster.Announcement.Load;
+import io.verdier.verticles.cluster.Announcement.Phase;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/** {@link Announcement} on the wire. Stateless. */
+final class AnnouncementCodec {
+  private AnnouncementCodec() {}
+
+  static void write(WireWriter out, Announcement told) {
+    out.text(told.name()).text(told.busAddress()).text(told.httpAddress()).text(told.version());
+    out.list(List.copyOf(told.roles()), (wire, role) -> wire.text(role.name()));
+    out.text(told.phase().name());
+    out.flag(told.card().isPresent());
+    told.card().ifPresent(card -> writeCard(out, card));
+    Load load = told.load();
+    out.number(load.live()).number(load.waiting());
+    out.number(load.blocksUsed()).number(load.blocksTotal());
+    out.number(load.steps()).number(load.stepMillis());
+    out.longs(told.prefixes().words());
+  }
+
+  static Announcement read(WireReader in) {
+    return new Announcement(
+        in.text(),
+        in.text(),
+        in.text(),
+        in.text(),
+        new HashSet<>(in.list(wire -> wire.constant(Role.class))),
+        in.constant(Phase.class),
+        in.flag() ? Optional.of(readCard(in)) : Optional.empty(),
+        new Load(in.whole(), in.whole(), in.whole(), in.whole(), in.number(), in.number()),
+        new PrefixSummary(in.longs()));
+  }
+
+  private static void writeCard(WireWriter out, ModelCard card) {
+    out.texts(card.names()).texts(card.aliases()).text(card.root());
+    out.number(card.vocabularySize()).number(card.maxModelLen()).number(card.createdSeconds());
+    out.number(card.generationDefaults().size());
+    card.generationDefaults().forEach((name, value) -> out.text(name).real(value.doubleValue()));
+    out.flag(card.embedding().isPresent());
+    card.embedding()
+        .ifPresent(
+            embedding -> {
+              out.text(embedding.pooling().name()).flag(embedding.normalized());
+              out.number(embedding.width()).flag(embedding.shortens()).ints(embedding.widths());
+              writeClassifier(out, embedding.classifier());
+            });
+    out.list(
+        card.adapters(),
+        (wire, adapter) -> {
+          wire.text(adapter.name()).text(adapter.root()).text(adapter.parent());
+          SubmitCodec.writeAdapter(wire, adapter.source());
+        });
+  }
+
+  private static ModelCard readCard(WireReader in) {
+    List<String> names = in.texts();
+    if (names.isEmpty()) {
+      throw new WireException("a model without a name");
+    }
+    return new ModelCard(
+        names,
+        in.texts(),
+        in.text(),
+        in.whole(),
+        in.whole(),
+        in.number(),
+        readDefaults(in),
+        in.flag() ? Optional.of(readEmbedding(in)) : Optional.empty(),
+        in.list(
+            wire ->
+                new AdapterCard(
+                    wire.text(), wire.text(), wire.text(), SubmitCodec.readAdapter(wire))));
+  }
+
+  private static Map<String, Double> readDefaults(WireReader in) {
+    Map<String, Double> defaults = new HashMap<>();
+    int count = in.whole();
+    for (int i = 0; i < count; i++) {
+      defaults.put(in.text(), in.realDouble());
+    }
+    return defaults;
+  }
+
+  private static EmbeddingSpec readEmbedding(WireReader in) {
+    return new EmbeddingSpec(
+        in.constant(Pooling.class),
+        in.flag(),
+        in.whole(),
+        in.flag(),
+        in.ints(),
+        in.flag() ? readClassifier(in) : null);
+  }
+
+  private static void writeClassifier(WireWriter out, @Nullable Classifier classifier) {
+    out.flag(classifier != null);
+    if (classifier != null) {
+      out.texts(classifier.labels()).reals(classifier.weight());
+      out.text(classifier.activation().name());
+    }
+  }
+
+  private static Classifier readClassifier(WireReader in) {
+    return new Classifier(in.texts(), in.reals(), in.constant(Classifier.Activation.class));
+  }
+}

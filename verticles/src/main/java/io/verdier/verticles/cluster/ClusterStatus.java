@@ -1,0 +1,63 @@
+package io.verdier.verticles.cluster;
+
+import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.cluster.Announcement.Load;
+import io.vertx.core.json.JsonArray;
+import io.vertx.core.json.JsonObject;
+import java.util.Locale;
+
+/** What this node knows, as JSON for operators. Stateless. */
+final class ClusterStatus {
+  private ClusterStatus() {}
+
+  static String json(ClusterView view, String self, Router router, ServerState state) {
+    JsonArray nodes = new JsonArray();
+    view.nodes().forEach(node -> nodes.add(node(node, self)));
+    return new JsonObject()
+        .put("node", self)
+        .put("state", state.getClass().getSimpleName().toLowerCase(Locale.ROOT))
+        .put("nodes", nodes)
+        .put("streams", router.liveCount())
+        .put("migrations", router.migrations())
+        .put("late_news", router.lateNews())
+        .encode();
+  }
+
+  private static JsonObject node(ClusterView.Node node, String self) {
+    Announcement told = node.told;
+    Load load = told.load();
+    JsonArray roles = new JsonArray();
+    told.roles().stream()
+        .map(role -> role.name().toLowerCase(Locale.ROOT))
+        .sorted()
+        .forEach(roles::add);
+    JsonObject json =
+        new JsonObject()
+            .put("id", node.id)
+            .put("name", told.name())
+            .put("self", node.id.equals(self))
+            .put("version", told.version())
+            .put("http", told.httpAddress())
+            .put("bus", told.busAddress())
+            .put("roles", roles)
+            .put("phase", told.phase().name().toLowerCase(Locale.ROOT))
+            .put("silent_ms", node.id.equals(self) ? 0 : node.silentMillis)
+            .put("hung", node.isHung);
+    told.card()
+        .ifPresent(
+            card -> {
+              JsonArray adapters = new JsonArray();
+              card.adapters().forEach(adapter -> adapters.add(adapter.name()));
+              json.put("model", card.names().getFirst()).put("adapters", adapters);
+            });
+    return json.put(
+        "load",
+        new JsonObject()
+            .put("live", load.live())
+            .put("waiting", load.waiting())
+            .put("blocks_used", load.blocksUsed())
+            .put("blocks_total", load.blocksTotal())
+            .put("steps", load.steps())
+            .put("step_ms", load.stepMillis()));
+  }
+}

@@ -1,0 +1,235 @@
+package io.verdier.verticles.cluster;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.bus.AdapterRelease;
+import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.Cancel;
+import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.bus.Deltas;
+import io.verdier.verticles.bus.EngineAddresses;
+import io.verdier.verticles.bus.Refused;
+import io.verdier.verticles.bus.SequenceKey;
+import io.verdier.verticles.bus.Submit;
+import io.verdier.verticles.cluster.Frame.Bounce;
+import io.verdier.verticles.cluster.Frame.Item;
+import io.verdier.verticles.cluster.Frame.Stop;
+import io.verdier.verticles.cluster.Frame.Work;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BiConsumer;
+import java.util.function.Predicate;
+
+/**
+ * The engine's side of the cluster: to the engine it is one more HTTP instance, whose clients are
+ * the ingresses. Owned by the cluster's event loop; no clock, no I/O.
+ *
+ * <p>Ingresses make keys without asking each other, so inside the engine each sequence has a key of
+ * this gate's own. A sequence leaves the books with its end, wanted or not, as at the real HTTP
+ * instances; what nobody waits for any more is {@code dropped}, and its news go nowhere.
+ */
+final class EngineGate {
+  private final int instance;
+  private final int jobsMax;
+  private final EngineAddresses engine;
+  private final BiConsumer<String, Frame> tell;
+  private final BiConsumer<String, Object> send;
+  private final Prefixes prefixes = new Prefixes();
+  private final Map<Owner, Job> byOwner = new HashMap<>();
+  private final Map<Long, Job> byKey = new LinkedHashMap<>();
+  private boolean isAccepting;
+  private boolean isMute;
+  private long counter;
+
+  /** A sequence as its ingress knows it. */
+  private record Owner(String ingress, long key) {}
+
+  /** A sequence of the engine. Owned by the cluster's event loop. */
+  private static final class Job {
+    final Owner owner;
+    final long key;
+    final int attempt;
+    final String tokenizer;
+    final boolean hasAdapter;
+    int count; // generated tokens
+    boolean isHeardOf;
+    boolean isDropped;
+
+    Job(Owner owner, long key, Work work, String tokenizer) {
+      this.owner = owner;
+      this.key = key;
+      this.attempt = work.attempt();
+      this.tokenizer = tokenizer;
+      this.hasAdapter = work.submit().adapter() != null;
+      this.count = work.submit().generated().length;
+    }
+  }
+
+  /**
+   * @param instance number of this gate among the HTTP instances of its node
+   * @param jobsMax sequences that the engine may have
+   * @param tell takes a frame for a node, this one among them
+   * @param send takes a message for an address of the engine
+   */
+  EngineGate(
+      int instance,
+      int jobsMax,
+      EngineAddresses engine,
+      BiConsumer<String, Frame> tell,
+      BiConsumer<String, Object> send) {
+    this.instance = instance;
+    this.jobsMax = jobsMax;
+    this.engine = engine;
+    this.tell = tell;
+    this.send = send;
+  }
+
+  /** Whether new work is taken. */
+  void accept(boolean accepting) {
+    isAccepting = accepting;
+  }
+
+  /** Nothing that the engine says from now on can be trusted: its end is near. */
+  void mute() {
+    isMute = true;
+    isAccepting = false;
+  }
+
+  /** Sequences in the engine, those that nobody waits for among them. */
+  int liveCount() {
+    return byKey.size();
+  }
+
+  /** Sequences that somebody waits for. */
+  int wantedCount() {
+    return (int) byKey.values().stream().filter(job -> !job.isDropped).count();
+  }
+
+  Prefixes prefixes() {
+    return prefixes;
+  }
+
+  void onWork(String ingress, Work work) {
+    Submit submit = work.submit();
+    boolean isFull = byKey.size() + submit.keys().length > jobsMax;
+    if (!isAccepting || isFull) {
+      Refused why =
+          isFull
+              ? new Refused(ErrorCode.OVERLOADED, "All engines are full. Try again later.", null)
+              : new Refused(
+                  ErrorCode.UNAVAILABLE, "No engine takes work now. Try again soon.", null);
+      tell.accept(ingress, new Bounce(submit.keys(), work.attempt(), why));
+      return;
+    }
+    for (long key : submit.keys()) {
+      Job old = byOwner.get(new Owner(ingress, key));
+      if (old != null && old.attempt >= work.attempt()) {
+        return; // it came twice
+      }
+    }
+    prefixes.add(Prefixes.of(submit));
+    long[] keys = new long[submit.keys().length];
+    for (int i = 0; i < keys.length; i++) {
+      keys[i] = SequenceKey.of(0, instance, counter++);
+    }
+    List<String> tokenizers = engine.tokenizers();
+    String tokenizer = tokenizers.get(SequenceKey.shard(keys[0], tokenizers.size()));
+    for (int i = 0; i < keys.length; i++) {
+      Owner owner = new Owner(ingress, submit.keys()[i]);
+      Job job = new Job(owner, keys[i], work, tokenizer);
+      byKey.put(job.key, job);
+      Job old = byOwner.put(owner, job);
+      if (old != null) {
+        drop(List.of(old));
+      }
+    }
+    send.accept(tokenizer, submit.withKeys(keys));
+  }
+
+  void onStop(String ingress, Stop stop) {
+    List<Job> jobs = new ArrayList<>();
+    for (int i = 0; i < stop.keys().length; i++) {
+      Job job = byOwner.get(new Owner(ingress, stop.keys()[i]));
+      if (job != null && job.attempt == stop.attempts()[i]) {
+        jobs.add(job);
+      }
+    }
+    if (stop.silent()) {
+      drop(jobs);
+    } else {
+      cancel(jobs);
+    }
+  }
+
+  /** The ingress is gone, or begins anew: nobody waits for its sequences. */
+  void drop(String ingress) {
+    drop(having(job -> job.owner.ingress.equals(ingress)));
+  }
+
+  /** This node is not one of the cluster any more. */
+  void dropAll() {
+    drop(having(job -> true));
+  }
+
+  private List<Job> having(Predicate<Job> what) {
+    return byKey.values().stream().filter(job -> !job.isDropped && what.test(job)).toList();
+  }
+
+  private void drop(List<Job> jobs) {
+    for (Job job : jobs) {
+      job.isDropped = true;
+      byOwner.remove(job.owner, job);
+    }
+    cancel(jobs);
+  }
+
+  /** As the HTTP instances do: its end comes back, whoever has the sequence now. */
+  private void cancel(List<Job> jobs) {
+    if (jobs.isEmpty()) {
+      return;
+    }
+    send.accept(engine.scheduler(), cancelOf(jobs));
+    for (String tokenizer : engine.tokenizers()) {
+      List<Job> there =
+          jobs.stream().filter(job -> !job.isHeardOf && job.tokenizer.equals(tokenizer)).toList();
+      if (!there.isEmpty()) {
+        send.accept(tokenizer, cancelOf(there));
+      }
+    }
+  }
+
+  private static Cancel cancelOf(List<Job> jobs) {
+    long[] keys = jobs.stream().mapToLong(job -> job.key).toArray();
+    return new Cancel(keys, FinishReason.ABORT, false);
+  }
+
+  /** What a step, or the tokenizer, gave: one message for each ingress. */
+  void onDeltas(Deltas message) {
+    Map<String, List<Item>> byIngress = new LinkedHashMap<>();
+    for (Delta delta : message.deltas()) {
+      Job job = byKey.get(delta.key());
+      if (job == null) {
+        continue;
+      }
+      job.isHeardOf = true;
+      if (delta.end() != null) {
+        byKey.remove(job.key);
+        if (job.hasAdapter) {
+          send.accept(Addresses.ADAPTERS, new AdapterRelease(new long[] {job.key}));
+        }
+        byOwner.remove(job.owner, job);
+      }
+      if (!job.isDropped && !isMute) {
+        Delta theirs = DeltaCodec.withKey(delta, job.owner.key);
+        byIngress
+            .computeIfAbsent(job.owner.ingress, any -> new ArrayList<>())
+            .add(new Item(job.attempt, job.count, theirs));
+        job.count += delta.tokens().length;
+      }
+    }
+    byIngress.forEach((ingress, items) -> tell.accept(ingress, new Frame.News(items)));
+  }
+}

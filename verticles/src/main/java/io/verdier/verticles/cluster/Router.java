@@ -1,0 +1,351 @@
+package io.verdier.verticles.cluster;
+
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.bus.Cancel;
+import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.Refused;
+import io.verdier.verticles.bus.Submit;
+import io.verdier.verticles.cluster.Frame.Bounce;
+import io.verdier.verticles.cluster.Frame.Item;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.BiConsumer;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The ingress's side of the cluster: which engine has which stream, and how it goes on elsewhere.
+ * Owned by the cluster's event loop; no clock, no I/O.
+ *
+ * <p><b>Idea.</b> An answer is a pure function of prompt, parameters, seed and the tokens so far,
+ * and the scheduler takes a sequence that knows some tokens already: a preemption is that within a
+ * node. So whoever has the prompt and the tokens that were told to the client can let any engine go
+ * on with the very next one. Grammar, stop strings and sampler are functions of the tokens, and the
+ * engine makes their state anew from them.
+ *
+ * <p><b>Exactly once.</b> Each news says how many tokens came before it, and of which attempt it
+ * is. An attempt ends when the stream moves; what the old engine still says is dropped by its
+ * number. Within an attempt a number that does not fit means that something was lost, and the
+ * stream moves (maybe to the same engine) from what the client has.
+ *
+ * <p><b>Limits.</b> A request that kills its engine must not kill them all: after {@link
+ * #DEATHS_MAX} deaths a stream ends with an error. One for which there is no engine waits for
+ * {@link #PARKED_MILLIS}.
+ */
+final class Router {
+  static final int DEATHS_MAX = 3;
+  static final long PARKED_MILLIS = 30_000;
+
+  private static final int[] NOTHING = {};
+
+  private final ClusterView view;
+  private final BiConsumer<String, Frame> tell;
+  private final Consumer<Delta> deliver;
+  private final Map<Long, Stream> streams = new LinkedHashMap<>();
+  private long migrations;
+  private long lateNews;
+
+  /** Why streams leave an engine. */
+  enum Leaving {
+    /** It is dead, silent or hung: it may be their fault. */
+    DEATH,
+    /** It drains, has no room, or something was lost on the way. */
+    ORDERLY
+  }
+
+  /** One sequence. Owned by the cluster's event loop. */
+  private static final class Stream {
+    final long key;
+    final Submit submit;
+    final int choice;
+    final long[] prefixes;
+    final Set<String> bounced = new HashSet<>(); // engines that had no room
+    @Nullable String engine; // null: it waits for one
+    int attempt;
+    int @Nullable [] prompt; // null: its engine has not told yet
+    int[] generated = NOTHING; // with room at the end
+    int count; // of them
+    int scored; // prompt scores that the client has
+    int scoredNow; // those that this attempt has told
+    int deaths;
+    long parkedMillis;
+    boolean isCancelled;
+
+    Stream(Submit submit, int choice, long[] prefixes) {
+      this.key = submit.keys()[choice];
+      this.submit = submit;
+      this.choice = choice;
+      this.prefixes = prefixes;
+    }
+
+    boolean isOfSearch() {
+      return submit.lengthPenalty().isPresent();
+    }
+
+    void append(int[] tokens) {
+      if (count + tokens.length > generated.length) {
+        generated = Arrays.copyOf(generated, Math.max(64, 2 * (count + tokens.length)));
+      }
+      System.arraycopy(tokens, 0, generated, count, tokens.length);
+      count += tokens.length;
+    }
+  }
+
+  /**
+   * @param tell takes a frame for a node
+   * @param deliver takes news for the HTTP instance that the key names
+   */
+  Router(ClusterView view, BiConsumer<String, Frame> tell, Consumer<Delta> deliver) {
+    this.view = view;
+    this.tell = tell;
+    this.deliver = deliver;
+  }
+
+  int liveCount() {
+    return streams.size();
+  }
+
+  /** Streams that went on elsewhere, since the start. */
+  long migrations() {
+    return migrations;
+  }
+
+  /** News of attempts that were over, since the start. */
+  long lateNews() {
+    return lateNews;
+  }
+
+  // ---- From HTTP -----------------------------------------------------------------------------
+
+  void onSubmit(Submit submit) {
+    long[] prefixes = Prefixes.of(submit);
+    String engine = view.choose(submit, prefixes, Set.of()).orElse(null);
+    if (engine == null) {
+      for (long key : submit.keys()) {
+        deliver.accept(
+            Delta.refused(
+                key, ErrorCode.UNAVAILABLE, "No engine is available. Try again soon.", null));
+      }
+      return;
+    }
+    for (int choice = 0; choice < submit.keys().length; choice++) {
+      Stream stream = new Stream(submit, choice, prefixes);
+      stream.engine = engine;
+      stream.attempt = 1;
+      streams.put(stream.key, stream);
+    }
+    tell.accept(engine, new Frame.Work(1, submit));
+  }
+
+  /** The engine ends them, and says so; one that nobody has ends here. */
+  void onCancel(Cancel cancel) {
+    for (long key : cancel.keys()) {
+      Stream stream = streams.get(key);
+      if (stream == null || stream.isCancelled) {
+        continue;
+      }
+      stream.isCancelled = true;
+      String engine = stream.engine;
+      if (engine == null) {
+        end(stream, FinishReason.ABORT, null);
+      } else {
+        tell.accept(
+            engine, new Frame.Stop(new long[] {key}, new int[] {stream.attempt}, cancel.silent()));
+        if (cancel.silent()) {
+          streams.remove(key);
+        }
+      }
+    }
+  }
+
+  // ---- From engines ---------------------------------------------------------------------------
+
+  void onNews(String engine, List<Item> items) {
+    for (Item item : items) {
+      Stream stream = streams.get(item.delta().key());
+      if (stream == null || item.attempt() != stream.attempt || !engine.equals(stream.engine)) {
+        lateNews++;
+      } else if (item.offset() != stream.count) {
+        move(List.of(stream), Leaving.ORDERLY);
+      } else {
+        pass(stream, item.delta());
+      }
+    }
+  }
+
+  private void pass(Stream stream, Delta delta) {
+    Delta.Start start = delta.start();
+    Delta fresh = delta;
+    if (start != null) {
+      boolean first = stream.prompt == null;
+      stream.prompt = start.promptTokens();
+      fresh = first ? delta : DeltaCodec.without(delta, null, 0);
+    }
+    int scores = delta.promptScores().size();
+    if (scores > 0) {
+      // A later attempt scores the prompt from its beginning.
+      fresh = DeltaCodec.without(fresh, fresh.start(), stream.scored - stream.scoredNow);
+      stream.scoredNow += scores;
+      stream.scored = Math.max(stream.scored, stream.scoredNow);
+    }
+    stream.append(delta.tokens());
+    if (delta.end() != null) {
+      streams.remove(stream.key);
+    }
+    deliver.accept(fresh);
+  }
+
+  void onBounce(String engine, Bounce bounce) {
+    List<Stream> left = new ArrayList<>();
+    for (long key : bounce.keys()) {
+      Stream stream = streams.get(key);
+      if (stream != null && stream.attempt == bounce.attempt() && engine.equals(stream.engine)) {
+        stream.bounced.add(engine);
+        left.add(stream);
+      }
+    }
+    move(left, Leaving.ORDERLY);
+    for (Stream stream : left) {
+      boolean isFresh = stream.prompt == null && stream.deaths == 0;
+      if (stream.engine == null && isFresh && streams.containsKey(stream.key)) {
+        end(stream, FinishReason.ERROR, bounce.why());
+      }
+    }
+  }
+
+  /** All streams of an engine go on elsewhere. */
+  void leave(String engine, Leaving why) {
+    move(having(stream -> engine.equals(stream.engine)), why);
+  }
+
+  /** Nobody can be reached: all streams wait. */
+  void leaveAll() {
+    for (Stream stream : having(any -> true)) {
+      stream.engine = null;
+      stream.attempt++;
+      stream.scoredNow = 0;
+      if (stream.isCancelled) {
+        end(stream, FinishReason.ABORT, null);
+      }
+    }
+  }
+
+  /** So much time has passed: those that wait for an engine are tried again. */
+  void tick(long millis) {
+    List<Stream> parked = having(stream -> stream.engine == null);
+    for (Stream stream : parked) {
+      stream.parkedMillis += millis;
+      stream.bounced.clear();
+    }
+    List<Stream> late =
+        parked.stream().filter(stream -> stream.parkedMillis > PARKED_MILLIS).toList();
+    for (Stream stream : late) {
+      Refused none =
+          new Refused(ErrorCode.UNAVAILABLE, "No engine is left to go on with the answer.", null);
+      end(stream, FinishReason.ERROR, none);
+    }
+    send(parked.stream().filter(stream -> !late.contains(stream)).toList());
+  }
+
+  private List<Stream> having(Predicate<Stream> what) {
+    return streams.values().stream().filter(what).toList();
+  }
+
+  private void move(List<Stream> leaving, Leaving why) {
+    if (leaving.isEmpty()) {
+      return;
+    }
+    List<Stream> whole = withTheirSearches(leaving);
+    tellToForget(whole);
+    List<Stream> going = new ArrayList<>();
+    for (Stream stream : whole) {
+      stream.engine = null;
+      stream.attempt++;
+      stream.scoredNow = 0;
+      stream.deaths += why == Leaving.DEATH ? 1 : 0;
+      if (stream.isCancelled) {
+        end(stream, FinishReason.ABORT, null);
+      } else if (stream.deaths > DEATHS_MAX) {
+        String text = "The request failed inside the server, on several engines.";
+        end(stream, FinishReason.ERROR, new Refused(ErrorCode.INTERNAL, text, null));
+      } else {
+        going.add(stream);
+      }
+    }
+    send(going);
+  }
+
+  /** A beam search is one piece of work, whichever of its answers is asked about. */
+  private List<Stream> withTheirSearches(List<Stream> leaving) {
+    Set<Submit> searches = Collections.newSetFromMap(new IdentityHashMap<>());
+    for (Stream stream : leaving) {
+      if (stream.isOfSearch()) {
+        searches.add(stream.submit);
+      }
+    }
+    return searches.isEmpty()
+        ? leaving
+        : having(stream -> leaving.contains(stream) || searches.contains(stream.submit));
+  }
+
+  /** Should their engine live. All of them have the same one. */
+  private void tellToForget(List<Stream> leaving) {
+    String engine = leaving.getFirst().engine;
+    if (engine != null) {
+      long[] keys = leaving.stream().mapToLong(stream -> stream.key).toArray();
+      int[] attempts = leaving.stream().mapToInt(stream -> stream.attempt).toArray();
+      tell.accept(engine, new Frame.Stop(keys, attempts, true));
+    }
+  }
+
+  /** Choices of one prompt stay together: only the first of them reads it. */
+  private void send(List<Stream> parked) {
+    Map<Long, List<Stream>> groups = new LinkedHashMap<>();
+    for (Stream stream : parked) {
+      groups.computeIfAbsent(stream.submit.keys()[0], any -> new ArrayList<>()).add(stream);
+    }
+    for (List<Stream> group : groups.values()) {
+      Stream first = group.getFirst();
+      String engine = view.choose(first.submit, first.prefixes, first.bounced).orElse(null);
+      if (engine == null) {
+        continue;
+      }
+      for (Stream stream : group) {
+        stream.engine = engine;
+        stream.parkedMillis = 0;
+        migrations++;
+        if (!stream.isOfSearch()) {
+          tell.accept(engine, new Frame.Work(stream.attempt, resumed(stream)));
+        }
+      }
+      if (first.isOfSearch()) { // it has told nothing yet, and begins anew
+        tell.accept(engine, new Frame.Work(first.attempt, first.submit));
+      }
+    }
+  }
+
+  private static Submit resumed(Stream stream) {
+    int[] prompt = stream.prompt;
+    return stream.submit.resumed(
+        stream.choice,
+        prompt == null ? stream.submit.prompt() : new Prompt.Tokens(prompt),
+        Arrays.copyOf(stream.generated, stream.count));
+  }
+
+  /** The last word, where no engine has one. */
+  private void end(Stream stream, FinishReason reason, @Nullable Refused refusal) {
+    streams.remove(stream.key);
+    Delta.End end = new Delta.End(reason, null, -1, 0, stream.count, refusal);
+    deliver.accept(new Delta(stream.key, null, "", NOTHING, List.of(), List.of(), end));
+  }
+}

@@ -1,0 +1,144 @@
+package io.verdier.verticles.cluster;
+
+import io.verdier.conf.ServerConfig;
+import io.verdier.engine.schedule.StepOutput;
+import io.verdier.verticles.bus.AdapterCard;
+import io.verdier.verticles.bus.ModelCard;
+import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.cluster.Announcement.Load;
+import io.verdier.verticles.cluster.Announcement.Phase;
+import io.verdier.verticles.observe.ServingMetrics;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * How it stands with this node: what it tells the others of itself, and what its HTTP server is
+ * told of the cluster. Owned by the cluster's event loop.
+ */
+final class Standing {
+  private final ServerConfig config;
+  private final ServingMetrics metrics;
+  private final ClusterVerticle.Setup setup;
+  private Optional<ModelCard> card = Optional.empty();
+  private Optional<Phase> last = Optional.empty(); // once the process is about to end
+  private boolean isDrainWanted;
+  private long drainedMillis;
+  private boolean isFenced;
+
+  Standing(ServerConfig config, ServingMetrics metrics, ClusterVerticle.Setup setup) {
+    this.config = config;
+    this.metrics = metrics;
+    this.setup = setup;
+  }
+
+  /** Its engine can generate. */
+  void onEngine(ModelCard served) {
+    card = Optional.of(served);
+  }
+
+  /** Its engine has other adapters. */
+  void onAdapters(List<AdapterCard> adapters) {
+    card = card.map(served -> served.withAdapters(adapters));
+  }
+
+  boolean hasEngine() {
+    return card.isPresent();
+  }
+
+  /** The process ends; there is no way back. */
+  void end(Phase phase) {
+    last = Optional.of(phase);
+  }
+
+  boolean isEnding() {
+    return last.isPresent();
+  }
+
+  void fence(boolean fenced) {
+    isFenced = fenced;
+  }
+
+  void drain(boolean wanted) {
+    isDrainWanted = wanted;
+    drainedMillis = 0;
+  }
+
+  void tick(long millis) {
+    drainedMillis += isDrainWanted ? millis : 0;
+  }
+
+  Phase phase() {
+    if (last.isPresent()) {
+      return last.get();
+    }
+    if (isDrainWanted) {
+      boolean isLate = drainedMillis > config.limits().drainTimeout().toMillis();
+      return isLate ? Phase.LEAVING : Phase.DRAINING;
+    }
+    return config.cluster().generates() && card.isEmpty() ? Phase.LOADING : Phase.SERVING;
+  }
+
+  /** Whether its engine takes new work. */
+  boolean accepts() {
+    return phase() == Phase.SERVING && hasEngine();
+  }
+
+  /**
+   * What it says of itself.
+   *
+   * @param busAddress where others find it
+   */
+  Announcement announcement(String busAddress, EngineGate gate) {
+    return new Announcement(
+        config.cluster().nodeName().orElse(setup.httpAddress()),
+        busAddress,
+        setup.httpAddress(),
+        setup.version(),
+        config.cluster().roles(),
+        phase(),
+        card,
+        load(gate),
+        PrefixSummary.of(gate.prefixes().all()));
+  }
+
+  private Load load(EngineGate gate) {
+    if (card.isEmpty()) {
+      return Load.NONE;
+    }
+    StepOutput.Stats stats = metrics.latest();
+    long since = System.nanoTime() - metrics.lastStepNanos();
+    return new Load(
+        gate.liveCount(),
+        stats.waiting(),
+        stats.blocksUsed(),
+        stats.blocksTotal(),
+        metrics.steps(),
+        stats.running() > 0 ? TimeUnit.NANOSECONDS.toMillis(since) : 0);
+  }
+
+  /**
+   * What HTTP is to know: whether there is somebody to work for it.
+   *
+   * @param before what it knows
+   */
+  ServerState state(ClusterView view, ServerState before) {
+    if (isFenced) {
+      return new ServerState.Adrift("This node has lost its cluster and joins it again.");
+    }
+    if (isDrainWanted) {
+      return new ServerState.Adrift("This node is drained.");
+    }
+    Optional<ModelCard> served = config.cluster().serves() ? view.card() : card;
+    boolean isFound = served.isPresent();
+    if (before instanceof ServerState.Loading && !isFound) {
+      return before;
+    }
+    if (view.heardCount() < config.cluster().nodesMin()) {
+      return new ServerState.Adrift("This node sees too few others of its cluster.");
+    }
+    return isFound
+        ? new ServerState.Ready(served.get())
+        : new ServerState.Adrift("No engine can be reached. Try again soon.");
+  }
+}

@@ -1,0 +1,188 @@
+package io.verdier.verticles.cluster;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.verdier.cache.lora.AdapterSource;
+import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.bus.AdapterCard;
+import io.verdier.verticles.bus.ModelCard;
+import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.Submit;
+import io.verdier.verticles.bus.Truncation;
+import io.verdier.verticles.cluster.Announcement.Load;
+import io.verdier.verticles.cluster.Announcement.Phase;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.Random;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+/** Which engine gets what. Costs some milliseconds. */
+class ClusterViewTest {
+  private static final long SILENCE = 4000;
+
+  private final ClusterView view = new ClusterView(SILENCE, 60_000);
+
+  private static Announcement engine(Phase phase, Load load, String adapter) {
+    List<AdapterCard> adapters = new ArrayList<>();
+    if (!adapter.isEmpty()) {
+      adapters.add(new AdapterCard(adapter, "r", "m", source(adapter)));
+    }
+    ModelCard card =
+        new ModelCard(List.of("m"), List.of(), "", 1, 1, 0, Map.of(), Optional.empty(), adapters);
+    return new Announcement(
+        "n",
+        "b",
+        "h",
+        "1",
+        Set.of(Role.ENGINE),
+        phase,
+        Optional.of(card),
+        load,
+        PrefixSummary.EMPTY);
+  }
+
+  private void serving(String id, int live) {
+    view.onAnnouncement(id, engine(Phase.SERVING, new Load(live, 0, 0, 1, 0, 0), ""));
+  }
+
+  private static AdapterSource source(String name) {
+    return new AdapterSource("/adapters/" + name, AdapterSource.Namer.OPERATOR, name);
+  }
+
+  private static Submit submit(String prompt, String adapter) {
+    return new Submit(
+        new long[] {1},
+        new Prompt.Text(prompt, true),
+        SamplingParams.greedy(1),
+        List.of(),
+        Truncation.NONE,
+        new TextParams(List.of(), false, true, true),
+        0,
+        "",
+        adapter.isEmpty() ? null : source(adapter),
+        null,
+        OptionalDouble.empty());
+  }
+
+  private Optional<String> choose(String prompt) {
+    Submit submit = submit(prompt, "");
+    return view.choose(submit, Prefixes.of(submit), Set.of());
+  }
+
+  @Test
+  void conversation_goesOnWhereItBegan() {
+    serving("a", 0);
+    serving("b", 0);
+    serving("c", 0);
+    String conversation = "x".repeat(2000);
+    String first = choose(conversation).orElseThrow();
+    for (int turn = 0; turn < 20; turn++) {
+      conversation += "another turn of the conversation, of some length. ".repeat(4);
+      assertThat(choose(conversation)).contains(first);
+      for (String id : List.of("a", "b", "c")) {
+        serving(id, 0); // its sequence has ended by then
+      }
+    }
+  }
+
+  @Test
+  void conversation_whereItBeganIsMuchBusier_goesElsewhere() {
+    serving("a", 0);
+    serving("b", 0);
+    String conversation = "x".repeat(2000);
+    String first = choose(conversation).orElseThrow();
+    serving(first, 3);
+    assertThat(choose(conversation)).as("some more sequences").contains(first);
+    serving(first, 30);
+    assertThat(choose(conversation)).as("many more").isPresent().isNotEqualTo(Optional.of(first));
+  }
+
+  @Test
+  void requests_withoutCommonPrefix_areSpreadEvenly() {
+    Map<String, Integer> counts = new HashMap<>();
+    for (String id : List.of("a", "b", "c")) {
+      serving(id, 0);
+    }
+    for (int i = 0; i < 300; i++) {
+      counts.merge(choose("prompt " + i).orElseThrow(), 1, Integer::sum);
+    }
+    assertThat(counts.values()).containsExactly(100, 100, 100);
+  }
+
+  /** A workload of shared prefixes: most of what was read is read again where it was. */
+  @Test
+  void sharedPrefixes_areFoundAtLeastThreeTimesAsOftenAsByTurns() {
+    int engines = 6;
+    Random random = new Random(1);
+    List<String> prefixes = new ArrayList<>();
+    for (int i = 0; i < 60; i++) {
+      prefixes.add(("document " + i + " ").repeat(200));
+    }
+    for (int i = 0; i < engines; i++) {
+      serving("e" + i, 0);
+    }
+    Map<String, Set<Integer>> read = new HashMap<>();
+    Map<Integer, Set<Integer>> readByTurns = new HashMap<>();
+    int hits = 0;
+    int hitsByTurns = 0;
+    for (int i = 0; i < 180; i++) {
+      int document = random.nextInt(prefixes.size());
+      String engine = choose(prefixes.get(document) + "question " + i).orElseThrow();
+      hits += read.computeIfAbsent(engine, any -> new HashSet<>()).add(document) ? 0 : 1;
+      hitsByTurns +=
+          readByTurns.computeIfAbsent(i % engines, any -> new HashSet<>()).add(document) ? 0 : 1;
+      if (i % 10 == 0) {
+        for (int e = 0; e < engines; e++) {
+          serving("e" + e, 0); // what came has been answered
+        }
+      }
+    }
+    assertThat(hits).isGreaterThanOrEqualTo(3 * hitsByTurns);
+  }
+
+  @Test
+  void nodes_drainingSilentHungOrFull_getNothing() {
+    serving("a", 0);
+    view.onAnnouncement("b", engine(Phase.DRAINING, Load.NONE, ""));
+    view.onAnnouncement("c", engine(Phase.LOADING, Load.NONE, ""));
+    view.onAnnouncement("d", engine(Phase.SERVING, new Load(1, 0, 1, 1, 1, 60_001), ""));
+    for (int i = 0; i < 5; i++) {
+      assertThat(choose("prompt " + i)).contains("a");
+    }
+    Submit submit = submit("x", "");
+    assertThat(view.choose(submit, Prefixes.of(submit), Set.of("a"))).isEmpty();
+    assertThat(view.tick(SILENCE, "self")).contains("a");
+    assertThat(choose("x")).isEmpty();
+    assertThat(view.tick(1, "self")).as("told once").isEmpty();
+    serving("a", 0);
+    assertThat(choose("x")).contains("a");
+  }
+
+  @Test
+  void adapter_servedByOne_goesThere() {
+    serving("a", 0);
+    view.onAnnouncement("b", engine(Phase.SERVING, new Load(9, 0, 0, 1, 0, 0), "pirate"));
+    Submit submit = submit("x", "pirate");
+    assertThat(view.choose(submit, Prefixes.of(submit), Set.of())).contains("b");
+  }
+
+  @Test
+  void prefixes_ofTenantsAndAdapters_differ() {
+    String prompt = "x".repeat(1000);
+    long[] plain = Prefixes.of(submit(prompt, ""));
+    assertThat(plain).hasSize(7);
+    assertThat(Prefixes.of(submit(prompt, "pirate"))).doesNotContain(plain);
+    assertThat(Prefixes.of(submit(prompt + " and more", ""))).startsWith(plain);
+    PrefixSummary summary = PrefixSummary.of(List.of(plain[0], plain[1]));
+    assertThat(summary.has(plain[0])).isTrue();
+    assertThat(summary.has(plain[2])).isFalse();
+  }
+}

@@ -1,0 +1,181 @@
+package io.verdier.verticles.endtoend;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.verticles.launch.ServerProcess;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
+
+/**
+ * Several servers on the loopback interface, processes of their own, that are one cluster. Owned by
+ * the test's thread. A node takes about a second of a core to start; they start together.
+ */
+final class ClusterFixture implements AutoCloseable {
+  static final String ADMIN = "admin-key";
+
+  private final List<Integer> ports;
+  private final List<String> flags;
+  private final List<Node> nodes = Collections.synchronizedList(new ArrayList<>());
+
+  /** One node; it keeps its name and ports when it is started again. */
+  final class Node {
+    final String name;
+    final String roles;
+    final int port; // of membership
+    ServerProcess process;
+
+    private Node(String name, String roles, int port) {
+      this.name = name;
+      this.roles = roles;
+      this.port = port;
+      this.process = launch();
+    }
+
+    private ServerProcess launch() {
+      List<String> arguments =
+          new ArrayList<>(
+              List.of(
+                  "serve",
+                  "--host=127.0.0.1",
+                  "--port=0",
+                  "--cluster",
+                  "--roles=" + roles,
+                  "--node-name=" + name,
+                  "--cluster-port=" + port,
+                  "--cluster-members=" + members(),
+                  "--admin-api-key=" + ADMIN));
+      arguments.addAll(flags);
+      return ServerProcess.startedWith("-Xmx400m", arguments.toArray(String[]::new));
+    }
+
+    /** Starts the node anew, whose process has ended. */
+    void restart() {
+      process = launch();
+    }
+
+    Client client() {
+      return new Client(process.baseUrl());
+    }
+
+    JsonNode status() {
+      return client().get("/cluster").json();
+    }
+
+    double metric(String series) {
+      return client()
+          .get("/metrics")
+          .body()
+          .lines()
+          .filter(line -> line.startsWith(series + "{") || line.startsWith(series + " "))
+          .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
+          .sum();
+    }
+  }
+
+  private ClusterFixture(int nodesMax, String... flags) {
+    this.ports = freePorts(nodesMax);
+    this.flags = Arrays.asList(flags);
+  }
+
+  /**
+   * No node yet.
+   *
+   * @param nodesMax that there will be at most
+   * @param flags of all
+   */
+  static ClusterFixture of(int nodesMax, String... flags) {
+    return new ClusterFixture(nodesMax, flags);
+  }
+
+  /** One more node; it starts in the background. */
+  Node add(String name, String roles) {
+    Node node = new Node(name, roles, ports.get(nodes.size()));
+    nodes.add(node);
+    return node;
+  }
+
+  /** Waits until every node serves and sees so many. */
+  void awaitReady(int count) {
+    for (Node node : nodes) {
+      node.process.awaitReady();
+    }
+    for (Node node : nodes) {
+      await(() -> serving(node) == count, "not all nodes see each other");
+    }
+  }
+
+  /** Nodes that serve, as one sees it. */
+  static int serving(Node observer) {
+    int serving = 0;
+    for (JsonNode node : observer.status().get("nodes")) {
+      serving +=
+          node.get("phase").asText().equals("serving") && node.get("silent_ms").asInt() < 3000
+              ? 1
+              : 0;
+    }
+    return serving;
+  }
+
+  /** Sequences that a node's engine has, as another node knows. */
+  static int live(Node observer, String name) {
+    for (JsonNode node : observer.status().get("nodes")) {
+      if (node.get("name").asText().equals(name)) {
+        return node.at("/load/live").asInt();
+      }
+    }
+    return 0;
+  }
+
+  static void await(BooleanSupplier condition, String what) {
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+    while (!condition.getAsBoolean()) {
+      assertThat(System.nanoTime()).as(what).isLessThan(deadline);
+      LockSupport.parkNanos(20_000_000);
+    }
+  }
+
+  private String members() {
+    return String.join(",", ports.stream().map(port -> "127.0.0.1:" + port).toList());
+  }
+
+  private static List<Integer> freePorts(int count) {
+    List<ServerSocket> sockets = new ArrayList<>();
+    try {
+      for (int i = 0; i < count; i++) {
+        sockets.add(new ServerSocket(0, 1, InetAddress.getLoopbackAddress()));
+      }
+      List<Integer> free = sockets.stream().map(ServerSocket::getLocalPort).toList();
+      for (ServerSocket socket : sockets) {
+        socket.close();
+      }
+      return free;
+    } catch (IOException failed) {
+      throw new UncheckedIOException(failed);
+    }
+  }
+
+  /** What all nodes have printed, for a test that fails. */
+  String output() {
+    StringBuilder text = new StringBuilder();
+    for (Node node : nodes) {
+      text.append("---- ").append(node.name).append('\n').append(node.process.output());
+      text.append('\n');
+    }
+    return text.toString();
+  }
+
+  @Override
+  public void close() {
+    nodes.forEach(node -> node.process.close());
+  }
+}
