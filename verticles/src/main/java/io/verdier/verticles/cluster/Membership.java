@@ -182,16 +182,22 @@ final class Membership {
     return vertx.close();
   }
 
-  /** Ends at once: who was thrown out would wait for those who do not listen. */
+  /**
+   * Ends at once: who was thrown out would wait for those who do not listen. The port of membership
+   * is free when it is done; what else the old life had goes behind it, or fails, which is as well.
+   */
   Future<Void> abandon() {
-    return vertx
-        .executeBlocking(
+    Promise<Void> ended = Promise.promise();
+    Thread.ofPlatform()
+        .name("cluster-leave")
+        .daemon()
+        .start(
             () -> {
               manager.getHazelcastInstance().getLifecycleService().terminate();
-              return true;
-            })
-        .eventually(vertx::close)
-        .mapEmpty();
+              ended.complete();
+              vertx.close();
+            });
+    return ended.future();
   }
 
   private static EventBusOptions busOptions(ClusterConfig cluster) {
