@@ -113,6 +113,24 @@ class FrameCodecTest {
             4,
             new Delta.End(FinishReason.STOP, "\n", -1, 2, 3, refused));
     Delta bare = new Delta(-1, null, "", new int[0], List.of(), List.of(), null);
+    return List.of(
+        announce(),
+        new Frame.Work(3, submit(chat, demand)),
+        new Frame.Work(1, submit(new Prompt.Text("hi", true), null)),
+        new Frame.Work(2, submit(new Prompt.Tokens(new int[] {1, 2}), null, 8, 9)),
+        new Frame.Stop(new long[] {1, 2}, new int[] {3, 4}, true),
+        new Frame.News(List.of(new Frame.Item(1, 0, full), new Frame.Item(2, 9, bare))),
+        new Frame.Bounce(new long[] {1}, 2, refused),
+        new Frame.Reset(),
+        new Frame.Query(5, new TokenizeQuery(new Prompt.Text("x", false), true)),
+        new Frame.Query(6, new DetokenizeQuery(new int[] {1})),
+        new Frame.Answer(5, new TokenizeQuery.Reply(new int[] {1}, List.of("x"))),
+        new Frame.Answer(6, new DetokenizeQuery.Reply("x")),
+        new Frame.Answer(7, refused),
+        new Frame.Drain(true));
+  }
+
+  private static Frame announce() {
     Classifier classifier =
         new Classifier(List.of("a", "b"), new float[] {1, 2}, Classifier.Activation.SOFTMAX);
     ModelCard card =
@@ -127,31 +145,17 @@ class FrameCodecTest {
             Optional.of(new EmbeddingSpec(Pooling.LAST, true, 8, false, new int[] {4}, classifier)),
             List.of(new AdapterCard("a", "r", "m", AdapterSource.ofClient("hf/a"))));
     PrefixSummary prefixes = PrefixSummary.of(List.of(1L, -5L));
-    return List.of(
-        new Frame.Announce(
-            new Announcement(
-                "n",
-                "h:1",
-                "h:2",
-                "1",
-                Set.of(Role.ENGINE),
-                Announcement.Phase.DRAINING,
-                Optional.of(card),
-                new Announcement.Load(1, 2, 3, 4, 5, 6),
-                prefixes)),
-        new Frame.Work(3, submit(chat, demand)),
-        new Frame.Work(1, submit(new Prompt.Text("hi", true), null)),
-        new Frame.Work(2, submit(new Prompt.Tokens(new int[] {1, 2}), null, 8, 9)),
-        new Frame.Stop(new long[] {1, 2}, new int[] {3, 4}, true),
-        new Frame.News(List.of(new Frame.Item(1, 0, full), new Frame.Item(2, 9, bare))),
-        new Frame.Bounce(new long[] {1}, 2, refused),
-        new Frame.Reset(),
-        new Frame.Query(5, new TokenizeQuery(new Prompt.Text("x", false), true)),
-        new Frame.Query(6, new DetokenizeQuery(new int[] {1})),
-        new Frame.Answer(5, new TokenizeQuery.Reply(new int[] {1}, List.of("x"))),
-        new Frame.Answer(6, new DetokenizeQuery.Reply("x")),
-        new Frame.Answer(7, refused),
-        new Frame.Drain(true));
+    return new Frame.Announce(
+        new Announcement(
+            "n",
+            "h:1",
+            "h:2",
+            "1",
+            Set.of(Role.ENGINE),
+            Announcement.Phase.DRAINING,
+            Optional.of(card),
+            new Announcement.Load(1, 2, 3, 4, 5, 6),
+            prefixes));
   }
 
   static Buffer write(Frame frame) {

@@ -71,9 +71,7 @@ public final class Routes {
     }
     table.add(new Route("GET", "/", Gate.KEY, pages));
     table.add(new Route("GET", "/*", Gate.KEY, pages));
-    if (config.cluster().enabled()) {
-      addCluster(table, config);
-    }
+    addCluster(table, config);
     return List.copyOf(table);
   }
 
@@ -94,6 +92,9 @@ public final class Routes {
 
   /** A node that takes no requests is only asked how it is. */
   private static void addCluster(List<Route> table, ServerConfig config) {
+    if (!config.cluster().enabled()) {
+      return;
+    }
     table.add(0, new Route("GET", "/cluster", Gate.KEY, Cluster::status));
     if (!config.http().adminKeys().isEmpty()) {
       table.add(0, new Route("POST", "/cluster/nodes/*", Gate.ADMIN, Cluster::drain));
