@@ -73,7 +73,7 @@ final class Stream {
     switch (end.reason()) {
       case ABORT -> simulation.check(cancelled, "P4 one end", who);
       case ERROR -> verifyError(end, expected, simulation);
-      case STOP, LENGTH -> {
+      case STOP, LENGTH, REPETITION -> {
         simulation.check(
             !failed && !cancelled && end.fault() == null, "P12 failures", who + " all the same");
         simulation.check(
