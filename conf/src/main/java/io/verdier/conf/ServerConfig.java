@@ -27,7 +27,7 @@ public record ServerConfig(
     Logging logging,
     StructuredOutput structuredOutput,
     Pooler pooler,
-    Tracing tracing,
+    TracingConfig tracing,
     ClusterConfig cluster) {
 
   /** The same on another port: 0 was asked for, and this one was found. */
@@ -53,8 +53,7 @@ public record ServerConfig(
   /**
    * Which model to serve and how to read it.
    *
-   * @param source directory, {@code gs://} prefix, Hub id or address of an archive; falls back to
-   *     Vertex's storage URI; empty: the embedded demo model
+   * @param source directory, {@code gs://} prefix, Hub id, archive; empty: the embedded demo model
    * @param revision branch, tag or commit of a Hub repository; empty: its main branch
    * @param tokenizer the same as {@code source}; empty: the model's own
    * @param tokenizerRevision as {@code revision}
@@ -483,38 +482,6 @@ public record ServerConfig(
    * @param normalizes whether vectors get length 1; empty: as the model says, else they do
    */
   public record Pooler(Runner runner, Optional<PoolingType> type, Optional<Boolean> normalizes) {}
-
-  /**
-   * Where traces of requests are sent, and what is in them.
-   *
-   * @param endpoint of a collector; empty: none are made
-   * @param headers of each call to it; secret
-   * @param serviceName by which traces show this server
-   * @param detailed whether the phases of each sequence are spans of their own
-   */
-  public record Tracing(
-      Optional<URI> endpoint,
-      TraceProtocol protocol,
-      Map<String, String> headers,
-      String serviceName,
-      boolean detailed) {
-
-    public Tracing {
-      headers = Map.copyOf(headers);
-    }
-
-    /** Without the headers. */
-    @Override
-    public String toString() {
-      return "Tracing[" + endpoint.map(URI::getHost).orElse("off") + ", " + protocol + "]";
-    }
-  }
-
-  /** How OTLP is spoken; the messages are the same. */
-  public enum TraceProtocol {
-    GRPC,
-    HTTP
-  }
 
   /** {@code AUTO} embeds where the model's files say how, else generates. */
   public enum Runner {

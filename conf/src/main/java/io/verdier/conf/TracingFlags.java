@@ -1,7 +1,6 @@
 package io.verdier.conf;
 
-import io.verdier.conf.ServerConfig.TraceProtocol;
-import io.verdier.conf.ServerConfig.Tracing;
+import io.verdier.conf.TracingConfig.Protocol;
 import java.net.URI;
 import java.net.URISyntaxException;
 import java.net.URLDecoder;
@@ -33,15 +32,15 @@ final class TracingFlags {
   }
 
   /** Without an endpoint nothing is refused: OpenTelemetry's variables may be meant for others. */
-  Tracing read() {
+  TracingConfig read() {
     Optional<String> address = settings.optionalText(ENDPOINT);
     Findings concerned = address.isPresent() ? findings : new Findings();
     boolean detailed = isDetailed();
     if (detailed && address.isEmpty()) {
       findings.notice(DETAILS + " has no effect without " + ENDPOINT);
     }
-    TraceProtocol protocol = protocol(concerned);
-    return new Tracing(
+    Protocol protocol = protocol(concerned);
+    return new TracingConfig(
         address.flatMap(text -> endpoint(text, protocol)),
         protocol,
         headers(concerned),
@@ -49,14 +48,14 @@ final class TracingFlags {
         detailed);
   }
 
-  private TraceProtocol protocol(Findings concerned) {
+  private Protocol protocol(Findings concerned) {
     String protocol = settings.text(PROTOCOL);
     if (!protocol.equals("grpc") && !protocol.equals("http/protobuf")) {
       concerned.problem(
           settings.origin(PROTOCOL),
           PROTOCOL + ": '" + Shown.text(protocol) + "' must be grpc or http/protobuf");
     }
-    return protocol.equals("grpc") ? TraceProtocol.GRPC : TraceProtocol.HTTP;
+    return protocol.equals("grpc") ? Protocol.GRPC : Protocol.HTTP;
   }
 
   private boolean isDetailed() {
@@ -73,7 +72,7 @@ final class TracingFlags {
   }
 
   /** vLLM's documentation writes {@code grpc://}; collectors' often write no scheme at all. */
-  private Optional<URI> endpoint(String text, TraceProtocol protocol) {
+  private Optional<URI> endpoint(String text, Protocol protocol) {
     String address =
         text.contains("://")
             ? text.replaceFirst("^grpc://", "http://").replaceFirst("^grpcs://", "https://")
@@ -83,7 +82,7 @@ final class TracingFlags {
       boolean web = List.of("http", "https").contains(String.valueOf(uri.getScheme()));
       if (web && uri.getHost() != null && uri.getRawUserInfo() == null) {
         boolean bare = uri.getPath().isEmpty() || uri.getPath().equals("/");
-        return Optional.of(protocol == TraceProtocol.HTTP && bare ? uri.resolve(HTTP_PATH) : uri);
+        return Optional.of(protocol == Protocol.HTTP && bare ? uri.resolve(HTTP_PATH) : uri);
       }
     } catch (URISyntaxException malformed) {
       // Said below.

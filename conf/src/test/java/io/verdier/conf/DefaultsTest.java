@@ -73,8 +73,8 @@ class DefaultsTest {
                 new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT),
                 new ServerConfig.StructuredOutput(false, false, false),
                 pooler(),
-                new ServerConfig.Tracing(
-                    Optional.empty(), ServerConfig.TraceProtocol.GRPC, Map.of(), "verdier", false),
+                new TracingConfig(
+                    Optional.empty(), TracingConfig.Protocol.GRPC, Map.of(), "verdier", false),
                 cluster()));
   }
 

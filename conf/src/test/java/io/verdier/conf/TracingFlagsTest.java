@@ -2,8 +2,7 @@ package io.verdier.conf;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.verdier.conf.ServerConfig.TraceProtocol;
-import io.verdier.conf.ServerConfig.Tracing;
+import io.verdier.conf.TracingConfig.Protocol;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -14,7 +13,7 @@ class TracingFlagsTest {
 
   @Test
   void nothing_given_noTracesAndNothingIsRefused() {
-    Tracing tracing =
+    TracingConfig tracing =
         Loading.config(
                 Map.of(
                     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
@@ -37,17 +36,17 @@ class TracingFlagsTest {
     "http/protobuf, https://collector/a/b, https://collector/a/b"
   })
   void endpoint_anySpelling_isTheCollectors(String protocol, String given, String meant) {
-    Tracing tracing =
+    TracingConfig tracing =
         Loading.config("--otlp-traces-endpoint=" + given, "--otlp-traces-protocol=" + protocol)
             .tracing();
     assertThat(tracing.endpoint().orElseThrow()).hasToString(meant);
     assertThat(tracing.protocol())
-        .isEqualTo(protocol.equals("grpc") ? TraceProtocol.GRPC : TraceProtocol.HTTP);
+        .isEqualTo(protocol.equals("grpc") ? Protocol.GRPC : Protocol.HTTP);
   }
 
   @Test
   void variables_ofOpenTelemetry_areRead() {
-    Tracing tracing =
+    TracingConfig tracing =
         Loading.config(
                 Map.of(
                     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",

@@ -126,7 +126,7 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
     LOG.info(
         "Prefixes in host memory: {} blocks ({} MiB)",
         blocks.slots(),
-        blocks.slots() * model.cache().blockBytes() >> 20);
+        (blocks.slots() * model.cache().blockBytes()) >> 20);
     if (blocks.slots() <= model.kvPlan().blocks()) {
       LOG.warn(
           "Host memory keeps {} blocks and the KV cache {}: what leaves the cache has left the host"
@@ -159,7 +159,7 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
           "Prefixes on the disk: {} of {} blocks ({} MiB)",
           file.get().found().size(),
           file.get().slots(),
-          file.get().slots() * model.cache().blockBytes() >> 20);
+          (file.get().slots() * model.cache().blockBytes()) >> 20);
       return new DiskTier(blocks, file.get());
     } catch (IOException e) {
       throw new ModelException("--prefix-cache-dir cannot be used: " + e.getMessage(), e);
@@ -206,6 +206,6 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
   private DiskBooks books(DiskTier disk) {
     TierSlots slots = new TierSlots(disk.file().slots());
     disk.file().found().forEach(it -> slots.restore(it.slot(), it.name()));
-    return new DiskBooks(slots, (int) Math.clamp(WRITE_BYTES_MAX / blockBytes, 1, 4096));
+    return new DiskBooks(slots, Math.clamp(WRITE_BYTES_MAX / blockBytes, 1, 4096));
   }
 }

@@ -25,6 +25,7 @@ final class TestBombs {
     bombs.addPatterns();
     bombs.addGrammars();
     bombs.addSchemas();
+    bombs.addLargeSchemas();
     bombs.addLogic();
     bombs.addTexts();
     return bombs.all;
@@ -170,6 +171,9 @@ final class TestBombs {
             + "},'patternProperties':{"
             + joined(6, ",", "'^.*#':{'type':'null'}")
             + "}}");
+  }
+
+  private void addLargeSchemas() {
     json("4,000 optional properties", TestSchemas.object(4000, 0, true));
     json(
         "counted properties",

@@ -26,6 +26,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -63,11 +64,11 @@ class PrefixTierTest {
 
   private record Result(Map<Long, Heard> heard, Stats stats) {
     String text(long key) {
-      return heard.get(key).text();
+      return Objects.requireNonNull(heard.get(key)).text();
     }
 
     int cached(long key) {
-      return heard.get(key).cached;
+      return Objects.requireNonNull(heard.get(key)).cached;
     }
   }
 
@@ -206,7 +207,7 @@ class PrefixTierTest {
       for (int round = 0; round < 2; round++) {
         List<EngineRequest> again = new ArrayList<>();
         for (EngineRequest it : requests) {
-          again.add(request(it.key() + 1000 * round, (int) (it.key() % 50), it.cacheSalt()));
+          again.add(request(it.key() + 1000L * round, (int) (it.key() % 50), it.cacheSalt()));
         }
         Map<Integer, Long> cancelled = Map.of(2 + round, 1000L * round + 4, 7, 1000L * round + 61);
         Result result = machine.run(again, cancelled);

@@ -118,7 +118,7 @@ final class FakeTiers {
   private boolean run(DiskWork next, boolean fails) {
     int from = next.hostSlot() * blockTokens;
     int to = from + blockTokens;
-    switch (next.kind()) {
+    return switch (next.kind()) {
       case WRITE -> {
         disk.remove(next.diskSlot());
         if (!fails) {
@@ -129,23 +129,22 @@ final class FakeTiers {
                   Arrays.copyOfRange(hostStates, from, to),
                   Arrays.copyOfRange(hostSalts, from, to)));
         }
-        return !fails;
+        yield !fails;
       }
       case READ -> {
         Stored stored = disk.get(next.diskSlot());
         if (fails || stored == null || !stored.name.equals(next.name())) {
           Arrays.fill(hostStates, from, to, -1);
-          return false;
+          yield false;
         }
         System.arraycopy(stored.states, 0, hostStates, from, blockTokens);
         System.arraycopy(stored.salts, 0, hostSalts, from, blockTokens);
-        return true;
+        yield true;
       }
       case ERASE -> {
         disk.remove(next.diskSlot());
-        return true;
+        yield true;
       }
-    }
-    throw new AssertionError("no kind");
+    };
   }
 }

@@ -4,6 +4,7 @@ import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.Limits;
 import io.verdier.conf.ServerConfig;
+import io.verdier.conf.TracingConfig;
 import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
@@ -206,8 +207,7 @@ final class HttpFixture implements AutoCloseable {
         new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT),
         options.structuredOutput,
         new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty()),
-        new ServerConfig.Tracing(
-            Optional.empty(), ServerConfig.TraceProtocol.GRPC, Map.of(), "demo", false),
+        new TracingConfig(Optional.empty(), TracingConfig.Protocol.GRPC, Map.of(), "demo", false),
         cluster());
   }
 

@@ -5,7 +5,7 @@ import io.opentelemetry.exporter.otlp.http.trace.OtlpHttpSpanExporter;
 import io.opentelemetry.exporter.otlp.trace.OtlpGrpcSpanExporter;
 import io.opentelemetry.sdk.common.export.GrpcSenderProvider;
 import io.opentelemetry.sdk.trace.export.SpanExporter;
-import io.verdier.conf.ServerConfig;
+import io.verdier.conf.TracingConfig;
 import io.vertx.core.Vertx;
 import java.net.URI;
 import java.time.Duration;
@@ -30,7 +30,7 @@ final class Exporters {
   /**
    * @param config with an endpoint
    */
-  static SpanExporter open(Vertx vertx, ServerConfig.Tracing config) {
+  static SpanExporter open(Vertx vertx, TracingConfig config) {
     THEIR_LOG.setLevel(Level.OFF); // CountingExporter says it in our log, and less often
     URI endpoint = config.endpoint().orElseThrow();
     return switch (config.protocol()) {

@@ -10,7 +10,7 @@ import io.opentelemetry.sdk.resources.Resource;
 import io.opentelemetry.sdk.trace.SdkTracerProvider;
 import io.opentelemetry.sdk.trace.export.BatchSpanProcessor;
 import io.opentelemetry.sdk.trace.samplers.Sampler;
-import io.verdier.conf.ServerConfig;
+import io.verdier.conf.TracingConfig;
 import io.vertx.core.Future;
 import io.vertx.core.MultiMap;
 import io.vertx.core.Promise;
@@ -68,8 +68,7 @@ public final class RequestTracer {
    * @param config with an endpoint
    * @param counts of what becomes of spans
    */
-  public RequestTracer(
-      Vertx vertx, ServerConfig.Tracing config, String version, SpanCounts counts) {
+  public RequestTracer(Vertx vertx, TracingConfig config, String version, SpanCounts counts) {
     this.vertx = vertx;
     this.detailed = config.detailed();
     this.epochOffsetNanos = System.currentTimeMillis() * NANOS - System.nanoTime();
@@ -89,7 +88,7 @@ public final class RequestTracer {
     this.tracer = provider.get(SCOPE, version);
   }
 
-  private static Resource resource(ServerConfig.Tracing config, String version) {
+  private static Resource resource(TracingConfig config, String version) {
     return Resource.getDefault()
         .merge(
             Resource.create(

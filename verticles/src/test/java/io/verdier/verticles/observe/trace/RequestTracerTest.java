@@ -3,8 +3,8 @@ package io.verdier.verticles.observe.trace;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.opentelemetry.proto.trace.v1.Span;
-import io.verdier.conf.ServerConfig.TraceProtocol;
-import io.verdier.conf.ServerConfig.Tracing;
+import io.verdier.conf.TracingConfig;
+import io.verdier.conf.TracingConfig.Protocol;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.schedule.FinishReason;
 import io.vertx.core.MultiMap;
@@ -38,11 +38,11 @@ class RequestTracerTest {
     vertx.close().toCompletionStage().toCompletableFuture().get(10, TimeUnit.SECONDS);
   }
 
-  private RequestTracer tracer(String address, TraceProtocol protocol) {
+  private RequestTracer tracer(String address, Protocol protocol) {
     URI endpoint =
-        URI.create("http://" + address + (protocol == TraceProtocol.HTTP ? "/v1/traces" : ""));
-    Tracing config =
-        new Tracing(
+        URI.create("http://" + address + (protocol == Protocol.HTTP ? "/v1/traces" : ""));
+    TracingConfig config =
+        new TracingConfig(
             Optional.of(endpoint), protocol, Map.of("authorization", "Bearer x"), "shop", false);
     return new RequestTracer(
         vertx, config, "1.2.3", new SpanCounts(sent::addAndGet, failed::addAndGet));
@@ -73,15 +73,15 @@ class RequestTracerTest {
 
   @Test
   void grpc_request_isOneSpanBelowItsCallers() throws Exception {
-    checkOneSpan(TraceProtocol.GRPC);
+    checkOneSpan(Protocol.GRPC);
   }
 
   @Test
   void http_request_isOneSpanBelowItsCallers() throws Exception {
-    checkOneSpan(TraceProtocol.HTTP);
+    checkOneSpan(Protocol.HTTP);
   }
 
-  private void checkOneSpan(TraceProtocol protocol) throws Exception {
+  private void checkOneSpan(Protocol protocol) throws Exception {
     try (Collector collector = new Collector(Collector.Mood.TAKES)) {
       RequestTracer tracer = tracer(collector.address(), protocol);
       long before = System.currentTimeMillis();
@@ -139,7 +139,7 @@ class RequestTracerTest {
   @Test
   void caller_notSampled_noSpan() throws Exception {
     try (Collector collector = new Collector(Collector.Mood.TAKES)) {
-      RequestTracer tracer = tracer(collector.address(), TraceProtocol.GRPC);
+      RequestTracer tracer = tracer(collector.address(), Protocol.GRPC);
       request(tracer, caller("00"), System.nanoTime());
       close(tracer);
       assertThat(collector.calls()).isZero();
@@ -149,7 +149,7 @@ class RequestTracerTest {
   @Test
   void caller_nonsense_ownTrace() throws Exception {
     try (Collector collector = new Collector(Collector.Mood.TAKES)) {
-      RequestTracer tracer = tracer(collector.address(), TraceProtocol.GRPC);
+      RequestTracer tracer = tracer(collector.address(), Protocol.GRPC);
       request(tracer, MultiMap.caseInsensitiveMultiMap().add("traceparent", "x"), 0);
       close(tracer);
       assertThat(collector.spans().getFirst().getParentSpanId().isEmpty()).isTrue();
@@ -158,7 +158,7 @@ class RequestTracerTest {
 
   @Test
   void collector_refuses_spansAreCountedAsFailed() throws Exception {
-    for (TraceProtocol protocol : TraceProtocol.values()) {
+    for (Protocol protocol : Protocol.values()) {
       failed.set(0);
       try (Collector collector = new Collector(Collector.Mood.REFUSES)) {
         RequestTracer tracer = tracer(collector.address(), protocol);
@@ -177,7 +177,7 @@ class RequestTracerTest {
     try (ServerSocket socket = new ServerSocket(0)) {
       nobody = "127.0.0.1:" + socket.getLocalPort();
     }
-    RequestTracer tracer = tracer(nobody, TraceProtocol.GRPC);
+    RequestTracer tracer = tracer(nobody, Protocol.GRPC);
     request(tracer, caller("01"), 0);
     close(tracer);
     assertThat(failed).hasValue(1);
@@ -186,7 +186,7 @@ class RequestTracerTest {
   @Test
   void collector_neverAnswers_requestsGoOnAndTheEndIsInTime() throws Exception {
     try (Collector collector = new Collector(Collector.Mood.NEVER_ANSWERS)) {
-      RequestTracer tracer = tracer(collector.address(), TraceProtocol.GRPC);
+      RequestTracer tracer = tracer(collector.address(), Protocol.GRPC);
       long start = System.nanoTime();
       for (int i = 0; i < 20_000; i++) { // ten times what may wait
         request(tracer, caller("01"), 0);
