@@ -3,6 +3,7 @@ package io.verdier.conf;
 import io.verdier.conf.ClusterConfig.Role;
 import io.verdier.conf.ClusterConfig.Tls;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumSet;
@@ -44,7 +45,7 @@ final class ClusterFlags {
             settings.whole("--cluster-bus-port"),
             members(),
             settings.optionalText("--cluster-kubernetes-service"),
-            settings.optionalText("--cluster-config").map(Path::of),
+            path("--cluster-config"),
             settings.optionalText("--cluster-secret"),
             tls(),
             settings.on("--insecure-cluster"),
@@ -108,12 +109,29 @@ final class ClusterFlags {
 
   private Optional<Tls> tls() {
     return TLS.stream().anyMatch(settings::given)
-        ? Optional.of(new Tls(path(TLS.get(0)), path(TLS.get(1)), path(TLS.get(2))))
+        ? Optional.of(new Tls(file(TLS.get(0)), file(TLS.get(1)), file(TLS.get(2))))
         : Optional.empty();
   }
 
-  private Path path(String flag) {
-    return Path.of(settings.optionalText(flag).orElse(""));
+  private Path file(String flag) {
+    return path(flag).orElse(Path.of(""));
+  }
+
+  /** Empty where the flag was not given, or is wrong, which is said. */
+  private Optional<Path> path(String flag) {
+    Optional<Path> path = settings.optionalText(flag).flatMap(ClusterFlags::read);
+    if (path.isEmpty() && settings.optionalText(flag).isPresent()) {
+      problem(flag, "not a path");
+    }
+    return path;
+  }
+
+  private static Optional<Path> read(String path) {
+    try {
+      return Optional.of(Path.of(path));
+    } catch (InvalidPathException e) {
+      return Optional.empty();
+    }
   }
 
   private void checkFiles(ClusterConfig cluster) {
@@ -125,8 +143,9 @@ final class ClusterFlags {
     for (String flag : files) {
       settings
           .optionalText(flag)
-          .filter(file -> !Files.isReadable(Path.of(file)))
-          .ifPresent(file -> problem(flag, "'" + Shown.text(file) + "' cannot be read"));
+          .flatMap(ClusterFlags::read)
+          .filter(file -> !Files.isReadable(file))
+          .ifPresent(file -> problem(flag, "'" + Shown.text(file.toString()) + "' cannot be read"));
     }
   }
 

@@ -139,7 +139,7 @@ class PrecedenceTest {
   void flagWithoutEffect_fromElsewhere_namesItsOrigin() {
     assertThat(Loading.loaded(Map.of("VERDIER_FULLY_SHARDED_LORAS", "true"), List.of()).notices())
         .containsExactly(
-            "--fully-sharded-loras has no effect yet: adapters are not split over devices"
+            "--fully-sharded-loras has no effect: adapters are always split as the model is"
                 + " (environment variable VERDIER_FULLY_SHARDED_LORAS)");
   }
 
