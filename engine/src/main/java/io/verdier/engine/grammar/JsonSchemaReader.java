@@ -233,11 +233,18 @@ final class JsonSchemaReader {
     if (items.isEmpty()) {
       return Expression.sequence(rest, tail);
     }
-    for (int i = items.size() - 1; i > 0; i--) {
-      Expression one = Expression.sequence(layout.comma(), items.get(i), tail);
-      tail = i >= min ? Expression.optional(one) : one;
+    int required = Math.clamp(min, 1, items.size());
+    for (int i = items.size() - 1; i >= required; i--) {
+      tail = Expression.optional(Expression.sequence(layout.comma(), items.get(i), tail));
     }
-    return Expression.sequence(items.getFirst(), tail);
+    // Side by side and not nested: a constant may have tens of thousands.
+    List<Expression> parts = new ArrayList<>(List.of(items.getFirst()));
+    for (Expression item : items.subList(1, required)) {
+      parts.add(layout.comma());
+      parts.add(item);
+    }
+    parts.add(tail);
+    return new Expression.Sequence(parts);
   }
 
   private void object(ObjectFacts facts, Set<Expression> options) {
