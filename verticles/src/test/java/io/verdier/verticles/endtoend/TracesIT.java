@@ -44,6 +44,7 @@ class TracesIT {
         server.awaitIdle();
         page = server.server().metricsText();
       }
+      collector.awaitSpans(3 + 3 + 6); // of the requests, the chat's phases and two choices'
       spans = collector.spans();
       assertThat(collector.resources().getFirst()).containsEntry("service.name", "verdier");
     }

@@ -157,9 +157,11 @@ final class ArchitectureTest {
   }
 
   @Test
-  void javaUtilLogging_used_nowhere() {
+  void javaUtilLogging_used_onlyToSilenceOthers() {
     check(
         noClasses()
+            .that()
+            .doNotHaveFullyQualifiedName("io.verdier.verticles.observe.trace.Exporters")
             .should()
             .dependOnClassesThat()
             .resideInAPackage("java.util.logging..")

@@ -55,10 +55,7 @@ public final class Routes {
     if (!config.http().adminKeys().isEmpty()) { // without a key nobody can be an administrator
       addOperators(table);
     }
-    if (config.adapters().enabled() && config.adapters().changeable()) {
-      table.add(new Route("POST", "/v1/load_lora_adapter", Gate.WORK, LoraAdapters::load));
-      table.add(new Route("POST", "/v1/unload_lora_adapter", Gate.WORK, LoraAdapters::unload));
-    }
+    addAdapters(table, config.adapters());
     ServerConfig.Vertex vertex = config.vertex();
     vertex
         .healthRoute()
@@ -73,6 +70,13 @@ public final class Routes {
     table.add(new Route("GET", "/*", Gate.KEY, pages));
     addCluster(table, config);
     return List.copyOf(table);
+  }
+
+  private static void addAdapters(List<Route> table, ServerConfig.Adapters adapters) {
+    if (adapters.enabled() && adapters.changeable()) {
+      table.add(new Route("POST", "/v1/load_lora_adapter", Gate.WORK, LoraAdapters::load));
+      table.add(new Route("POST", "/v1/unload_lora_adapter", Gate.WORK, LoraAdapters::unload));
+    }
   }
 
   private static void addOperators(List<Route> table) {

@@ -18,6 +18,8 @@ import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
 
 /**
@@ -112,6 +114,25 @@ public final class Collector implements AutoCloseable {
   /** Spans so far, in the order of their arrival. */
   public List<Span> spans() {
     return List.copyOf(spans);
+  }
+
+  /**
+   * Waits for so many spans: a server that ends gives its last ones a moment only, and on a busy
+   * machine they arrive behind its end.
+   */
+  public void awaitSpans(int count) {
+    await(() -> spans.size() >= count, count + " spans");
+  }
+
+  /** Waits for what must come true. */
+  static void await(BooleanSupplier condition, String what) {
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+    while (!condition.getAsBoolean()) {
+      if (System.nanoTime() > deadline) {
+        throw new AssertionError(what + " did not come in 20 s");
+      }
+      LockSupport.parkNanos(1_000_000);
+    }
   }
 
   /** Attributes of who sent them, for each message. */
