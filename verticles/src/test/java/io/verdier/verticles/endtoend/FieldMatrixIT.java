@@ -292,6 +292,8 @@ class FieldMatrixIT {
       Answer answer = get ? client.get(path) : client.post(path, "{}");
       if (route.path().endsWith("_lora_adapter")) {
         assertThat(answer.status()).as("without --enable-lora").isEqualTo(404);
+      } else if (route.path().startsWith("/cluster")) {
+        assertThat(answer.status()).as("without --cluster").isEqualTo(404);
       } else if (route.exists() && !route.path().endsWith("*")) {
         assertThat(answer.status()).as(route.toString()).isIn(200, 307, 400, 401, 403);
       } else {
