@@ -17,6 +17,7 @@ import com.openai.models.chat.completions.ChatCompletionNamedToolChoice;
 import com.openai.models.chat.completions.ChatCompletionToolChoiceOption;
 import com.openai.models.chat.completions.ChatCompletionToolMessageParam;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeAll;
@@ -144,13 +145,13 @@ class OpenAiJavaToolsIT {
   }
 
   private static ChatCompletionCreateParams.Builder ask(String question) {
+    Map<String, String> city = new LinkedHashMap<>(); // in one order: it is part of the prompt
+    city.put("type", "string");
+    city.put("description", "Name of the city");
     FunctionParameters parameters =
         FunctionParameters.builder()
             .putAdditionalProperty("type", JsonValue.from("object"))
-            .putAdditionalProperty(
-                "properties",
-                JsonValue.from(
-                    Map.of("city", Map.of("type", "string", "description", "Name of the city"))))
+            .putAdditionalProperty("properties", JsonValue.from(Map.of("city", city)))
             .putAdditionalProperty("required", JsonValue.from(List.of("city")))
             .putAdditionalProperty("additionalProperties", JsonValue.from(false))
             .build();
