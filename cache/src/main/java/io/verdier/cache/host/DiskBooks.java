@@ -130,6 +130,16 @@ public final class DiskBooks {
     }
   }
 
+  /** Nothing that is there now is found again, not by the next start either. */
+  void forgetAll() {
+    for (int slot = 0; slot < disk.count(); slot++) {
+      BlockHash name = disk.name(slot);
+      if (name != null) {
+        forget(name);
+      }
+    }
+  }
+
   /**
    * @throws IllegalStateException for work that was not under way
    */

@@ -119,6 +119,23 @@ public final class PrefixTiers implements BlockWatcher {
     }
   }
 
+  /** What the device holds is given up: what was still to be saved of it is not. */
+  public void onDeviceForgotten() {
+    queue.clear();
+    queued.clear();
+    urgent.forEach(copy -> host.abandon(copy.slot()));
+    dropped += urgent.size();
+    urgent = new ArrayList<>();
+  }
+
+  /** Nothing that host and disk hold now is found again. */
+  public void forget() {
+    host.forgetAll();
+    if (disk != null) {
+      disk.forgetAll();
+    }
+  }
+
   private void save(int block, BlockHash name, List<BlockCopy> copies) {
     int slot = host.contains(name) ? TierSlots.NONE : host.reserve(name);
     if (slot == TierSlots.NONE) {

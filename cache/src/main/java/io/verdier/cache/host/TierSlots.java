@@ -148,6 +148,16 @@ public final class TierSlots {
     return slot;
   }
 
+  /** The same of all contents. */
+  public void forgetAll() {
+    for (int slot = 0; slot < count(); slot++) {
+      BlockHash name = index.name(slot);
+      if (name != null) {
+        forget(name);
+      }
+    }
+  }
+
   /** How many work with a slot: for audits. */
   public int pins(int slot) {
     return line.holders(slot);

@@ -113,6 +113,41 @@ class PrefixTiersTest {
   }
 
   @Test
+  void forget_allTiers_leavesNothingForTheNextStartEither() {
+    BlockTable table = computed("", "", 16);
+    save(table, 16);
+    writeAll(true);
+
+    tiers.forget();
+
+    List<DiskWork> erased = tiers.takeDiskWork();
+    assertThat(load(kv.open("", ""), 0, 4)).isZero();
+    assertThat(erased).hasSize(3).allMatch(work -> work.kind() == Kind.ERASE);
+    erased.forEach(it -> tiers.onDiskDone(new DiskDone(it.id(), true)));
+    assertThat(tiers.hostPins()).isZero();
+    assertThat(tiers.hostCounts().slotsUsed()).isZero();
+  }
+
+  @Test
+  void onDeviceForgotten_copiesThatAreStillToMake_areNotMade() {
+    BlockTable table = computed("", "", 16);
+    tiers.offer(table, TOKENS, 16);
+    kv.release(table);
+    BlockTable other = kv.open("other", "");
+    kv.admit(other, TOKENS, 12, 12, Prefix.READ); // one block's copy is urgent now
+    kv.release(other);
+    assertThat(kv.forget()).isTrue();
+
+    tiers.onDeviceForgotten();
+
+    assertThat(tiers.wantsCopies()).isFalse();
+    assertThat(tiers.takeUrgent()).isEmpty();
+    assertThat(tiers.takeSaves()).isEmpty();
+    assertThat(tiers.hostPins()).isZero();
+    assertThat(load(kv.open("", ""), 0, 4)).isZero();
+  }
+
+  @Test
   void write_slowDisk_isDroppedBeyondItsBound() {
     save(computed("", "", 16), 16);
 

@@ -205,8 +205,8 @@ public final class Scheduler {
   }
 
   /** Makes cached prefixes unfindable; false and nothing changed while sequences hold blocks. */
-  public boolean forgetPrefixes() {
-    return blocks.forget();
+  public boolean forgetPrefixes(Reach reach) {
+    return blocks.forget(reach);
   }
 
   /** Who holds blocks: for audits. */

@@ -178,9 +178,16 @@ final class SequenceBlocks {
     }
   }
 
-  /** As {@link KvCacheManager#forget}; the tiers behind the device keep what they have. */
-  boolean forget() {
-    return kv.forget();
+  /** As {@link KvCacheManager#forget}. */
+  boolean forget(Reach reach) {
+    boolean isDone = kv.forget();
+    if (isDone && tiers != null) {
+      tiers.onDeviceForgotten();
+      if (reach == Reach.ALL_TIERS) {
+        tiers.forget();
+      }
+    }
+    return isDone;
   }
 
   void onDiskDone(DiskDone done) {

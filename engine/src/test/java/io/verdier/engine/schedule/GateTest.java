@@ -104,11 +104,11 @@ class GateTest {
     step();
     scheduler.let(Flow.SHUT);
     step();
-    assertThat(scheduler.forgetPrefixes()).as("blocks are held").isFalse();
+    assertThat(scheduler.forgetPrefixes(Reach.DEVICE)).as("blocks are held").isFalse();
     scheduler.preemptAll();
     assertThat(kv.usedCount()).isZero();
     assertThat(kv.cachedCount()).isPositive();
-    assertThat(scheduler.forgetPrefixes()).isTrue();
+    assertThat(scheduler.forgetPrefixes(Reach.DEVICE)).isTrue();
     assertThat(kv.cachedCount()).isZero();
     StepPlan plan = step();
     assertThat(plan.isEmpty()).isTrue();

@@ -1,5 +1,6 @@
 package io.verdier.verticles.bus;
 
+import io.verdier.engine.schedule.Reach;
 import java.util.Set;
 
 /**
@@ -36,8 +37,9 @@ public sealed interface Control {
    * Cached prefixes are forgotten.
    *
    * @param preempts whether running sequences give their blocks up for that, and are computed anew
+   * @param reach the device alone, or host memory and the disk too
    */
-  record Forget(boolean preempts) implements Control {}
+  record Forget(boolean preempts, Reach reach) implements Control {}
 
   /** Asks for the state. */
   record Ask() implements Control {}

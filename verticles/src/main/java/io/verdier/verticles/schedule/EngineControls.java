@@ -3,6 +3,7 @@ package io.verdier.verticles.schedule;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.schedule.Gate.Flow;
+import io.verdier.engine.schedule.Reach;
 import io.verdier.engine.schedule.Scheduler;
 import io.verdier.engine.schedule.StepInput.Cancellation;
 import io.verdier.verticles.bus.Control;
@@ -97,7 +98,7 @@ final class EngineControls {
         }
         halt();
         if (pause.forgetsPrefixes() && pause.mode() != Mode.KEEP) {
-          scheduler.forgetPrefixes();
+          scheduler.forgetPrefixes(Reach.DEVICE);
         }
         finish(wish, true);
       }
@@ -115,7 +116,7 @@ final class EngineControls {
         if (forget.preempts()) {
           scheduler.preemptAll();
         }
-        boolean isDone = scheduler.forgetPrefixes();
+        boolean isDone = scheduler.forgetPrefixes(forget.reach());
         scheduler.let(isPaused ? Flow.SHUT : Flow.OPEN);
         finish(wish, isDone);
       }
@@ -137,7 +138,7 @@ final class EngineControls {
       return;
     }
     scheduler.preemptAll();
-    scheduler.forgetPrefixes();
+    scheduler.forgetPrefixes(Reach.DEVICE);
     asleep.addAll(List.of(WEIGHTS, KV_CACHE));
     levels.accept(level);
     wishes.remove();

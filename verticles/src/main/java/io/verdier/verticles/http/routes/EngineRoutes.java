@@ -1,6 +1,7 @@
 package io.verdier.verticles.http.routes;
 
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.schedule.Reach;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Control;
 import io.verdier.verticles.bus.Control.Mode;
@@ -65,7 +66,9 @@ final class EngineRoutes {
   static void resetPrefixCache(Exchange exchange, Map<String, @Nullable Object> none) {
     ask(
         exchange,
-        new Control.Forget(bool(exchange, "reset_running_requests", false)),
+        new Control.Forget(
+            bool(exchange, "reset_running_requests", false),
+            bool(exchange, "reset_external", false) ? Reach.ALL_TIERS : Reach.DEVICE),
         (out, state) -> out.object().name("success").value(state.isDone()).end());
   }
 

@@ -1,0 +1,9 @@
+package io.verdier.engine.schedule;
+
+/** Where prefixes are forgotten. */
+public enum Reach {
+  /** In the KV cache; what lies behind it is found again. */
+  DEVICE,
+  /** In host memory and on the disk as well. */
+  ALL_TIERS
+}
