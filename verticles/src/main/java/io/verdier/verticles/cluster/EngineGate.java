@@ -43,6 +43,7 @@ final class EngineGate {
   private boolean isAccepting;
   private boolean isMute;
   private long counter;
+  private int wanted; // sequences that somebody waits for
 
   /** A sequence as its ingress knows it. */
   private record Owner(String ingress, long key) {}
@@ -105,7 +106,7 @@ final class EngineGate {
 
   /** Sequences that somebody waits for. */
   int wantedCount() {
-    return (int) byKey.values().stream().filter(job -> !job.isDropped).count();
+    return wanted;
   }
 
   Prefixes prefixes() {
@@ -141,6 +142,7 @@ final class EngineGate {
       Owner owner = new Owner(ingress, submit.keys()[i]);
       Job job = new Job(owner, keys[i], work, tokenizer);
       byKey.put(job.key, job);
+      wanted++;
       Job old = byOwner.put(owner, job);
       if (old != null) {
         drop(List.of(old));
@@ -180,6 +182,7 @@ final class EngineGate {
 
   private void drop(List<Job> jobs) {
     for (Job job : jobs) {
+      wanted -= job.isDropped ? 0 : 1; // a message may name it twice
       job.isDropped = true;
       byOwner.remove(job.owner, job);
     }
@@ -217,6 +220,7 @@ final class EngineGate {
       job.isHeardOf = true;
       if (delta.end() != null) {
         byKey.remove(job.key);
+        wanted -= job.isDropped ? 0 : 1;
         if (job.hasAdapter) {
           send.accept(Addresses.ADAPTERS, new AdapterRelease(new long[] {job.key}));
         }

@@ -26,6 +26,8 @@ import java.nio.file.Files;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * One life of this node in the cluster: Hazelcast, which says who is there, and the clustered event
@@ -35,6 +37,8 @@ import java.util.Optional;
  * end this life and begin another, under another name, while its HTTP server and its model stay.
  */
 final class Membership {
+  private static final Logger LOG = LoggerFactory.getLogger(Membership.class);
+
   private static final int LOOPS = 1;
   private static final int WORKERS = 4;
   private static final int PING_MILLIS = 2_000;
@@ -193,9 +197,14 @@ final class Membership {
         .daemon()
         .start(
             () -> {
-              manager.getHazelcastInstance().getLifecycleService().terminate();
-              ended.complete();
-              vertx.close();
+              try {
+                manager.getHazelcastInstance().getLifecycleService().terminate();
+              } catch (RuntimeException failed) {
+                LOG.warn("The old membership did not end as it should", failed);
+              } finally { // or the node would stay fenced for ever
+                ended.complete();
+                vertx.close();
+              }
             });
     return ended.future();
   }
