@@ -3,7 +3,9 @@ package io.verdier.verticles.bus;
 import io.verdier.cache.lora.AdapterSource;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
+import io.verdier.engine.text.reasoning.ReasoningFormat;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
 
@@ -43,6 +45,10 @@ public record Submit(
   /** As {@code maxTokens}: as many as the model's length allows. */
   public static final int MAX_TOKENS_OPEN = Integer.MAX_VALUE;
 
+  public Submit {
+    badWords = List.copyOf(badWords);
+  }
+
   /** Continuations that nobody has begun. */
   public Submit(
       long[] keys,
@@ -73,19 +79,17 @@ public record Submit(
 
   /** The same under other keys. */
   public Submit withKeys(long[] others) {
-    return new Submit(
-        others,
-        prompt,
-        sampling,
-        badWords,
-        truncation,
-        text,
-        priority,
-        cacheSalt,
-        adapter,
-        demand,
-        lengthPenalty,
-        generated);
+    return with(others, prompt, sampling, demand, generated);
+  }
+
+  /** The same for another prompt, or with other sampling values. */
+  public Submit with(Prompt newPrompt, SamplingParams newSampling) {
+    return with(keys, newPrompt, newSampling, demand, generated);
+  }
+
+  /** The same, held to what it must match only behind what the model thinks. */
+  public Submit behind(Optional<ReasoningFormat> thoughts) {
+    return demand == null ? this : with(keys, prompt, sampling, demand.behind(thoughts), generated);
   }
 
   /**
@@ -97,17 +101,27 @@ public record Submit(
    */
   public Submit resumed(int choice, Prompt known, int[] before) {
     SamplingParams own = sampling.withSeed(sampling.seed() + choice);
+    SamplingParams its = choice == 0 ? own : own.withoutPromptLogprobs();
+    return with(new long[] {keys[choice]}, known, its, demand, before);
+  }
+
+  private Submit with(
+      long[] newKeys,
+      Prompt newPrompt,
+      SamplingParams newSampling,
+      @Nullable Demand newDemand,
+      int[] before) {
     return new Submit(
-        new long[] {keys[choice]},
-        known,
-        choice == 0 ? own : own.withoutPromptLogprobs(),
+        newKeys,
+        newPrompt,
+        newSampling,
         badWords,
         truncation,
         text,
         priority,
         cacheSalt,
         adapter,
-        demand,
+        newDemand,
         lengthPenalty,
         before);
   }

@@ -76,7 +76,8 @@ public final class Flight {
       keys[i] = ingress.sequences().nextKey();
     }
     int tokenizer = ingress.sequences().tokenizerOf(keys[0]);
-    Sequence.Submitted submitted = new Sequence.Submitted(tokenizer, work.adapter() != null);
+    Sequence.Submitted submitted =
+        new Sequence.Submitted(tokenizer, work.asked().adapter() != null);
     for (long key : keys) {
       Sequence sequence = new Sequence(key, this, sequences.size(), index, submitted);
       sequences.add(sequence);
@@ -86,10 +87,10 @@ public final class Flight {
     int maxTokens = Math.min(work.sampling().maxTokens(), ingress.serving().card().maxModelLen());
     ingress.metrics().onRequest(work.choices(), maxTokens);
     if (trace != null) {
-      String model = ingress.serving().nameOf(work.adapter());
+      String model = ingress.serving().nameOf(work.asked().adapter());
       trace.onSubmit(keys, model, work.sampling(), maxTokens);
     }
-    ingress.bus().send(ingress.sequences().addressOf(tokenizer), work.submit(keys));
+    ingress.bus().send(ingress.sequences().addressOf(tokenizer), work.asked().withKeys(keys));
   }
 
   void onDelta(Sequence sequence, Delta delta, long now) {

@@ -168,7 +168,7 @@ final class OfflineEngine implements AutoCloseable {
               nextKey++,
               prompt,
               length,
-              sampling(i, outputTokens),
+              sampling(options, i, outputTokens),
               text,
               0,
               salt,
@@ -184,7 +184,7 @@ final class OfflineEngine implements AutoCloseable {
   }
 
   /** Nothing but the temperature, and no end before the last token. */
-  private SamplingParams sampling(int prompt, int outputTokens) {
+  static SamplingParams sampling(OfflineOptions options, long seed, int outputTokens) {
     return new SamplingParams(
         options.temperature(),
         1,
@@ -193,7 +193,7 @@ final class OfflineEngine implements AutoCloseable {
         0,
         0,
         1,
-        prompt,
+        seed,
         outputTokens,
         0,
         true,

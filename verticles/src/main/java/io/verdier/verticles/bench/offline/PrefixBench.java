@@ -42,6 +42,7 @@ import org.jspecify.annotations.Nullable;
  * the same from every tier.
  */
 final class PrefixBench {
+  private static final long SEED = 7;
   private static final int[] NO_TOKENS = {};
 
   /** Where a prompt is found. */
@@ -203,26 +204,7 @@ final class PrefixBench {
   }
 
   private EngineRequest request(int[] prompt) {
-    SamplingParams sampling =
-        new SamplingParams(
-            options.temperature(),
-            1,
-            0,
-            0,
-            0,
-            0,
-            1,
-            7,
-            options.outputTokens(),
-            0,
-            true,
-            NO_TOKENS,
-            NO_TOKENS,
-            new float[0],
-            NO_TOKENS,
-            new int[0][],
-            -1,
-            -1);
+    SamplingParams sampling = OfflineEngine.sampling(options, SEED, options.outputTokens());
     TextParams text = new TextParams(List.of(), false, false, false);
     return new EngineRequest(nextKey++, prompt, prompt.length, sampling, text, 0, salt, "");
   }

@@ -31,7 +31,7 @@ final class Completions {
     }
     List<Future<String>> texts = new ArrayList<>();
     for (Generation generation : request.generations()) {
-      texts.add(text(exchange.ingress(), generation.prompt()));
+      texts.add(text(exchange.ingress(), generation.asked().prompt()));
     }
     Future.all(texts)
         .onComplete(

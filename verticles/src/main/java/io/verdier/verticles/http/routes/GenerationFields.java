@@ -99,20 +99,22 @@ final class GenerationFields {
     OptionalDouble penalty = lengthPenalty(streaming, demand);
     sampling.endRepetition(repetition());
     return new Generation(
-        prompt,
         sampling.choices(),
-        sampling.build(
-            ingress.randomSeed(),
-            maxTokensAbsent,
-            penalty.isPresent() ? Choices.FOUND : Choices.DRAWN),
-        sampling.badWords(),
-        prompts.truncation(),
-        text,
-        prompts.priority(),
-        prompts.cacheSalt(),
-        AdapterFields.read(ingress, fields),
-        demand,
-        penalty);
+        new Submit(
+            Generation.NO_KEYS,
+            prompt,
+            sampling.build(
+                ingress.randomSeed(),
+                maxTokensAbsent,
+                penalty.isPresent() ? Choices.FOUND : Choices.DRAWN),
+            sampling.badWords(),
+            prompts.truncation(),
+            text,
+            prompts.priority(),
+            prompts.cacheSalt(),
+            AdapterFields.read(ingress, fields),
+            demand,
+            penalty));
   }
 
   /**

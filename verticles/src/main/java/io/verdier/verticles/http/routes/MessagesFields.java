@@ -270,10 +270,7 @@ record MessagesFields(Fields fields) {
       function.put("description", description);
     }
     function.put("parameters", schema.map());
-    Map<String, @Nullable Object> chat = new LinkedHashMap<>();
-    chat.put("type", "function");
-    chat.put("function", function);
-    return chat;
+    return ToolFields.declaration(function);
   }
 
   /**

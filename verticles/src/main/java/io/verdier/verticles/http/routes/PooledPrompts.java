@@ -4,6 +4,7 @@ import io.verdier.engine.sample.Pooling;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
 import java.util.LinkedHashMap;
@@ -36,17 +37,19 @@ final class PooledPrompts {
     PromptFields common = new PromptFields(ingress, fields);
     Generation first =
         new Generation(
-            prompts.getFirst(),
             1,
-            SamplingParams.pooled(pooling),
-            List.of(),
-            common.truncation(),
-            NO_TEXT,
-            common.priority(),
-            common.cacheSalt(),
-            AdapterFields.read(ingress, fields),
-            null,
-            OptionalDouble.empty());
+            new Submit(
+                Generation.NO_KEYS,
+                prompts.getFirst(),
+                SamplingParams.pooled(pooling),
+                List.of(),
+                common.truncation(),
+                NO_TEXT,
+                common.priority(),
+                common.cacheSalt(),
+                AdapterFields.read(ingress, fields),
+                null,
+                OptionalDouble.empty()));
     return prompts.stream().map(prompt -> first.with(prompt, first.sampling())).toList();
   }
 }

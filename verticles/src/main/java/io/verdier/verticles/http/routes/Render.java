@@ -59,9 +59,9 @@ final class Render {
         .bus()
         .request(
             ingress.anyTokenizer(),
-            new TokenizeQuery(generation.prompt(), false),
+            new TokenizeQuery(generation.asked().prompt(), false),
             TokenizeQuery.Reply.class)
-        .map(reply -> generation.truncation().of(reply.ids()))
+        .map(reply -> generation.asked().truncation().of(reply.ids()))
         .compose(
             ids ->
                 ingress

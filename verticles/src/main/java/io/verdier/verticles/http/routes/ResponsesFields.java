@@ -107,10 +107,7 @@ record ResponsesFields(Fields fields) {
         function.put(name, tool.value(name));
       }
     }
-    Map<String, @Nullable Object> chat = new LinkedHashMap<>();
-    chat.put("type", "function");
-    chat.put("function", function);
-    return chat;
+    return ToolFields.declaration(function);
   }
 
   /** The format of the chat has its schema one level deeper. */

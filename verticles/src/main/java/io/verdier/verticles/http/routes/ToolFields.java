@@ -48,6 +48,14 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
     return new ToolFields(tools, callable, choice, fields.bool("parallel_tool_calls", true));
   }
 
+  /** A function as chats declare it. */
+  static Map<String, @Nullable Object> declaration(Map<String, @Nullable Object> function) {
+    Map<String, @Nullable Object> tool = new LinkedHashMap<>();
+    tool.put("type", "function");
+    tool.put("function", function);
+    return tool;
+  }
+
   /** What the chat template is shown, null where there is nothing. */
   @Nullable List<Object> shown(Parsing parsing) {
     boolean hidden = choice == Choice.NONE && parsing.hideUncallableTools();
