@@ -11,6 +11,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -19,6 +20,7 @@ import org.junit.jupiter.params.provider.CsvSource;
  * spills its sums. Ratios inside one run, and generous: a quiet machine gives two to four times as
  * much.
  */
+@Tag("alone")
 class NativeSpeedTest {
   private static final int ROWS = 96;
   private static final int OUTPUTS = 512;
