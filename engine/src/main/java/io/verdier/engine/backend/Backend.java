@@ -274,6 +274,27 @@ public interface Backend extends AutoCloseable {
     return 0;
   }
 
+  /** Work of the host in independent units. */
+  @FunctionalInterface
+  interface HostJob {
+    /**
+     * @param worker for scratch memory: 0 is the caller, others are below {@link #threads}
+     */
+    void run(int unit, int worker);
+  }
+
+  /**
+   * Runs all units of a job, on the threads that compute if there are some, and returns when they
+   * are done.
+   *
+   * @throws IllegalStateException if a unit failed
+   */
+  default void runOnHost(HostJob job, int units) {
+    for (int unit = 0; unit < units; unit++) {
+      job.run(unit, 0);
+    }
+  }
+
   /**
    * What measures the limits of the device; empty: it is the host, and nobody knows it better than
    * plain Java does.

@@ -5,8 +5,8 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Owned by the executor thread. Chooses tokens from logits: a pure function of (logits, tokens so
- * far, parameters), whatever else is in the batch and whatever was sampled before. All scratch is
+ * Owned by one thread. Chooses tokens from logits: a pure function of (logits, tokens so far,
+ * parameters), whatever else is in the batch and whatever was sampled before. All scratch is
  * allocated once, for one row.
  *
  * <p>The order is that of vLLM's V1 sampler: log probabilities come from the raw logits; then

@@ -22,7 +22,7 @@ class ModelRunnerTest {
       ModelLoader.load(
           Golden.DRAFT,
           TestConfig.of(64, 8, OptionalInt.of(128), OptionalInt.of(16)),
-          new CpuBackend(OptionalInt.of(1), KernelForm.VECTOR),
+          new CpuBackend(OptionalInt.of(3), KernelForm.VECTOR),
           (done, total) -> {});
   private final ModelRunner runner = new ModelRunner(model, 64, 8);
 

@@ -95,6 +95,11 @@ public final class CpuBackend implements Backend {
     return pool.threads();
   }
 
+  @Override
+  public void runOnHost(HostJob job, int units) {
+    pool.run(job::run, units);
+  }
+
   /** Changes the kernels, at any moment and from any thread: no result depends on them. */
   void use(Kernels form) {
     kernels = form;

@@ -96,6 +96,11 @@ final class NativeBackend implements Backend {
   }
 
   @Override
+  public void runOnHost(HostJob job, int units) {
+    pool.run(job::run, units);
+  }
+
+  @Override
   public Optional<Probe> probe() {
     return Optional.of(limits());
   }
