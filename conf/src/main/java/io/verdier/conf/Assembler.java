@@ -250,6 +250,7 @@ final class Assembler {
         new ServerConfig.Gpu(
             settings.real("--gpu-memory-utilization"), settings.on("--enforce-eager"), devices()),
         Math.max(1, settings.whole("--tensor-parallel-size")),
+        Math.max(1, settings.whole("--data-parallel-size")) * settings.whole("--num-instances"),
         settings.duration("--null-step-ms"));
   }
 

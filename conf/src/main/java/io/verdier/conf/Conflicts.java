@@ -10,6 +10,8 @@ import java.util.Map;
  * Owned by the thread that loads.
  */
 final class Conflicts {
+  private static final int ENGINES_MAX = 256;
+
   private final Settings settings;
   private final ServerConfig config;
   private final Findings findings;
@@ -57,14 +59,7 @@ final class Conflicts {
           "--enable-auto-tool-choice",
           "needs --tool-call-parser, the format in which the model writes its calls");
     }
-    int devices = config.backend().gpu().devices().size();
-    int ranks = config.backend().ranks();
-    if (devices > 0 && devices < ranks) {
-      problem(
-          "--device-ids",
-          "%d for --tensor-parallel-size %d; each rank needs a device of its own"
-              .formatted(devices, ranks));
-    }
+    findTooFewDevices();
     boolean pools = config.pooler().runner() == ServerConfig.Runner.POOLING;
     if (pools && config.backend().kind() == BackendKind.NULL) {
       problem("--runner", "the null backend has no hidden states to pool");
@@ -86,6 +81,31 @@ final class Conflicts {
     }
     config.vertex().predictRoute().ifPresent(path -> findBadPath("--aip-predict-route", path));
     config.vertex().healthRoute().ifPresent(path -> findBadPath("--aip-health-route", path));
+  }
+
+  private void findTooFewDevices() {
+    int ranks = config.backend().ranks();
+    int engines = config.backend().engines();
+    String of = engines == 1 ? "" : " of %d engines".formatted(engines);
+    if (engines > ENGINES_MAX) {
+      problem(
+          settings.whole("--num-instances") > 1 ? "--num-instances" : "--data-parallel-size",
+          "%d engines are asked for; a process has at most %d".formatted(engines, ENGINES_MAX));
+    }
+    int devices = config.backend().gpu().devices().size();
+    if (devices > 0 && devices < (long) engines * ranks) {
+      problem(
+          "--device-ids",
+          "%d for --tensor-parallel-size %d%s; each rank needs a device of its own"
+              .formatted(devices, ranks, of));
+    }
+    long total = settings.optionalNumber("--total-gpus").orElse(0L);
+    if (total > 0 && total < (long) engines * ranks) {
+      problem(
+          "--total-gpus",
+          "%d for --tensor-parallel-size %d%s; each rank needs a GPU of its own"
+              .formatted(total, ranks, of));
+    }
   }
 
   private void findBadPath(String flag, String path) {
@@ -217,6 +237,11 @@ final class Conflicts {
             flag
                 + " has no effect with --tensor-parallel-size above 1 yet: prefixes are kept in"
                 + " the KV cache alone");
+      } else if (settings.given(flag)
+          && flag.equals("--prefix-cache-dir")
+          && config.backend().engines() > 1) {
+        findings.notice(
+            flag + " has no effect with several engines yet: prefixes are not kept on the disk");
       }
     }
     if (settings.given("--kv-offloading-size")

@@ -81,7 +81,6 @@ public record ServerConfig(
       Map<String, Double> generationOverrides,
       long seed,
       int logprobsMax) {
-
     public Model {
       servedNames = List.copyOf(servedNames);
       generationOverrides = Map.copyOf(generationOverrides);
@@ -109,7 +108,6 @@ public record ServerConfig(
       List<String> allowedHosts,
       Hub hub,
       Google google) {
-
     public Artifacts {
       allowedHosts = List.copyOf(allowedHosts);
     }
@@ -248,7 +246,6 @@ public record ServerConfig(
       List<AdapterModule> modules,
       boolean changeable,
       List<String> sources) {
-
     public Adapters {
       modules = List.copyOf(modules);
       sources = List.copyOf(sources);
@@ -280,6 +277,7 @@ public record ServerConfig(
    * @param kvFormat of keys and values in the cache
    * @param gpu how a GPU is used, if one is
    * @param ranks that share each layer of the model, at least 1
+   * @param engines with a whole model each, at least 1
    * @param nullStep time that a step of the null backend takes
    */
   public record Backend(
@@ -290,6 +288,7 @@ public record ServerConfig(
       KvFormat kvFormat,
       Gpu gpu,
       int ranks,
+      int engines,
       Duration nullStep) {}
 
   /**
@@ -301,7 +300,6 @@ public record ServerConfig(
    *     first ones
    */
   public record Gpu(double memoryShare, boolean eager, List<Integer> devices) {
-
     public Gpu {
       devices = List.copyOf(devices);
     }
@@ -376,7 +374,6 @@ public record ServerConfig(
       boolean apiPages,
       ApiDialect dialect,
       boolean logStats) {
-
     public Http {
       apiKeys = List.copyOf(apiKeys);
       adminKeys = List.copyOf(adminKeys);

@@ -65,6 +65,7 @@ class DefaultsTest {
                     ServerConfig.KvFormat.OWN,
                     new ServerConfig.Gpu(0.92, false, List.of()),
                     1,
+                    1,
                     Duration.ZERO),
                 http(),
                 new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false),

@@ -77,6 +77,14 @@ public interface Backend extends AutoCloseable {
     return matrix(parts, biases);
   }
 
+  /**
+   * Whether other backends that were opened for the same configuration can compute with what this
+   * one has taken over, as long as it is open, at the same time as it does.
+   */
+  default boolean sharesWeights() {
+    return false;
+  }
+
   /** Takes over a vector, for {@link #rmsNorm}. */
   Gain gain(StoredTensor vector);
 

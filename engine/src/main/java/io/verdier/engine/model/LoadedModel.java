@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param lengthMax most tokens of a sequence, prompt and answer together
  * @param adapters room for them; null: none may be used
  * @param memoryPlan empty where the host's memory is used
+ * @param household engines that compute with the same weights; null: nobody else does
  */
 public record LoadedModel(
     ModelSpec spec,
@@ -26,21 +27,44 @@ public record LoadedModel(
     Backend backend,
     Transformer transformer,
     KvStorage cache,
-    @Nullable LoraSlots adapters)
+    @Nullable LoraSlots adapters,
+    @Nullable Household household)
     implements AutoCloseable {
+
+  /** The same, freed together with others. */
+  LoadedModel in(Household others) {
+    return new LoadedModel(
+        spec,
+        generation,
+        lengthMax,
+        kvPlan,
+        memoryPlan,
+        backend,
+        transformer,
+        cache,
+        adapters,
+        others);
+  }
 
   /** What the device's memory plan has come to by now; empty where there is none. */
   public Optional<String> memoryTaken() {
     return memoryPlan.flatMap(plan -> backend.memory().map(plan::takenText));
   }
 
-  /** Frees weights, cache and compute threads, those of other ranks too. */
+  /**
+   * Frees weights, cache and compute threads, those of other ranks too; in a household, once the
+   * last one does.
+   */
   @Override
   public void close() {
     try {
       transformer.close();
     } finally {
-      backend.close();
+      if (household == null) {
+        backend.close();
+      } else {
+        household.leave();
+      }
     }
   }
 }

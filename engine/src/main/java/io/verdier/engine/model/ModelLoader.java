@@ -183,7 +183,42 @@ public final class ModelLoader {
         backend,
         transformer,
         cache,
-        adapters);
+        adapters,
+        null);
+  }
+
+  /**
+   * Another engine's part: it computes with the first one's weights. The backend belongs to the
+   * result, and is closed when this fails.
+   *
+   * @param first alone with its weights, on a backend that {@linkplain Backend#sharesWeights
+   *     shares} them
+   */
+  static LoadedModel beside(
+      LoadedModel first, Path directory, ServerConfig config, Backend backend) {
+    try {
+      Description description = describe(directory, config);
+      Shard shard = Shard.of(first.spec(), Rank.ALONE);
+      KvStorage cache = cache(first.spec(), backend, first.kvPlan());
+      LoraSlots adapters = slots(description, shard, backend);
+      RankPart part =
+          new RankPart(
+              shard, first.transformer().weights(), backend, Collectives.alone(), adapters);
+      return new LoadedModel(
+          first.spec(),
+          first.generation(),
+          first.lengthMax(),
+          first.kvPlan(),
+          Optional.empty(),
+          backend,
+          new Transformer(part, config.scheduling().batchedTokensMax()),
+          cache,
+          adapters,
+          null);
+    } catch (RuntimeException | Error e) {
+      backend.close();
+      throw e;
+    }
   }
 
   /** Shares out the memory of a device that has its own; empty: the host's is taken. */
@@ -207,7 +242,10 @@ public final class ModelLoader {
                     .plan());
   }
 
-  /** The host's memory is taken page by page, as it is used: a share of it is planned with. */
+  /**
+   * The host's memory is taken page by page, as it is used: a share of it is planned with, which
+   * all engines of the process divide.
+   */
   private static KvPlan hostPlan(
       ServerConfig config, Backend backend, Description description, Weights stored) {
     long weightBytes = weightBytes(description, stored);
@@ -216,7 +254,7 @@ public final class ModelLoader {
             description,
             config,
             tokenBytes(backend, description.spec()),
-            backend.kvBytesMax(weightBytes));
+            backend.kvBytesMax(weightBytes) / config.backend().engines());
     LOG.info(
         "Memory plan: weights {} MiB as stored, KV cache {} MiB ({} blocks of {} tokens)",
         weightBytes >> 20,

@@ -113,7 +113,8 @@ final class RankLoader {
             description,
             config,
             tokenBytes * backends.length,
-            backend(first).kvBytesMax(shard(first).weightBytes(stored) * backends.length));
+            backend(first).kvBytesMax(shard(first).weightBytes(stored) * backends.length)
+                / config.backend().engines());
     LOG.info(
         "Memory plan: weights {} MiB as stored, KV cache {} MiB ({} blocks of {} tokens) of {}"
             + " ranks",
@@ -156,7 +157,8 @@ final class RankLoader {
         parts.getFirst().backend(),
         transformer,
         caches.getFirst(),
-        adapters(parts));
+        adapters(parts),
+        null);
   }
 
   private @Nullable LoraSlots adapters(List<RankPart> parts) {

@@ -110,6 +110,10 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     return shard.logits().first();
   }
 
+  DecoderWeights weights() {
+    return weights;
+  }
+
   /** How many ranks share the model. */
   public int ranks() {
     return shard.rank().size();

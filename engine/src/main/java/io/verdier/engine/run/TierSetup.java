@@ -30,8 +30,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The tiers behind a model's KV cache, as the operator asked for them: their bytes for the executor
- * thread, their books for the scheduler thread. Made by the thread that loads the model.
+ * The tiers behind an engine's KV cache, as the operator asked for them (host memory is divided
+ * among the engines): their bytes for the executor thread, their books for the scheduler thread.
+ * Made by the thread that loads the model.
  *
  * @param host bytes, closed by the runner that gets them
  * @param blockBytes of a block in every tier
@@ -72,9 +73,14 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
     if (!asked.isWanted() || !config.cache().prefixCaching() || config.backend().ranks() > 1) {
       return Optional.empty();
     }
+    int engines = config.backend().engines();
+    boolean isForHost = asked.hostShare() > 0 || asked.hostBytes().orElse(0) > 0;
+    if (engines > 1 && !isForHost) {
+      return Optional.empty(); // one file has one owner, and an engine each would share nothing
+    }
     KvStorage cache = model.cache();
     long blockBytes = cache.blockBytes();
-    Optional<HostBlocks> memory = memory(cache, hostBytes(asked, model));
+    Optional<HostBlocks> memory = memory(cache, hostBytes(asked, model) / engines);
     if (memory.isEmpty()) {
       LOG.warn("No host memory for prefixes: they are kept in the KV cache alone");
       return Optional.empty();
@@ -139,7 +145,7 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
   private static @Nullable DiskTier disk(
       ServerConfig config, Path directory, LoadedModel model, HostBlocks blocks, String build) {
     Optional<Path> root = config.cache().tiers().directory();
-    if (root.isEmpty()) {
+    if (root.isEmpty() || config.backend().engines() > 1) {
       return null;
     }
     try {

@@ -119,7 +119,7 @@ class RankFailureTest {
         .toList();
   }
 
-  private static Backend counting(AtomicInteger closed) {
+  static Backend counting(AtomicInteger closed) {
     Backend backend = new CpuBackend(OptionalInt.of(1), KernelForm.SCALAR);
     return proxy(
         backend,

@@ -5,15 +5,6 @@ public final class Addresses {
   /** {@link ServerState}, published; every HTTP instance listens. */
   public static final String STATE = "verdier.state";
 
-  /** {@link Tokenized}, {@link Cancel}, {@link Control} and {@link DiskResults}. */
-  public static final String SCHEDULER = "verdier.scheduler";
-
-  /** {@link StepDone}. */
-  public static final String STEP_DONE = "verdier.scheduler.done";
-
-  /** {@link ExecuteStep}, {@link LendAdapter}, {@link RecallAdapter}, {@link VacateCache}. */
-  public static final String EXECUTOR = "verdier.executor";
-
   /** {@link CompileQuery}. */
   public static final String GRAMMAR = "verdier.grammar";
 
@@ -41,13 +32,38 @@ public final class Addresses {
   /** {@link AdapterNames}, published; every HTTP instance listens. */
   public static final String ADAPTER_NAMES = "verdier.adapters.names";
 
-  /** {@link DiskTasks} that read; nobody is there without a disk tier. */
-  public static final String DISK_READS = "verdier.disk.reads";
-
-  /** {@link DiskTasks} that write and erase. */
-  public static final String DISK_WRITES = "verdier.disk.writes";
-
   private Addresses() {}
+
+  /**
+   * {@link Tokenized}, {@link Cancel}, {@link Control} and {@link DiskResults} for one engine: the
+   * one that its sequences' keys name.
+   */
+  public static String scheduler(int engine) {
+    return "verdier.scheduler." + engine;
+  }
+
+  /** {@link StepDone} of one engine. */
+  public static String stepDone(int engine) {
+    return "verdier.scheduler." + engine + ".done";
+  }
+
+  /**
+   * {@link ExecuteStep}, {@link LendAdapter}, {@link RecallAdapter} and {@link VacateCache} for one
+   * engine.
+   */
+  public static String executor(int engine) {
+    return "verdier.executor." + engine;
+  }
+
+  /** {@link DiskTasks} of one engine that read; nobody is there without a disk tier. */
+  public static String diskReads(int engine) {
+    return "verdier.disk." + engine + ".reads";
+  }
+
+  /** {@link DiskTasks} of one engine that write and erase. */
+  public static String diskWrites(int engine) {
+    return "verdier.disk." + engine + ".writes";
+  }
 
   /** {@link Deltas} for one HTTP instance. */
   public static String http(int instance) {

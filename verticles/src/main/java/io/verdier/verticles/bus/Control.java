@@ -1,6 +1,7 @@
 package io.verdier.verticles.bus;
 
 import io.verdier.engine.schedule.Reach;
+import java.util.List;
 import java.util.Set;
 
 /**
@@ -61,5 +62,18 @@ public sealed interface Control {
    * @param isSleeping whether the cache is given up
    * @param isDone whether what was asked for could be done
    */
-  record State(boolean isPaused, boolean isSleeping, boolean isDone) {}
+  record State(boolean isPaused, boolean isSleeping, boolean isDone) {
+
+    /**
+     * How several engines stand that were told the same.
+     *
+     * @return what is true of all of them
+     */
+    public static State of(List<State> engines) {
+      return new State(
+          engines.stream().allMatch(State::isPaused),
+          engines.stream().allMatch(State::isSleeping),
+          engines.stream().allMatch(State::isDone));
+    }
+  }
 }

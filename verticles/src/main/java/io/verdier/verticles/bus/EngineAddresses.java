@@ -4,26 +4,28 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * Where HTTP finds whoever generates: the engine of its own node, or the cluster's actor, which
- * chooses one. Immutable.
+ * Where HTTP finds those who generate: the engines of its own node, or the cluster's actor, which
+ * chooses one and counts as one. Immutable.
  *
- * @param scheduler takes {@link Cancel}
- * @param tokenizers take {@link Submit}, {@link Cancel} and queries; never empty
+ * @param schedulers take {@link Cancel}, one for each engine; never empty
+ * @param tokenizers take {@link Submit}, {@link Cancel} and queries, for any of the engines; never
+ *     empty
  */
-public record EngineAddresses(String scheduler, List<String> tokenizers) {
+public record EngineAddresses(List<String> schedulers, List<String> tokenizers) {
   public EngineAddresses {
+    schedulers = List.copyOf(schedulers);
     tokenizers = List.copyOf(tokenizers);
   }
 
-  /** The engine of this node. */
-  public static EngineAddresses own(int tokenizers) {
+  /** The engines of this node. */
+  public static EngineAddresses own(int engines, int tokenizers) {
     return new EngineAddresses(
-        Addresses.SCHEDULER,
+        IntStream.range(0, engines).mapToObj(Addresses::scheduler).toList(),
         IntStream.range(0, tokenizers).mapToObj(Addresses::tokenizer).toList());
   }
 
   /** Some engine of the cluster. */
   public static EngineAddresses ofCluster() {
-    return new EngineAddresses(Addresses.CLUSTER, List.of(Addresses.CLUSTER));
+    return new EngineAddresses(List.of(Addresses.CLUSTER), List.of(Addresses.CLUSTER));
   }
 }

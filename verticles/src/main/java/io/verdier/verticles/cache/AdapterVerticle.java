@@ -28,15 +28,19 @@ import io.verdier.verticles.observe.ServingMetrics;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.function.LongSupplier;
+import java.util.function.ToLongFunction;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Brings adapters into host memory and knows their names. A worker verticle with {@link #THREADS}
- * threads: one at a time is this actor's and owns what is here, the others fetch, read and lay out.
- * The executor never waits for any of it.
+ * Brings adapters into host memory, for all engines of the model alike, and knows their names. A
+ * worker verticle with {@link #THREADS} threads: one at a time is this actor's and owns what is
+ * here, the others fetch, read and lay out. The executor never waits for any of it.
  *
  * <p>Whom an adapter was granted to has it until the ingress says that the sequence has ended,
  * however it did.
@@ -61,13 +65,14 @@ public final class AdapterVerticle extends VerticleBase {
    *
    * @param artifacts where adapters are fetched to
    * @param policy what clients may name
+   * @param slots of each engine, by its number; of the same shape, and with as many rooms
    * @param takenNames of the model itself
    * @param model its name, the parent of adapters that name no other
    */
   public record Setup(
       ArtifactStore artifacts,
       AdapterPolicy policy,
-      AdapterSlots slots,
+      List<AdapterSlots> slots,
       ServingMetrics metrics,
       Set<String> takenNames,
       String model) {}
@@ -100,9 +105,13 @@ public final class AdapterVerticle extends VerticleBase {
       long start = System.nanoTime();
       beside(
               () -> {
-                LoraImage image = setup.slots.room(room);
-                image.fill(adapter.adapter().factors());
-                return image.bytes();
+                long bytes = 0;
+                for (AdapterSlots slots : setup.slots) {
+                  LoraImage image = slots.room(room);
+                  image.fill(adapter.adapter().factors());
+                  bytes += image.bytes();
+                }
+                return bytes;
               })
           .onSuccess(
               bytes -> {
@@ -124,13 +133,20 @@ public final class AdapterVerticle extends VerticleBase {
 
     @Override
     public void lend(String identity, int room) {
-      bus.send(Addresses.EXECUTOR, new LendAdapter(identity, room));
+      for (int engine = 0; engine < setup.slots.size(); engine++) {
+        bus.send(Addresses.executor(engine), new LendAdapter(identity, room));
+      }
     }
 
     @Override
     public void recall(String identity, int room) {
-      bus.request(Addresses.EXECUTOR, new RecallAdapter(identity), RecallAdapter.Reply.class)
-          .onSuccess(reply -> changed(() -> store.onReturned(room)))
+      List<Future<?>> returned = new ArrayList<>();
+      for (int engine = 0; engine < setup.slots.size(); engine++) {
+        RecallAdapter recall = new RecallAdapter(identity);
+        returned.add(bus.request(Addresses.executor(engine), recall, RecallAdapter.Reply.class));
+      }
+      Future.all(returned)
+          .onSuccess(replies -> changed(() -> store.onReturned(room)))
           .onFailure(stopped -> LOG.debug("A room did not come back", stopped));
     }
 
@@ -148,16 +164,26 @@ public final class AdapterVerticle extends VerticleBase {
   @SuppressWarnings("NullAway.Init") // these come with the deployment
   public AdapterVerticle(Setup setup) {
     this.setup = setup;
-    this.files = new AdapterFiles(setup.artifacts, setup.policy, setup.slots.shape());
-    this.store = new AdapterStore<>(setup.slots.roomCount(), new Hands(), System::nanoTime);
+    this.files = new AdapterFiles(setup.artifacts, setup.policy, first().shape());
+    this.store = new AdapterStore<>(first().roomCount(), new Hands(), System::nanoTime);
   }
 
   @Override
   public Future<?> start() {
     bus = new Bus(vertx);
     metrics =
-        setup.metrics.loadAdapters(files::diskBytes, setup.slots::deviceBytes, setup.slots::loads);
+        setup.metrics.loadAdapters(
+            files::diskBytes, sum(AdapterSlots::deviceBytes), sum(AdapterSlots::loads));
     return bus.consumeAny(Addresses.ADAPTERS, this::onMessage);
+  }
+
+  private AdapterSlots first() {
+    return setup.slots.getFirst();
+  }
+
+  /** Of all engines. */
+  private LongSupplier sum(ToLongFunction<AdapterSlots> value) {
+    return () -> setup.slots.stream().mapToLong(value).sum();
   }
 
   private void onMessage(Message<Object> message) {

@@ -15,14 +15,17 @@ import io.vertx.core.VerticleBase;
  */
 public final class DiskVerticle extends VerticleBase {
   private final String address;
+  private final String scheduler;
   private final DiskTier disk;
 
   /**
-   * @param address {@link Addresses#DISK_READS} or {@link Addresses#DISK_WRITES}
+   * @param address {@link Addresses#diskReads} or {@link Addresses#diskWrites}
+   * @param scheduler of the same engine
    * @param disk closed by the executor, which owns the memory
    */
-  public DiskVerticle(String address, DiskTier disk) {
+  public DiskVerticle(String address, String scheduler, DiskTier disk) {
     this.address = address;
+    this.scheduler = scheduler;
     this.disk = disk;
   }
 
@@ -33,8 +36,6 @@ public final class DiskVerticle extends VerticleBase {
         address,
         DiskTasks.class,
         tasks ->
-            bus.send(
-                Addresses.SCHEDULER,
-                new DiskResults(tasks.work().stream().map(disk::run).toList())));
+            bus.send(scheduler, new DiskResults(tasks.work().stream().map(disk::run).toList())));
   }
 }

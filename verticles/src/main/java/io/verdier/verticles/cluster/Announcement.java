@@ -57,14 +57,14 @@ record Announcement(
   }
 
   /**
-   * How busy an engine is.
+   * How busy a node's engines are, together.
    *
-   * @param live sequences that it has, waiting and running
+   * @param live sequences that they have, waiting and running
    * @param waiting sequences without blocks
    * @param blocksUsed blocks held by sequences
    * @param blocksTotal all blocks; 0: there is no engine
    * @param steps since the start
-   * @param stepMillis how long its step under way has taken; 0: none is
+   * @param stepMillis how long the longest step under way has taken; 0: none is
    */
   record Load(int live, int waiting, int blocksUsed, int blocksTotal, long steps, long stepMillis) {
     static final Load NONE = new Load(0, 0, 0, 0, 0, 0);

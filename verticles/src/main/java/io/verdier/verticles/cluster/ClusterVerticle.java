@@ -3,6 +3,7 @@ package io.verdier.verticles.cluster;
 import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.ErrorCode;
+import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.AdapterNames;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
@@ -11,7 +12,6 @@ import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
 import io.verdier.verticles.bus.DetokenizeQuery;
 import io.verdier.verticles.bus.DrainNode;
-import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.NodesQuery;
 import io.verdier.verticles.bus.Refused;
@@ -82,12 +82,11 @@ public final class ClusterVerticle extends VerticleBase {
    * What is known before the start.
    *
    * @param gateInstance number of the {@link EngineGate} among the HTTP instances
-   * @param engine of this node
+   * @param engines of this node
    * @param httpAddress of this node's HTTP server, for operators
    * @param version of the program
    */
-  public record Setup(
-      int gateInstance, EngineAddresses engine, String httpAddress, String version) {}
+  public record Setup(int gateInstance, EnginePool engines, String httpAddress, String version) {}
 
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
   public ClusterVerticle(ServerConfig config, ServingMetrics metrics, Setup setup) {
@@ -101,7 +100,7 @@ public final class ClusterVerticle extends VerticleBase {
         new EngineGate(
             setup.gateInstance(),
             config.limits().queuedRequestsMax(),
-            setup.engine(),
+            setup.engines(),
             this::send,
             (address, message) -> bus.send(address, message));
     this.queries = new Queries(this::send);
@@ -255,7 +254,7 @@ public final class ClusterVerticle extends VerticleBase {
 
   private void ask(Message<Object> message, Object query) {
     if (standing.hasEngine()) {
-      bus.request(setup.engine().tokenizers().getFirst(), query, Object.class)
+      bus.request(setup.engines().tokenizers().getFirst(), query, Object.class)
           .onComplete(message::reply, failed -> message.reply(Refused.of(failed)));
     } else {
       queries.ask(view.anyEngine(), message, query);
@@ -371,7 +370,7 @@ public final class ClusterVerticle extends VerticleBase {
   }
 
   private void answer(String sender, Frame.Query query) {
-    bus.request(setup.engine().tokenizers().getFirst(), query.query(), Object.class)
+    bus.request(setup.engines().tokenizers().getFirst(), query.query(), Object.class)
         .onComplete(
             reply -> send(sender, new Frame.Answer(query.id(), reply)),
             failed -> send(sender, new Frame.Answer(query.id(), Refused.of(failed))));

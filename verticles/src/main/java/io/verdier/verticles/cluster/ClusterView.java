@@ -1,9 +1,11 @@
 package io.verdier.verticles.cluster;
 
 import io.verdier.cache.lora.AdapterSource;
+import io.verdier.verticles.balance.Balance;
+import io.verdier.verticles.balance.Candidate;
+import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.Submit;
-import io.verdier.verticles.cluster.Announcement.Load;
 import io.verdier.verticles.cluster.Announcement.Phase;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -21,14 +23,11 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Silence</b> is counted in ticks that this node was awake for. If this node itself was
  * stopped for a minute, that is one tick, and nobody else is blamed for it.
  *
- * <p><b>The choice</b> is the least cost, in characters to be read: those of the prompt that the
- * engine does not know yet, and {@link #LIVE_CHARS} for each sequence that it has. So a
- * conversation goes on where it began, until that engine has so many more sequences than another
- * that reading the prompt again is the shorter wait.
+ * <p><b>The choice</b> is {@link Balance}'s, among those that take work.
  */
 final class ClusterView {
-  /** A running sequence delays others about as much as reading so many characters does. */
-  static final int LIVE_CHARS = 512;
+  /** Above all that a prompt and a queue cost: only if there is nobody else. */
+  private static final long DOUBT_CHARS = 1_000_000;
 
   /** A node that has been silent for so many times the time that counts was a ghost. */
   private static final int FORGOTTEN = 10;
@@ -36,7 +35,7 @@ final class ClusterView {
   private final Map<String, Node> nodes = new TreeMap<>(); // by id, so that ties end the same way
   private final long silenceMillis;
   private final long hangMillis;
-  private int turn;
+  private final Balance balance = new Balance();
 
   ClusterView(long silenceMillis, long hangMillis) {
     this.silenceMillis = silenceMillis;
@@ -44,7 +43,7 @@ final class ClusterView {
   }
 
   /** One node, this one included. Owned by the cluster's event loop. */
-  static final class Node {
+  static final class Node implements Candidate {
     final String id;
     final Prefixes given = new Prefixes(); // what this node sent there; the others' it announces
     Announcement told;
@@ -52,14 +51,34 @@ final class ClusterView {
     int sent; // sequences sent there since it last spoke
     boolean isHung;
 
-    private Node(String id, Announcement told) {
+    private final long lateMillis;
+
+    private Node(String id, long silenceMillis) {
       this.id = id;
-      this.told = told;
+      this.told = Announcement.NOTHING;
+      this.lateMillis = silenceMillis / 2;
+    }
+
+    @Override
+    public int known(long[] prefixes) {
+      int count = 0;
+      while (count < prefixes.length
+          && (given.has(prefixes[count]) || told.prefixes().has(prefixes[count]))) {
+        count++;
+      }
+      return count;
     }
 
     /** Sequences there, about. */
-    int live() {
-      return told.load().live() + sent;
+    @Override
+    public int load() {
+      return told.load().live() + sent + told.load().waiting();
+    }
+
+    /** A node that is late with its word may be about to be gone. */
+    @Override
+    public long doubt() {
+      return silentMillis > lateMillis ? DOUBT_CHARS : 0;
     }
   }
 
@@ -67,7 +86,7 @@ final class ClusterView {
   boolean onWord(String id) {
     Node node = nodes.get(id);
     if (node == null) {
-      nodes.put(id, new Node(id, Announcement.NOTHING));
+      nodes.put(id, new Node(id, silenceMillis));
       return true;
     }
     node.silentMillis = 0;
@@ -76,7 +95,7 @@ final class ClusterView {
 
   /** A node said how it is. Returns what it said before. */
   Announcement onAnnouncement(String id, Announcement told) {
-    Node node = nodes.computeIfAbsent(id, any -> new Node(any, Announcement.NOTHING));
+    Node node = nodes.computeIfAbsent(id, any -> new Node(any, silenceMillis));
     Announcement before = node.told;
     node.told = told;
     node.silentMillis = 0;
@@ -158,42 +177,16 @@ final class ClusterView {
    * @return empty if there is none
    */
   Optional<String> choose(Submit submit, long[] prefixes, Set<String> excluded) {
-    Node best = null;
-    long least = Long.MAX_VALUE;
     List<Node> usable =
         nodes.values().stream()
             .filter(node -> isUsable(node, submit.adapter()) && !excluded.contains(node.id))
             .toList();
-    turn++;
-    for (int i = 0; i < usable.size(); i++) {
-      Node node = usable.get(Math.floorMod(i + turn, usable.size()));
-      int unknown = prefixes.length - known(node, prefixes);
-      // A node that is late with its word may be about to be gone.
-      long doubt = node.silentMillis > silenceMillis / 2 ? 1_000_000 : 0;
-      Load load = node.told.load();
-      long cost =
-          (long) unknown * Prefixes.CHUNK_CHARS
-              + (long) LIVE_CHARS * (node.live() + load.waiting())
-              + doubt;
-      if (cost < least) {
-        least = cost;
-        best = node;
-      }
-    }
-    if (best == null) {
-      return Optional.empty();
-    }
-    best.sent += submit.keys().length;
-    best.given.add(prefixes);
-    return Optional.of(best.id);
-  }
-
-  private static int known(Node node, long[] prefixes) {
-    int count = 0;
-    while (count < prefixes.length
-        && (node.given.has(prefixes[count]) || node.told.prefixes().has(prefixes[count]))) {
-      count++;
-    }
-    return count;
+    Optional<Node> best = balance.choose(usable, prefixes);
+    best.ifPresent(
+        node -> {
+          node.sent += submit.keys().length;
+          node.given.add(prefixes);
+        });
+    return best.map(node -> node.id);
   }
 }

@@ -2,12 +2,13 @@ package io.verdier.verticles.cluster;
 
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.balance.EnginePool;
+import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.AdapterRelease;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
-import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.SequenceKey;
 import io.verdier.verticles.bus.Submit;
@@ -24,8 +25,8 @@ import java.util.function.BiConsumer;
 import java.util.function.Predicate;
 
 /**
- * The engine's side of the cluster: to the engine it is one more HTTP instance, whose clients are
- * the ingresses. Owned by the cluster's event loop; no clock, no I/O.
+ * The engines' side of the cluster: to the engines of its node it is one more HTTP instance, whose
+ * clients are the ingresses. Owned by the cluster's event loop; no clock, no I/O.
  *
  * <p>Ingresses make keys without asking each other, so inside the engine each sequence has a key of
  * this gate's own. A sequence leaves the books with its end, wanted or not, as at the real HTTP
@@ -34,7 +35,7 @@ import java.util.function.Predicate;
 final class EngineGate {
   private final int instance;
   private final int jobsMax;
-  private final EngineAddresses engine;
+  private final EnginePool engines;
   private final BiConsumer<String, Frame> tell;
   private final BiConsumer<String, Object> send;
   private final Prefixes prefixes = new Prefixes();
@@ -71,19 +72,20 @@ final class EngineGate {
 
   /**
    * @param instance number of this gate among the HTTP instances of its node
-   * @param jobsMax sequences that the engine may have
+   * @param jobsMax sequences that the engines may have
+   * @param engines of this node
    * @param tell takes a frame for a node, this one among them
    * @param send takes a message for an address of the engine
    */
   EngineGate(
       int instance,
       int jobsMax,
-      EngineAddresses engine,
+      EnginePool engines,
       BiConsumer<String, Frame> tell,
       BiConsumer<String, Object> send) {
     this.instance = instance;
     this.jobsMax = jobsMax;
-    this.engine = engine;
+    this.engines = engines;
     this.tell = tell;
     this.send = send;
   }
@@ -133,10 +135,11 @@ final class EngineGate {
     }
     prefixes.add(Prefixes.of(submit));
     long[] keys = new long[submit.keys().length];
+    int chosen = engines.choose(submit, keys.length);
     for (int i = 0; i < keys.length; i++) {
-      keys[i] = SequenceKey.of(0, instance, counter++);
+      keys[i] = SequenceKey.of(chosen, instance, counter++);
     }
-    List<String> tokenizers = engine.tokenizers();
+    List<String> tokenizers = engines.tokenizers();
     String tokenizer = tokenizers.get(SequenceKey.shard(keys[0], tokenizers.size()));
     for (int i = 0; i < keys.length; i++) {
       Owner owner = new Owner(ingress, submit.keys()[i]);
@@ -194,8 +197,10 @@ final class EngineGate {
     if (jobs.isEmpty()) {
       return;
     }
-    send.accept(engine.scheduler(), cancelOf(jobs));
-    for (String tokenizer : engine.tokenizers()) {
+    cancelOf(jobs)
+        .byEngine()
+        .forEach((engine, part) -> send.accept(engines.scheduler(engine), part));
+    for (String tokenizer : engines.tokenizers()) {
       List<Job> there =
           jobs.stream().filter(job -> !job.isHeardOf && job.tokenizer.equals(tokenizer)).toList();
       if (!there.isEmpty()) {
@@ -221,6 +226,7 @@ final class EngineGate {
       if (delta.end() != null) {
         byKey.remove(job.key);
         wanted -= job.isDropped ? 0 : 1;
+        engines.onEnd(SequenceKey.engine(job.key));
         if (job.hasAdapter) {
           send.accept(Addresses.ADAPTERS, new AdapterRelease(new long[] {job.key}));
         }

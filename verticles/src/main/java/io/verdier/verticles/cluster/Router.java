@@ -2,6 +2,7 @@ package io.verdier.verticles.cluster;
 
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Prompt;

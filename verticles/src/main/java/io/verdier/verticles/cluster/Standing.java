@@ -7,6 +7,7 @@ import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cluster.Announcement.Load;
 import io.verdier.verticles.cluster.Announcement.Phase;
+import io.verdier.verticles.observe.EngineMetrics;
 import io.verdier.verticles.observe.ServingMetrics;
 import java.util.List;
 import java.util.Optional;
@@ -106,15 +107,25 @@ final class Standing {
     if (card.isEmpty()) {
       return Load.NONE;
     }
-    StepOutput.Stats stats = metrics.latest();
-    long since = System.nanoTime() - metrics.lastStepNanos();
-    return new Load(
-        gate.liveCount(),
-        stats.waiting(),
-        stats.blocksUsed(),
-        stats.blocksTotal(),
-        metrics.steps(),
-        stats.running() > 0 ? TimeUnit.NANOSECONDS.toMillis(since) : 0);
+    int waiting = 0;
+    int blocksUsed = 0;
+    int blocksTotal = 0;
+    long steps = 0;
+    long stepMillis = 0;
+    for (EngineMetrics engine : metrics.engines()) {
+      StepOutput.Stats stats = engine.latest();
+      waiting += stats.waiting();
+      blocksUsed += stats.blocksUsed();
+      blocksTotal += stats.blocksTotal();
+      steps += engine.steps();
+      stepMillis = Math.max(stepMillis, stepMillis(engine));
+    }
+    return new Load(gate.liveCount(), waiting, blocksUsed, blocksTotal, steps, stepMillis);
+  }
+
+  private static long stepMillis(EngineMetrics engine) {
+    long since = System.nanoTime() - engine.lastStepNanos();
+    return engine.latest().running() > 0 ? TimeUnit.NANOSECONDS.toMillis(since) : 0;
   }
 
   /**

@@ -37,6 +37,7 @@ import org.slf4j.LoggerFactory;
 public final class ExecutorVerticle extends VerticleBase {
   private static final Logger LOG = LoggerFactory.getLogger(ExecutorVerticle.class);
 
+  private final int engine;
   private final StepRunner runner;
   private final Deque<Begun> underWay = new ArrayDeque<>(); // oldest first
   private Bus bus;
@@ -48,15 +49,19 @@ public final class ExecutorVerticle extends VerticleBase {
    */
   private record Begun(StepPlan plan, @Nullable StepOutcome failed) {}
 
+  /**
+   * @param engine its number in this node
+   */
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
-  public ExecutorVerticle(StepRunner runner) {
+  public ExecutorVerticle(int engine, StepRunner runner) {
+    this.engine = engine;
     this.runner = runner;
   }
 
   @Override
   public Future<?> start() {
     bus = new Bus(vertx);
-    return bus.consumeAny(Addresses.EXECUTOR, this::onMessage);
+    return bus.consumeAny(Addresses.executor(engine), this::onMessage);
   }
 
   private void onMessage(Message<Object> message) {
@@ -81,7 +86,7 @@ public final class ExecutorVerticle extends VerticleBase {
     long start = System.nanoTime();
     message.plans().forEach(plan -> underWay.add(begin(plan)));
     StepOutcome outcome = finish(underWay.remove());
-    bus.send(Addresses.STEP_DONE, new StepDone(outcome, System.nanoTime() - start));
+    bus.send(Addresses.stepDone(engine), new StepDone(outcome, System.nanoTime() - start));
   }
 
   private Begun begin(StepPlan plan) {

@@ -4,7 +4,8 @@ import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.bus.Delta;
-import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.bus.SequenceKey;
+import io.verdier.verticles.observe.EngineMetrics;
 import io.verdier.verticles.observe.trace.RequestTrace;
 import io.verdier.verticles.observe.trace.RequestTracer;
 import java.util.ArrayList;
@@ -71,10 +72,7 @@ public final class Flight {
 
   private void submit(Generation work, int index) {
     Ingress ingress = exchange.ingress();
-    long[] keys = new long[work.choices()];
-    for (int i = 0; i < keys.length; i++) {
-      keys[i] = ingress.sequences().nextKey();
-    }
+    long[] keys = ingress.sequences().nextKeys(work.asked(), work.choices());
     int tokenizer = ingress.sequences().tokenizerOf(keys[0]);
     Sequence.Submitted submitted =
         new Sequence.Submitted(tokenizer, work.asked().adapter() != null);
@@ -85,7 +83,7 @@ public final class Flight {
       running++;
     }
     int maxTokens = Math.min(work.sampling().maxTokens(), ingress.serving().card().maxModelLen());
-    ingress.metrics().onRequest(work.choices(), maxTokens);
+    ingress.metrics().engine(SequenceKey.engine(keys[0])).onRequest(work.choices(), maxTokens);
     if (trace != null) {
       String model = ingress.serving().nameOf(work.asked().adapter());
       trace.onSubmit(keys, model, work.sampling(), maxTokens);
@@ -122,7 +120,7 @@ public final class Flight {
       }
     }
     if (end != null && running == 0 && !exchange.isDone()) {
-      exchange.ingress().metrics().onLongestChoice(longest());
+      metrics(sequence).onLongestChoice(longest());
       answer.onEnd(usage());
     }
   }
@@ -145,9 +143,9 @@ public final class Flight {
         if (trace != null) {
           trace.onFirstToken(now);
         }
-        exchange.ingress().metrics().onFirstTokens(tokens, (now - exchange.startNanos()) / NANOS);
+        metrics(sequence).onFirstTokens(tokens, (now - exchange.startNanos()) / NANOS);
       } else {
-        exchange.ingress().metrics().onTokens(tokens, (now - sequence.lastNanos) / NANOS);
+        metrics(sequence).onTokens(tokens, (now - sequence.lastNanos) / NANOS);
       }
       sequence.lastNanos = now;
       sequence.generatedTokens += tokens;
@@ -157,6 +155,10 @@ public final class Flight {
       sequence.generatedTokens = end.generatedTokens();
       sequence.cachedTokens = end.cachedTokens();
     }
+  }
+
+  private EngineMetrics metrics(Sequence sequence) {
+    return exchange.ingress().metrics().engine(SequenceKey.engine(sequence.key));
   }
 
   /** The sequence ended, and its place is free. */
@@ -169,7 +171,7 @@ public final class Flight {
   private void land(Sequence sequence, FinishReason reason, long now) {
     sequence.ended = true;
     running--;
-    ServingMetrics metrics = exchange.ingress().metrics();
+    EngineMetrics metrics = metrics(sequence);
     if (sequence.started) {
       double seconds = (now - exchange.startNanos()) / NANOS;
       double spoken = (sequence.lastNanos - sequence.firstNanos) / NANOS;

@@ -1,12 +1,12 @@
 package io.verdier.verticles.http;
 
 import io.verdier.conf.ServerConfig;
+import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.Abort;
 import io.verdier.verticles.bus.AdapterNames;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Deltas;
-import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.http.routes.Routes;
 import io.verdier.verticles.observe.ServingMetrics;
@@ -38,7 +38,7 @@ public final class HttpVerticle extends VerticleBase {
    * What all instances are given.
    *
    * @param version as {@code /version} tells it
-   * @param engine who generates
+   * @param engines who generates
    * @param tracer null: requests are not traced
    */
   public record Setup(
@@ -46,7 +46,7 @@ public final class HttpVerticle extends VerticleBase {
       Admission admission,
       ServingMetrics metrics,
       String version,
-      EngineAddresses engine,
+      EnginePool engines,
       @Nullable RequestTracer tracer) {
 
     /** Without traces. */
@@ -55,8 +55,8 @@ public final class HttpVerticle extends VerticleBase {
         Admission admission,
         ServingMetrics metrics,
         String version,
-        EngineAddresses engine) {
-      this(config, admission, metrics, version, engine, null);
+        EnginePool engines) {
+      this(config, admission, metrics, version, engines, null);
     }
   }
 

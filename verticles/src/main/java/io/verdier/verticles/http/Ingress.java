@@ -61,7 +61,7 @@ public final class Ingress {
     this.errors = new ErrorMapper(limits().overloadStatus());
     this.json = new JsonBody(limits());
     this.adapterPolicy = new AdapterPolicy(config().adapters().sources());
-    this.sequences = new Sequences(bus, instance, setup.engine());
+    this.sequences = new Sequences(bus, instance, setup.engines());
     this.flusher = new StreamFlusher(context);
   }
 
@@ -127,7 +127,7 @@ public final class Ingress {
 
   /** Address of the tokenizer whose turn it is; for questions that belong to no sequence. */
   public String anyTokenizer() {
-    List<String> tokenizers = setup.engine().tokenizers();
+    List<String> tokenizers = setup.engines().tokenizers();
     queries = (queries + 1) % tokenizers.size();
     return tokenizers.get(queries);
   }

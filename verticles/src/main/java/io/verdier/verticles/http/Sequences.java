@@ -1,14 +1,15 @@
 package io.verdier.verticles.http;
 
 import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.AdapterRelease;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
-import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.SequenceKey;
+import io.verdier.verticles.bus.Submit;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -35,7 +36,7 @@ final class Sequences {
 
   private final Bus bus;
   private final int instance;
-  private final EngineAddresses engine;
+  private final EnginePool engines;
   private final Map<Long, Sequence> waiting = new HashMap<>();
 
   /** Sequences that nobody waits for, whose end is not back, with what holds their places. */
@@ -47,24 +48,30 @@ final class Sequences {
   private long counter;
   private boolean closed;
 
-  Sequences(Bus bus, int instance, EngineAddresses engine) {
+  Sequences(Bus bus, int instance, EnginePool engines) {
     this.bus = bus;
     this.instance = instance;
-    this.engine = engine;
+    this.engines = engines;
   }
 
-  long nextKey() {
-    return SequenceKey.of(0, instance, counter++);
+  /** Keys of a prompt's continuations, all of them for one engine. */
+  long[] nextKeys(Submit work, int count) {
+    int engine = engines.choose(work, count);
+    long[] keys = new long[count];
+    for (int i = 0; i < count; i++) {
+      keys[i] = SequenceKey.of(engine, instance, counter++);
+    }
+    return keys;
   }
 
   /** Number of the tokenizer for a {@code Submit} with this as its first key. */
   int tokenizerOf(long key) {
-    return SequenceKey.shard(key, engine.tokenizers().size());
+    return SequenceKey.shard(key, engines.tokenizers().size());
   }
 
   /** Where that one is. */
   String addressOf(int tokenizer) {
-    return engine.tokenizers().get(tokenizer);
+    return engines.tokenizers().get(tokenizer);
   }
 
   void add(Sequence sequence) {
@@ -76,11 +83,12 @@ final class Sequences {
 
   void remove(Sequence sequence) {
     waiting.remove(sequence.key);
-    leaveAdapter(sequence.key);
+    leaveEngine(sequence.key);
   }
 
-  /** The end is back: nothing computes with the sequence's adapter for its sake any more. */
-  private void leaveAdapter(long key) {
+  /** The end is back: nothing is computed for the sequence's sake any more. */
+  private void leaveEngine(long key) {
+    engines.onEnd(SequenceKey.engine(key));
     if (adapted.remove(key)) {
       bus.send(Addresses.ADAPTERS, new AdapterRelease(new long[] {key}));
     }
@@ -100,7 +108,7 @@ final class Sequences {
 
   /** The end of an abandoned sequence has come. */
   void release(long key) {
-    leaveAdapter(key);
+    leaveEngine(key);
     Admission.Permit permit = abandoned.remove(key);
     if (permit != null) {
       permit.releaseOne();
@@ -146,22 +154,22 @@ final class Sequences {
 
   /** Whoever has these sequences ends them, and says so. */
   void cancel(List<Sequence> left) {
-    cancel(engine.scheduler(), left);
-    for (int tokenizer = 0; tokenizer < engine.tokenizers().size(); tokenizer++) {
+    cancelOf(left).byEngine().forEach((engine, part) -> bus.send(engines.scheduler(engine), part));
+    for (int tokenizer = 0; tokenizer < engines.tokenizers().size(); tokenizer++) {
       int number = tokenizer;
       List<Sequence> there =
           left.stream()
               .filter(sequence -> !sequence.heardOf && sequence.tokenizer == number)
               .toList();
       if (!there.isEmpty()) {
-        cancel(addressOf(number), there);
+        bus.send(addressOf(number), cancelOf(there));
       }
     }
   }
 
-  private void cancel(String address, List<Sequence> sequences) {
+  private static Cancel cancelOf(List<Sequence> sequences) {
     long[] keys = sequences.stream().mapToLong(sequence -> sequence.key).toArray();
-    bus.send(address, new Cancel(keys, FinishReason.ABORT, false));
+    return new Cancel(keys, FinishReason.ABORT, false);
   }
 
   /** The instance stops: no more ends come, so abandoned places come back now. */

@@ -74,7 +74,8 @@ public final class Main {
 
   /** What is measured has had its warm-up, so it need not begin with the kernels for the cold. */
   private static Backend warmBackend(ServerConfig config, DType weights, Rank rank) {
-    return EngineParts.backend(config, weights, CpuBackend.KernelForm.VECTOR, rank);
+    return BackendOpener.open(
+        config, config.backend(), weights, CpuBackend.KernelForm.VECTOR, rank);
   }
 
   private static int bench(List<String> argv, Map<String, String> environment) {

@@ -60,7 +60,7 @@ final class ServeCommand {
         .onFailure(
             failed -> {
               if (!ending.hasBegun()) { // else the end itself interrupted the loading
-                log.error("The model cannot be served: {}", EngineParts.reason(failed));
+                log.error("The model cannot be served: {}", ModelParts.reason(failed));
                 ending.end(Command.FAILED);
               }
             });

@@ -6,6 +6,7 @@ import io.verdier.cache.lora.AdapterPolicy;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.DiskTier;
 import io.verdier.engine.lora.AdapterSlots;
+import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
@@ -21,6 +22,7 @@ import io.verdier.verticles.execute.ExecutorVerticle;
 import io.verdier.verticles.grammar.GrammarVerticle;
 import io.verdier.verticles.http.Admission;
 import io.verdier.verticles.http.HttpVerticle;
+import io.verdier.verticles.observe.EngineMetrics;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.trace.RequestTracer;
 import io.verdier.verticles.respond.ResponsesVerticle;
@@ -56,7 +58,7 @@ import org.slf4j.LoggerFactory;
  * until the deadline, and ends.
  *
  * <pre>
- *   http × cores ── tokenizer × w ── scheduler ── executor
+ *   http × cores ── tokenizer × w ── scheduler ── executor     × engines
  *        ▲               grammar         │
  *        └────── detokenizer × k ◄───────┘           cache
  *    responses                                       adapters
@@ -87,6 +89,7 @@ public final class Server {
   private final ServingMetrics metrics;
   private final int httpInstances;
   private final int tokenizers;
+  private final EnginePool ownEngines;
   private final @Nullable RequestTracer tracer;
   private volatile int port;
 
@@ -99,13 +102,19 @@ public final class Server {
     this.config = config;
     this.admission = new Admission(config.limits().queuedRequestsMax());
     int tokensMax = config.model().maxModelLen().orElse(METRIC_TOKENS_MAX);
-    this.metrics = new ServingMetrics(EngineParts.servedNames(config).getFirst(), tokensMax);
+    int engines = config.backend().engines();
+    this.metrics =
+        new ServingMetrics(ModelParts.servedNames(config).getFirst(), tokensMax, engines);
     config.vertex().healthRoute().ifPresent(metrics.http()::leaveOut);
     int cores = Runtime.getRuntime().availableProcessors();
     // Probes and metrics are all that a node that takes no requests is asked for.
     int most = config.cluster().serves() ? HTTP_INSTANCES_MAX : 1;
     this.httpInstances = Math.clamp(cores, 1, most);
     this.tokenizers = Math.max(1, cores / CORES_PER_TOKENIZER);
+    this.ownEngines =
+        new EnginePool(
+            EngineAddresses.own(engines, tokenizers),
+            engine -> metrics.engine(engine).latest().waiting());
     this.tracer =
         config.tracing().endpoint().isEmpty()
             ? null
@@ -134,9 +143,10 @@ public final class Server {
     } catch (IOException none) {
       return Future.failedFuture(none);
     }
+    EnginePool generators = generators(); // all instances count in one
     List<Future<?>> deployments = new ArrayList<>();
     for (int instance = 0; instance < httpInstances; instance++) {
-      deployments.add(deployHttp(instance, shared).onSuccess(bound -> port = bound));
+      deployments.add(deployHttp(instance, shared, generators).onSuccess(bound -> port = bound));
     }
     return Future.all(deployments);
   }
@@ -151,18 +161,16 @@ public final class Server {
     }
   }
 
-  private Future<Integer> deployHttp(int instance, ServerConfig config) {
+  private Future<Integer> deployHttp(int instance, ServerConfig config, EnginePool generators) {
     HttpVerticle.Setup setup =
-        new HttpVerticle.Setup(config, admission, metrics, Version.TEXT, generator(), tracer);
+        new HttpVerticle.Setup(config, admission, metrics, Version.TEXT, generators, tracer);
     HttpVerticle verticle = new HttpVerticle(setup, instance);
     return vertx.deployVerticle(verticle).map(ignored -> verticle.port());
   }
 
   /** Who generates for the HTTP instances. */
-  private EngineAddresses generator() {
-    return config.cluster().enabled()
-        ? EngineAddresses.ofCluster()
-        : EngineAddresses.own(tokenizers);
+  private EnginePool generators() {
+    return config.cluster().enabled() ? EnginePool.of(EngineAddresses.ofCluster()) : ownEngines;
   }
 
   /** The port that is bound; of interest when 0 was asked for. */
@@ -207,7 +215,7 @@ public final class Server {
   }
 
   /** As {@link #load()}, with some parts replaced: how tests put faults into a running engine. */
-  Future<ModelCard> load(UnaryOperator<EngineParts> replace) {
+  Future<ModelCard> load(UnaryOperator<ModelParts> replace) {
     if (!config.cluster().enabled()) {
       return loadEngine(replace)
           .onSuccess(card -> bus.publish(Addresses.STATE, new ServerState.Ready(card)));
@@ -217,8 +225,7 @@ public final class Server {
         new ClusterVerticle(
             config,
             metrics,
-            new ClusterVerticle.Setup(
-                httpInstances, EngineAddresses.own(tokenizers), address, Version.TEXT));
+            new ClusterVerticle.Setup(httpInstances, ownEngines, address, Version.TEXT));
     cluster = node;
     Promise<ModelCard> anyEngine = Promise.promise();
     return bus.consume(Addresses.STATE, ServerState.class, state -> onReady(state, anyEngine))
@@ -228,7 +235,7 @@ public final class Server {
 
   /** The model is loaded while the others are looked for: both take seconds. */
   private Future<ModelCard> joinAndLoad(
-      ClusterVerticle node, UnaryOperator<EngineParts> replace, Future<ModelCard> anyEngine) {
+      ClusterVerticle node, UnaryOperator<ModelParts> replace, Future<ModelCard> anyEngine) {
     Future<Void> joined = node.join();
     Future<?> loaded =
         config.cluster().generates()
@@ -243,7 +250,7 @@ public final class Server {
     }
   }
 
-  private Future<ModelCard> loadEngine(UnaryOperator<EngineParts> replace) {
+  private Future<ModelCard> loadEngine(UnaryOperator<ModelParts> replace) {
     ArtifactStore artifacts;
     try {
       artifacts =
@@ -253,25 +260,23 @@ public final class Server {
     }
     return worker("cache", new CacheVerticle(artifacts, config))
         .compose(ignored -> resolveModel())
-        .compose(model -> EngineParts.load(vertx, config, model))
+        .compose(model -> ModelParts.load(vertx, config, model))
         .map(replace)
-        .compose(parts -> deployEngine(parts, artifacts));
+        .compose(parts -> deployModel(parts, artifacts));
   }
 
   private Future<ResolveModel.Reply> resolveModel() {
     return bus.request(Addresses.CACHE, new ResolveModel(), ResolveModel.Reply.class);
   }
 
-  private Future<ModelCard> deployEngine(EngineParts parts, ArtifactStore artifacts) {
-    observe(parts);
+  private Future<ModelCard> deployModel(ModelParts parts, ArtifactStore artifacts) {
     int cores = Runtime.getRuntime().availableProcessors();
     int shards = Math.max(1, cores / CORES_PER_DETOKENIZER);
     List<Future<?>> deployments = new ArrayList<>();
-    deployments.add(
-        worker("scheduler", new SchedulerVerticle(parts.scheduler(), shards, metrics, tracer)));
-    deployments.add(worker("executor", new ExecutorVerticle(parts.runner())));
+    for (int number = 0; number < parts.engines().size(); number++) {
+      deployments.addAll(deployEngine(number, shards, parts.engines().get(number)));
+    }
     deployments.addAll(detokenizers(shards, parts));
-    deployments.addAll(disk(parts));
     deployments.add(
         worker(
             "grammar", new GrammarVerticle(parts.vocabulary(), metrics), GrammarVerticle.THREADS));
@@ -279,17 +284,49 @@ public final class Server {
     for (int i = 0; i < tokenizers; i++) {
       deployments.add(worker("tokenizer-" + i, new TokenizerVerticle(i, parts.encoder())));
     }
-    parts.adapters().ifPresent(slots -> deployments.add(adapters(parts, slots, artifacts)));
+    List<AdapterSlots> slots =
+        parts.engines().stream().flatMap(engine -> engine.adapters().stream()).toList();
+    if (!slots.isEmpty()) {
+      deployments.add(adapters(parts, slots, artifacts));
+    }
+    if (config.adapters().enabled()) {
+      metrics.serveAdapters(config.adapters().slots());
+    }
     return Future.all(deployments)
         .compose(
             ignored ->
-                parts.adapters().isEmpty()
+                slots.isEmpty()
                     ? Future.succeededFuture(List.<AdapterCard>of())
                     : StartAdapters.load(bus, config.adapters().modules()))
         .map(parts.card()::withAdapters);
   }
 
-  private Future<?> adapters(EngineParts parts, AdapterSlots slots, ArtifactStore artifacts) {
+  /** What each engine has for itself. */
+  private List<Future<?>> deployEngine(int number, int shards, ModelParts.Engine engine) {
+    EngineMetrics its = metrics.engine(number);
+    its.cacheConfig(engine.cacheFacts());
+    engine.tiers().ifPresent(it -> its.tierBlocks(it.blockBytes()));
+    String of = config.backend().engines() == 1 ? "" : "-" + number;
+    List<Future<?>> deployments = new ArrayList<>();
+    deployments.add(
+        worker(
+            "scheduler" + of,
+            new SchedulerVerticle(number, engine.scheduler(), shards, its, tracer)));
+    deployments.add(worker("executor" + of, new ExecutorVerticle(number, engine.runner())));
+    DiskTier disk = engine.tiers().map(it -> it.host().disk()).orElse(null);
+    if (disk != null) {
+      String scheduler = Addresses.scheduler(number);
+      deployments.add(
+          worker(
+              "disk-reads" + of, new DiskVerticle(Addresses.diskReads(number), scheduler, disk)));
+      deployments.add(
+          worker(
+              "disk-writes" + of, new DiskVerticle(Addresses.diskWrites(number), scheduler, disk)));
+    }
+    return deployments;
+  }
+
+  private Future<?> adapters(ModelParts parts, List<AdapterSlots> slots, ArtifactStore artifacts) {
     ModelCard card = parts.card();
     AdapterVerticle.Setup setup =
         new AdapterVerticle.Setup(
@@ -303,31 +340,13 @@ public final class Server {
     return worker("adapters", new AdapterVerticle(setup), AdapterVerticle.THREADS);
   }
 
-  /** What only a loaded engine can tell. */
-  private void observe(EngineParts parts) {
-    metrics.cacheConfig(parts.cacheFacts());
-    parts.tiers().ifPresent(it -> metrics.tierBlocks(it.blockBytes()));
-    if (config.adapters().enabled()) {
-      metrics.serveAdapters(config.adapters().slots());
-    }
-  }
-
-  private List<Future<?>> disk(EngineParts parts) {
-    DiskTier disk = parts.tiers().map(it -> it.host().disk()).orElse(null);
-    return disk == null
-        ? List.of()
-        : List.of(
-            worker("disk-reads", new DiskVerticle(Addresses.DISK_READS, disk)),
-            worker("disk-writes", new DiskVerticle(Addresses.DISK_WRITES, disk)));
-  }
-
   private Future<?> deployStore() {
     return config.http().storeResponses() && config.cluster().serves()
         ? vertx.deployVerticle(new ResponsesVerticle(config.limits()))
         : Future.succeededFuture();
   }
 
-  private List<Future<?>> detokenizers(int shards, EngineParts parts) {
+  private List<Future<?>> detokenizers(int shards, ModelParts parts) {
     // To the engine, the other nodes are one more HTTP instance.
     int listeners = config.cluster().enabled() ? httpInstances + 1 : httpInstances;
     List<DetokenizerVerticle> verticles = new ArrayList<>();

@@ -27,7 +27,7 @@ public final class Exposition {
   /** A page of a server that has served every route is about so long. */
   static final int PAGE_CHARS = 64 * 1024;
 
-  private final List<Family> families = new CopyOnWriteArrayList<>();
+  private final List<Family> families;
   private final Map<String, String> base;
   private final String labels;
 
@@ -35,8 +35,18 @@ public final class Exposition {
    * @param labels carried by every series, in order
    */
   public Exposition(Map<String, String> labels) {
+    this(labels, new CopyOnWriteArrayList<>());
+  }
+
+  private Exposition(Map<String, String> labels, List<Family> families) {
     this.base = new LinkedHashMap<>(labels);
     this.labels = render(labels);
+    this.families = families;
+  }
+
+  /** The same page, for series that carry other labels: a name stays one family of them. */
+  public Exposition labelled(Map<String, String> others) {
+    return new Exposition(others, families);
   }
 
   /** A number that only grows; exposed with the suffix {@code _total}. */
@@ -143,17 +153,19 @@ public final class Exposition {
   /** A sum and a count that somebody else keeps, by the value of one more label. */
   public void summary(
       String name, String help, Map<String, String> more, DoubleSupplier sum, LongSupplier count) {
-    Family family =
-        families.stream()
-            .filter(there -> there.name.equals(name))
-            .findFirst()
-            .orElseGet(() -> add(name, help, "summary"));
+    Family family = add(name, help, "summary");
     String all = join(labels, render(more));
     family.add("_count", all, count::getAsLong);
     family.add("_sum", all, sum);
   }
 
+  /** The family of that name; names are added while a server starts, by one thread at a time. */
   private Family add(String name, String help, String type) {
+    for (Family family : families) {
+      if (family.name.equals(name)) {
+        return family;
+      }
+    }
     Family family = new Family(name, help, type, new CopyOnWriteArrayList<>());
     families.add(family);
     return family;

@@ -23,7 +23,7 @@ import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
 import io.verdier.verticles.bus.Tokenized;
 import io.verdier.verticles.bus.VacateCache;
-import io.verdier.verticles.observe.ServingMetrics;
+import io.verdier.verticles.observe.EngineMetrics;
 import io.verdier.verticles.observe.trace.RequestTracer;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
@@ -52,9 +52,10 @@ public final class SchedulerVerticle extends VerticleBase {
   private static final StepInput NOTHING = new StepInput(List.of(), List.of(), null);
   private static final Logger LOG = LoggerFactory.getLogger(SchedulerVerticle.class);
 
+  private final int engine;
   private final Scheduler scheduler;
   private final int shards;
-  private final ServingMetrics metrics;
+  private final EngineMetrics metrics;
   private final SequenceTimes times;
   private final EngineControls controls;
 
@@ -71,12 +72,18 @@ public final class SchedulerVerticle extends VerticleBase {
   private Bus bus;
 
   /**
+   * @param engine its number in this node
    * @param shards number of detokenizers
    * @param tracer null: requests are not traced
    */
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
   public SchedulerVerticle(
-      Scheduler scheduler, int shards, ServingMetrics metrics, @Nullable RequestTracer tracer) {
+      int engine,
+      Scheduler scheduler,
+      int shards,
+      EngineMetrics metrics,
+      @Nullable RequestTracer tracer) {
+    this.engine = engine;
     this.scheduler = scheduler;
     this.shards = shards;
     this.metrics = metrics;
@@ -85,15 +92,16 @@ public final class SchedulerVerticle extends VerticleBase {
   }
 
   private Future<?> vacate() {
-    return bus.request(Addresses.EXECUTOR, new VacateCache(), VacateCache.Done.class);
+    return bus.request(Addresses.executor(engine), new VacateCache(), VacateCache.Done.class);
   }
 
   @Override
   public Future<?> start() {
     bus = new Bus(vertx);
     return Future.join(
-        bus.consumeAny(Addresses.SCHEDULER, message -> guarded(() -> onMessage(message))),
-        bus.consume(Addresses.STEP_DONE, StepDone.class, done -> guarded(() -> onStepDone(done))));
+        bus.consumeAny(Addresses.scheduler(engine), message -> guarded(() -> onMessage(message))),
+        bus.consume(
+            Addresses.stepDone(engine), StepDone.class, done -> guarded(() -> onStepDone(done))));
   }
 
   /**
@@ -168,7 +176,7 @@ public final class SchedulerVerticle extends VerticleBase {
     }
     if (!plans.isEmpty() || scheduler.isUnderWay()) {
       stepRunning = true;
-      bus.send(Addresses.EXECUTOR, new ExecuteStep(plans));
+      bus.send(Addresses.executor(engine), new ExecuteStep(plans));
     }
     // Before the news leave: who has a whole answer finds it counted.
     observe(input.cancellations(), output, nowNanos);
@@ -201,7 +209,9 @@ public final class SchedulerVerticle extends VerticleBase {
     byKind.forEach(
         (reads, some) -> {
           if (!some.isEmpty()) {
-            bus.send(reads ? Addresses.DISK_READS : Addresses.DISK_WRITES, new DiskTasks(some));
+            bus.send(
+                reads ? Addresses.diskReads(engine) : Addresses.diskWrites(engine),
+                new DiskTasks(some));
           }
         });
   }

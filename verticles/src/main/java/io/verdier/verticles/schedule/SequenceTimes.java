@@ -7,8 +7,8 @@ import io.verdier.engine.schedule.StepOutput;
 import io.verdier.engine.schedule.StepOutput.Emission;
 import io.verdier.engine.schedule.StepPlan;
 import io.verdier.verticles.observe.AdapterLoad;
+import io.verdier.verticles.observe.EngineMetrics;
 import io.verdier.verticles.observe.SequenceReport;
-import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.trace.EngineTimes;
 import io.verdier.verticles.observe.trace.RequestTracer;
 import java.util.HashMap;
@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
 final class SequenceTimes {
   private static final long NEVER = Long.MIN_VALUE;
 
-  private final ServingMetrics metrics;
+  private final EngineMetrics metrics;
   private final @Nullable RequestTracer tracer;
   private final Map<Long, Times> live = new HashMap<>();
 
@@ -43,7 +43,7 @@ final class SequenceTimes {
   /**
    * @param tracer null: requests are not traced
    */
-  SequenceTimes(ServingMetrics metrics, @Nullable RequestTracer tracer) {
+  SequenceTimes(EngineMetrics metrics, @Nullable RequestTracer tracer) {
     this.metrics = metrics;
     this.tracer = tracer;
   }

@@ -15,7 +15,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Follows the sequences of one shard: tokens in, text out. Owned by its detokenizer thread.
+ * Follows the sequences of one shard, of all engines of a model: tokens in, text out. Owned by its
+ * detokenizer thread.
  *
  * <p>A stop string is found here and nowhere else: the stream ends at once and the scheduler is
  * told to stop working on it.
@@ -68,8 +69,8 @@ public final class DetokenizerVerticle extends VerticleBase {
     }
     liveStreams = streams.size();
     long[] stopped = streams.takeStopped();
-    if (stopped.length > 0) {
-      bus.send(Addresses.SCHEDULER, new Cancel(stopped, FinishReason.STOP, true));
-    }
+    new Cancel(stopped, FinishReason.STOP, true)
+        .byEngine()
+        .forEach((engine, part) -> bus.send(Addresses.scheduler(engine), part));
   }
 }

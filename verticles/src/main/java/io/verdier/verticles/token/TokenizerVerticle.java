@@ -36,8 +36,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Renders chat templates and encodes prompts. Owned by its tokenizer thread; several instances
- * share the work, each with an address of its own.
+ * Renders chat templates and encodes prompts, for all engines of a model. Owned by its tokenizer
+ * thread; several instances share the work, each with an address of its own.
  *
  * <p>A cancellation is passed on to the scheduler: it gets there behind the request that it is
  * meant for, whatever is queued here.
@@ -90,7 +90,7 @@ public final class TokenizerVerticle extends VerticleBase {
       return;
     }
     if (submit.demand() == null && submit.adapter() == null) {
-      bus.send(Addresses.SCHEDULER, new Tokenized(requests));
+      schedule(requests);
       return;
     }
     for (long key : submit.keys()) {
@@ -142,13 +142,17 @@ public final class TokenizerVerticle extends VerticleBase {
     }
     Guide guide =
         compiled == null || demand == null ? null : guide(compiled.guide(), demand, requests);
-    bus.send(
-        Addresses.SCHEDULER,
-        new Tokenized(
-            left.stream()
-                .map(request -> request.withAdapter(adapter))
-                .map(request -> guide == null ? request : request.with(guide))
-                .toList()));
+    schedule(
+        left.stream()
+            .map(request -> request.withAdapter(adapter))
+            .map(request -> guide == null ? request : request.with(guide))
+            .toList());
+  }
+
+  /** All of one submission, and so of one engine. */
+  private void schedule(List<EngineRequest> requests) {
+    int engine = SequenceKey.engine(requests.getFirst().key());
+    bus.send(Addresses.scheduler(engine), new Tokenized(requests));
   }
 
   private void onIncomplete(Submit submit, Future<String> adapter, Throwable failed) {
@@ -188,9 +192,9 @@ public final class TokenizerVerticle extends VerticleBase {
 
   private void onCancel(Cancel cancel) {
     long[] passed = Arrays.stream(cancel.keys()).filter(key -> !pending.contains(key)).toArray();
-    if (passed.length > 0) {
-      bus.send(Addresses.SCHEDULER, new Cancel(passed, cancel.reason(), cancel.silent()));
-    }
+    new Cancel(passed, cancel.reason(), cancel.silent())
+        .byEngine()
+        .forEach((engine, part) -> bus.send(Addresses.scheduler(engine), part));
     List<Delta> ends = new ArrayList<>();
     for (long key : cancel.keys()) {
       if (pending.remove(key) && !cancel.silent()) {

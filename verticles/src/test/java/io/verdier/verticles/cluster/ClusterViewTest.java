@@ -6,6 +6,7 @@ import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.ClusterConfig.Role;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.Prompt;

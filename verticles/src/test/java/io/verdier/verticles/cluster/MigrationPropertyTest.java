@@ -6,6 +6,7 @@ import io.verdier.conf.ClusterConfig.Role;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
@@ -128,7 +129,12 @@ class MigrationPropertyTest {
     Engine(String id) {
       this.id = id;
       this.gate =
-          new EngineGate(1, 64, new EngineAddresses("s", List.of("t")), this::tell, this::send);
+          new EngineGate(
+              1,
+              64,
+              EnginePool.of(new EngineAddresses(List.of("s"), List.of("t"))),
+              this::tell,
+              this::send);
       gate.accept(true);
     }
 

@@ -2,6 +2,7 @@ package io.verdier.verticles.http;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
@@ -209,7 +210,7 @@ class DispatcherTest {
             new Admission(8),
             new ServingMetrics("demo", 2048),
             "1.2.3",
-            EngineAddresses.own(1));
+            EnginePool.of(EngineAddresses.own(1, 1)));
     Ingress ingress = new Ingress(setup, 0, vertx, loop);
     ConnectionClock clock = new ConnectionClock(vertx, ingress.limits());
     Dispatcher dispatcher = new Dispatcher(ingress, clock, List.of(row));

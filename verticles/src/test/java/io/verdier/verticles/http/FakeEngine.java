@@ -52,7 +52,7 @@ final class FakeEngine {
     for (int tokenizer = 0; tokenizer < TOKENIZERS; tokenizer++) {
       await(bus.consumeAny(Addresses.tokenizer(tokenizer), this::onMessage));
     }
-    await(bus.consume(Addresses.SCHEDULER, Cancel.class, this::onCancel));
+    await(bus.consume(Addresses.scheduler(0), Cancel.class, this::onCancel));
   }
 
   /** Ends what it knows, forgets what it does not. */

@@ -6,6 +6,7 @@ import io.verdier.conf.Limits;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.TracingConfig;
 import io.verdier.engine.model.EmbeddingSpec;
+import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
@@ -132,7 +133,11 @@ final class HttpFixture implements AutoCloseable {
   void deploy(int instance) {
     HttpVerticle.Setup setup =
         new HttpVerticle.Setup(
-            config, admission, metrics, "1.2.3", EngineAddresses.own(FakeEngine.TOKENIZERS));
+            config,
+            admission,
+            metrics,
+            "1.2.3",
+            EnginePool.of(EngineAddresses.own(1, FakeEngine.TOKENIZERS)));
     vertx
         .deployVerticle(new HttpVerticle(setup, instance), new DeploymentOptions())
         .toCompletionStage()
@@ -198,6 +203,7 @@ final class HttpFixture implements AutoCloseable {
             ServerConfig.Quantization.NONE,
             ServerConfig.KvFormat.OWN,
             new ServerConfig.Gpu(0.92, false, List.of()),
+            1,
             1,
             Duration.ZERO),
         http(options, port),

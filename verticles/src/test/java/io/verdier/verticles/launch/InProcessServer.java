@@ -17,6 +17,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.UnaryOperator;
+import java.util.stream.DoubleStream;
 
 /**
  * A whole server inside the test's JVM, on a free port of the loopback interface. Owned by the
@@ -50,7 +51,7 @@ public final class InProcessServer implements AutoCloseable {
   /** The same with a step runner of the test's own around the real one. */
   public static InProcessServer start(UnaryOperator<StepRunner> around, String... flags) {
     Server server = await(Server.listen(config(flags)));
-    await(server.load(parts -> parts.withRunner(around.apply(parts.runner()))));
+    await(server.load(parts -> parts.withRunners(around)));
     return new InProcessServer(server);
   }
 
@@ -91,9 +92,9 @@ public final class InProcessServer implements AutoCloseable {
 
   private boolean isIdle() {
     return server.liveSequences() == 0
-        && metric("vllm:num_requests_running") == 0
-        && metric("vllm:num_requests_waiting") == 0
-        && metric("vllm:kv_cache_usage_perc") == 0;
+        && sum("vllm:num_requests_running") == 0
+        && sum("vllm:num_requests_waiting") == 0
+        && sum("vllm:kv_cache_usage_perc") == 0;
   }
 
   public Server server() {
@@ -104,13 +105,22 @@ public final class InProcessServer implements AutoCloseable {
     return server.localUrl();
   }
 
-  /** The value of one series of {@code /metrics}. */
-  public double metric(String series) {
+  /** The sum of all series of that name: over the engines, if it has no other labels. */
+  public double sum(String name) {
+    return series(name).sum();
+  }
+
+  private DoubleStream series(String name) {
     return server
         .metricsText()
         .lines()
-        .filter(line -> line.startsWith(series + "{") || line.startsWith(series + " "))
-        .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
+        .filter(line -> line.startsWith(name + "{") || line.startsWith(name + " "))
+        .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)));
+  }
+
+  /** The value of one series of {@code /metrics}. */
+  public double metric(String series) {
+    return series(series)
         .findFirst()
         .orElseThrow(() -> new IllegalStateException("no series " + series));
   }

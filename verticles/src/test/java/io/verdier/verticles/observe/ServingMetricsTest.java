@@ -12,7 +12,7 @@ class ServingMetricsTest {
 
   @Test
   void text_namesOfVllm_allThere() {
-    metrics.cacheConfig(Map.of("block_size", "16"));
+    metrics.engine(0).cacheConfig(Map.of("block_size", "16"));
     assertThat(metrics.text())
         .contains(
             "# TYPE vllm:num_requests_running gauge",
@@ -41,8 +41,8 @@ class ServingMetricsTest {
 
   @Test
   void histogram_observed_cumulativeBucketsSumAndCount() {
-    metrics.onFirstTokens(1, 0.003);
-    metrics.onFirstTokens(1, 0.3);
+    metrics.engine(0).onFirstTokens(1, 0.003);
+    metrics.engine(0).onFirstTokens(1, 0.3);
     assertThat(metrics.text())
         .contains(
             "vllm:time_to_first_token_seconds_bucket{model_name=\"de\\\"mo\",engine=\"0\",le=\"0.001\"}"
@@ -59,8 +59,8 @@ class ServingMetricsTest {
 
   @Test
   void onSequence_parts_inferenceIsPrefillAndDecode() {
-    metrics.onSequence(new SequenceReport(0.5, 0.25, 2, 10, 4));
-    metrics.onLongestChoice(7);
+    metrics.engine(0).onSequence(new SequenceReport(0.5, 0.25, 2, 10, 4));
+    metrics.engine(0).onLongestChoice(7);
     String labels = "{model_name=\"de\\\"mo\",engine=\"0\"} ";
     assertThat(metrics.text())
         .contains(
@@ -74,8 +74,8 @@ class ServingMetricsTest {
 
   @Test
   void onStep_stats_showInGauges() {
-    metrics.onStep(new StepOutput.Stats(3, 5, 2, 25, 100, 7, 4, 64, 32));
-    metrics.onFinished(FinishReason.LENGTH, 10, 5, 1.5, 1);
+    metrics.engine(0).onStep(new StepOutput.Stats(3, 5, 2, 25, 100, 7, 4, 64, 32));
+    metrics.engine(0).onFinished(FinishReason.LENGTH, 10, 5, 1.5, 1);
     assertThat(metrics.text())
         .contains(
             "vllm:num_requests_running{model_name=\"de\\\"mo\",engine=\"0\"} 3.0",
@@ -90,15 +90,15 @@ class ServingMetricsTest {
 
   @Test
   void tokens_underWay_countedBeforeTheEnd() {
-    metrics.onStarted(10, 0);
-    metrics.onFirstTokens(2, 0.1);
-    metrics.onTokens(3, 0.1);
+    metrics.engine(0).onStarted(10, 0);
+    metrics.engine(0).onFirstTokens(2, 0.1);
+    metrics.engine(0).onTokens(3, 0.1);
     assertThat(metrics.text())
         .contains(
             "vllm:prompt_tokens_total{model_name=\"de\\\"mo\",engine=\"0\"} 10.0",
             "vllm:generation_tokens_total{model_name=\"de\\\"mo\",engine=\"0\"} 5.0",
             "vllm:e2e_request_latency_seconds_count{model_name=\"de\\\"mo\",engine=\"0\"} 0.0");
-    metrics.onFinished(FinishReason.STOP, 10, 5, 1, 0.5);
+    metrics.engine(0).onFinished(FinishReason.STOP, 10, 5, 1, 0.5);
     assertThat(metrics.text())
         .contains(
             "vllm:prompt_tokens_total{model_name=\"de\\\"mo\",engine=\"0\"} 10.0",

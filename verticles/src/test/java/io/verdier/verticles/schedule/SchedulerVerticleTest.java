@@ -38,7 +38,8 @@ class SchedulerVerticleTest {
     await(bus.consume(Addresses.STATE, ServerState.class, state::complete));
     await(
         vertx.deployVerticle(
-            new SchedulerVerticle(scheduler, 1, new ServingMetrics("demo", 64), null)));
+            new SchedulerVerticle(
+                0, scheduler, 1, new ServingMetrics("demo", 64).engine(0), null)));
   }
 
   @AfterEach
@@ -56,7 +57,7 @@ class SchedulerVerticleTest {
     StepOutcome alien =
         new StepOutcome(
             9, new long[] {8}, new int[] {1}, new TokenLogprobs[1], List.of(), List.of());
-    bus.send(Addresses.STEP_DONE, new StepDone(alien, 0));
+    bus.send(Addresses.stepDone(0), new StepDone(alien, 0));
     assertThat(state.get(10, TimeUnit.SECONDS)).isInstanceOf(ServerState.Failed.class);
   }
 
@@ -76,7 +77,7 @@ class SchedulerVerticleTest {
         };
     StepOutcome outcome =
         new StepOutcome(1, new long[0], new int[0], new TokenLogprobs[0], List.of(), unreadable);
-    bus.send(Addresses.STEP_DONE, new StepDone(outcome, 0));
+    bus.send(Addresses.stepDone(0), new StepDone(outcome, 0));
     assertThat(state.get(10, TimeUnit.SECONDS)).isInstanceOf(ServerState.Failed.class);
   }
 }

@@ -30,7 +30,7 @@ class SequenceTimesTest {
           "");
 
   private final ServingMetrics metrics = new ServingMetrics("demo", 64);
-  private final SequenceTimes times = new SequenceTimes(metrics, null);
+  private final SequenceTimes times = new SequenceTimes(metrics.engine(0), null);
 
   /** At second 1 it arrives, at 3 it starts. */
   private void start() {

@@ -83,7 +83,7 @@ class TokenizerVerticleTest {
             Clock.systemUTC());
     vertx = Vertx.vertx();
     bus = Bus.register(vertx);
-    join(bus.consumeAny(Addresses.SCHEDULER, message -> scheduler.add(message.body())));
+    join(bus.consumeAny(Addresses.scheduler(0), message -> scheduler.add(message.body())));
     join(bus.consume(Addresses.http(0), Deltas.class, deltas -> told.addAll(deltas.deltas())));
     join(bus.consumeAny(Addresses.GRAMMAR, compiling::add));
     join(bus.consumeAny(Addresses.ADAPTERS, adapters::add));

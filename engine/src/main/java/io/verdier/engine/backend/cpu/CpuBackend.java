@@ -121,6 +121,12 @@ public final class CpuBackend implements Backend {
     return "Java kernels, float32" + (reason.isEmpty() ? "" : " (" + reason + ")");
   }
 
+  /** Packed once, they are only read. */
+  @Override
+  public boolean sharesWeights() {
+    return true;
+  }
+
   @Override
   public int chunkRows() {
     return CHUNK_ROWS;

@@ -8,7 +8,7 @@ import java.util.HashSet;
 import java.util.Set;
 
 /** What the machine has. Stateless. */
-final class CpuTopology {
+public final class CpuTopology {
   private static final Path CPUS = Path.of("/sys/devices/system/cpu");
 
   private CpuTopology() {}
@@ -18,7 +18,7 @@ final class CpuTopology {
    * kernels keep busy, so a second one per core only adds waiting. Where the operating system does
    * not say (or a container has less), what the JVM says.
    */
-  static int cores() {
+  public static int cores() {
     int available = Runtime.getRuntime().availableProcessors();
     Set<String> cores = new HashSet<>();
     try (DirectoryStream<Path> cpus = Files.newDirectoryStream(CPUS, "cpu[0-9]*")) {

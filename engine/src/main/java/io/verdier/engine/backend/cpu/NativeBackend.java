@@ -109,6 +109,12 @@ final class NativeBackend implements Backend {
     return new NativeProbe(library, format, pool);
   }
 
+  /** Packed once, they are only read. */
+  @Override
+  public boolean sharesWeights() {
+    return true;
+  }
+
   @Override
   public int chunkRows() {
     return CHUNK_ROWS;

@@ -20,6 +20,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
@@ -60,6 +61,9 @@ final class NvidiaDriver implements CudaDriver {
   /** A block has 48 KB without asking, what its kernel declares by itself included. */
   private static final int SHARED_BYTES_WITHOUT_ASKING = 40 << 10;
 
+  /** Times that a driver began on a thread, which may be where another one was. */
+  private static final AtomicInteger MOVES = new AtomicInteger();
+
   private final Arena arena = Arena.ofShared();
   private final CUcontext context = new CUcontext();
   private final CUdevice handle = new CUdevice();
@@ -75,6 +79,7 @@ final class NvidiaDriver implements CudaDriver {
   private final List<NvidiaCopyQueue> copyQueues = new ArrayList<>();
   private final SymbolLookup library;
   private Thread current = Thread.currentThread();
+  private int seenMoves;
   private long recordings;
   private long passed; // the last recording that was waited for
   private long waitedNanos;
@@ -135,6 +140,7 @@ final class NvidiaDriver implements CudaDriver {
     check(JCudaDriver.cuDeviceGet(handle, ordinal), "cuDeviceGet");
     check(JCudaDriver.cuDevicePrimaryCtxRetain(context, handle), "cuDevicePrimaryCtxRetain");
     check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
+    seenMoves = MOVES.incrementAndGet();
     device = describe();
     int loaded = JCudaDriver.cuModuleLoadData(module, image);
     if (loaded != CUresult.CUDA_SUCCESS) {
@@ -467,11 +473,17 @@ final class NvidiaDriver implements CudaDriver {
     arena.close();
   }
 
-  /** A context is current by thread: the loading thread hands over to the executor's once. */
+  /**
+   * A context is current by thread: the loading thread hands over to the executor's once. Engines
+   * with a device each are loaded by one thread, so another's context may have become current there
+   * since; while steps run, nobody moves.
+   */
   void makeCurrent() {
     Thread thread = Thread.currentThread();
-    if (thread != current) {
+    int moves = MOVES.get();
+    if (thread != current || moves != seenMoves) {
       check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
+      seenMoves = thread == current ? moves : MOVES.incrementAndGet();
       current = thread;
     }
   }

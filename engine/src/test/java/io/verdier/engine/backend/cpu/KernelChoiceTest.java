@@ -81,6 +81,7 @@ class KernelChoiceTest {
             kvFormat,
             new ServerConfig.Gpu(0.92, false, List.of()),
             1,
+            1,
             Duration.ZERO);
     try (Backend backend =
         CpuBackends.open(config, type, CpuBackend.KernelForm.SCALAR, Rank.ALONE)) {

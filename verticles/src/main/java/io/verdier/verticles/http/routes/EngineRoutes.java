@@ -6,8 +6,12 @@ import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Control;
 import io.verdier.verticles.bus.Control.Mode;
 import io.verdier.verticles.http.Exchange;
+import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
+import io.vertx.core.Future;
 import io.vertx.core.buffer.Buffer;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
@@ -15,9 +19,9 @@ import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The routes by which operators stop the engine and let it go on: {@code /pause}, {@code /resume},
- * {@code /sleep}, {@code /wake_up}, {@code /reset_prefix_cache} and the questions beside them.
- * Stateless. What they want stands in the query, as in vLLM.
+ * The routes by which operators stop this node's engines and let them go on: {@code /pause}, {@code
+ * /resume}, {@code /sleep}, {@code /wake_up}, {@code /reset_prefix_cache} and the questions beside
+ * them. Stateless. What they want stands in the query, as in vLLM.
  */
 final class EngineRoutes {
   private EngineRoutes() {}
@@ -95,15 +99,18 @@ final class EngineRoutes {
    */
   private static void ask(
       Exchange exchange, Control control, BiConsumer<JsonWriter, Control.State> answer) {
-    exchange.ingress().checkReady();
-    exchange
-        .ingress()
-        .bus()
-        .request(
-            Addresses.SCHEDULER,
-            control,
-            Control.State.class,
-            exchange.ingress().limits().requestTimeout())
+    Ingress ingress = exchange.ingress();
+    ingress.checkReady();
+    List<Future<Control.State>> states = new ArrayList<>();
+    for (int engine = 0; engine < ingress.config().backend().engines(); engine++) {
+      String scheduler = Addresses.scheduler(engine);
+      states.add(
+          ingress
+              .bus()
+              .request(scheduler, control, Control.State.class, ingress.limits().requestTimeout()));
+    }
+    Future.join(states) // each does what it is told, whatever becomes of the others
+        .map(all -> Control.State.of(all.list()))
         .onComplete(
             state -> {
               JsonWriter out = exchange.ingress().writer().clear();

@@ -1,4 +1,4 @@
-package io.verdier.verticles.cluster;
+package io.verdier.verticles.balance;
 
 import io.verdier.cache.lora.AdapterSource;
 import io.verdier.verticles.bus.Prompt;
@@ -11,17 +11,17 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The prefixes that an engine has lately read, oldest forgotten first. Owned by the cluster's event
- * loop.
+ * The prefixes that an engine has lately read, oldest forgotten first. Owned by whoever chooses
+ * among engines.
  *
  * <p>Why of the prompt as it was sent, and not the hashes of cache blocks: an ingress has no
  * tokenizer, and equal beginnings of what is sent are equal beginnings of tokens. A hash stands for
  * all up to it, so the first one that is unknown ends what can be shared; only routing depends on
  * it, so a wrong hit costs time and nothing else.
  */
-final class Prefixes {
+public final class Prefixes {
   /** A unit of prompts: about two cache blocks of English. */
-  static final int CHUNK_CHARS = 128;
+  public static final int CHUNK_CHARS = 128;
 
   /** What lies beyond the first 32 thousand characters decides nothing. */
   private static final int CHUNKS_MAX = 256;
@@ -38,22 +38,34 @@ final class Prefixes {
         }
       };
 
-  void add(long[] hashes) {
+  /** These have been read too. */
+  public void add(long[] hashes) {
     for (long hash : hashes) {
       recent.put(hash, true);
     }
   }
 
-  boolean has(long hash) {
+  /** Whether the prefix has been read. */
+  public boolean has(long hash) {
     return recent.containsKey(hash);
   }
 
-  Set<Long> all() {
+  /** How many of them have been read, one behind the other from the first on. */
+  int known(long[] hashes) {
+    int count = 0;
+    while (count < hashes.length && has(hashes[count])) {
+      count++;
+    }
+    return count;
+  }
+
+  /** All that are remembered; a view. */
+  public Set<Long> all() {
     return recent.keySet();
   }
 
   /** Hashes of the prompt's prefixes, shortest first, one per whole chunk. */
-  static long[] of(Submit submit) {
+  public static long[] of(Submit submit) {
     Hasher hasher = new Hasher();
     AdapterSource adapter = submit.adapter();
     hasher.text(submit.cacheSalt()).text(adapter == null ? "" : adapter.place()).begin();

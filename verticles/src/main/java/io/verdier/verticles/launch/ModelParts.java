@@ -4,18 +4,14 @@ import io.verdier.cache.artifact.ArtifactException;
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
-import io.verdier.conf.ServerConfig.DataType;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.DeviceException;
-import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.cpu.CpuBackend;
-import io.verdier.engine.backend.cpu.CpuBackends;
-import io.verdier.engine.backend.cuda.Cuda;
-import io.verdier.engine.backend.cuda.CudaBackend;
-import io.verdier.engine.backend.cuda.CudaException;
+import io.verdier.engine.backend.cpu.CpuTopology;
 import io.verdier.engine.grammar.TokenTrie;
 import io.verdier.engine.lora.AdapterSlots;
+import io.verdier.engine.model.EngineLoader;
 import io.verdier.engine.model.GenerationDefaults;
 import io.verdier.engine.model.KvPlan;
 import io.verdier.engine.model.LoadProgress;
@@ -24,7 +20,6 @@ import io.verdier.engine.model.ModelException;
 import io.verdier.engine.model.ModelLoader;
 import io.verdier.engine.model.ModelLoader.Description;
 import io.verdier.engine.model.ModelSpec;
-import io.verdier.engine.model.RankBackends;
 import io.verdier.engine.run.ModelRunner;
 import io.verdier.engine.run.NullRunner;
 import io.verdier.engine.run.StepRunner;
@@ -47,6 +42,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.time.ZoneId;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -54,26 +50,25 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.TreeMap;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The plain objects inside the actors of one engine, as a model's directory and the configuration
- * give them. Immutable; each part is handed over to the thread that owns it.
+ * The plain objects inside the actors of one model, as its directory and the configuration give
+ * them. Immutable; each part is handed over to the thread that owns it.
+ *
+ * @param engines that serve the model, each with all of it; never empty
  */
-record EngineParts(
+record ModelParts(
     ModelCard card,
     Tokenizer tokenizer,
     PromptEncoder encoder,
-    Scheduler scheduler,
-    StepRunner runner,
     Supplier<TokenTrie> vocabulary,
-    Map<String, String> cacheFacts,
-    Optional<AdapterSlots> adapters,
-    Optional<TierSetup> tiers) {
-  private static final Logger LOG = LoggerFactory.getLogger(EngineParts.class);
+    List<Engine> engines) {
+  private static final Logger LOG = LoggerFactory.getLogger(ModelParts.class);
 
   /** Name of the embedded model where the operator gave no other. */
   private static final String DEMO = "verdier-demo";
@@ -81,23 +76,41 @@ record EngineParts(
   /** Printable ASCII tokens are enough for a backend without a model. */
   private static final int NULL_VOCABULARY = 64;
 
-  /** The same with another runner. */
-  EngineParts withRunner(StepRunner other) {
-    return new EngineParts(
-        card, tokenizer, encoder, scheduler, other, vocabulary, cacheFacts, adapters, tiers);
+  /**
+   * What one engine has for itself.
+   *
+   * @param adapters empty: they are not served
+   * @param cacheFacts for the metrics
+   */
+  record Engine(
+      Scheduler scheduler,
+      StepRunner runner,
+      Optional<AdapterSlots> adapters,
+      Optional<TierSetup> tiers,
+      Map<String, String> cacheFacts) {
+
+    private Engine with(StepRunner other) {
+      return new Engine(scheduler, other, adapters, tiers, cacheFacts);
+    }
+  }
+
+  /** The same with another runner around each engine's. */
+  ModelParts withRunners(UnaryOperator<StepRunner> around) {
+    List<Engine> changed =
+        engines.stream().map(engine -> engine.with(around.apply(engine.runner()))).toList();
+    return new ModelParts(card, tokenizer, encoder, vocabulary, changed);
   }
 
   /** The same with another encoder. */
-  EngineParts withEncoder(PromptEncoder other) {
-    return new EngineParts(
-        card, tokenizer, other, scheduler, runner, vocabulary, cacheFacts, adapters, tiers);
+  ModelParts withEncoder(PromptEncoder other) {
+    return new ModelParts(card, tokenizer, other, vocabulary, engines);
   }
 
   /**
    * The model asked for, without a signature that its address may hold; empty: the embedded one.
    */
   static Optional<String> source(ServerConfig config) {
-    return config.model().source().map(EngineParts::shownSource);
+    return config.model().source().map(ModelParts::shownSource);
   }
 
   static String shownSource(String source) {
@@ -111,7 +124,7 @@ record EngineParts(
   }
 
   /** Tokenizer and weights are read at the same time, each on a worker thread. */
-  static Future<EngineParts> load(Vertx vertx, ServerConfig config, ResolveModel.Reply files) {
+  static Future<ModelParts> load(Vertx vertx, ServerConfig config, ResolveModel.Reply files) {
     Path directory = files.directory();
     if (source(config).isEmpty()) {
       LOG.info("No --model was given: serving the embedded demo model");
@@ -124,13 +137,14 @@ record EngineParts(
   }
 
   /**
-   * A model with its backend, or what is known of one that only the null backend pretends to run.
+   * A model with its backends, or what is known of one that only the null backend pretends to run.
+   *
+   * @param engines none with the null backend
    */
-  private record Loaded(
-      Description description,
-      KvPlan plan,
-      Optional<ModelRunner> runner,
-      Optional<TierSetup> tiers) {}
+  private record Loaded(Description description, List<Computing> engines) {}
+
+  /** A model on its backend. */
+  private record Computing(ModelRunner runner, Optional<TierSetup> tiers) {}
 
   private static Tokenizer tokenizer(ServerConfig config, Path files) throws IOException {
     return Tokenizer.load(files, config.cache().directory().resolve("native"));
@@ -140,12 +154,32 @@ record EngineParts(
     Path directory = files.directory();
     Description description = ModelLoader.describe(directory, config);
     if (config.backend().kind() == BackendKind.NULL) {
-      return new Loaded(
-          description, planOfNothing(description, config), Optional.empty(), Optional.empty());
+      return new Loaded(description, List.of());
     }
     DType type = description.weightType();
-    RankBackends backends = rank -> backend(config, type, CpuBackend.KernelForm.WARMING, rank);
-    LoadedModel model = ModelLoader.load(directory, config, backends, progress());
+    List<LoadedModel> models =
+        EngineLoader.load(
+            directory,
+            config,
+            CpuTopology.cores(),
+            (own, rank) ->
+                BackendOpener.open(config, own, type, CpuBackend.KernelForm.WARMING, rank),
+            progress());
+    List<Computing> engines = new ArrayList<>();
+    try {
+      for (LoadedModel model : models) {
+        engines.add(computing(config, directory, model));
+      }
+      return new Loaded(description, engines);
+    } catch (RuntimeException | Error e) {
+      engines.forEach(engine -> engine.runner().close());
+      models.stream().skip(engines.size() + 1L).forEach(LoadedModel::close);
+      throw e;
+    }
+  }
+
+  /** Takes over the model, also when it fails. */
+  private static Computing computing(ServerConfig config, Path directory, LoadedModel model) {
     ServerConfig.Scheduling scheduling = config.scheduling();
     Optional<TierSetup> tiers = tiers(config, directory, model);
     ModelRunner runner =
@@ -161,7 +195,7 @@ record EngineParts(
         slots.reserve(config.adapters().hostRooms());
       }
       model.memoryTaken().ifPresent(LOG::info);
-      return new Loaded(description, model.kvPlan(), Optional.of(runner), tiers);
+      return new Computing(runner, tiers);
     } catch (RuntimeException | Error e) {
       runner.close();
       throw e;
@@ -184,92 +218,6 @@ record EngineParts(
     return ModelLoader.kvPlan(description, config, tokenBytes, Backend.KV_HOST_BYTES_MAX);
   }
 
-  /**
-   * The device that the configuration asks for; closed by whoever gets it.
-   *
-   * @param weights type of the checkpoint's matrices
-   * @param form kernels of the CPU backend, if it computes in Java
-   * @param rank which of several devices, or whose share of the CPU's threads
-   */
-  static Backend backend(
-      ServerConfig config, DType weights, CpuBackend.KernelForm form, Rank rank) {
-    if (usesGpu(config)) {
-      Optional<Backend> gpu = gpu(config, rank);
-      if (gpu.isPresent()) {
-        noticeRounding(config, weights);
-        return gpu.get();
-      }
-    }
-    noticeGpuFlags(config);
-    try {
-      Backend backend = CpuBackends.open(config.backend(), weights, form, rank);
-      LOG.info("CPU backend: {} threads{}, {}", backend.threads(), of(rank), backend.description());
-      return backend;
-    } catch (IllegalArgumentException refused) {
-      throw new ModelException(String.valueOf(refused.getMessage()), refused);
-    }
-  }
-
-  /** Never silently: more bits were stored, or asked for, than a GPU computes with. */
-  private static void noticeRounding(ServerConfig config, DType weights) {
-    if (weights != DType.BF16) {
-      LOG.warn(
-          "{} {} on a GPU: it computes in bfloat16, with sums in float32. Weights with more bits"
-              + " are rounded at load.",
-          config.model().dtype() == DataType.AUTO ? "The checkpoint's" : "--dtype",
-          weights.word());
-    }
-  }
-
-  /** Where the configuration itself could not know that there is no GPU. */
-  private static void noticeGpuFlags(ServerConfig config) {
-    CudaBackend.Options usual = CudaBackend.Options.defaults();
-    if (config.backend().kind() != BackendKind.AUTO) {
-      return;
-    }
-    if (config.backend().gpu().memoryShare() != usual.memoryShare()) {
-      LOG.info("--gpu-memory-utilization has no effect without a GPU");
-    }
-    if (config.backend().gpu().eager() != usual.eager()) {
-      LOG.info("--enforce-eager has no effect without a GPU");
-    }
-  }
-
-  private static String of(Rank rank) {
-    return rank.isAlone() ? "" : " for " + rank;
-  }
-
-  private static boolean usesGpu(ServerConfig config) {
-    if (config.backend().kind() == BackendKind.AUTO) {
-      Optional<String> obstacle = Cuda.obstacle();
-      obstacle.ifPresent(reason -> LOG.debug("No GPU is used: {}", reason));
-      return obstacle.isEmpty();
-    }
-    return config.backend().kind() == BackendKind.CUDA;
-  }
-
-  /** Empty where none can be used and none was asked for by name. */
-  private static Optional<Backend> gpu(ServerConfig config, Rank rank) {
-    try {
-      Path natives = config.cache().directory().resolve("native");
-      CudaBackend.Options options = CudaBackend.Options.of(config.backend());
-      List<Integer> devices = config.backend().gpu().devices();
-      int device = devices.isEmpty() ? rank.index() : devices.get(rank.index());
-      Backend backend = Cuda.open(device, natives, options);
-      LOG.info("GPU backend{}: {}", of(rank), backend.description());
-      return Optional.of(backend);
-    } catch (CudaException refused) {
-      // Who asks for several GPUs or a certain one would not call the CPU a way out.
-      boolean asked = !rank.isAlone() || !config.backend().gpu().devices().isEmpty();
-      if (config.backend().kind() == BackendKind.AUTO && !asked) {
-        LOG.warn("{} Computing on the CPU instead.", refused.getMessage());
-        return Optional.empty();
-      }
-      throw new ModelException(
-          refused.getMessage() + " Start with --backend cpu to do without.", refused);
-    }
-  }
-
   /** A line each quarter of the way, for models that take long enough to wonder. */
   private static LoadProgress progress() {
     return (done, total) -> {
@@ -280,17 +228,55 @@ record EngineParts(
     };
   }
 
-  private static EngineParts assemble(
+  private static ModelParts assemble(
       ServerConfig config, Path directory, Tokenizer tokenizer, Loaded loaded) {
     GenerationDefaults defaults = loaded.description.generation();
-    int lengthMax = loaded.description.lengthMax();
-    KvPlan plan = loaded.plan;
+    int newTokensMax = defaults.maxNewTokens().orElse(Integer.MAX_VALUE);
+    return new ModelParts(
+        card(config, loaded),
+        tokenizer,
+        new PromptEncoder(
+            tokenizer,
+            renderer(config, directory),
+            loaded.description.lengthMax(),
+            newTokensMax,
+            loaded.description.spec().hidden()),
+        () -> vocabulary(tokenizer, loaded.description.spec().vocabSize(), defaults),
+        loaded.engines.isEmpty()
+            ? nullEngines(config, loaded.description, tokenizer)
+            : loaded.engines.stream()
+                .map(
+                    engine ->
+                        engine(
+                            config,
+                            loaded.description,
+                            engine.runner,
+                            engine.runner.model().kvPlan(),
+                            engine.tiers))
+                .toList());
+  }
+
+  private static List<Engine> nullEngines(
+      ServerConfig config, Description description, Tokenizer tokenizer) {
+    int[] printable = printable(tokenizer, description.generation());
+    KvPlan plan = planOfNothing(description, config);
+    return Stream.generate(() -> new NullRunner(printable, config.backend().nullStep()))
+        .limit(config.backend().engines())
+        .map(runner -> engine(config, description, runner, plan, Optional.empty()))
+        .toList();
+  }
+
+  private static Engine engine(
+      ServerConfig config,
+      Description description,
+      StepRunner runner,
+      KvPlan plan,
+      Optional<TierSetup> tiers) {
     LOG.info(
         "KV cache: {} blocks of {} tokens ({} MiB)",
         plan.blocks(),
         plan.blockTokens(),
         plan.bytes() >> 20);
-    StepRunner runner = runner(config, loaded, tokenizer, defaults);
     ServerConfig.Scheduling scheduling = config.scheduling();
     SchedulerSettings settings =
         new SchedulerSettings(
@@ -298,30 +284,22 @@ record EngineParts(
             scheduling.sequencesMax(),
             scheduling.longPrefillTokens(),
             scheduling.policy(),
-            lengthMax,
-            defaults.endTokenIds(),
+            description.lengthMax(),
+            description.generation().endTokenIds(),
             config.cache().prefixCaching(),
             runner.plansMax(scheduling.planAhead()),
             config.adapters().slots());
     KvCacheManager kv = new KvCacheManager(plan.blocks(), plan.blockTokens());
-    Scheduler scheduler =
-        new Scheduler(settings, kv, loaded.tiers.map(it -> it.books(kv)).orElse(null));
-    int newTokensMax = defaults.maxNewTokens().orElse(Integer.MAX_VALUE);
-    return new EngineParts(
-        card(config, loaded),
-        tokenizer,
-        new PromptEncoder(
-            tokenizer,
-            renderer(config, directory),
-            lengthMax,
-            newTokensMax,
-            loaded.description.spec().hidden()),
-        scheduler,
+    String cacheType =
+        runner instanceof ModelRunner computing
+            ? computing.model().backend().kvCacheType()
+            : "float32";
+    return new Engine(
+        new Scheduler(settings, kv, tiers.map(it -> it.books(kv)).orElse(null)),
         runner,
-        () -> vocabulary(tokenizer, loaded.description.spec().vocabSize(), defaults),
-        cacheFacts(config, plan, cacheType(loaded), lengthMax),
-        loaded.runner.map(ModelRunner::adapters),
-        loaded.tiers);
+        Optional.ofNullable(runner.adapters()),
+        tiers,
+        cacheFacts(config, plan, cacheType, description.lengthMax()));
   }
 
   /** What constraints see of the tokens: neither special ones nor those that end an answer. */
@@ -359,15 +337,6 @@ record EngineParts(
     RenderLimits limits =
         new RenderLimits(config.limits().templateSteps(), config.limits().templateCharsMax());
     return new ChatRenderer(template, limits, Clock.system(ZoneId.systemDefault()));
-  }
-
-  private static StepRunner runner(
-      ServerConfig config, Loaded loaded, Tokenizer tokenizer, GenerationDefaults defaults) {
-    return loaded
-        .runner
-        .<StepRunner>map(it -> it)
-        .orElseGet(
-            () -> new NullRunner(printable(tokenizer, defaults), config.backend().nullStep()));
   }
 
   private static int[] printable(Tokenizer tokenizer, GenerationDefaults defaults) {
@@ -435,10 +404,6 @@ record EngineParts(
     }
     defaults.putAll(config.model().generationOverrides());
     return defaults;
-  }
-
-  private static String cacheType(Loaded loaded) {
-    return loaded.runner.map(it -> it.model().backend().kvCacheType()).orElse("float32");
   }
 
   /** As vLLM names and spells them: what reads them was written for Python. */
