@@ -14,7 +14,7 @@ enum BenchFlag {
   MODEL("NAME", null, "model to ask for; otherwise the first of /v1/models"),
   API_KEY("KEY", null, "sent as a bearer token"),
   BACKEND("NAME", "openai", "vllm, openai or openai-chat; taken for vLLM's sake, see --endpoint"),
-  DATASET_NAME("NAME", "random", "random is the only one"),
+  DATASET_NAME("NAME", "random", "random, or prefix_repetition: prompts that begin alike"),
   NUM_PROMPTS("N", "1000", "requests to send"),
   NUM_WARMUPS("N", "0", "further requests before, not measured"),
   REQUEST_RATE("RPS", "inf", "requests per second; inf sends all at once"),
@@ -23,6 +23,10 @@ enum BenchFlag {
   RANDOM_INPUT_LEN("N", "1024", "tokens of a prompt; also --input-len"),
   RANDOM_OUTPUT_LEN("N", "128", "tokens of an answer; also --output-len"),
   RANDOM_RANGE_RATIO("R", "0.0", "lengths vary evenly between (1 - R) and (1 + R) times that"),
+  PREFIX_REPETITION_PREFIX_LEN("N", "256", "tokens of a beginning that prompts share"),
+  PREFIX_REPETITION_SUFFIX_LEN("N", "256", "tokens behind it, of each prompt's own"),
+  PREFIX_REPETITION_NUM_PREFIXES("N", "10", "different beginnings, in random order"),
+  PREFIX_REPETITION_OUTPUT_LEN("N", "128", "tokens of an answer"),
   SEED("N", "0", "of lengths, words and arrival times"),
   TEMPERATURE("T", null, "sampling temperature; otherwise the server's default"),
   IGNORE_EOS(null, null, "answers have exactly the length asked for (default)"),
@@ -73,7 +77,7 @@ enum BenchFlag {
     for (BenchFlag row : values()) {
       String left = row.placeholder == null ? row.flag() : row.flag() + " " + row.placeholder;
       String right = row.fallback == null ? row.help : row.help + " (" + row.fallback + ")";
-      text.append(String.format(Locale.ROOT, "  %-28s %s%n", left, right));
+      text.append(String.format(Locale.ROOT, "  %-34s %s%n", left, right));
     }
     return text.toString();
   }

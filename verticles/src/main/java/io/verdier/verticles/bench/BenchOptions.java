@@ -19,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  * @param chat whether the endpoint takes messages rather than a prompt
  * @param requestRate per second; infinite sends all at once
  * @param maxConcurrency {@link Integer#MAX_VALUE} where there is no limit
+ * @param sharedPrefixes beginnings of prompts; empty: each prompt has its own
  * @param rangeRatio lengths lie between (1 - ratio) and (1 + ratio) times the given ones
  * @param expectedStepMs what a token takes without the server's own work
  */
@@ -35,6 +36,7 @@ record BenchOptions(
     int maxConcurrency,
     int inputTokens,
     int outputTokens,
+    Optional<SharedPrefixes> sharedPrefixes,
     double rangeRatio,
     long seed,
     OptionalDouble temperature,
@@ -43,6 +45,14 @@ record BenchOptions(
     List<Double> percentiles,
     OptionalDouble expectedStepMs,
     Optional<String> resultFile) {
+
+  /**
+   * Beginnings that several prompts have.
+   *
+   * @param count of different ones
+   * @param tokens of each, of the prompt's
+   */
+  record SharedPrefixes(int count, int tokens) {}
 
   /** Problems with the command line, all of them. */
   static final class UsageException extends RuntimeException {
@@ -61,7 +71,9 @@ record BenchOptions(
     Values values = new Values(given(argv, problems), problems);
     String endpoint = values.text(BenchFlag.ENDPOINT).orElseThrow();
     values.oneOf(BenchFlag.BACKEND, "vllm", "openai", "openai-chat");
-    values.oneOf(BenchFlag.DATASET_NAME, "random");
+    values.oneOf(BenchFlag.DATASET_NAME, "random", "prefix_repetition");
+    Optional<SharedPrefixes> prefixes = values.sharedPrefixes();
+    int suffix = values.count(BenchFlag.PREFIX_REPETITION_SUFFIX_LEN, 1);
     if (!endpoint.endsWith("/completions")) {
       problems.add(
           "--endpoint is "
@@ -80,8 +92,15 @@ record BenchOptions(
             values.positive(BenchFlag.REQUEST_RATE),
             values.positive(BenchFlag.BURSTINESS),
             values.count(BenchFlag.MAX_CONCURRENCY, 1),
-            values.count(BenchFlag.RANDOM_INPUT_LEN, 1),
-            values.count(BenchFlag.RANDOM_OUTPUT_LEN, 1),
+            prefixes.isPresent()
+                ? prefixes.get().tokens() + suffix
+                : values.count(BenchFlag.RANDOM_INPUT_LEN, 1),
+            values.count(
+                prefixes.isPresent()
+                    ? BenchFlag.PREFIX_REPETITION_OUTPUT_LEN
+                    : BenchFlag.RANDOM_OUTPUT_LEN,
+                1),
+            prefixes,
             values.number(
                 BenchFlag.RANDOM_RANGE_RATIO, ratio -> ratio >= 0 && ratio < 1, "0 to below 1"),
             (long) values.number(BenchFlag.SEED, seed -> seed == Math.rint(seed), "a whole number"),
@@ -140,6 +159,16 @@ record BenchOptions(
         // The same problem as a URI without a host.
       }
       return problem(BenchFlag.BASE_URL, "a URL such as http://127.0.0.1:8000", url);
+    }
+
+    Optional<SharedPrefixes> sharedPrefixes() {
+      if (!text(BenchFlag.DATASET_NAME).orElseThrow().equals("prefix_repetition")) {
+        return Optional.empty();
+      }
+      return Optional.of(
+          new SharedPrefixes(
+              count(BenchFlag.PREFIX_REPETITION_NUM_PREFIXES, 1),
+              count(BenchFlag.PREFIX_REPETITION_PREFIX_LEN, 1)));
     }
 
     void oneOf(BenchFlag flag, String... accepted) {

@@ -1,7 +1,9 @@
 package io.verdier.verticles.bench;
 
+import io.verdier.verticles.bench.BenchOptions.SharedPrefixes;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 
@@ -75,6 +77,9 @@ final class PromptWriter {
    * Prompts whose lengths are even between (1 - ratio) and (1 + ratio) times those of the options.
    */
   List<Prompt> write(int count, BenchOptions options, Random random) {
+    if (options.sharedPrefixes().isPresent()) {
+      return repeating(count, options, options.sharedPrefixes().get(), random);
+    }
     List<Prompt> prompts = new ArrayList<>(count);
     for (int i = 0; i < count; i++) {
       int input = length(options.inputTokens(), options.rangeRatio(), random);
@@ -84,10 +89,30 @@ final class PromptWriter {
     return prompts;
   }
 
+  /** Prompts with beginnings in common, each as often as the others, in random order. */
+  private List<Prompt> repeating(
+      int count, BenchOptions options, SharedPrefixes shared, Random random) {
+    List<Prompt> beginnings = new ArrayList<>();
+    for (int i = 0; i < shared.count(); i++) {
+      beginnings.add(write(shared.tokens(), options.outputTokens(), random));
+    }
+    List<Prompt> prompts = new ArrayList<>(count);
+    for (int i = 0; i < count; i++) {
+      prompts.add(continued(beginnings.get(i % shared.count()), options.inputTokens(), random));
+    }
+    Collections.shuffle(prompts, random);
+    return prompts;
+  }
+
   /** A prompt of {@code inputTokens}, or of the overhead where that is more. */
   Prompt write(int inputTokens, int outputTokens, Random random) {
-    StringBuilder text = new StringBuilder(FIRST_WORD);
-    int tokens = overhead;
+    return continued(new Prompt(FIRST_WORD, overhead, outputTokens), inputTokens, random);
+  }
+
+  /** The prompt and more words, up to {@code inputTokens}. */
+  private Prompt continued(Prompt beginning, int inputTokens, Random random) {
+    StringBuilder text = new StringBuilder(beginning.text());
+    int tokens = beginning.inputTokens();
     while (tokens < inputTokens) {
       int word = affordable(inputTokens - tokens, random);
       if (word < 0) {
@@ -96,7 +121,7 @@ final class PromptWriter {
       text.append(' ').append(WORDS.get(word));
       tokens += costs[word];
     }
-    return new Prompt(text.toString(), tokens, outputTokens);
+    return new Prompt(text.toString(), tokens, beginning.outputTokens());
   }
 
   /** A random word of at most {@code left} tokens, -1 where there is none. */

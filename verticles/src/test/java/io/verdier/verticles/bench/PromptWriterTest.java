@@ -5,7 +5,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
 class PromptWriterTest {
@@ -51,6 +53,27 @@ class PromptWriterTest {
     assertThat(prompts).anyMatch(prompt -> prompt.inputTokens() < 60);
     assertThat(prompts).anyMatch(prompt -> prompt.outputTokens() == 15);
     assertThat(prompts.stream().map(Prompt::text)).doesNotHaveDuplicates();
+  }
+
+  @Test
+  void write_prefixRepetition_sharesBeginningsEvenly() {
+    BenchOptions options =
+        BenchOptions.parse(
+            List.of(
+                "--dataset-name=prefix_repetition",
+                "--prefix-repetition-prefix-len=50",
+                "--prefix-repetition-suffix-len=20",
+                "--prefix-repetition-num-prefixes=4",
+                "--prefix-repetition-output-len=7"));
+    List<Prompt> prompts = PromptWriter.guessing().write(40, options, new Random(1));
+    assertThat(prompts).allMatch(prompt -> prompt.inputTokens() == 70);
+    assertThat(prompts).allMatch(prompt -> prompt.outputTokens() == 7);
+    assertThat(prompts.stream().map(Prompt::text)).doesNotHaveDuplicates();
+    Map<List<String>, Long> beginnings =
+        prompts.stream()
+            .map(prompt -> List.of(prompt.text().split(" ")).subList(0, 50))
+            .collect(Collectors.groupingBy(it -> it, Collectors.counting()));
+    assertThat(beginnings.values()).containsExactly(10L, 10L, 10L, 10L);
   }
 
   @Test
