@@ -6,19 +6,20 @@ import io.verdier.verticles.observe.ServingMetrics;
 final class ClusterGauges {
   private volatile Seen seen = new Seen(0, 0, 0, 0, 0);
 
-  private record Seen(int wantedJobs, int nodes, int migrations, int lateNews, int refusedFrames) {}
+  private record Seen(
+      int wantedJobs, int nodes, long migrations, long lateNews, long refusedFrames) {}
 
   ClusterGauges(ServingMetrics metrics) {
     metrics.watch("verdier:cluster_nodes", "Nodes in sight.", () -> seen.nodes);
-    metrics.watch(
+    metrics.watchGrowing(
         "verdier:cluster_migrations",
         "Streams that went on at another engine.",
         () -> seen.migrations);
-    metrics.watch(
+    metrics.watchGrowing(
         "verdier:cluster_late_news",
         "News of engines that had lost the stream.",
         () -> seen.lateNews);
-    metrics.watch(
+    metrics.watchGrowing(
         "verdier:cluster_refused_frames",
         "Messages on the bus that were not of this cluster.",
         () -> seen.refusedFrames);
@@ -34,8 +35,8 @@ final class ClusterGauges {
         new Seen(
             gate.wantedCount(),
             view.heardCount(),
-            (int) router.migrations(),
-            (int) router.lateNews(),
-            (int) refusedFrames);
+            router.migrations(),
+            router.lateNews(),
+            refusedFrames);
   }
 }

@@ -75,7 +75,7 @@ public final class ClusterVerticle extends VerticleBase {
   private @Nullable ClusterLink link; // null: between two lives
   private ServerState told = new ServerState.Loading();
   private long lastTickNanos;
-  private long refusedFrames;
+  private long refusedBefore; // frames, in the lives that are over
   private long sinceAnnouncedMillis = ANNOUNCE_MILLIS;
 
   /**
@@ -206,8 +206,8 @@ public final class ClusterVerticle extends VerticleBase {
       LOG.warn("A message of the cluster could not be handled", bug);
     }
     ClusterLink current = link;
-    refusedFrames = current == null ? refusedFrames : current.refused();
-    gauges.update(gate, view, router, refusedFrames);
+    gauges.update(
+        gate, view, router, refusedBefore + (current == null ? 0 : current.refused()));
     if (!deliveries.isEmpty()) {
       deliveries.forEach(
           (instance, deltas) -> bus.send(Addresses.http(instance), new Deltas(deltas)));
@@ -458,6 +458,7 @@ public final class ClusterVerticle extends VerticleBase {
     LOG.warn("This node fences itself and joins the cluster again: {}", why);
     standing.fence(true);
     gate.dropAll();
+    refusedBefore += old.refused();
     link = null; // nobody is told: nobody listens
     view.clear();
     toReset.clear();

@@ -135,6 +135,15 @@ public final class ServingMetrics {
   }
 
   /**
+   * A number that only grows, which its owner keeps and any thread may read.
+   *
+   * @param name without the ending of counters
+   */
+  public void watchGrowing(String name, String help, LongSupplier value) {
+    page.counter(name, help, value);
+  }
+
+  /**
    * Adapters are brought to host memory. Called once.
    *
    * @param diskBytes of downloads

@@ -117,7 +117,7 @@ class ClusterTrustIT {
   private static double refusedFrames() throws Exception {
     return send(HttpRequest.newBuilder(URI.create(server.baseUrl() + "/metrics")))
         .lines()
-        .filter(line -> line.startsWith("verdier:cluster_refused_frames{"))
+        .filter(line -> line.startsWith("verdier:cluster_refused_frames_total{"))
         .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
         .sum();
   }

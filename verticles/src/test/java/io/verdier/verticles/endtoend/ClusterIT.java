@@ -246,7 +246,7 @@ class ClusterIT {
 
     assertGolden(all);
     assertThat(longestGap(all)).as("recovery").isLessThan(RECOVERY_SECONDS_MAX);
-    assertThat(ingress.metric("verdier:cluster_migrations")).isPositive();
+    assertThat(ingress.metric("verdier:cluster_migrations_total")).isPositive();
     int told = all.values().stream().mapToInt(Got::completionTokens).sum();
     assertThat(ingress.metric("vllm:generation_tokens_total") - tokensBefore)
         .as("tokens are counted once")
@@ -317,7 +317,7 @@ class ClusterIT {
         what,
         all.size(),
         longestGap(all),
-        ingress.metric("verdier:cluster_migrations"),
-        ingress.metric("verdier:cluster_late_news"));
+        ingress.metric("verdier:cluster_migrations_total"),
+        ingress.metric("verdier:cluster_late_news_total"));
   }
 }

@@ -9,7 +9,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -61,26 +60,6 @@ class MetricsIT {
                           + " the weather of a city.\",\"parameters\":{\"type\":\"object\","
                           + "\"properties\":{\"city\":{\"type\":\"string\"}},\"required\":[\"city\"]}}}")
                   .json()));
-
-  /** Line of the table. */
-  private record Family(
-      String name, String type, Map<String, Set<String>> labels, List<Double> bounds) {
-
-    static Family of(String line) {
-      String[] columns = line.split("\\|", -1);
-      Map<String, Set<String>> labels = new LinkedHashMap<>();
-      for (String label : words(columns[2])) {
-        String[] parts = label.split("=", 2);
-        labels.put(parts[0], parts.length == 1 ? Set.of() : Set.of(parts[1].split(",")));
-      }
-      List<Double> bounds = words(columns[3]).stream().map(Double::valueOf).toList();
-      return new Family(columns[0].strip(), columns[1].strip(), labels, bounds);
-    }
-
-    private static List<String> words(String text) {
-      return Arrays.stream(text.strip().split(" +")).filter(word -> !word.isEmpty()).toList();
-    }
-  }
 
   @BeforeAll
   static void serve() {
@@ -154,18 +133,11 @@ class MetricsIT {
     cachedTokens += usage.at("/prompt_tokens_details/cached_tokens").asInt();
   }
 
-  private static List<Family> table() throws IOException {
-    return Files.readAllLines(Path.of("src/test/resources/metrics/families.txt")).stream()
-        .filter(line -> !line.isBlank() && !line.startsWith("#"))
-        .map(Family::of)
-        .toList();
-  }
-
   @Test
-  void families_all_areThoseOfTheTable() throws IOException {
+  void families_all_areThoseOfTheTable() {
     Scrape page = Scrape.of(server.baseUrl());
     Map<String, String> wanted = new LinkedHashMap<>();
-    table().forEach(family -> wanted.put(family.name(), family.type()));
+    MetricFamilies.ofOneNode().forEach(family -> wanted.put(family.name(), family.type()));
     Map<String, String> found = new LinkedHashMap<>();
     page.families()
         .forEach(
@@ -174,9 +146,9 @@ class MetricsIT {
   }
 
   @Test
-  void series_each_haveTheLabelsAndBucketsOfTheTable() throws IOException {
+  void series_each_haveTheLabelsAndBucketsOfTheTable() {
     Scrape page = Scrape.of(server.baseUrl());
-    for (Family wanted : table()) {
+    for (MetricFamilies.Row wanted : MetricFamilies.ofOneNode()) {
       List<Metric> series = page.series(wanted.name());
       Map<String, Set<String>> values = new LinkedHashMap<>();
       for (Metric metric : series) {
@@ -204,7 +176,7 @@ class MetricsIT {
     }
   }
 
-  private static void checkHistogram(Family wanted, Histogram histogram) {
+  private static void checkHistogram(MetricFamilies.Row wanted, Histogram histogram) {
     List<Double> bounds = new ArrayList<>();
     long before = 0;
     for (Histogram.Bucket bucket : histogram.getBuckets()) {
@@ -220,7 +192,9 @@ class MetricsIT {
   @Test
   void docs_table_namesEveryFamily() throws IOException {
     String page = Files.readString(Path.of("../docs/metrics.md"));
-    assertThat(table()).extracting(Family::name).allMatch(name -> page.contains("`" + name + "`"));
+    assertThat(MetricFamilies.all())
+        .extracting(MetricFamilies.Row::name)
+        .allMatch(name -> page.contains("`" + name + "`"));
   }
 
   @Test
