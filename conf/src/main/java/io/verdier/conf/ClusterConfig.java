@@ -26,6 +26,7 @@ import java.util.Set;
  * @param insecure whether the ports may be open to a network without both of them
  * @param silence after so much of it a node counts as gone
  * @param hang after so long a step counts as hung
+ * @param routing which engine gets a request
  * @param nodesMin with fewer nodes in sight this one serves nothing
  */
 public record ClusterConfig(
@@ -45,6 +46,7 @@ public record ClusterConfig(
     boolean insecure,
     Duration silence,
     Duration hang,
+    Routing routing,
     int nodesMin) {
 
   public ClusterConfig {
@@ -60,6 +62,16 @@ public record ClusterConfig(
     ENGINE,
     /** Fetches files for its engine; every engine's node does. */
     CACHE
+  }
+
+  /** Which engine gets a request. */
+  public enum Routing {
+    /** The one with the least to read and to do: what it has in its cache it need not read. */
+    PREFIX,
+    /** The one with the least to do. */
+    LEAST_LOAD,
+    /** The next one. */
+    ROUND_ROBIN
   }
 
   /**

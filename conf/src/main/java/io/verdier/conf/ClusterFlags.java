@@ -1,6 +1,7 @@
 package io.verdier.conf;
 
 import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.conf.ClusterConfig.Routing;
 import io.verdier.conf.ClusterConfig.Tls;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
@@ -51,6 +52,7 @@ final class ClusterFlags {
             settings.on("--insecure-cluster"),
             settings.duration("--cluster-silence-timeout"),
             settings.duration("--cluster-hang-timeout"),
+            routing(),
             settings.whole("--cluster-min-nodes"));
     if (cluster.enabled()) {
       check(cluster);
@@ -83,6 +85,11 @@ final class ClusterFlags {
       }
     }
     return Optional.empty();
+  }
+
+  private Routing routing() {
+    String word = settings.text("--cluster-routing-policy");
+    return Routing.valueOf(word.toUpperCase(Locale.ROOT).replace('-', '_'));
   }
 
   private List<String> members() {

@@ -3,6 +3,8 @@ package io.verdier.conf;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.conf.ClusterConfig.Routing;
+import java.util.Locale;
 import org.junit.jupiter.api.Test;
 
 class ClusterFlagsTest {
@@ -60,6 +62,19 @@ class ClusterFlagsTest {
         .contains("needs all of", "cannot be read");
     assertThat(Loading.problems("--cluster", "--cluster-config=/none").toString())
         .contains("cannot be read");
+  }
+
+  @Test
+  void routing_eachPolicy_isUnderstoodAndOthersAreNot() {
+    assertThat(Loading.config("--cluster").cluster().routing()).isEqualTo(Routing.PREFIX);
+    for (Routing routing : Routing.values()) {
+      String word = routing.name().toLowerCase(Locale.ROOT).replace('_', '-');
+      assertThat(
+              Loading.config("--cluster", "--cluster-routing-policy=" + word).cluster().routing())
+          .isEqualTo(routing);
+    }
+    assertThat(Loading.problems("--cluster", "--cluster-routing-policy=random").toString())
+        .contains("round-robin");
   }
 
   @Test

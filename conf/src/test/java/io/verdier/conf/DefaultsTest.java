@@ -101,6 +101,7 @@ class DefaultsTest {
         false,
         Duration.ofSeconds(4),
         Duration.ofSeconds(60),
+        ClusterConfig.Routing.PREFIX,
         1);
   }
 

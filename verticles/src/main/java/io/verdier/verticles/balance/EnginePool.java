@@ -1,5 +1,6 @@
 package io.verdier.verticles.balance;
 
+import io.verdier.conf.ClusterConfig.Routing;
 import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.Submit;
 import java.util.ArrayList;
@@ -14,7 +15,7 @@ import java.util.function.IntUnaryOperator;
 public final class EnginePool {
   private final EngineAddresses addresses;
   private final List<Engine> engines = new ArrayList<>();
-  private final Balance balance = new Balance();
+  private final Balance balance = new Balance(Routing.PREFIX);
 
   /** Guarded by the pool's lock. */
   private static final class Engine implements Candidate {

@@ -94,7 +94,8 @@ public final class ClusterVerticle extends VerticleBase {
     this.standing = new Standing(config, metrics, setup);
     this.gauges = new ClusterGauges(metrics);
     this.setup = setup;
-    this.view = new ClusterView(cluster.silence().toMillis(), cluster.hang().toMillis());
+    this.view =
+        new ClusterView(cluster.routing(), cluster.silence().toMillis(), cluster.hang().toMillis());
     this.router = new Router(view, this::send, this::deliver);
     this.gate =
         new EngineGate(

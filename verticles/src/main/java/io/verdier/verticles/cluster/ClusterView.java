@@ -1,6 +1,7 @@
 package io.verdier.verticles.cluster;
 
 import io.verdier.cache.lora.AdapterSource;
+import io.verdier.conf.ClusterConfig.Routing;
 import io.verdier.verticles.balance.Balance;
 import io.verdier.verticles.balance.Candidate;
 import io.verdier.verticles.balance.Prefixes;
@@ -35,9 +36,10 @@ final class ClusterView {
   private final Map<String, Node> nodes = new TreeMap<>(); // by id, so that ties end the same way
   private final long silenceMillis;
   private final long hangMillis;
-  private final Balance balance = new Balance();
+  private final Balance balance;
 
-  ClusterView(long silenceMillis, long hangMillis) {
+  ClusterView(Routing routing, long silenceMillis, long hangMillis) {
+    this.balance = new Balance(routing);
     this.silenceMillis = silenceMillis;
     this.hangMillis = hangMillis;
   }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.conf.ClusterConfig.Routing;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.balance.Prefixes;
@@ -19,6 +20,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Random;
@@ -29,7 +31,11 @@ import org.junit.jupiter.api.Test;
 class ClusterViewTest {
   private static final long SILENCE = 4000;
 
-  private final ClusterView view = new ClusterView(SILENCE, 60_000);
+  private final ClusterView view = view(Routing.PREFIX);
+
+  private static ClusterView view(Routing routing) {
+    return new ClusterView(routing, SILENCE, 60_000);
+  }
 
   private static Announcement engine(Phase phase, Load load, String adapter) {
     List<AdapterCard> adapters = new ArrayList<>();
@@ -51,6 +57,10 @@ class ClusterViewTest {
   }
 
   private void serving(String id, int live) {
+    serving(view, id, live);
+  }
+
+  private static void serving(ClusterView view, String id, int live) {
     view.onAnnouncement(id, engine(Phase.SERVING, new Load(live, 0, 0, 1, 0, 0), ""));
   }
 
@@ -121,32 +131,50 @@ class ClusterViewTest {
   /** A workload of shared prefixes: most of what was read is read again where it was. */
   @Test
   void sharedPrefixes_areFoundAtLeastThreeTimesAsOftenAsByTurns() {
-    int engines = 6;
+    assertThat(hits(Routing.PREFIX)).isGreaterThanOrEqualTo(3 * hits(Routing.ROUND_ROBIN));
+  }
+
+  /** Of 180 questions about 60 documents at 6 engines, those that came where it was read. */
+  private static int hits(Routing routing) {
+    ClusterView view = view(routing);
     Random random = new Random(1);
     List<String> prefixes = new ArrayList<>();
     for (int i = 0; i < 60; i++) {
       prefixes.add(("document " + i + " ").repeat(200));
     }
-    for (int i = 0; i < engines; i++) {
-      serving("e" + i, 0);
-    }
     Map<String, Set<Integer>> read = new HashMap<>();
-    Map<Integer, Set<Integer>> readByTurns = new HashMap<>();
     int hits = 0;
-    int hitsByTurns = 0;
     for (int i = 0; i < 180; i++) {
-      int document = random.nextInt(prefixes.size());
-      String engine = choose(prefixes.get(document) + "question " + i).orElseThrow();
-      hits += read.computeIfAbsent(engine, any -> new HashSet<>()).add(document) ? 0 : 1;
-      hitsByTurns +=
-          readByTurns.computeIfAbsent(i % engines, any -> new HashSet<>()).add(document) ? 0 : 1;
-      if (i % 10 == 0) {
-        for (int e = 0; e < engines; e++) {
-          serving("e" + e, 0); // what came has been answered
-        }
+      for (int e = 0; i % 10 == 0 && e < 6; e++) {
+        serving(view, "e" + e, 0); // what came has been answered
       }
+      int document = random.nextInt(prefixes.size());
+      Submit submit = submit(prefixes.get(document) + "question " + i, "");
+      String engine = view.choose(submit, Prefixes.of(submit), Set.of()).orElseThrow();
+      hits += read.computeIfAbsent(engine, any -> new HashSet<>()).add(document) ? 0 : 1;
     }
-    assertThat(hits).isGreaterThanOrEqualTo(3 * hitsByTurns);
+    return hits;
+  }
+
+  @Test
+  void policies_other_lookAtLoadOrAtTheTurn() {
+    String known = "x".repeat(2000);
+    Submit submit = submit(known, "");
+    long[] prefixes = Prefixes.of(submit);
+    ClusterView byLoad = view(Routing.LEAST_LOAD);
+    serving(byLoad, "a", 1);
+    serving(byLoad, "b", 0);
+    Objects.requireNonNull(byLoad.node("a")).given.add(prefixes);
+    assertThat(byLoad.choose(submit, prefixes, Set.of())).contains("b");
+    ClusterView byTurns = view(Routing.ROUND_ROBIN);
+    serving(byTurns, "a", 9);
+    serving(byTurns, "b", 0);
+    Objects.requireNonNull(byTurns.node("b")).given.add(prefixes);
+    List<String> chosen = new ArrayList<>();
+    for (int i = 0; i < 4; i++) {
+      chosen.add(byTurns.choose(submit, prefixes, Set.of()).orElseThrow());
+    }
+    assertThat(chosen).isIn(List.of("a", "b", "a", "b"), List.of("b", "a", "b", "a"));
   }
 
   @Test

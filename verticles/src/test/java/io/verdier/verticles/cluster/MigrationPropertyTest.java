@@ -3,6 +3,7 @@ package io.verdier.verticles.cluster;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.conf.ClusterConfig.Routing;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.TextParams;
@@ -209,7 +210,7 @@ class MigrationPropertyTest {
   /** Everything. */
   private static final class World {
     final Random random;
-    final ClusterView view = new ClusterView(4000, 60_000);
+    final ClusterView view = new ClusterView(Routing.PREFIX, 4000, 60_000);
     final Router router = new Router(view, this::tell, this::deliver);
     final Map<String, Engine> engines = new TreeMap<>();
     final Map<Long, Client> clients = new LinkedHashMap<>();

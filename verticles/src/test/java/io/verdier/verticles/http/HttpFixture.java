@@ -235,6 +235,7 @@ final class HttpFixture implements AutoCloseable {
         false,
         Duration.ofSeconds(4),
         Duration.ofSeconds(60),
+        ClusterConfig.Routing.PREFIX,
         1);
   }
 
