@@ -13,7 +13,8 @@ import java.util.Set;
  * @param httpAddress {@code host:port} of its HTTP server
  * @param version of the program
  * @param card of the model that it generates with; empty: none (yet)
- * @param load of its engine
+ * @param load how busy it is
+ * @param tally what it has done
  * @param prefixes what it has lately read
  */
 record Announcement(
@@ -25,6 +26,7 @@ record Announcement(
     Phase phase,
     Optional<ModelCard> card,
     Load load,
+    Tally tally,
     PrefixSummary prefixes) {
 
   /** Of a node that has not announced itself. */
@@ -38,6 +40,7 @@ record Announcement(
           Phase.LOADING,
           Optional.empty(),
           Load.NONE,
+          Tally.NONE,
           PrefixSummary.EMPTY);
 
   Announcement {
@@ -57,17 +60,40 @@ record Announcement(
   }
 
   /**
-   * How busy a node's engines are, together.
+   * How busy a node is; its engines together.
    *
-   * @param live sequences that they have, waiting and running
+   * @param streams sequences of its own clients, whichever engine has them
+   * @param live sequences that its engines have, waiting and running
+   * @param running sequences in its engines' steps
    * @param waiting sequences without blocks
    * @param blocksUsed blocks held by sequences
    * @param blocksTotal all blocks; 0: there is no engine
-   * @param steps since the start
    * @param stepMillis how long the longest step under way has taken; 0: none is
    */
-  record Load(int live, int waiting, int blocksUsed, int blocksTotal, long steps, long stepMillis) {
-    static final Load NONE = new Load(0, 0, 0, 0, 0, 0);
+  record Load(
+      int streams,
+      int live,
+      int running,
+      int waiting,
+      int blocksUsed,
+      int blocksTotal,
+      long stepMillis) {
+    static final Load NONE = new Load(0, 0, 0, 0, 0, 0, 0);
+  }
+
+  /**
+   * What a node's engines have done since its start, for operators.
+   *
+   * @param steps with work
+   * @param prefixes that it remembers to have read: what {@link PrefixSummary} was made of
+   * @param queriedTokens of prompts, looked for in the prefix cache
+   * @param hitTokens of those, found
+   * @param movedIn sequences that came from other nodes' engines
+   * @param movedOut sequences that went on at other nodes' engines, while this one lived
+   */
+  record Tally(
+      long steps, int prefixes, long queriedTokens, long hitTokens, long movedIn, long movedOut) {
+    static final Tally NONE = new Tally(0, 0, 0, 0, 0, 0);
   }
 
   boolean generates() {

@@ -8,6 +8,7 @@ import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.cluster.Announcement.Load;
 import io.verdier.verticles.cluster.Announcement.Phase;
+import io.verdier.verticles.cluster.Announcement.Tally;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -25,10 +26,8 @@ final class AnnouncementCodec {
     out.text(told.phase().name());
     out.flag(told.card().isPresent());
     told.card().ifPresent(card -> writeCard(out, card));
-    Load load = told.load();
-    out.number(load.live()).number(load.waiting());
-    out.number(load.blocksUsed()).number(load.blocksTotal());
-    out.number(load.steps()).number(load.stepMillis());
+    writeLoad(out, told.load());
+    writeTally(out, told.tally());
     out.longs(told.prefixes().words());
   }
 
@@ -41,8 +40,29 @@ final class AnnouncementCodec {
         new HashSet<>(in.list(wire -> wire.constant(Role.class))),
         in.constant(Phase.class),
         in.flag() ? Optional.of(readCard(in)) : Optional.empty(),
-        new Load(in.whole(), in.whole(), in.whole(), in.whole(), in.number(), in.number()),
+        readLoad(in),
+        readTally(in),
         new PrefixSummary(in.longs()));
+  }
+
+  private static void writeLoad(WireWriter out, Load load) {
+    out.number(load.streams()).number(load.live()).number(load.running()).number(load.waiting());
+    out.number(load.blocksUsed()).number(load.blocksTotal()).number(load.stepMillis());
+  }
+
+  private static Load readLoad(WireReader in) {
+    return new Load(
+        in.whole(), in.whole(), in.whole(), in.whole(), in.whole(), in.whole(), in.number());
+  }
+
+  private static void writeTally(WireWriter out, Tally tally) {
+    out.number(tally.steps()).number(tally.prefixes());
+    out.number(tally.queriedTokens()).number(tally.hitTokens());
+    out.number(tally.movedIn()).number(tally.movedOut());
+  }
+
+  private static Tally readTally(WireReader in) {
+    return new Tally(in.number(), in.whole(), in.number(), in.number(), in.number(), in.number());
   }
 
   private static void writeCard(WireWriter out, ModelCard card) {

@@ -2,6 +2,8 @@ package io.verdier.verticles.cluster;
 
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cluster.Announcement.Load;
+import io.verdier.verticles.cluster.Announcement.Phase;
+import io.verdier.verticles.cluster.Announcement.Tally;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.util.Locale;
@@ -25,7 +27,6 @@ final class ClusterStatus {
 
   private static JsonObject node(ClusterView.Node node, String self) {
     Announcement told = node.told;
-    Load load = told.load();
     JsonArray roles = new JsonArray();
     told.roles().stream()
         .map(role -> role.name().toLowerCase(Locale.ROOT))
@@ -41,6 +42,7 @@ final class ClusterStatus {
             .put("bus", told.busAddress())
             .put("roles", roles)
             .put("phase", told.phase().name().toLowerCase(Locale.ROOT))
+            .put("draining", told.phase() == Phase.DRAINING || told.phase() == Phase.LEAVING)
             .put("silent_ms", node.id.equals(self) ? 0 : node.silentMillis)
             .put("hung", node.isHung);
     told.card()
@@ -50,14 +52,34 @@ final class ClusterStatus {
               card.adapters().forEach(adapter -> adapters.add(adapter.name()));
               json.put("model", card.names().getFirst()).put("adapters", adapters);
             });
-    return json.put(
-        "load",
-        new JsonObject()
-            .put("live", load.live())
-            .put("waiting", load.waiting())
-            .put("blocks_used", load.blocksUsed())
-            .put("blocks_total", load.blocksTotal())
-            .put("steps", load.steps())
-            .put("step_ms", load.stepMillis()));
+    if (told.generates()) {
+      json.put("cache", cache(told.tally())).put("migrations", migrations(told.tally()));
+    }
+    return json.put("load", load(told));
+  }
+
+  private static JsonObject load(Announcement told) {
+    Load load = told.load();
+    return new JsonObject()
+        .put("streams", load.streams())
+        .put("live", load.live())
+        .put("running", load.running())
+        .put("waiting", load.waiting())
+        .put("blocks_used", load.blocksUsed())
+        .put("blocks_free", load.blocksTotal() - load.blocksUsed())
+        .put("blocks_total", load.blocksTotal())
+        .put("steps", told.tally().steps())
+        .put("step_ms", load.stepMillis());
+  }
+
+  private static JsonObject cache(Tally tally) {
+    return new JsonObject()
+        .put("prefixes", tally.prefixes())
+        .put("queried_tokens", tally.queriedTokens())
+        .put("hit_tokens", tally.hitTokens());
+  }
+
+  private static JsonObject migrations(Tally tally) {
+    return new JsonObject().put("in", tally.movedIn()).put("out", tally.movedOut());
   }
 }

@@ -207,8 +207,7 @@ public final class ClusterVerticle extends VerticleBase {
       LOG.warn("A message of the cluster could not be handled", bug);
     }
     ClusterLink current = link;
-    gauges.update(
-        gate, view, router, refusedBefore + (current == null ? 0 : current.refused()));
+    gauges.update(gate, view, router, refusedBefore + (current == null ? 0 : current.refused()));
     if (!deliveries.isEmpty()) {
       deliveries.forEach(
           (instance, deltas) -> bus.send(Addresses.http(instance), new Deltas(deltas)));
@@ -427,7 +426,7 @@ public final class ClusterVerticle extends VerticleBase {
     }
     sinceAnnouncedMillis = 0;
     gate.accept(standing.accepts());
-    Announcement announcement = standing.announcement(current.address(), gate);
+    Announcement announcement = standing.announcement(current.address(), gate, router.liveCount());
     view.onAnnouncement(current.id(), announcement);
     if (announcement.phase() == Phase.LEAVING) {
       router.leave(current.id(), Leaving.ORDERLY);

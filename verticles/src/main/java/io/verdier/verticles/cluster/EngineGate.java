@@ -45,6 +45,8 @@ final class EngineGate {
   private boolean isMute;
   private long counter;
   private int wanted; // sequences that somebody waits for
+  private long movedIn;
+  private long movedOut;
 
   /** A sequence as its ingress knows it. */
   private record Owner(String ingress, long key) {}
@@ -115,6 +117,16 @@ final class EngineGate {
     return prefixes;
   }
 
+  /** Sequences that came from other engines, since the start. */
+  long movedIn() {
+    return movedIn;
+  }
+
+  /** Sequences that went on at other engines and were ended here, since the start. */
+  long movedOut() {
+    return movedOut;
+  }
+
   void onWork(String ingress, Work work) {
     Submit submit = work.submit();
     boolean isFull = byKey.size() + submit.keys().length > jobsMax;
@@ -134,6 +146,7 @@ final class EngineGate {
       }
     }
     prefixes.add(Prefixes.of(submit));
+    movedIn += work.attempt() > 1 ? submit.keys().length : 0;
     long[] keys = new long[submit.keys().length];
     int chosen = engines.choose(submit, keys.length);
     for (int i = 0; i < keys.length; i++) {
@@ -162,10 +175,13 @@ final class EngineGate {
         jobs.add(job);
       }
     }
-    if (stop.silent()) {
-      drop(jobs);
-    } else {
-      cancel(jobs);
+    switch (stop.why()) {
+      case ABORTED -> cancel(jobs);
+      case UNWANTED -> drop(jobs);
+      case MOVED -> {
+        movedOut += jobs.size();
+        drop(jobs);
+      }
     }
   }
 

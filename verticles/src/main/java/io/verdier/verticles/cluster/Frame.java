@@ -24,9 +24,19 @@ sealed interface Frame {
    * End these.
    *
    * @param attempts one per key
-   * @param silent whether nobody waits for a last word
    */
-  record Stop(long[] keys, int[] attempts, boolean silent) implements Frame {}
+  record Stop(long[] keys, int[] attempts, Why why) implements Frame {
+
+    /** Why they shall end. */
+    enum Why {
+      /** Their client wants it so, and waits for the last word. */
+      ABORTED,
+      /** Their client is gone. */
+      UNWANTED,
+      /** They go on elsewhere. */
+      MOVED
+    }
+  }
 
   /** What a step gave to all sequences of one ingress. */
   record News(List<Item> items) implements Frame {}

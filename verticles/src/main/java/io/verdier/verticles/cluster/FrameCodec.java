@@ -23,7 +23,7 @@ import io.verdier.verticles.cluster.Frame.Work;
  * another version; during a rolling upgrade the nodes of each version serve among themselves.
  */
 final class FrameCodec {
-  static final int VERSION = 1;
+  static final int VERSION = 2;
 
   private static final int ANNOUNCE = 1;
   private static final int WORK = 2;
@@ -43,7 +43,7 @@ final class FrameCodec {
           AnnouncementCodec.write(out.octet(ANNOUNCE), announce.announcement());
       case Work work -> SubmitCodec.write(out.octet(WORK).number(work.attempt()), work.submit());
       case Stop stop ->
-          out.octet(STOP).longs(stop.keys()).ints(stop.attempts()).flag(stop.silent());
+          out.octet(STOP).longs(stop.keys()).ints(stop.attempts()).text(stop.why().name());
       case News news -> out.octet(NEWS).list(news.items(), FrameCodec::writeItem);
       case Bounce bounce ->
           DeltaCodec.writeRefused(
@@ -77,7 +77,7 @@ final class FrameCodec {
   }
 
   private static Stop readStop(WireReader in) {
-    Stop stop = new Stop(in.longs(), in.ints(), in.flag());
+    Stop stop = new Stop(in.longs(), in.ints(), in.constant(Stop.Why.class));
     if (stop.keys().length != stop.attempts().length) {
       throw new WireException("keys without attempts");
     }

@@ -10,6 +10,7 @@ import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.cluster.Frame.Bounce;
 import io.verdier.verticles.cluster.Frame.Item;
+import io.verdier.verticles.cluster.Frame.Stop;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -160,8 +161,8 @@ final class Router {
       if (engine == null) {
         end(stream, FinishReason.ABORT, null);
       } else {
-        tell.accept(
-            engine, new Frame.Stop(new long[] {key}, new int[] {stream.attempt}, cancel.silent()));
+        Stop.Why why = cancel.silent() ? Stop.Why.UNWANTED : Stop.Why.ABORTED;
+        tell.accept(engine, new Stop(new long[] {key}, new int[] {stream.attempt}, why));
         if (cancel.silent()) {
           streams.remove(key);
         }
@@ -305,7 +306,7 @@ final class Router {
     if (engine != null) {
       long[] keys = leaving.stream().mapToLong(stream -> stream.key).toArray();
       int[] attempts = leaving.stream().mapToInt(stream -> stream.attempt).toArray();
-      tell.accept(engine, new Frame.Stop(keys, attempts, true));
+      tell.accept(engine, new Stop(keys, attempts, Stop.Why.MOVED));
     }
   }
 

@@ -7,6 +7,7 @@ import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cluster.Announcement.Load;
 import io.verdier.verticles.cluster.Announcement.Phase;
+import io.verdier.verticles.cluster.Announcement.Tally;
 import io.verdier.verticles.observe.EngineMetrics;
 import io.verdier.verticles.observe.ServingMetrics;
 import java.util.List;
@@ -74,7 +75,7 @@ final class Standing {
       return last.get();
     }
     if (isDrainWanted) {
-      boolean isLate = drainedMillis > config.limits().drainTimeout().toMillis();
+      boolean isLate = drainedMillis >= config.limits().drainTimeout().toMillis();
       return isLate ? Phase.LEAVING : Phase.DRAINING;
     }
     return config.cluster().generates() && card.isEmpty() ? Phase.LOADING : Phase.SERVING;
@@ -89,8 +90,9 @@ final class Standing {
    * What it says of itself.
    *
    * @param busAddress where others find it
+   * @param streams of its own clients
    */
-  Announcement announcement(String busAddress, EngineGate gate) {
+  Announcement announcement(String busAddress, EngineGate gate, int streams) {
     return new Announcement(
         config.cluster().nodeName().orElse(setup.httpAddress()),
         busAddress,
@@ -99,33 +101,51 @@ final class Standing {
         config.cluster().roles(),
         phase(),
         card,
-        load(gate),
+        load(gate, streams),
+        tally(gate),
         PrefixSummary.of(gate.prefixes().all()));
   }
 
-  private Load load(EngineGate gate) {
+  private Load load(EngineGate gate, int streams) {
     if (card.isEmpty()) {
-      return Load.NONE;
+      return new Load(streams, 0, 0, 0, 0, 0, 0);
     }
+    int running = 0;
     int waiting = 0;
     int blocksUsed = 0;
     int blocksTotal = 0;
-    long steps = 0;
     long stepMillis = 0;
     for (EngineMetrics engine : metrics.engines()) {
       StepOutput.Stats stats = engine.latest();
+      running += stats.running();
       waiting += stats.waiting();
       blocksUsed += stats.blocksUsed();
       blocksTotal += stats.blocksTotal();
-      steps += engine.steps();
       stepMillis = Math.max(stepMillis, stepMillis(engine));
     }
-    return new Load(gate.liveCount(), waiting, blocksUsed, blocksTotal, steps, stepMillis);
+    return new Load(
+        streams, gate.liveCount(), running, waiting, blocksUsed, blocksTotal, stepMillis);
   }
 
   private static long stepMillis(EngineMetrics engine) {
     long since = System.nanoTime() - engine.lastStepNanos();
     return engine.latest().running() > 0 ? TimeUnit.NANOSECONDS.toMillis(since) : 0;
+  }
+
+  private Tally tally(EngineGate gate) {
+    if (card.isEmpty()) {
+      return Tally.NONE;
+    }
+    long steps = 0;
+    long queried = 0;
+    long hits = 0;
+    for (EngineMetrics engine : metrics.engines()) {
+      steps += engine.steps();
+      queried += engine.latest().prefixQueriedTokens();
+      hits += engine.latest().prefixHitTokens();
+    }
+    int prefixes = gate.prefixes().all().size();
+    return new Tally(steps, prefixes, queried, hits, gate.movedIn(), gate.movedOut());
   }
 
   /**

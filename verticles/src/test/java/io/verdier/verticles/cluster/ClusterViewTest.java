@@ -53,6 +53,7 @@ class ClusterViewTest {
         phase,
         Optional.of(card),
         load,
+        Announcement.Tally.NONE,
         PrefixSummary.EMPTY);
   }
 
@@ -61,7 +62,7 @@ class ClusterViewTest {
   }
 
   private static void serving(ClusterView view, String id, int live) {
-    view.onAnnouncement(id, engine(Phase.SERVING, new Load(live, 0, 0, 1, 0, 0), ""));
+    view.onAnnouncement(id, engine(Phase.SERVING, new Load(0, live, 0, 0, 0, 1, 0), ""));
   }
 
   private static AdapterSource source(String name) {
@@ -182,7 +183,7 @@ class ClusterViewTest {
     serving("a", 0);
     view.onAnnouncement("b", engine(Phase.DRAINING, Load.NONE, ""));
     view.onAnnouncement("c", engine(Phase.LOADING, Load.NONE, ""));
-    view.onAnnouncement("d", engine(Phase.SERVING, new Load(1, 0, 1, 1, 1, 60_001), ""));
+    view.onAnnouncement("d", engine(Phase.SERVING, new Load(0, 1, 1, 0, 1, 1, 60_001), ""));
     for (int i = 0; i < 5; i++) {
       assertThat(choose("prompt " + i)).contains("a");
     }
@@ -198,7 +199,7 @@ class ClusterViewTest {
   @Test
   void adapter_servedByOne_goesThere() {
     serving("a", 0);
-    view.onAnnouncement("b", engine(Phase.SERVING, new Load(9, 0, 0, 1, 0, 0), "pirate"));
+    view.onAnnouncement("b", engine(Phase.SERVING, new Load(0, 9, 0, 0, 0, 1, 0), "pirate"));
     Submit submit = submit("x", "pirate");
     assertThat(view.choose(submit, Prefixes.of(submit), Set.of())).contains("b");
   }

@@ -118,7 +118,7 @@ class FrameCodecTest {
         new Frame.Work(3, submit(chat, demand)),
         new Frame.Work(1, submit(new Prompt.Text("hi", true), null)),
         new Frame.Work(2, submit(new Prompt.Tokens(new int[] {1, 2}), null, 8, 9)),
-        new Frame.Stop(new long[] {1, 2}, new int[] {3, 4}, true),
+        new Frame.Stop(new long[] {1, 2}, new int[] {3, 4}, Frame.Stop.Why.MOVED),
         new Frame.News(List.of(new Frame.Item(1, 0, full), new Frame.Item(2, 9, bare))),
         new Frame.Bounce(new long[] {1}, 2, refused),
         new Frame.Reset(),
@@ -154,7 +154,8 @@ class FrameCodecTest {
             Set.of(Role.ENGINE),
             Announcement.Phase.DRAINING,
             Optional.of(card),
-            new Announcement.Load(1, 2, 3, 4, 5, 6),
+            new Announcement.Load(1, 2, 3, 4, 5, 6, 7),
+            new Announcement.Tally(8, 9, 10, 11, 12, 13),
             prefixes));
   }
 

@@ -240,6 +240,7 @@ class MigrationPropertyTest {
               Phase.SERVING,
               Optional.of(card),
               Announcement.Load.NONE,
+              Announcement.Tally.NONE,
               PrefixSummary.EMPTY));
     }
 
@@ -302,7 +303,7 @@ class MigrationPropertyTest {
     void heartbeat() {
       for (Engine engine : engines.values()) {
         engine.toIngress.add(new Frame.News(List.of()));
-        engine.toEngine.add(new Frame.Stop(new long[0], new int[0], true));
+        engine.toEngine.add(new Frame.Stop(new long[0], new int[0], Frame.Stop.Why.UNWANTED));
       }
     }
 

@@ -37,6 +37,7 @@ final class FakeServer {
   private final Queue<JsonObject> requests = new ConcurrentLinkedQueue<>();
   private final Semaphore disconnects = new Semaphore(0);
   private final AtomicInteger loadingAnswers = new AtomicInteger();
+  private final FakeCluster cluster = new FakeCluster();
   private volatile String key = "";
 
   FakeServer(Vertx vertx) throws Exception {
@@ -54,6 +55,11 @@ final class FakeServer {
   /** Under a prefix, as behind {@code --root-path}: the page must not assume that it is at home. */
   String url() {
     return "http://127.0.0.1:" + server.actualPort() + "/some/prefix/";
+  }
+
+  /** The nodes that it tells of. */
+  FakeCluster cluster() {
+    return cluster;
   }
 
   /** Bodies of the chat requests so far. */
@@ -99,7 +105,14 @@ final class FakeServer {
         case "health" -> request.response().end();
         case "v1/models" -> json(request, 200, models());
         case "v1/chat/completions" -> request.body().onSuccess(body -> chat(request, body));
-        default -> file(request, path.isEmpty() ? "index.html" : path);
+        case "cluster" -> json(request, 200, cluster.status());
+        default -> {
+          if (path.startsWith("cluster/nodes/")) {
+            cluster.onWish(request, path);
+          } else {
+            file(request, path.isEmpty() ? "index.html" : path);
+          }
+        }
       }
     }
   }

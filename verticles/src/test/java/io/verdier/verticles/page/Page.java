@@ -13,6 +13,33 @@ import java.util.concurrent.TimeUnit;
 
 /** One tab. Thread-safe: driven by the test thread, told of events by an event loop. */
 final class Page {
+  /** Visible texts whose contrast with their background is below WCAG AA's 4.5. */
+  private static final String FAINT_TEXTS =
+      """
+      (() => {
+        const rgb = (css) => css.match(/[\\d.]+/g).map(Number);
+        const light = ([r, g, b]) => {
+          const [x, y, z] = [r, g, b].map((it) => it / 255)
+            .map((it) => it <= 0.03928 ? it / 12.92 : ((it + 0.055) / 1.055) ** 2.4);
+          return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+        };
+        const ground = (it) => {
+          for (; it; it = it.parentElement) {
+            const colour = rgb(getComputedStyle(it).backgroundColor);
+            if (colour.length === 3 || colour[3] > 0) return colour;
+          }
+          return [255, 255, 255];
+        };
+        return [...document.querySelectorAll('body *')]
+          .filter((it) => it.checkVisibility() && !it.disabled)
+          .filter((it) => [...it.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+          .filter((it) => {
+            const [a, b] = [light(rgb(getComputedStyle(it).color)), light(ground(it))];
+            return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
+          })
+          .map((it) => `${it.tagName}.${it.className}: ${it.textContent}`).join('; ');
+      })()""";
+
   private static final long WAIT_MILLIS = 15_000;
 
   private final Browser browser;
@@ -88,6 +115,11 @@ final class Page {
     if (!Boolean.TRUE.equals(held)) {
       throw new AssertionError(condition + " never held; page: " + eval("document.body.innerText"));
     }
+  }
+
+  /** Visible texts that are hard to read on their ground; empty where there are none. */
+  String faintTexts() {
+    return String.valueOf(eval(FAINT_TEXTS));
   }
 
   void click(String selector) {

@@ -30,6 +30,11 @@ final class Cluster {
             exchange::fail);
   }
 
+  /** The page is a file beside the chat page's. */
+  static void page(Exchange exchange, Map<String, @Nullable Object> none) {
+    Pages.redirectTo(exchange, "/cluster.html");
+  }
+
   static void drain(Exchange exchange, Map<String, @Nullable Object> none) {
     Matcher wish = WISH.matcher(exchange.request().path());
     if (!wish.matches()) {

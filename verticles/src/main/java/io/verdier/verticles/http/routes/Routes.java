@@ -100,8 +100,9 @@ public final class Routes {
       return;
     }
     table.add(0, new Route("GET", "/cluster", Gate.KEY, Cluster::status));
+    table.add(0, new Route("GET", "/cluster/ui", Gate.KEY, Cluster::page));
     if (!config.http().adminKeys().isEmpty()) {
-      table.add(0, new Route("POST", "/cluster/nodes/*", Gate.ADMIN, Cluster::drain));
+      table.add(0, control("POST", "/cluster/nodes/*", Cluster::drain));
     }
     if (!config.cluster().serves()) {
       table.removeIf(row -> row.gate() == Gate.WORK);
