@@ -93,6 +93,15 @@ final class Client {
     return choices;
   }
 
+  /** An operator's wish, without a body. */
+  Answer wish(String path, String adminKey) {
+    return send(
+        HttpRequest.newBuilder(URI.create(baseUrl + path))
+            .header("Authorization", "Bearer " + adminKey)
+            .POST(HttpRequest.BodyPublishers.noBody())
+            .build());
+  }
+
   private Answer send(HttpRequest request) {
     try {
       var response = http.send(request, HttpResponse.BodyHandlers.ofString());

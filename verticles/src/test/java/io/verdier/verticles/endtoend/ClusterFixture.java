@@ -3,6 +3,7 @@ package io.verdier.verticles.endtoend;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import io.verdier.verticles.launch.ServerProcess;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -24,38 +25,52 @@ final class ClusterFixture implements AutoCloseable {
   static final String ADMIN = "admin-key";
 
   private final List<Integer> ports;
+  private final List<String> members;
   private final List<String> flags;
   private final List<Node> nodes = Collections.synchronizedList(new ArrayList<>());
+
+  /**
+   * Where a node runs. Immutable.
+   *
+   * @param prefix what its command begins with
+   * @param host address of HTTP
+   * @param clusterHost address of both cluster ports
+   */
+  record Place(List<String> prefix, String host, String clusterHost) {
+    static final Place HERE = new Place(List.of(), "127.0.0.1", "127.0.0.1");
+  }
 
   /** One node; it keeps its name and ports when it is started again. */
   final class Node {
     final String name;
-    final String roles;
-    final int port; // of membership
+    private final List<String> arguments;
+    private final Place place;
     ServerProcess process;
 
-    private Node(String name, String roles, int port) {
+    private Node(String name, String roles, int port, Place place, List<String> own) {
       this.name = name;
-      this.roles = roles;
-      this.port = port;
-      this.process = launch();
-    }
-
-    private ServerProcess launch() {
-      List<String> arguments =
+      this.place = place;
+      this.arguments =
           new ArrayList<>(
               List.of(
                   "serve",
-                  "--host=127.0.0.1",
+                  "--host=" + place.host(),
                   "--port=0",
                   "--cluster",
                   "--roles=" + roles,
                   "--node-name=" + name,
+                  "--cluster-host=" + place.clusterHost(),
                   "--cluster-port=" + port,
-                  "--cluster-members=" + members(),
+                  "--cluster-members=" + String.join(",", members),
                   "--admin-api-key=" + ADMIN));
       arguments.addAll(flags);
-      return ServerProcess.startedWith("-Xmx400m", arguments.toArray(String[]::new));
+      arguments.addAll(own);
+      this.process = launch();
+    }
+
+    private ServerProcess launch() {
+      return ServerProcess.startedUnder(
+          place.prefix(), "-Xmx400m", arguments.toArray(String[]::new));
     }
 
     /** Starts the node anew, whose process has ended. */
@@ -63,8 +78,12 @@ final class ClusterFixture implements AutoCloseable {
       process = launch();
     }
 
+    String baseUrl() {
+      return "http://" + place.host() + ":" + process.port();
+    }
+
     Client client() {
-      return new Client(process.baseUrl());
+      return new Client(baseUrl());
     }
 
     JsonNode status() {
@@ -82,8 +101,9 @@ final class ClusterFixture implements AutoCloseable {
     }
   }
 
-  private ClusterFixture(int nodesMax, String... flags) {
-    this.ports = freePorts(nodesMax);
+  private ClusterFixture(List<Integer> ports, List<String> members, String... flags) {
+    this.ports = ports;
+    this.members = members;
     this.flags = Arrays.asList(flags);
   }
 
@@ -94,12 +114,29 @@ final class ClusterFixture implements AutoCloseable {
    * @param flags of all
    */
   static ClusterFixture of(int nodesMax, String... flags) {
-    return new ClusterFixture(nodesMax, flags);
+    List<Integer> ports = freePorts(nodesMax);
+    List<String> members = ports.stream().map(port -> "127.0.0.1:" + port).toList();
+    return new ClusterFixture(ports, members, flags);
+  }
+
+  /** The same, of nodes at addresses of their own: one for each. */
+  static ClusterFixture at(List<Place> places, String... flags) {
+    List<Integer> ports = freePorts(places.size());
+    List<String> members = new ArrayList<>();
+    for (int i = 0; i < places.size(); i++) {
+      members.add(places.get(i).clusterHost() + ":" + ports.get(i));
+    }
+    return new ClusterFixture(ports, members, flags);
   }
 
   /** One more node; it starts in the background. */
-  Node add(String name, String roles) {
-    Node node = new Node(name, roles, ports.get(nodes.size()));
+  Node add(String name, String roles, String... own) {
+    return add(name, roles, Place.HERE, own);
+  }
+
+  /** The same, somewhere else. */
+  Node add(String name, String roles, Place place, String... own) {
+    Node node = new Node(name, roles, ports.get(nodes.size()), place, Arrays.asList(own));
     nodes.add(node);
     return node;
   }
@@ -126,14 +163,19 @@ final class ClusterFixture implements AutoCloseable {
     return serving;
   }
 
-  /** Sequences that a node's engine has, as another node knows. */
-  static int live(Node observer, String name) {
+  /** What one node knows of another; missing where it knows nothing. */
+  static JsonNode told(Node observer, String name) {
     for (JsonNode node : observer.status().get("nodes")) {
       if (node.get("name").asText().equals(name)) {
-        return node.at("/load/live").asInt();
+        return node;
       }
     }
-    return 0;
+    return MissingNode.getInstance();
+  }
+
+  /** Sequences that a node's engine has, as another node knows. */
+  static int live(Node observer, String name) {
+    return told(observer, name).at("/load/live").asInt();
   }
 
   static void await(BooleanSupplier condition, String what) {
@@ -142,10 +184,6 @@ final class ClusterFixture implements AutoCloseable {
       assertThat(System.nanoTime()).as(what).isLessThan(deadline);
       LockSupport.parkNanos(20_000_000);
     }
-  }
-
-  private String members() {
-    return String.join(",", ports.stream().map(port -> "127.0.0.1:" + port).toList());
   }
 
   private static List<Integer> freePorts(int count) {

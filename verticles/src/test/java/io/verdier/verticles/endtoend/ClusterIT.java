@@ -2,23 +2,15 @@ package io.verdier.verticles.endtoend;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import io.verdier.verticles.endtoend.ClusterFixture.Node;
-import java.net.URI;
-import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse;
+import io.verdier.verticles.endtoend.ClusterLoad.Got;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
-import java.util.TreeMap;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
-import java.util.stream.Stream;
+import org.hawkular.agent.prometheus.types.MetricFamily;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.MethodOrderer;
@@ -29,41 +21,47 @@ import org.junit.jupiter.api.TestMethodOrder;
 /**
  * Three engines and two ingresses, each a process: whatever happens to an engine, every client gets
  * the golden answer. The tests follow each other on one cluster, and what one of them kills the
- * next one has again. Costs about a minute: four JVMs start on whatever cores there are, a stopped
- * node must be silent for four seconds to be gone, and one that is to be thrown out for ten.
+ * next one has again. Costs about a minute and a half: JVMs start on whatever cores there are, a
+ * stopped node must be silent for four seconds to be gone, and one that is to be thrown out for
+ * ten. {@code -Dverdier.cluster.streams=200 -Dverdier.cluster.stop.seconds=30} are the full sizes.
  */
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class ClusterIT {
-  private static final int STREAMS = Integer.getInteger("verdier.cluster.streams", 48);
+  private static final int STREAMS = Integer.getInteger("verdier.cluster.streams", 50);
   private static final long STOP_SECONDS = Integer.getInteger("verdier.cluster.stop.seconds", 13);
   private static final double RECOVERY_SECONDS_MAX = 5;
+  private static final double ORPHANED_SECONDS_MAX = 5;
+  private static final double BACK_SECONDS_MAX = 15;
   private static final int TOKENS = 120;
+  private static final int MANY_TOKENS = 240;
 
   private static ClusterFixture cluster;
   private static final List<Node> engines = new ArrayList<>();
+  private static final List<Node> ingresses = new ArrayList<>();
   private static Node ingress;
   private static Map<Integer, String> golden;
-  private static final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
-  private static final HttpClient http =
-      HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
   @BeforeAll
   static void start() throws Exception {
-    cluster =
-        ClusterFixture.of(
-            5,
-            "--cluster-secret=a secret of the test's own",
-            "--backend=cpu",
-            "--threads=1",
-            "--max-model-len=512",
-            "--num-gpu-blocks-override=800");
-    for (int i = 1; i <= 3; i++) {
-      engines.add(cluster.add("engine-" + i, "engine,cache"));
-    }
+    List<String> flags =
+        new ArrayList<>(
+            List.of(
+                "--cluster-secret=a secret of the test's own",
+                "--backend=cpu",
+                "--threads=1",
+                "--max-model-len=512",
+                "--num-gpu-blocks-override=1600"));
+    flags.addAll(ClusterRequests.FLAGS);
+    cluster = ClusterFixture.of(5, flags.toArray(String[]::new));
+    // Two engines let nothing end when they are drained, one has all the time that it wants.
+    engines.add(cluster.add("engine-1", "engine,cache", "--drain-timeout=0"));
+    engines.add(cluster.add("engine-2", "engine,cache", "--drain-timeout=0"));
+    engines.add(cluster.add("engine-3", "engine,cache", "--drain-timeout=90"));
     ingress = cluster.add("ingress-1", "http");
+    ingresses.add(ingress);
     try {
       cluster.awaitReady(4);
-      golden = texts(new Load(ingress).awaitEnd());
+      golden = ClusterLoad.texts(load(ingress).awaitEnd());
     } catch (Exception | AssertionError failed) {
       throw new AssertionError(cluster.output(), failed);
     }
@@ -72,141 +70,14 @@ class ClusterIT {
   @AfterAll
   static void stop() {
     cluster.close();
-    threads.shutdownNow();
   }
 
-  /**
-   * The requests, by number: greedy, sampled with a seed, guided, several choices, stop strings.
-   */
-  private static Map<String, Object> request(int number) {
-    Map<String, Object> body = new LinkedHashMap<>();
-    body.put("stream", true);
-    body.put("stream_options", Map.of("include_usage", true));
-    body.put("max_tokens", TOKENS);
-    body.put("prompt", "Story number " + number + ": a small bird");
-    body.put("ignore_eos", true);
-    switch (number % 6) {
-      case 0 -> body.put("temperature", 0);
-      case 1 -> body.put("seed", number);
-      case 2 -> {
-        body.put("seed", number);
-        body.put("structured_outputs", Map.of("regex", "([a-z]{3,9} ){30}end"));
-      }
-      case 3 -> {
-        body.put("seed", number);
-        body.put("n", 2);
-        body.put("max_tokens", TOKENS / 2);
-      }
-      case 4 -> {
-        body.put("seed", number);
-        body.put("presence_penalty", 1.5);
-        body.put("stop", List.of("zzzz", "never said"));
-      }
-      default -> {
-        body.put("seed", number);
-        body.put("logprobs", 2);
-        body.put("max_tokens", TOKENS / 2);
-      }
-    }
-    return body;
-  }
-
-  /** What one client got, in canonical form, and its longest wait. */
-  private record Got(int status, String text, int completionTokens, double longestGapSeconds) {}
-
-  /** All requests at once. Owned by the test's thread. */
-  private static final class Load {
-    private final Map<Integer, Future<Got>> clients = new TreeMap<>();
-    private final AtomicInteger begun = new AtomicInteger();
-
-    Load(Node node) {
-      for (int number = 0; number < STREAMS; number++) {
-        int own = number;
-        clients.put(number, threads.submit(() -> stream(node.process.baseUrl(), own, begun)));
-      }
-    }
-
-    /** Waits until all streams are in their midst. */
-    Load awaitBegun() {
-      ClusterFixture.await(() -> begun.get() == STREAMS, "streams that have begun");
-      return this;
-    }
-
-    Map<Integer, Got> awaitEnd() throws Exception {
-      Map<Integer, Got> all = new TreeMap<>();
-      for (Map.Entry<Integer, Future<Got>> client : clients.entrySet()) {
-        all.put(client.getKey(), client.getValue().get(90, TimeUnit.SECONDS));
-      }
-      return all;
-    }
-  }
-
-  private static Got stream(String baseUrl, int number, AtomicInteger begun) throws Exception {
-    HttpRequest request =
-        HttpRequest.newBuilder(URI.create(baseUrl + "/v1/completions"))
-            .header("Content-Type", "application/json")
-            .POST(
-                HttpRequest.BodyPublishers.ofString(
-                    Client.JSON.writeValueAsString(request(number))))
-            .build();
-    HttpResponse<Stream<String>> response = http.send(request, HttpResponse.BodyHandlers.ofLines());
-    TreeMap<Integer, StringBuilder> choices = new TreeMap<>();
-    String usage = "";
-    int completionTokens = 0;
-    long last = System.nanoTime();
-    long longest = 0;
-    int events = 0;
-    boolean isDone = false;
-    for (String line : (Iterable<String>) response.body()::iterator) {
-      if (!line.startsWith("data: ")) {
-        continue;
-      }
-      long now = System.nanoTime();
-      longest = Math.max(longest, now - last);
-      last = now;
-      isDone = line.equals("data: [DONE]");
-      if (isDone) {
-        break;
-      }
-      JsonNode event = Client.JSON.readTree(line.substring(6));
-      if (event.has("error") || !event.has("choices")) {
-        return new Got(response.statusCode(), line, 0, longest / 1e9);
-      }
-      for (JsonNode choice : event.get("choices")) {
-        StringBuilder text =
-            choices.computeIfAbsent(choice.get("index").asInt(), any -> new StringBuilder());
-        text.append(choice.get("text").asText());
-        if (!choice.path("logprobs").isMissingNode() && !choice.get("logprobs").isNull()) {
-          text.append(choice.at("/logprobs/token_logprobs"));
-        }
-        if (!choice.path("finish_reason").isNull()) {
-          text.append('|').append(choice.get("finish_reason").asText());
-        }
-      }
-      if (event.hasNonNull("usage")) {
-        completionTokens = event.at("/usage/completion_tokens").asInt();
-        usage = event.at("/usage/prompt_tokens") + "+" + completionTokens;
-      }
-      if (++events == 5) {
-        begun.incrementAndGet();
-      }
-    }
-    String text = choices + usage + (isDone ? "" : " cut short");
-    return new Got(response.statusCode(), text, completionTokens, longest / 1e9);
-  }
-
-  private static Map<Integer, String> texts(Map<Integer, Got> all) {
-    Map<Integer, String> texts = new TreeMap<>();
-    all.forEach((number, got) -> texts.put(number, got.status() + " " + got.text()));
-    return texts;
+  private static ClusterLoad load(Node node) {
+    return ClusterLoad.at(node, STREAMS, TOKENS);
   }
 
   private static void assertGolden(Map<Integer, Got> all) {
-    assertThat(texts(all)).as(() -> cluster.output()).isEqualTo(golden);
-  }
-
-  private static double longestGap(Map<Integer, Got> all) {
-    return all.values().stream().mapToDouble(Got::longestGapSeconds).max().orElseThrow();
+    assertThat(ClusterLoad.texts(all)).as(() -> cluster.output()).isEqualTo(golden);
   }
 
   /** The engine that has most of the work. */
@@ -220,12 +91,29 @@ class ClusterIT {
     return most;
   }
 
+  private static double migrations() {
+    return ingress.metric("verdier:cluster_migrations_total");
+  }
+
+  private static double secondsSince(long nanos) {
+    return (System.nanoTime() - nanos) / 1e9;
+  }
+
+  private static void wish(Node node, String what) {
+    Client.Answer answer =
+        ingress.client().wish("/cluster/nodes/" + node.name + "/" + what, ClusterFixture.ADMIN);
+    assertThat(answer.status()).as(answer.body()).isEqualTo(200);
+  }
+
   @Test
   @Order(1)
   void requests_undisturbed_areWholeAndShared() throws Exception {
     assertThat(golden.values()).allMatch(text -> text.startsWith("200 "), "status 200");
     assertThat(golden.values()).noneMatch(text -> text.contains("error"), "an error");
-    Load load = new Load(ingress).awaitBegun();
+    assertThat(golden.get(6)).startsWith("200 {0={\"words\"");
+    assertThat(golden.get(7)).startsWith("200 {0=note{\"words\"");
+    assertThat(golden.get(8)).contains("|stop");
+    ClusterLoad load = load(ingress).awaitBegun();
     int busy = 0;
     for (Node engine : engines) {
       busy += engine.metric("vllm:num_requests_running") > 0 ? 1 : 0;
@@ -236,77 +124,168 @@ class ClusterIT {
 
   @Test
   @Order(2)
+  void metrics_ofClusters_areThoseOfTheTable() {
+    Map<String, String> wanted = new LinkedHashMap<>();
+    MetricFamilies.ofClusters().forEach(row -> wanted.put(row.name(), row.type()));
+    Map<String, String> found = new LinkedHashMap<>();
+    for (MetricFamily family : Scrape.of(ingress.baseUrl()).families().values()) {
+      if (family.getName().startsWith("verdier:cluster_")) {
+        found.put(family.getName(), family.getType().name().toLowerCase(Locale.ROOT));
+      }
+    }
+    assertThat(found).isNotEmpty().containsExactlyInAnyOrderEntriesOf(wanted);
+    assertThat(ingress.metric("verdier:cluster_nodes")).isEqualTo(4);
+    Client.Answer page = ingress.client().get("/cluster/ui");
+    assertThat(page.status()).isEqualTo(307);
+    assertThat(page.header("Location")).hasValue("/cluster.html");
+    assertThat(ingress.client().get("/cluster.html").body()).contains("cluster.js");
+  }
+
+  @Test
+  @Order(3)
   void engine_killedInMidStream_everyAnswerIsGolden() throws Exception {
     double tokensBefore = ingress.metric("vllm:generation_tokens_total");
-    Load load = new Load(ingress).awaitBegun();
+    ClusterLoad load = load(ingress).awaitBegun();
     Node victim = busiest();
     assertThat(victim.metric("vllm:num_requests_running")).isPositive();
     victim.process.kill();
     Map<Integer, Got> all = load.awaitEnd();
 
-    assertGolden(all);
-    assertThat(longestGap(all)).as("recovery").isLessThan(RECOVERY_SECONDS_MAX);
-    assertThat(ingress.metric("verdier:cluster_migrations_total")).isPositive();
-    int told = all.values().stream().mapToInt(Got::completionTokens).sum();
-    assertThat(ingress.metric("vllm:generation_tokens_total") - tokensBefore)
-        .as("tokens are counted once")
-        .isEqualTo(told);
+    double tokens = ingress.metric("vllm:generation_tokens_total") - tokensBefore;
     report("kill -9", all);
     victim.restart();
     cluster.awaitReady(4);
+
+    assertGolden(all);
+    assertThat(ClusterLoad.longestGap(all)).as("recovery").isLessThan(RECOVERY_SECONDS_MAX);
+    assertThat(migrations()).isPositive();
+    assertThat(tokens)
+        .as("tokens are counted once, as in the usage that clients are told")
+        .isEqualTo(all.values().stream().mapToInt(Got::completionTokens).sum());
   }
 
   @Test
-  @Order(3)
+  @Order(4)
   void engine_stoppedAndContinued_everyAnswerIsGoldenAndTheNodeComesBack() throws Exception {
-    Load load = new Load(ingress).awaitBegun();
+    ClusterLoad load = load(ingress).awaitBegun();
     Node victim = busiest();
+    String oldId = ClusterFixture.told(ingress, victim.name).get("id").asText();
     long stopped = System.nanoTime();
     victim.process.signal("STOP");
     Map<Integer, Got> all = load.awaitEnd();
     report("SIGSTOP", all);
     assertGolden(all);
-    assertThat(longestGap(all)).as("recovery").isLessThan(RECOVERY_SECONDS_MAX + 1);
+    assertThat(ClusterLoad.longestGap(all)).as("recovery").isLessThan(RECOVERY_SECONDS_MAX + 1);
     while (System.nanoTime() - stopped < TimeUnit.SECONDS.toNanos(STOP_SECONDS)) {
       Thread.sleep(100);
     }
+    long continued = System.nanoTime();
     victim.process.signal("CONT");
-    ClusterFixture.await(() -> ClusterFixture.serving(ingress) == 4, "the node comes back");
+    ClusterFixture.await(
+        () -> {
+          String now = ClusterFixture.told(victim, victim.name).path("id").asText(oldId);
+          return !now.equals(oldId) && ClusterFixture.serving(ingress) == 4;
+        },
+        "the node comes back under a new name");
+    System.out.printf("it is back after %.1f s%n", secondsSince(continued));
+    assertThat(secondsSince(continued)).as(cluster::output).isLessThan(BACK_SECONDS_MAX);
     ClusterFixture.await(
         () -> victim.metric("vllm:num_requests_running") == 0, "its old work is dropped");
-    assertGolden(new Load(ingress).awaitEnd());
-  }
-
-  @Test
-  @Order(4)
-  void ingress_killed_enginesDropItsWork() throws Exception {
-    Node second = cluster.add("ingress-2", "http");
-    cluster.awaitReady(5);
-    Load own = new Load(second).awaitBegun();
-    second.process.kill();
-    long killed = System.nanoTime();
-    ClusterFixture.await(
-        () -> engines.stream().allMatch(it -> it.metric("vllm:num_requests_running") == 0),
-        "orphaned work is dropped");
-    assertThat(System.nanoTime() - killed).isLessThan(TimeUnit.SECONDS.toNanos(5));
-    own.clients.values().forEach(client -> client.cancel(true));
-    second.restart();
-    cluster.awaitReady(5);
+    assertGolden(load(ingress).awaitEnd());
   }
 
   @Test
   @Order(5)
-  void engines_restartedOneByOneUnderLoad_everyAnswerIsGolden() throws Exception {
-    List<Load> loads = new ArrayList<>(List.of(new Load(ingress)));
+  void engine_drainedByPost_endsItsStreamsAndGetsNoMore() throws Exception {
+    Node drained = engines.getLast();
+    ClusterLoad load = load(ingress).awaitBegun();
+    double before = migrations();
+    wish(drained, "drain");
+    ClusterFixture.await(
+        () -> ClusterFixture.told(ingress, drained.name).path("draining").asBoolean(),
+        "the others know that it drains");
+    assertGolden(load.awaitEnd());
+    assertThat(migrations()).as("streams that had to move").isEqualTo(before);
+    assertThat(drained.client().get("/health").status()).isEqualTo(503);
+    double steps = drained.metric("vllm:iteration_tokens_total_count");
+    assertGolden(load(ingress).awaitEnd());
+    assertThat(drained.metric("vllm:iteration_tokens_total_count")).isEqualTo(steps);
+    wish(drained, "resume");
+    ClusterFixture.await(() -> ClusterFixture.serving(ingress) == 4, "it works again");
+    ClusterFixture.await(
+        () -> drained.client().get("/health").status() == 200, "it says that it is well");
+  }
+
+  @Test
+  @Order(6)
+  void engine_drainDeadlinePasses_theRestGoesOnElsewhere() throws Exception {
+    Node drained = engines.getFirst();
+    ClusterLoad load = load(ingress).awaitBegun();
+    double before = migrations();
+    wish(drained, "drain");
+    assertGolden(load.awaitEnd());
+    double moved = migrations() - before;
+    assertThat(moved).isPositive();
+    ClusterFixture.await(
+        () -> ClusterFixture.told(ingress, drained.name).at("/migrations/out").asInt() >= moved,
+        "the engine counts those that left it");
+    wish(drained, "resume");
+    ClusterFixture.await(() -> ClusterFixture.serving(ingress) == 4, "it works again");
+  }
+
+  @Test
+  @Order(7)
+  void ingress_killed_itsStreamsBreakAndNoOthers() throws Exception {
+    Node second = cluster.add("ingress-2", "http");
+    ingresses.add(second);
+    cluster.awaitReady(5);
+    ClusterLoad own = ClusterLoad.at(second, STREAMS, MANY_TOKENS).awaitBegun();
+    ClusterLoad others = load(ingress).awaitBegun();
+    second.process.kill();
+    long killed = System.nanoTime();
+    ClusterFixture.await(
+        () -> {
+          int wanted = others.unfinished(); // first: it only falls
+          return wanted >= engines.stream().mapToDouble(ClusterIT::inEngine).sum();
+        },
+        "orphaned work is dropped");
+    double seconds = secondsSince(killed);
+    System.out.printf("orphaned work is dropped after %.1f s%n", seconds);
+    assertThat(seconds).as(cluster::output).isLessThan(ORPHANED_SECONDS_MAX);
+    assertThat(own.awaitEnd().values()).anyMatch(Got::isBroken);
+    assertGolden(others.awaitEnd());
+    second.restart();
+    cluster.awaitReady(5);
+  }
+
+  private static double inEngine(Node engine) {
+    return engine.metric("vllm:num_requests_running") + engine.metric("vllm:num_requests_waiting");
+  }
+
+  /** As a rolling upgrade does it: a balancer sends new requests to an ingress that is well. */
+  @Test
+  @Order(8)
+  void nodes_restartedOneByOneUnderLoad_everyAnswerIsGolden() throws Exception {
+    List<ClusterLoad> loads = new ArrayList<>(List.of(load(ingress)));
     for (Node engine : engines) {
       loads.getLast().awaitBegun();
       engine.process.terminate();
-      loads.add(new Load(ingress));
+      loads.add(load(ingress));
       assertThat(engine.process.exitStatus()).as(engine.process::output).isZero();
       engine.restart();
       engine.process.awaitReady();
     }
-    for (Load load : loads) {
+    for (Node leaving : ingresses) {
+      Node other = leaving == ingress ? ingresses.getLast() : ingress;
+      ClusterFixture.await(() -> ClusterFixture.serving(other) == 5, "all are back");
+      loads.add(load(leaving).awaitBegun());
+      leaving.process.terminate();
+      loads.add(load(other));
+      assertThat(leaving.process.exitStatus()).as(leaving.process::output).isZero();
+      leaving.restart();
+      leaving.process.awaitReady();
+    }
+    for (ClusterLoad load : loads) {
       assertGolden(load.awaitEnd());
     }
   }
@@ -316,8 +295,8 @@ class ClusterIT {
         "%s: %d streams, longest gap %.2f s, %.0f migrations, %.0f late news%n",
         what,
         all.size(),
-        longestGap(all),
-        ingress.metric("verdier:cluster_migrations_total"),
+        ClusterLoad.longestGap(all),
+        migrations(),
         ingress.metric("verdier:cluster_late_news_total"));
   }
 }

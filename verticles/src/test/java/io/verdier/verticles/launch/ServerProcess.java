@@ -44,11 +44,12 @@ public final class ServerProcess implements AutoCloseable {
 
   /** Starts {@code bin/verdier} with these arguments. */
   public static Process launch(String... arguments) {
-    return launch(Map.of(), arguments);
+    return launch(List.of(), Map.of(), arguments);
   }
 
-  private static Process launch(Map<String, String> environment, String... arguments) {
-    List<String> command = new ArrayList<>();
+  private static Process launch(
+      List<String> prefix, Map<String, String> environment, String... arguments) {
+    List<String> command = new ArrayList<>(prefix);
     command.add(home().resolve("bin/verdier").toString());
     command.addAll(Arrays.asList(arguments));
     ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
@@ -75,7 +76,17 @@ public final class ServerProcess implements AutoCloseable {
 
   /** The same with further options of the JVM. */
   public static ServerProcess startedWith(String options, String... arguments) {
-    return new ServerProcess(launch(Map.of("VERDIER_JAVA_OPTS", options), arguments));
+    return startedUnder(List.of(), options, arguments);
+  }
+
+  /**
+   * The same through another program.
+   *
+   * @param prefix its command, which must become the server's process
+   */
+  public static ServerProcess startedUnder(
+      List<String> prefix, String options, String... arguments) {
+    return new ServerProcess(launch(prefix, Map.of("VERDIER_JAVA_OPTS", options), arguments));
   }
 
   private void read() {
