@@ -24,16 +24,13 @@ final class ArgvReader {
   private final Findings findings;
   private final Map<String, Given> given = new LinkedHashMap<>();
   private final Map<String, Keys> keyed = new LinkedHashMap<>();
-  private final boolean cohost;
   private int next;
   private boolean modelFound;
 
   private ArgvReader(List<String> argv, Findings findings) {
     this.argv = argv;
     this.findings = findings;
-    LaunchPrefix prefix = LaunchPrefix.of(argv);
-    this.next = prefix.length();
-    this.cohost = prefix.module().endsWith(".model_cohost_server");
+    this.next = LaunchPrefix.of(argv).length();
   }
 
   /** What {@code --x.key v} arguments put together. */
@@ -163,30 +160,19 @@ final class ArgvReader {
 
   private void accept(Given found) {
     Flag flag = found.flag();
-    Given now = cohost && flag.type().perModel() ? firstModel(found) : found;
     Given before = given.get(flag.name());
     if (before == null) {
-      given.put(flag.name(), now);
+      given.put(flag.name(), found);
     } else if (flag.type().kind() == FlagType.Kind.LIST) {
       List<String> texts = new ArrayList<>(before.texts());
-      texts.addAll(now.texts());
+      texts.addAll(found.texts());
       given.put(flag.name(), new Given(flag, texts, before.origin()));
     } else {
-      if (!before.texts().equals(now.texts())) {
+      if (!before.texts().equals(found.texts())) {
         findings.notice(flag.name() + " is given more than once; the last one counts");
       }
-      given.put(flag.name(), now);
+      given.put(flag.name(), found);
     }
-  }
-
-  private Given firstModel(Given found) {
-    List<String> texts = found.texts().stream().map(text -> text.split(",", 2)[0].strip()).toList();
-    if (!texts.equals(found.texts())) {
-      findings.notice(
-          "serving several models in one process has no effect yet: the first entry of each comma"
-              + " list is used");
-    }
-    return new Given(found.flag(), texts, found.origin());
   }
 
   private void onModel(String element, Origin origin) {

@@ -247,11 +247,23 @@ final class Assembler {
         CpuKernels.valueOf(constant("--cpu-kernels")),
         quantization(settings.text("--quantization")),
         settings.text("--kv-cache-dtype").startsWith("fp8") ? KvFormat.FP8 : KvFormat.OWN,
-        new ServerConfig.Gpu(
-            settings.real("--gpu-memory-utilization"), settings.on("--enforce-eager"), devices()),
+        new ServerConfig.Gpu(memoryShare(), settings.on("--enforce-eager"), devices()),
         Math.max(1, settings.whole("--tensor-parallel-size")),
-        Math.max(1, settings.whole("--data-parallel-size")) * settings.whole("--num-instances"),
+        engines(),
         settings.duration("--null-step-ms"));
+  }
+
+  /** Three names for the same; whoever gives several of them means all. */
+  private int engines() {
+    return Math.max(1, settings.whole("--data-parallel-size"))
+        * settings.whole("--num-instances")
+        * settings.whole("--model-replicas");
+  }
+
+  private double memoryShare() {
+    return settings.given("--gpu-memory-partition")
+        ? settings.real("--gpu-memory-partition")
+        : settings.real("--gpu-memory-utilization");
   }
 
   private List<Integer> devices() {

@@ -1,5 +1,6 @@
 package io.verdier.conf;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -33,16 +34,28 @@ public final class ConfigLoader {
         Optional.ofNullable(arguments.getOrDefault("--config", variables.get("--config")))
             .map(config -> YamlFile.read(config, findings))
             .orElse(Map.of());
-    Settings settings = Settings.resolve(List.of(arguments, variables, file), findings);
-    settings.noticeWithoutEffect(findings);
-
     CacheDirectory cache = CacheDirectory.choose(environment);
-    ServerConfig config = new Assembler(settings, cache, findings).config();
-    new Conflicts(settings, config, findings).find(environment);
+    List<Map<String, Given>> perModel = CohostLine.perModel(argv, arguments, findings);
+    List<ServerConfig> models = new ArrayList<>();
+    List<Settings> settings = new ArrayList<>();
+    for (int model = 0; model < perModel.size(); model++) {
+      List<Map<String, Given>> sources =
+          List.of(
+              CohostLine.forModel(0, perModel.get(model)),
+              CohostLine.forModel(model, variables),
+              CohostLine.forModel(model, file));
+      Settings its = Settings.resolve(sources, findings);
+      its.noticeWithoutEffect(findings);
+      ServerConfig config = new Assembler(its, cache, findings).config();
+      new Conflicts(its, config, findings).find(environment);
+      settings.add(its);
+      models.add(config);
+    }
+    CohostLine.check(models, findings);
     if (!findings.problems().isEmpty()) {
       return new LoadResult.Invalid(findings.problems());
     }
-    return new LoadResult.Loaded(config, findings.notices(), effective(settings, cache));
+    return new LoadResult.Loaded(models, findings.notices(), effective(settings.getFirst(), cache));
   }
 
   private static boolean asksForHelp(Map<String, Given> arguments) {

@@ -89,7 +89,10 @@ final class Conflicts {
     String of = engines == 1 ? "" : " of %d engines".formatted(engines);
     if (engines > ENGINES_MAX) {
       problem(
-          settings.whole("--num-instances") > 1 ? "--num-instances" : "--data-parallel-size",
+          List.of("--num-instances", "--model-replicas", "--data-parallel-size").stream()
+              .filter(settings::given)
+              .findFirst()
+              .orElseThrow(),
           "%d engines are asked for; a process has at most %d".formatted(engines, ENGINES_MAX));
     }
     int devices = config.backend().gpu().devices().size();

@@ -12,7 +12,10 @@ final class Findings {
   private final List<String> notices = new ArrayList<>();
 
   void problem(Origin origin, String message) {
-    problems.add(new Problem(origin, message));
+    Problem problem = new Problem(origin, message);
+    if (!problems.contains(problem)) { // several models may have it
+      problems.add(problem);
+    }
   }
 
   void notice(String line) {

@@ -12,16 +12,24 @@ public sealed interface LoadResult {
   /**
    * Everything is in order.
    *
+   * @param models a configuration for each model, at least one; they differ in what is the model's
+   *     own
    * @param notices lines to log at start-up: flags without effect, values that lost to others
    * @param effective value and origin of every flag that has an effect and a value, by flag name in
    *     the order of the table; secrets are hidden
    */
-  record Loaded(ServerConfig config, List<String> notices, Map<String, Effective> effective)
+  record Loaded(List<ServerConfig> models, List<String> notices, Map<String, Effective> effective)
       implements LoadResult {
 
     public Loaded {
+      models = List.copyOf(models);
       notices = List.copyOf(notices);
       effective = Collections.unmodifiableMap(new LinkedHashMap<>(effective));
+    }
+
+    /** Of the first model, and of all that is not a model's own. */
+    public ServerConfig config() {
+      return models.getFirst();
     }
 
     /** What differs from the defaults, a line each with its origin, for the start-up log. */

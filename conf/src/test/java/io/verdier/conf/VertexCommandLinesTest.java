@@ -178,7 +178,7 @@ class VertexCommandLinesTest {
   }
 
   @Test
-  void cohost_commaLists_firstEntriesAreTakenWithOneNotice() {
+  void cohost_commaLists_giveEachModelItsOwn() {
     LoadResult.Loaded loaded =
         Loading.loaded(
             Map.of(),
@@ -195,10 +195,21 @@ class VertexCommandLinesTest {
                 "--max-model-len=8192,4096",
                 "--total-gpus=8"));
 
-    assertThat(loaded.config().model().source()).contains("gs://b/a");
-    assertThat(loaded.config().model().servedNames()).containsExactly("x");
-    assertThat(loaded.config().model().maxModelLen()).isEqualTo(OptionalInt.of(8192));
-    assertThat(loaded.notices()).filteredOn(line -> line.contains("several models")).hasSize(1);
+    assertThat(loaded.models()).hasSize(2);
+    ServerConfig first = loaded.config();
+    assertThat(first.model().source()).contains("gs://b/a");
+    assertThat(first.model().servedNames()).containsExactly("x");
+    assertThat(first.model().maxModelLen()).isEqualTo(OptionalInt.of(8192));
+    assertThat(first.backend().engines()).isEqualTo(4);
+    assertThat(first.backend().ranks()).isEqualTo(2);
+    ServerConfig second = loaded.models().getLast();
+    assertThat(second.model().source()).contains("gs://b/b");
+    assertThat(second.model().servedNames()).containsExactly("y");
+    assertThat(second.model().maxModelLen()).isEqualTo(OptionalInt.of(4096));
+    assertThat(second.backend().engines()).isEqualTo(1);
+    assertThat(second.backend().ranks()).isEqualTo(4);
+    assertThat(second.backend().gpu().memoryShare()).isEqualTo(0.45);
+    assertThat(second.http()).isEqualTo(first.http());
   }
 
   @Test

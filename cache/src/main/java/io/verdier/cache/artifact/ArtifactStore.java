@@ -1,10 +1,14 @@
 package io.verdier.cache.artifact;
 
+import io.verdier.cache.outbound.OutboundClient;
 import io.verdier.cache.outbound.OutboundException;
 import io.verdier.conf.ServerConfig;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileTime;
@@ -95,6 +99,51 @@ public final class ArtifactStore {
       };
     } catch (IOException failed) {
       throw DiskFailure.of(uri.shown(), config.directory(), failed);
+    }
+  }
+
+  /**
+   * A small file, of this host or an object of Cloud Storage. Blocks.
+   *
+   * @param place its path or {@code gs://bucket/name}
+   * @throws ArtifactException where it cannot be read, or is larger
+   */
+  public String text(String place, int bytesMax) {
+    try {
+      byte[] bytes =
+          place.startsWith("gs://") ? object(place, bytesMax) : file(Path.of(place), bytesMax);
+      if (bytes.length > bytesMax) {
+        throw new ArtifactException("%s: larger than %d bytes".formatted(place, bytesMax));
+      }
+      return new String(bytes, StandardCharsets.UTF_8);
+    } catch (IOException | InvalidPathException unreadable) {
+      throw new ArtifactException(place + ": cannot be read", unreadable);
+    }
+  }
+
+  private static byte[] file(Path file, int bytesMax) throws IOException {
+    try (InputStream in = Files.newInputStream(file)) {
+      return in.readNBytes(bytesMax + 1);
+    }
+  }
+
+  private byte[] object(String place, int bytesMax) throws IOException {
+    int slash = place.lastIndexOf('/');
+    if (!(ArtifactUri.parseRemote(place.substring(0, slash))
+        instanceof ArtifactUri.Gcs directory)) {
+      throw new ArtifactException(place + ": not an address of the form gs://bucket/name");
+    }
+    try (Source source = sources.gcs(directory)) {
+      RemoteFile file =
+          list(source)
+              .file(place.substring(slash + 1))
+              .orElseThrow(() -> new ArtifactException(place + ": there is no such object"));
+      try (OutboundClient.Answer answer = source.open(file, 0, Math.max(1, file.size()))) {
+        if (answer.status() != 200 && answer.status() != 206) {
+          throw source.refusal(file, answer);
+        }
+        return answer.bytes(bytesMax + 1);
+      }
     }
   }
 

@@ -5,9 +5,6 @@ public final class Addresses {
   /** {@link ServerState}, published; every HTTP instance listens. */
   public static final String STATE = "verdier.state";
 
-  /** {@link CompileQuery}. */
-  public static final String GRAMMAR = "verdier.grammar";
-
   /** {@link Abort}, published; every HTTP instance listens. */
   public static final String ABORTS = "verdier.aborts";
 
@@ -20,19 +17,31 @@ public final class Addresses {
    */
   public static final String CLUSTER = "verdier.cluster";
 
-  /** {@link ResolveModel}. */
-  public static final String CACHE = "verdier.cache";
-
-  /**
-   * {@link AdapterQuery}, {@link AdapterRelease}, {@link LoadAdapter} and {@link UnloadAdapter};
-   * nobody is there where adapters are not served.
-   */
-  public static final String ADAPTERS = "verdier.adapters";
-
   /** {@link AdapterNames}, published; every HTTP instance listens. */
   public static final String ADAPTER_NAMES = "verdier.adapters.names";
 
+  /** {@link UpdateModels}; nobody is there in a cluster. */
+  public static final String MODELS = "verdier.models";
+
   private Addresses() {}
+
+  /** {@link CompileQuery} for one model of the node, by its number. */
+  public static String grammar(int model) {
+    return "verdier.grammar." + model;
+  }
+
+  /** {@link ResolveModel} for one model. */
+  public static String cache(int model) {
+    return "verdier.cache." + model;
+  }
+
+  /**
+   * {@link AdapterQuery}, {@link AdapterRelease}, {@link LoadAdapter} and {@link UnloadAdapter} for
+   * one model; nobody is there where adapters are not served.
+   */
+  public static String adapters(int model) {
+    return "verdier.adapters." + model;
+  }
 
   /**
    * {@link Tokenized}, {@link Cancel}, {@link Control} and {@link DiskResults} for one engine: the
@@ -72,7 +81,8 @@ public final class Addresses {
 
   /**
    * {@link Submit}, {@link TokenizeQuery}, {@link DetokenizeQuery} and {@link Cancel} for one
-   * tokenizer: a sequence's {@code Cancel} must find the one that has its {@code Submit}.
+   * tokenizer of those of all models: a sequence's {@code Cancel} must find the one that has its
+   * {@code Submit}.
    */
   public static String tokenizer(int instance) {
     return "verdier.tokenizer." + instance;

@@ -84,6 +84,8 @@ public final class Bus {
           NodesQuery.Reply.class,
           DrainNode.class,
           DrainNode.Done.class,
+          UpdateModels.class,
+          UpdateModels.Done.class,
           ServerState.Draining.class,
           ServerState.Stopping.class,
           ServerState.Failed.class);

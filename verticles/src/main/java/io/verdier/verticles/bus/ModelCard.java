@@ -1,6 +1,9 @@
 package io.verdier.verticles.bus;
 
+import io.verdier.conf.ServerConfig;
+import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.engine.model.EmbeddingSpec;
+import io.verdier.engine.text.toolcall.ToolCallFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -17,6 +20,9 @@ import java.util.Optional;
  * @param generationDefaults defaults of {@code temperature}, {@code top_p}, … from the model, by
  *     API field name; {@code max_new_tokens} bounds every request
  * @param embedding how it embeds; empty: it generates
+ * @param parsing what is read out of its answers
+ * @param fingerprint of all that decides its answers: engines that differ in it are not the same
+ *     model, whatever they are called
  * @param adapters of the model, each with a name of its own
  */
 public record ModelCard(
@@ -28,12 +34,32 @@ public record ModelCard(
     long createdSeconds,
     Map<String, Double> generationDefaults,
     Optional<EmbeddingSpec> embedding,
+    Parsing parsing,
+    String fingerprint,
     List<AdapterCard> adapters) {
+  /** How the embedded model was taught to call. */
+  private static final String DEMO_CALLS = "llama3_json";
+
   public ModelCard {
     names = List.copyOf(names);
     aliases = List.copyOf(aliases);
     generationDefaults = Map.copyOf(generationDefaults);
     adapters = List.copyOf(adapters);
+  }
+
+  /** What is read out of answers by default: how the embedded model calls needs no flags. */
+  public static Parsing parsing(ServerConfig config) {
+    Parsing asked = config.parsing();
+    boolean isKnown = asked.toolParser().flatMap(ToolCallFormat::of).isPresent();
+    return isKnown || config.model().source().isPresent()
+        ? asked
+        : new Parsing(
+            true, Optional.of(DEMO_CALLS), asked.reasoningParser(), asked.hideUncallableTools());
+  }
+
+  /** The name that answers show, and by which nodes speak of the model. */
+  public String name() {
+    return names.getFirst();
   }
 
   /** The same model with other adapters. */
@@ -47,6 +73,8 @@ public record ModelCard(
         createdSeconds,
         generationDefaults,
         embedding,
+        parsing,
+        fingerprint,
         others);
   }
 }

@@ -1,12 +1,27 @@
 package io.verdier.verticles.bus;
 
+import java.util.List;
+
 /** Where the server stands in its life. A closed choice; published at each change. Immutable. */
 public sealed interface ServerState {
   /** The port is open, the model is not there yet. Requests get 503. */
   record Loading() implements ServerState {}
 
-  /** Requests are served. */
-  record Ready(ModelCard card) implements ServerState {}
+  /**
+   * Requests are served.
+   *
+   * @param cards of the models, at least one; requests that name none mean the first
+   */
+  record Ready(List<ModelCard> cards) implements ServerState {
+    public Ready {
+      cards = List.copyOf(cards);
+    }
+
+    /** Of one model. */
+    public Ready(ModelCard card) {
+      this(List.of(card));
+    }
+  }
 
   /**
    * A node without an engine of its own knows none that could serve, and says 503 until it does.

@@ -25,6 +25,7 @@ import org.jspecify.annotations.Nullable;
  *     chosen token by token
  * @param generated tokens of the one continuation that another engine generated before this one
  *     took it over; usually none
+ * @param model that is to continue it, by the first of its names; empty: the only one
  */
 public record Submit(
     long[] keys,
@@ -38,7 +39,8 @@ public record Submit(
     @Nullable AdapterSource adapter,
     @Nullable Demand demand,
     OptionalDouble lengthPenalty,
-    int[] generated) {
+    int[] generated,
+    String model) {
 
   private static final int[] NOTHING = {};
 
@@ -74,7 +76,26 @@ public record Submit(
         adapter,
         demand,
         lengthPenalty,
-        NOTHING);
+        NOTHING,
+        "");
+  }
+
+  /** The same, of a certain model. */
+  public Submit of(String name) {
+    return new Submit(
+        keys,
+        prompt,
+        sampling,
+        badWords,
+        truncation,
+        text,
+        priority,
+        cacheSalt,
+        adapter,
+        demand,
+        lengthPenalty,
+        generated,
+        name);
   }
 
   /** The same under other keys. */
@@ -123,6 +144,7 @@ public record Submit(
         adapter,
         newDemand,
         lengthPenalty,
-        before);
+        before,
+        model);
   }
 }

@@ -17,6 +17,7 @@ import io.verdier.verticles.bus.AdapterQuery;
 import io.verdier.verticles.bus.AdapterRelease;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.LendAdapter;
 import io.verdier.verticles.bus.LoadAdapter;
 import io.verdier.verticles.bus.RecallAdapter;
@@ -63,13 +64,15 @@ public final class AdapterVerticle extends VerticleBase {
   /**
    * What the actor is given.
    *
+   * @param engines of the model
    * @param artifacts where adapters are fetched to
    * @param policy what clients may name
-   * @param slots of each engine, by its number; of the same shape, and with as many rooms
+   * @param slots of each of the engines; of the same shape, and with as many rooms
    * @param takenNames of the model itself
    * @param model its name, the parent of adapters that name no other
    */
   public record Setup(
+      EngineAddresses engines,
       ArtifactStore artifacts,
       AdapterPolicy policy,
       List<AdapterSlots> slots,
@@ -133,17 +136,17 @@ public final class AdapterVerticle extends VerticleBase {
 
     @Override
     public void lend(String identity, int room) {
-      for (int engine = 0; engine < setup.slots.size(); engine++) {
-        bus.send(Addresses.executor(engine), new LendAdapter(identity, room));
+      for (int i = 0; i < setup.slots.size(); i++) {
+        bus.send(executor(i), new LendAdapter(identity, room));
       }
     }
 
     @Override
     public void recall(String identity, int room) {
       List<Future<?>> returned = new ArrayList<>();
-      for (int engine = 0; engine < setup.slots.size(); engine++) {
+      for (int i = 0; i < setup.slots.size(); i++) {
         RecallAdapter recall = new RecallAdapter(identity);
-        returned.add(bus.request(Addresses.executor(engine), recall, RecallAdapter.Reply.class));
+        returned.add(bus.request(executor(i), recall, RecallAdapter.Reply.class));
       }
       Future.all(returned)
           .onSuccess(replies -> changed(() -> store.onReturned(room)))
@@ -173,8 +176,15 @@ public final class AdapterVerticle extends VerticleBase {
     bus = new Bus(vertx);
     metrics =
         setup.metrics.loadAdapters(
-            files::diskBytes, sum(AdapterSlots::deviceBytes), sum(AdapterSlots::loads));
-    return bus.consumeAny(Addresses.ADAPTERS, this::onMessage);
+            setup.engines.firstEngine(),
+            files::diskBytes,
+            sum(AdapterSlots::deviceBytes),
+            sum(AdapterSlots::loads));
+    return bus.consumeAny(setup.engines.adapters(), this::onMessage);
+  }
+
+  private String executor(int index) {
+    return Addresses.executor(setup.engines.firstEngine() + index);
   }
 
   private AdapterSlots first() {
@@ -318,7 +328,7 @@ public final class AdapterVerticle extends VerticleBase {
 
   /** Every event loop hears of it before whoever asked does. */
   private void publish() {
-    bus.publish(Addresses.ADAPTER_NAMES, new AdapterNames(served.cards()));
+    bus.publish(Addresses.ADAPTER_NAMES, new AdapterNames(setup.model, served.cards()));
   }
 
   @Override

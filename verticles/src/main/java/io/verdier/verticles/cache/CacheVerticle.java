@@ -12,17 +12,22 @@ import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
 
-/** Brings artifacts to the local disk. Owned by the cache worker thread. */
+/** Brings a model's files to the local disk. Owned by the cache worker thread. */
 public final class CacheVerticle extends VerticleBase {
+  private final int number;
   private final ModelFiles model;
 
-  public CacheVerticle(ArtifactStore artifacts, ServerConfig config) {
+  /**
+   * @param number of the model in this node
+   */
+  public CacheVerticle(int number, ArtifactStore artifacts, ServerConfig config) {
+    this.number = number;
     this.model = new ModelFiles(artifacts, config);
   }
 
   @Override
   public Future<?> start() {
-    return new Bus(vertx).consumeAny(Addresses.CACHE, this::onQuery);
+    return new Bus(vertx).consumeAny(Addresses.cache(number), this::onQuery);
   }
 
   private void onQuery(Message<Object> message) {

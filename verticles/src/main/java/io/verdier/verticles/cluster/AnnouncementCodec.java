@@ -1,6 +1,7 @@
 package io.verdier.verticles.cluster;
 
 import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.engine.model.Classifier;
 import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.engine.sample.Pooling;
@@ -78,6 +79,10 @@ final class AnnouncementCodec {
               out.number(embedding.width()).flag(embedding.shortens()).ints(embedding.widths());
               writeClassifier(out, embedding.classifier());
             });
+    Parsing parsing = card.parsing();
+    out.flag(parsing.autoToolChoice()).optionalText(parsing.toolParser().orElse(null));
+    out.optionalText(parsing.reasoningParser().orElse(null)).flag(parsing.hideUncallableTools());
+    out.text(card.fingerprint());
     out.list(
         card.adapters(),
         (wire, adapter) -> {
@@ -100,6 +105,12 @@ final class AnnouncementCodec {
         in.number(),
         readDefaults(in),
         in.flag() ? Optional.of(readEmbedding(in)) : Optional.empty(),
+        new Parsing(
+            in.flag(),
+            Optional.ofNullable(in.optionalText()),
+            Optional.ofNullable(in.optionalText()),
+            in.flag()),
+        in.text(),
         in.list(
             wire ->
                 new AdapterCard(

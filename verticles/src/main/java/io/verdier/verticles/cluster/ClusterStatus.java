@@ -14,7 +14,7 @@ final class ClusterStatus {
 
   static String json(ClusterView view, String self, Router router, ServerState state) {
     JsonArray nodes = new JsonArray();
-    view.nodes().forEach(node -> nodes.add(node(node, self)));
+    view.nodes().forEach(node -> nodes.add(node(view, node, self)));
     return new JsonObject()
         .put("node", self)
         .put("state", state.getClass().getSimpleName().toLowerCase(Locale.ROOT))
@@ -25,7 +25,7 @@ final class ClusterStatus {
         .encode();
   }
 
-  private static JsonObject node(ClusterView.Node node, String self) {
+  private static JsonObject node(ClusterView view, ClusterView.Node node, String self) {
     Announcement told = node.told;
     JsonArray roles = new JsonArray();
     told.roles().stream()
@@ -45,12 +45,15 @@ final class ClusterStatus {
             .put("draining", told.phase() == Phase.DRAINING || told.phase() == Phase.LEAVING)
             .put("silent_ms", node.id.equals(self) ? 0 : node.silentMillis)
             .put("hung", node.isHung);
+    Refusals.of(view, node).ifPresent(why -> json.put("refused", why));
     told.card()
         .ifPresent(
             card -> {
               JsonArray adapters = new JsonArray();
               card.adapters().forEach(adapter -> adapters.add(adapter.name()));
-              json.put("model", card.names().getFirst()).put("adapters", adapters);
+              json.put("model", card.name())
+                  .put("fingerprint", card.fingerprint())
+                  .put("adapters", adapters);
             });
     if (told.generates()) {
       json.put("cache", cache(told.tally())).put("migrations", migrations(told.tally()));

@@ -69,6 +69,7 @@ public final class ClusterVerticle extends VerticleBase {
   private final EngineGate gate;
   private final Queries queries;
   private final Set<String> toReset = new HashSet<>(); // whose work was dropped: told when heard
+  private final Refusals refusals = new Refusals();
   private final Map<Integer, List<Delta>> deliveries = new HashMap<>(); // by HTTP instance
 
   private Bus bus;
@@ -221,8 +222,8 @@ public final class ClusterVerticle extends VerticleBase {
     switch (message.body()) {
       case Submit submit -> run(() -> router.onSubmit(submit));
       case Cancel cancel -> run(() -> router.onCancel(cancel));
-      case TokenizeQuery query -> run(() -> ask(message, query));
-      case DetokenizeQuery query -> run(() -> ask(message, query));
+      case TokenizeQuery query -> run(() -> ask(message, query.model(), query));
+      case DetokenizeQuery query -> run(() -> ask(message, query.model(), query));
       case NodesQuery query -> message.reply(new NodesQuery.Reply(status()));
       case DrainNode wish -> run(() -> message.reply(drain(wish)));
       default -> throw new IllegalStateException("unexpected " + message.body().getClass());
@@ -252,13 +253,17 @@ public final class ClusterVerticle extends VerticleBase {
     announce();
   }
 
-  private void ask(Message<Object> message, Object query) {
-    if (standing.hasEngine()) {
-      bus.request(setup.engines().tokenizers().getFirst(), query, Object.class)
+  private void ask(Message<Object> message, String model, Object query) {
+    if (standing.has(model)) {
+      bus.request(anyTokenizer(), query, Object.class)
           .onComplete(message::reply, failed -> message.reply(Refused.of(failed)));
     } else {
-      queries.ask(view.anyEngine(), message, query);
+      queries.ask(view.anyEngine(model), message, query);
     }
+  }
+
+  private String anyTokenizer() {
+    return setup.engines().addresses("").tokenizers().getFirst();
   }
 
   private Object drain(DrainNode wish) {
@@ -370,7 +375,7 @@ public final class ClusterVerticle extends VerticleBase {
   }
 
   private void answer(String sender, Frame.Query query) {
-    bus.request(setup.engines().tokenizers().getFirst(), query.query(), Object.class)
+    bus.request(anyTokenizer(), query.query(), Object.class)
         .onComplete(
             reply -> send(sender, new Frame.Answer(query.id(), reply)),
             failed -> send(sender, new Frame.Answer(query.id(), Refused.of(failed))));
@@ -442,7 +447,9 @@ public final class ClusterVerticle extends VerticleBase {
 
   /** Tells HTTP whether there is somebody to work for it. */
   private void tellState() {
-    ServerState now = standing.state(view, told);
+    ClusterLink current = link;
+    refusals.tell(view);
+    ServerState now = standing.state(view, current == null ? "" : current.id(), told);
     if (!standing.isEnding() && !now.equals(told)) {
       told = now;
       bus.publish(Addresses.STATE, now);

@@ -10,6 +10,7 @@ import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.cluster.Announcement.Phase;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -24,11 +25,25 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Silence</b> is counted in ticks that this node was awake for. If this node itself was
  * stopped for a minute, that is one tick, and nobody else is blamed for it.
  *
- * <p><b>The choice</b> is {@link Balance}'s, among those that take work.
+ * <p><b>The choice</b> is {@link Balance}'s, among those that take work for the model.
+ *
+ * <p><b>One name, one model.</b> Of engines that announce the same name and differ in what decides
+ * their answers, those are used that are like the one that began to serve first, of those that take
+ * work at all; with equal times the smaller fingerprint counts. So all nodes that see the same
+ * engines use the same ones.
  */
 final class ClusterView {
   /** Above all that a prompt and a queue cost: only if there is nobody else. */
   private static final long DOUBT_CHARS = 1_000_000;
+
+  /** In place of a model's name. */
+  private static final String ANY = "";
+
+  /** Whose claim to a name is older. */
+  private static final Comparator<ModelCard> FIRST =
+      Comparator.comparingLong(ModelCard::createdSeconds)
+          .thenComparing(ModelCard::fingerprint)
+          .thenComparing(ModelCard::name);
 
   /** A node that has been silent for so many times the time that counts was a ghost. */
   private static final int FORGOTTEN = 10;
@@ -126,10 +141,10 @@ final class ClusterView {
     nodes.clear();
   }
 
-  /** An engine that can be asked something. */
-  Optional<String> anyEngine() {
+  /** An engine of the model that can be asked something. */
+  Optional<String> anyEngine(String model) {
     return nodes.values().stream()
-        .filter(node -> isUsable(node, null))
+        .filter(node -> isUsable(node, model, null))
         .findFirst()
         .map(node -> node.id);
   }
@@ -146,12 +161,41 @@ final class ClusterView {
     return nodes.values();
   }
 
-  /** The model that engines in sight generate with, and how many do. */
-  Optional<ModelCard> card() {
-    return nodes.values().stream()
-        .filter(node -> isUsable(node, null))
-        .findFirst()
-        .flatMap(node -> node.told.card());
+  /** The models that engines in sight generate with; the one first that began to serve first. */
+  List<ModelCard> cards() {
+    Map<String, ModelCard> byName = new TreeMap<>();
+    for (Node node : nodes.values()) {
+      if (isUsable(node, ANY, null)) {
+        byName.merge(
+            card(node).name(),
+            card(node),
+            (one, other) -> FIRST.compare(one, other) <= 0 ? one : other);
+      }
+    }
+    return byName.values().stream().sorted(FIRST).toList();
+  }
+
+  /** The other engine because of which this one is not used; null: it may be. */
+  @Nullable Node rival(Node node) {
+    if (!node.told.generates()) {
+      return null;
+    }
+    Node ruling = node;
+    for (Node other : nodes.values()) {
+      boolean competes =
+          other.told.generates()
+              && other.told.phase() == Phase.SERVING
+              && other.silentMillis < silenceMillis
+              && card(other).name().equals(card(node).name());
+      if (competes && FIRST.compare(card(other), card(ruling)) < 0) {
+        ruling = other;
+      }
+    }
+    return card(ruling).fingerprint().equals(card(node).fingerprint()) ? null : ruling;
+  }
+
+  private static ModelCard card(Node node) {
+    return node.told.card().orElseThrow();
   }
 
   /** Nodes that say something. */
@@ -159,13 +203,15 @@ final class ClusterView {
     return (int) nodes.values().stream().filter(node -> node.silentMillis < silenceMillis).count();
   }
 
-  /** Whether it takes new work with this adapter. */
-  private boolean isUsable(Node node, @Nullable AdapterSource adapter) {
+  /** Whether it takes new work for this model, or {@link #ANY}, with this adapter. */
+  private boolean isUsable(Node node, String model, @Nullable AdapterSource adapter) {
     Announcement told = node.told;
     return told.generates()
         && told.phase() == Phase.SERVING
         && node.silentMillis < silenceMillis
         && !node.isHung
+        && (model.equals(ANY) || card(node).name().equals(model))
+        && rival(node) == null
         && (adapter == null
             || adapter.namer() == AdapterSource.Namer.CLIENT // whoever gets it fetches it
             || told.card().orElseThrow().adapters().stream()
@@ -176,12 +222,15 @@ final class ClusterView {
    * Chooses an engine and counts the work there.
    *
    * @param excluded nodes that had no room for it
+   * @param fingerprint of the model that began the answer; empty: none has
    * @return empty if there is none
    */
-  Optional<String> choose(Submit submit, long[] prefixes, Set<String> excluded) {
+  Optional<Node> choose(Submit submit, long[] prefixes, Set<String> excluded, String fingerprint) {
     List<Node> usable =
         nodes.values().stream()
-            .filter(node -> isUsable(node, submit.adapter()) && !excluded.contains(node.id))
+            .filter(node -> !excluded.contains(node.id))
+            .filter(node -> isUsable(node, submit.model(), submit.adapter()))
+            .filter(node -> fingerprint.isEmpty() || card(node).fingerprint().equals(fingerprint))
             .toList();
     Optional<Node> best = balance.choose(usable, prefixes);
     best.ifPresent(
@@ -189,6 +238,6 @@ final class ClusterView {
           node.sent += submit.keys().length;
           node.given.add(prefixes);
         });
-    return best.map(node -> node.id);
+    return best;
   }
 }

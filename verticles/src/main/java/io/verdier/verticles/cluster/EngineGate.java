@@ -5,7 +5,6 @@ import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.AdapterRelease;
-import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
@@ -23,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.BiConsumer;
 import java.util.function.Predicate;
+import java.util.stream.Collectors;
 
 /**
  * The engines' side of the cluster: to the engines of its node it is one more HTTP instance, whose
@@ -152,8 +152,7 @@ final class EngineGate {
     for (int i = 0; i < keys.length; i++) {
       keys[i] = SequenceKey.of(chosen, instance, counter++);
     }
-    List<String> tokenizers = engines.tokenizers();
-    String tokenizer = tokenizers.get(SequenceKey.shard(keys[0], tokenizers.size()));
+    String tokenizer = engines.tokenizer(keys[0]);
     for (int i = 0; i < keys.length; i++) {
       Owner owner = new Owner(ingress, submit.keys()[i]);
       Job job = new Job(owner, keys[i], work, tokenizer);
@@ -216,13 +215,10 @@ final class EngineGate {
     cancelOf(jobs)
         .byEngine()
         .forEach((engine, part) -> send.accept(engines.scheduler(engine), part));
-    for (String tokenizer : engines.tokenizers()) {
-      List<Job> there =
-          jobs.stream().filter(job -> !job.isHeardOf && job.tokenizer.equals(tokenizer)).toList();
-      if (!there.isEmpty()) {
-        send.accept(tokenizer, cancelOf(there));
-      }
-    }
+    jobs.stream()
+        .filter(job -> !job.isHeardOf)
+        .collect(Collectors.groupingBy(job -> job.tokenizer))
+        .forEach((tokenizer, there) -> send.accept(tokenizer, cancelOf(there)));
   }
 
   private static Cancel cancelOf(List<Job> jobs) {
@@ -244,7 +240,9 @@ final class EngineGate {
         wanted -= job.isDropped ? 0 : 1;
         engines.onEnd(SequenceKey.engine(job.key));
         if (job.hasAdapter) {
-          send.accept(Addresses.ADAPTERS, new AdapterRelease(new long[] {job.key}));
+          send.accept(
+              engines.adaptersOf(SequenceKey.engine(job.key)),
+              new AdapterRelease(new long[] {job.key}));
         }
         byOwner.remove(job.owner, job);
       }

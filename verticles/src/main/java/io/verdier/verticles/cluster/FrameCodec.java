@@ -95,18 +95,19 @@ final class FrameCodec {
   private static void writeQuery(WireWriter out, Object query) {
     switch (query) {
       case TokenizeQuery tokenize -> {
-        SubmitCodec.writePrompt(out.octet(0), tokenize.prompt());
+        SubmitCodec.writePrompt(out.octet(0).text(tokenize.model()), tokenize.prompt());
         out.flag(tokenize.tokenStrings());
       }
-      case DetokenizeQuery detokenize -> out.octet(1).ints(detokenize.ids());
+      case DetokenizeQuery detokenize ->
+          out.octet(1).text(detokenize.model()).ints(detokenize.ids());
       default -> throw new IllegalStateException("no query: " + query.getClass());
     }
   }
 
   private static Object readQuery(WireReader in) {
     return switch (in.octet()) {
-      case 0 -> new TokenizeQuery(SubmitCodec.readPrompt(in), in.flag());
-      case 1 -> new DetokenizeQuery(in.ints());
+      case 0 -> new TokenizeQuery(in.text(), SubmitCodec.readPrompt(in), in.flag());
+      case 1 -> new DetokenizeQuery(in.text(), in.ints());
       default -> throw new WireException("no such query");
     };
   }

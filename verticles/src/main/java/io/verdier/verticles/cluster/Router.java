@@ -5,6 +5,7 @@ import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.Submit;
@@ -73,6 +74,7 @@ final class Router {
     final long[] prefixes;
     final Set<String> bounced = new HashSet<>(); // engines that had no room
     @Nullable String engine; // null: it waits for one
+    String fingerprint = ""; // of the model that has begun; another one would go on differently
     int attempt;
     int @Nullable [] prompt; // null: its engine has not told yet
     int[] generated = NOTHING; // with room at the end
@@ -131,7 +133,7 @@ final class Router {
 
   void onSubmit(Submit submit) {
     long[] prefixes = Prefixes.of(submit);
-    String engine = view.choose(submit, prefixes, Set.of()).orElse(null);
+    ClusterView.Node engine = view.choose(submit, prefixes, Set.of(), "").orElse(null);
     if (engine == null) {
       for (long key : submit.keys()) {
         deliver.accept(
@@ -142,11 +144,16 @@ final class Router {
     }
     for (int choice = 0; choice < submit.keys().length; choice++) {
       Stream stream = new Stream(submit, choice, prefixes);
-      stream.engine = engine;
+      give(stream, engine);
       stream.attempt = 1;
       streams.put(stream.key, stream);
     }
-    tell.accept(engine, new Frame.Work(1, submit));
+    tell.accept(engine.id, new Frame.Work(1, submit));
+  }
+
+  private static void give(Stream stream, ClusterView.Node engine) {
+    stream.engine = engine.id;
+    stream.fingerprint = engine.told.card().map(ModelCard::fingerprint).orElse("");
   }
 
   /** The engine ends them, and says so; one that nobody has ends here. */
@@ -318,20 +325,21 @@ final class Router {
     }
     for (List<Stream> group : groups.values()) {
       Stream first = group.getFirst();
-      String engine = view.choose(first.submit, first.prefixes, first.bounced).orElse(null);
+      ClusterView.Node engine =
+          view.choose(first.submit, first.prefixes, first.bounced, first.fingerprint).orElse(null);
       if (engine == null) {
         continue;
       }
       for (Stream stream : group) {
-        stream.engine = engine;
+        give(stream, engine);
         stream.parkedMillis = 0;
         migrations++;
         if (!stream.isOfSearch()) {
-          tell.accept(engine, new Frame.Work(stream.attempt, resumed(stream)));
+          tell.accept(engine.id, new Frame.Work(stream.attempt, resumed(stream)));
         }
       }
       if (first.isOfSearch()) { // it has told nothing yet, and begins anew
-        tell.accept(engine, new Frame.Work(first.attempt, first.submit));
+        tell.accept(engine.id, new Frame.Work(first.attempt, first.submit));
       }
     }
   }

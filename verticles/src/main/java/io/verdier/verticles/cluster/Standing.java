@@ -48,6 +48,11 @@ final class Standing {
     return card.isPresent();
   }
 
+  /** Whether its engine has this model. */
+  boolean has(String model) {
+    return card.isPresent() && card.get().name().equals(model);
+  }
+
   /** The process ends; there is no way back. */
   void end(Phase phase) {
     last = Optional.of(phase);
@@ -148,28 +153,39 @@ final class Standing {
     return new Tally(steps, prefixes, queried, hits, gate.movedIn(), gate.movedOut());
   }
 
+  /** Why the others do not use this node's engine, if that is so. */
+  private static Optional<String> refusal(ClusterView view, String self) {
+    ClusterView.Node own = view.node(self);
+    return Optional.ofNullable(own).flatMap(node -> Refusals.of(view, node));
+  }
+
   /**
    * What HTTP is to know: whether there is somebody to work for it.
    *
+   * @param self the node's own id
    * @param before what it knows
    */
-  ServerState state(ClusterView view, ServerState before) {
+  ServerState state(ClusterView view, String self, ServerState before) {
     if (isFenced) {
       return new ServerState.Adrift("This node has lost its cluster and joins it again.");
     }
     if (isDrainWanted) {
       return new ServerState.Adrift("This node is drained.");
     }
-    Optional<ModelCard> served = config.cluster().serves() ? view.card() : card;
-    boolean isFound = served.isPresent();
+    List<ModelCard> served = config.cluster().serves() ? view.cards() : card.stream().toList();
+    boolean isFound = !served.isEmpty();
     if (before instanceof ServerState.Loading && !isFound) {
       return before;
     }
     if (view.heardCount() < config.cluster().nodesMin()) {
       return new ServerState.Adrift("This node sees too few others of its cluster.");
     }
+    Optional<String> refusal = refusal(view, self);
+    if (refusal.isPresent()) {
+      return new ServerState.Adrift(refusal.get());
+    }
     return isFound
-        ? new ServerState.Ready(served.get())
+        ? new ServerState.Ready(served)
         : new ServerState.Adrift("No engine can be reached. Try again soon.");
   }
 }

@@ -53,7 +53,7 @@ final class SubmitCodec {
     }
     out.flag(submit.lengthPenalty().isPresent());
     submit.lengthPenalty().ifPresent(out::real);
-    out.ints(submit.generated());
+    out.ints(submit.generated()).text(submit.model());
   }
 
   static Submit read(WireReader in) {
@@ -69,7 +69,8 @@ final class SubmitCodec {
         in.flag() ? readAdapter(in) : null,
         in.flag() ? readDemand(in) : null,
         in.flag() ? OptionalDouble.of(in.realDouble()) : OptionalDouble.empty(),
-        in.ints());
+        in.ints(),
+        in.text());
   }
 
   private static TextParams readText(WireReader in) {

@@ -53,6 +53,7 @@ public final class GrammarVerticle extends VerticleBase {
   private static final long KNOWN_BYTES_MAX = 64L << 20;
 
   private final Supplier<TokenTrie> vocabulary;
+  private final int model;
   private final ServingMetrics metrics;
   private final Grammars grammars = new Grammars(KNOWN_BYTES_MAX);
   private final Map<Constraint, List<Message<Object>>> asked = new HashMap<>(); // who waits
@@ -75,10 +76,12 @@ public final class GrammarVerticle extends VerticleBase {
   }
 
   /**
+   * @param model its number in this node
    * @param vocabulary of the model; called once, on a worker thread
    */
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
-  public GrammarVerticle(Supplier<TokenTrie> vocabulary, ServingMetrics metrics) {
+  public GrammarVerticle(int model, Supplier<TokenTrie> vocabulary, ServingMetrics metrics) {
+    this.model = model;
     this.vocabulary = vocabulary;
     this.metrics = metrics;
   }
@@ -87,7 +90,7 @@ public final class GrammarVerticle extends VerticleBase {
   public Future<?> start() {
     bus = new Bus(vertx);
     makeTrie();
-    return bus.consumeAny(Addresses.GRAMMAR, this::onMessage);
+    return bus.consumeAny(Addresses.grammar(model), this::onMessage);
   }
 
   private void onMessage(Message<Object> message) {

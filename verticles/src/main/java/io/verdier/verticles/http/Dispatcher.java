@@ -275,7 +275,12 @@ final class Dispatcher {
       throw overloaded(ingress);
     }
     exchange.admitted(permit.get());
-    readJson(exchange, action);
+    readJson(
+        exchange,
+        (it, body) -> {
+          ingress.checkReady(); // the state may have changed while the body came
+          action.run(it, body);
+        });
   }
 
   private void readJson(Exchange exchange, Action action) {
@@ -335,8 +340,18 @@ final class Dispatcher {
     if (exchange.isDone()) {
       return;
     }
-    ingress.checkReady(); // the state may have changed while the body came
+    exchange.names(model(body));
     action.run(exchange, body);
+  }
+
+  /** The name of a model, where bodies have it; several instances must name the same one. */
+  private static @Nullable Object model(Map<String, @Nullable Object> body) {
+    return body.get("model") == null
+            && body.get("instances") instanceof List<?> instances
+            && !instances.isEmpty()
+            && instances.getFirst() instanceof Map<?, ?> first
+        ? first.get("model")
+        : body.get("model");
   }
 
   /** The client's {@code X-Request-Id} where it is harmless, else a random one. */

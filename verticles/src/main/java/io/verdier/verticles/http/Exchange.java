@@ -32,7 +32,7 @@ public final class Exchange {
   private static final String IGNORED_FIELDS = "X-Verdier-Ignored-Fields";
   private static final int IGNORED_SHOWN_MAX = 16;
 
-  private final Ingress ingress;
+  private Ingress ingress; // of the model that the request names, once that is known
   private final RoutingContext routing;
   private final HttpServerRequest request;
   private final String requestId;
@@ -67,6 +67,11 @@ public final class Exchange {
 
   public Ingress ingress() {
     return ingress;
+  }
+
+  /** The request is for this model; anything else than a name that is served changes nothing. */
+  void names(@Nullable Object model) {
+    ingress = ingress.of(model);
   }
 
   /** The request; its path is raw, without the root path. */

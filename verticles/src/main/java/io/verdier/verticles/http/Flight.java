@@ -5,6 +5,7 @@ import io.verdier.engine.RejectedException;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.SequenceKey;
+import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.observe.EngineMetrics;
 import io.verdier.verticles.observe.trace.RequestTrace;
 import io.verdier.verticles.observe.trace.RequestTracer;
@@ -72,8 +73,9 @@ public final class Flight {
 
   private void submit(Generation work, int index) {
     Ingress ingress = exchange.ingress();
-    long[] keys = ingress.sequences().nextKeys(work.asked(), work.choices());
-    int tokenizer = ingress.sequences().tokenizerOf(keys[0]);
+    Submit asked = work.asked().of(ingress.serving().card().name());
+    long[] keys = ingress.sequences().nextKeys(asked, work.choices());
+    String tokenizer = ingress.sequences().tokenizerOf(keys[0]);
     Sequence.Submitted submitted =
         new Sequence.Submitted(tokenizer, work.asked().adapter() != null);
     for (long key : keys) {
@@ -88,7 +90,7 @@ public final class Flight {
       String model = ingress.serving().nameOf(work.asked().adapter());
       trace.onSubmit(keys, model, work.sampling(), maxTokens);
     }
-    ingress.bus().send(ingress.sequences().addressOf(tokenizer), work.asked().withKeys(keys));
+    ingress.bus().send(tokenizer, asked.withKeys(keys));
   }
 
   void onDelta(Sequence sequence, Delta delta, long now) {

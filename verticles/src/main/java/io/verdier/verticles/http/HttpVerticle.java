@@ -39,6 +39,7 @@ public final class HttpVerticle extends VerticleBase {
    *
    * @param version as {@code /version} tells it
    * @param engines who generates
+   * @param ownEngines those of this node; others may generate in a cluster
    * @param tracer null: requests are not traced
    */
   public record Setup(
@@ -47,6 +48,7 @@ public final class HttpVerticle extends VerticleBase {
       ServingMetrics metrics,
       String version,
       EnginePool engines,
+      EnginePool ownEngines,
       @Nullable RequestTracer tracer) {
 
     /** Without traces. */
@@ -56,7 +58,7 @@ public final class HttpVerticle extends VerticleBase {
         ServingMetrics metrics,
         String version,
         EnginePool engines) {
-      this(config, admission, metrics, version, engines, null);
+      this(config, admission, metrics, version, engines, engines, null);
     }
   }
 

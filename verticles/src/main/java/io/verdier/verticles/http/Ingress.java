@@ -8,10 +8,15 @@ import io.verdier.engine.RejectedException;
 import io.verdier.verticles.bus.Abort;
 import io.verdier.verticles.bus.AdapterNames;
 import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.DetokenizeQuery;
+import io.verdier.verticles.bus.EngineAddresses;
+import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.bus.TokenizeQuery;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.trace.RequestTracer;
 import io.vertx.core.Context;
+import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import java.security.SecureRandom;
 import java.util.ArrayList;
@@ -25,6 +30,9 @@ import org.slf4j.LoggerFactory;
 /**
  * Owned by one event loop: what the requests of one HTTP instance share, and what the instance
  * knows of the server's state.
+ *
+ * <p>Where several models are served there is a view for each, which requests get that name it:
+ * {@link #serving} and what is asked of a tokenizer are then that model's, and all else is shared.
  */
 public final class Ingress {
   private static final Logger LOG = LoggerFactory.getLogger(Ingress.class);
@@ -40,17 +48,19 @@ public final class Ingress {
   private final ErrorMapper errors;
   private final JsonBody json;
   private final Sequences sequences;
-  private final Set<Exchange> live = new HashSet<>();
-  private final JsonWriter writer = new JsonWriter();
+  private final Set<Exchange> live;
+  private final JsonWriter writer;
   private final StreamFlusher flusher;
-  private final SecureRandom random = new SecureRandom();
+  private final SecureRandom random;
 
   private final AdapterPolicy adapterPolicy;
+  private final Ingress root; // itself, but for a view
+  private final @Nullable Serving viewed; // null: the root's first
 
   private boolean largeAnswerSaid;
   private int queries;
   private ServerState state = new ServerState.Loading();
-  private Serving serving = Serving.NOTHING;
+  private List<Serving> servings = List.of(Serving.NOTHING); // never empty
 
   Ingress(HttpVerticle.Setup setup, int instance, Vertx vertx, Context context) {
     this.setup = setup;
@@ -63,6 +73,44 @@ public final class Ingress {
     this.adapterPolicy = new AdapterPolicy(config().adapters().sources());
     this.sequences = new Sequences(bus, instance, setup.engines());
     this.flusher = new StreamFlusher(context);
+    this.live = new HashSet<>();
+    this.writer = new JsonWriter();
+    this.random = new SecureRandom();
+    this.root = this;
+    this.viewed = null;
+  }
+
+  private Ingress(Ingress root, Serving viewed) {
+    this.setup = root.setup;
+    this.instance = root.instance;
+    this.vertx = root.vertx;
+    this.context = root.context;
+    this.bus = root.bus;
+    this.errors = root.errors;
+    this.json = root.json;
+    this.sequences = root.sequences;
+    this.flusher = root.flusher;
+    this.adapterPolicy = root.adapterPolicy;
+    this.live = root.live;
+    this.writer = root.writer;
+    this.random = root.random;
+    this.root = root;
+    this.viewed = viewed;
+  }
+
+  /**
+   * The view of the model that a request names; of the first one, if it names none or one that is
+   * not served, which is then refused by {@link Serving#checkName}.
+   */
+  public Ingress of(@Nullable Object name) {
+    if (root.servings.size() == 1 || !(name instanceof String text)) {
+      return this;
+    }
+    return servings().stream()
+        .filter(serving -> serving.names().contains(text))
+        .findFirst()
+        .map(serving -> new Ingress(root, serving))
+        .orElse(this);
   }
 
   /** Where requests may name adapters. */
@@ -125,11 +173,42 @@ public final class Ingress {
     return json;
   }
 
-  /** Address of the tokenizer whose turn it is; for questions that belong to no sequence. */
-  public String anyTokenizer() {
-    List<String> tokenizers = setup.engines().tokenizers();
-    queries = (queries + 1) % tokenizers.size();
-    return tokenizers.get(queries);
+  /**
+   * Token ids of a prompt.
+   *
+   * @param strings whether their texts are wanted, too
+   */
+  public Future<TokenizeQuery.Reply> tokenized(Prompt prompt, boolean strings) {
+    return bus.request(
+        anyTokenizer(),
+        new TokenizeQuery(serving().card().name(), prompt, strings),
+        TokenizeQuery.Reply.class);
+  }
+
+  /** The text of token ids, special ones included. */
+  public Future<String> detokenized(int[] ids) {
+    return bus.request(
+            anyTokenizer(),
+            new DetokenizeQuery(serving().card().name(), ids),
+            DetokenizeQuery.Reply.class)
+        .map(DetokenizeQuery.Reply::text);
+  }
+
+  /** Where the model's engines are, and what works for them. */
+  public EngineAddresses addresses() {
+    return setup.engines().addresses(serving().card().name());
+  }
+
+  /** Where this node's own engines hear of what operators want. */
+  public List<String> ownSchedulers() {
+    return setup.ownEngines().schedulers();
+  }
+
+  /** Whose turn it is. */
+  private String anyTokenizer() {
+    List<String> tokenizers = addresses().tokenizers();
+    root.queries = (root.queries + 1) & Integer.MAX_VALUE;
+    return tokenizers.get(root.queries % tokenizers.size());
   }
 
   Sequences sequences() {
@@ -155,15 +234,20 @@ public final class Ingress {
     return random.nextLong();
   }
 
-  /** The model that is served. */
+  /** The model that the request is for. */
   public Serving serving() {
-    return serving;
+    return viewed == null ? servings().getFirst() : viewed;
+  }
+
+  /** All models that are served; requests that name none mean the first. */
+  public List<Serving> servings() {
+    return root.servings;
   }
 
   /** An answer has so many bytes; the first one that Vertex AI may cut off is told. */
   void noteSize(double bytes) {
-    if (bytes > SHARED_ENDPOINT_BYTES_MAX && config().vertex().active() && !largeAnswerSaid) {
-      largeAnswerSaid = true;
+    if (bytes > SHARED_ENDPOINT_BYTES_MAX && config().vertex().active() && !root.largeAnswerSaid) {
+      root.largeAnswerSaid = true;
       LOG.warn(
           "An answer has {} bytes. Shared endpoints of Vertex AI pass on at most 1.5 MB and show"
               + " their callers an error; dedicated ones pass on 10 MB.",
@@ -173,12 +257,17 @@ public final class Ingress {
 
   /** Whether the health routes say 200. */
   public boolean isHealthy() {
-    return state instanceof ServerState.Ready;
+    return root.state instanceof ServerState.Ready;
+  }
+
+  /** Why they do not, where this node alone is to blame; else empty. */
+  public String trouble() {
+    return root.state instanceof ServerState.Adrift adrift ? adrift.reason() : "";
   }
 
   /** Whether connections are asked to close, so that clients find another replica. */
   boolean isLeaving() {
-    return state instanceof ServerState.Draining || state instanceof ServerState.Stopping;
+    return root.state instanceof ServerState.Draining || root.state instanceof ServerState.Stopping;
   }
 
   /**
@@ -186,7 +275,7 @@ public final class Ingress {
    */
   public void checkReady() {
     String text =
-        switch (state) {
+        switch (root.state) {
           case ServerState.Ready ignored -> "";
           case ServerState.Loading ignored -> "The model is loading. Try again soon.";
           case ServerState.Adrift adrift -> adrift.reason();
@@ -196,6 +285,15 @@ public final class Ingress {
         };
     if (!text.isEmpty()) {
       throw new RejectedException(ErrorCode.UNAVAILABLE, text);
+    }
+  }
+
+  /**
+   * @throws RejectedException if the server is about to end
+   */
+  public void checkStays() {
+    if (isLeaving()) {
+      throw new RejectedException(ErrorCode.UNAVAILABLE, "The server is shutting down.");
     }
   }
 
@@ -209,7 +307,8 @@ public final class Ingress {
     }
     state = now;
     switch (now) {
-      case ServerState.Ready ready -> serving = new Serving(ready.card(), config());
+      case ServerState.Ready ready ->
+          servings = ready.cards().stream().map(card -> new Serving(card, config())).toList();
       case ServerState.Stopping ignored ->
           endAll("The server is shutting down before the answer was complete.");
       case ServerState.Failed ignored -> endAll("The engine has failed.");
@@ -221,7 +320,14 @@ public final class Ingress {
 
   void onAdapterNames(AdapterNames names) {
     if (state instanceof ServerState.Ready || isLeaving()) { // before, the card has them
-      serving = serving.withAdapters(names.cards());
+      servings =
+          servings.stream()
+              .map(
+                  serving ->
+                      serving.card().name().equals(names.model())
+                          ? serving.withAdapters(names.cards())
+                          : serving)
+              .toList();
     }
   }
 

@@ -9,16 +9,16 @@ public final class Sequence {
   final Flight flight;
   final int choice;
   final int work;
-  final int tokenizer;
+  final String tokenizer;
   final boolean hasAdapter;
 
   /**
    * What all sequences of a prompt have in common. Immutable.
    *
-   * @param tokenizer number of the one that got the {@code Submit}
+   * @param tokenizer that got the {@code Submit}
    * @param hasAdapter whether it names one
    */
-  record Submitted(int tokenizer, boolean hasAdapter) {}
+  record Submitted(String tokenizer, boolean hasAdapter) {}
 
   long firstNanos;
   long lastNanos;

@@ -3,7 +3,6 @@ package io.verdier.verticles.http;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.AdapterRelease;
-import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
@@ -15,6 +14,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -64,14 +64,9 @@ final class Sequences {
     return keys;
   }
 
-  /** Number of the tokenizer for a {@code Submit} with this as its first key. */
-  int tokenizerOf(long key) {
-    return SequenceKey.shard(key, engines.tokenizers().size());
-  }
-
-  /** Where that one is. */
-  String addressOf(int tokenizer) {
-    return engines.tokenizers().get(tokenizer);
+  /** The tokenizer for a {@code Submit} with this as its first key. */
+  String tokenizerOf(long key) {
+    return engines.tokenizer(key);
   }
 
   void add(Sequence sequence) {
@@ -90,7 +85,8 @@ final class Sequences {
   private void leaveEngine(long key) {
     engines.onEnd(SequenceKey.engine(key));
     if (adapted.remove(key)) {
-      bus.send(Addresses.ADAPTERS, new AdapterRelease(new long[] {key}));
+      String adapters = engines.adaptersOf(SequenceKey.engine(key));
+      bus.send(adapters, new AdapterRelease(new long[] {key}));
     }
   }
 
@@ -155,16 +151,10 @@ final class Sequences {
   /** Whoever has these sequences ends them, and says so. */
   void cancel(List<Sequence> left) {
     cancelOf(left).byEngine().forEach((engine, part) -> bus.send(engines.scheduler(engine), part));
-    for (int tokenizer = 0; tokenizer < engines.tokenizers().size(); tokenizer++) {
-      int number = tokenizer;
-      List<Sequence> there =
-          left.stream()
-              .filter(sequence -> !sequence.heardOf && sequence.tokenizer == number)
-              .toList();
-      if (!there.isEmpty()) {
-        bus.send(addressOf(number), cancelOf(there));
-      }
-    }
+    left.stream()
+        .filter(sequence -> !sequence.heardOf)
+        .collect(Collectors.groupingBy(sequence -> sequence.tokenizer))
+        .forEach((tokenizer, there) -> bus.send(tokenizer, cancelOf(there)));
   }
 
   private static Cancel cancelOf(List<Sequence> sequences) {

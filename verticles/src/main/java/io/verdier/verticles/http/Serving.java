@@ -2,6 +2,7 @@ package io.verdier.verticles.http;
 
 import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.ServerConfig;
+import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.model.Classifier;
@@ -49,7 +50,17 @@ public record Serving(
   private static Serving nothing() {
     ModelCard card =
         new ModelCard(
-            List.of("none"), List.of(), "", 1, 1, 0, Map.of(), Optional.empty(), List.of());
+            List.of("none"),
+            List.of(),
+            "",
+            1,
+            1,
+            0,
+            Map.of(),
+            Optional.empty(),
+            new Parsing(false, Optional.empty(), Optional.empty(), false),
+            "",
+            List.of());
     SamplingSchema schema = new SamplingSchema(new SamplingSchema.Bounds(1, 0, 1, 0), Map.of());
     return new Serving(card, Set.of(), schema, schema);
   }

@@ -123,6 +123,11 @@ record ModelParts(
     return names.isEmpty() ? List.of(source(config).orElse(DEMO)) : names;
   }
 
+  /** The first of them. */
+  static String name(ServerConfig config) {
+    return servedNames(config).getFirst();
+  }
+
   /** Tokenizer and weights are read at the same time, each on a worker thread. */
   static Future<ModelParts> load(Vertx vertx, ServerConfig config, ResolveModel.Reply files) {
     Path directory = files.directory();
@@ -140,8 +145,9 @@ record ModelParts(
    * A model with its backends, or what is known of one that only the null backend pretends to run.
    *
    * @param engines none with the null backend
+   * @param fingerprint empty where no other node asks for it
    */
-  private record Loaded(Description description, List<Computing> engines) {}
+  private record Loaded(Description description, List<Computing> engines, String fingerprint) {}
 
   /** A model on its backend. */
   private record Computing(ModelRunner runner, Optional<TierSetup> tiers) {}
@@ -150,11 +156,11 @@ record ModelParts(
     return Tokenizer.load(files, config.cache().directory().resolve("native"));
   }
 
-  private static Loaded model(ServerConfig config, ResolveModel.Reply files) {
+  private static Loaded model(ServerConfig config, ResolveModel.Reply files) throws IOException {
     Path directory = files.directory();
     Description description = ModelLoader.describe(directory, config);
     if (config.backend().kind() == BackendKind.NULL) {
-      return new Loaded(description, List.of());
+      return new Loaded(description, List.of(), fingerprint(config, files, Optional.empty()));
     }
     DType type = description.weightType();
     List<LoadedModel> models =
@@ -170,12 +176,19 @@ record ModelParts(
       for (LoadedModel model : models) {
         engines.add(computing(config, directory, model));
       }
-      return new Loaded(description, engines);
-    } catch (RuntimeException | Error e) {
+      return new Loaded(
+          description, engines, fingerprint(config, files, Optional.of(models.getFirst())));
+    } catch (IOException | RuntimeException | Error e) {
       engines.forEach(engine -> engine.runner().close());
       models.stream().skip(engines.size() + 1L).forEach(LoadedModel::close);
       throw e;
     }
+  }
+
+  private static String fingerprint(
+      ServerConfig config, ResolveModel.Reply files, Optional<LoadedModel> model)
+      throws IOException {
+    return config.cluster().enabled() ? Fingerprint.of(config, files, model) : "";
   }
 
   /** Takes over the model, also when it fails. */
@@ -369,6 +382,8 @@ record ModelParts(
         System.currentTimeMillis() / 1000,
         defaults,
         description.embedding(),
+        ModelCard.parsing(config),
+        loaded.fingerprint,
         List.of());
   }
 

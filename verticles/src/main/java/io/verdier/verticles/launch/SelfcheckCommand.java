@@ -40,7 +40,7 @@ final class SelfcheckCommand {
   private static int check(LoadResult.Loaded loaded) {
     Vertx client = Vertx.vertx();
     try {
-      Server server = await(Server.listen(loaded.config()));
+      Server server = await(Server.listen(loaded.models()));
       await(server.load());
       HttpClient http = client.createHttpClient();
       for (String path : List.of("/health", "/v1/models", "/", "/metrics")) {

@@ -27,7 +27,7 @@ final class ServeCommand {
     Logger log = LoggerFactory.getLogger(ServeCommand.class); // reads its configuration here
     loaded.notices().forEach(log::info);
     loaded.given().forEach(log::info);
-    Server.listen(config)
+    Server.listen(loaded.models())
         .onSuccess(server -> start(server, config, log))
         .onFailure(
             failed -> {
@@ -56,7 +56,7 @@ final class ServeCommand {
     log.info("Listening on http://{}:{}; loading the model", config.http().host(), server.port());
     server
         .load()
-        .onSuccess(card -> announce(card, server, config, log))
+        .onSuccess(cards -> announce(cards, server, config, log))
         .onFailure(
             failed -> {
               if (!ending.hasBegun()) { // else the end itself interrupted the loading
@@ -66,11 +66,11 @@ final class ServeCommand {
             });
   }
 
-  private static void announce(ModelCard card, Server server, ServerConfig config, Logger log) {
-    log.info(
-        "Serving {} with up to {} tokens per sequence",
-        card.names().getFirst(),
-        card.maxModelLen());
+  private static void announce(
+      List<ModelCard> cards, Server server, ServerConfig config, Logger log) {
+    for (ModelCard card : cards) {
+      log.info("Serving {} with up to {} tokens per sequence", card.name(), card.maxModelLen());
+    }
     // Deploy scripts wait for these words.
     log.info("Application startup complete.");
     log.info("Uvicorn running on http://{}:{}", config.http().host(), server.port());

@@ -1,39 +1,21 @@
 package io.verdier.verticles.launch;
 
-import io.verdier.cache.artifact.ArtifactException;
-import io.verdier.cache.artifact.ArtifactStore;
-import io.verdier.cache.lora.AdapterPolicy;
 import io.verdier.conf.ServerConfig;
-import io.verdier.engine.backend.DiskTier;
-import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.verticles.balance.EnginePool;
-import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ModelCard;
-import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.bus.ServerState;
-import io.verdier.verticles.cache.AdapterVerticle;
-import io.verdier.verticles.cache.CacheVerticle;
-import io.verdier.verticles.cache.DiskVerticle;
 import io.verdier.verticles.cluster.ClusterVerticle;
-import io.verdier.verticles.execute.ExecutorVerticle;
-import io.verdier.verticles.grammar.GrammarVerticle;
 import io.verdier.verticles.http.Admission;
 import io.verdier.verticles.http.HttpVerticle;
-import io.verdier.verticles.observe.EngineMetrics;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.trace.RequestTracer;
 import io.verdier.verticles.respond.ResponsesVerticle;
-import io.verdier.verticles.schedule.SchedulerVerticle;
 import io.verdier.verticles.token.DetokenizerVerticle;
-import io.verdier.verticles.token.TokenizerVerticle;
-import io.vertx.core.Deployable;
-import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
-import io.vertx.core.ThreadingModel;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
 import java.io.IOException;
@@ -41,11 +23,10 @@ import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -69,52 +50,43 @@ public final class Server {
   private static final int HTTP_INSTANCES_MAX = 8;
 
   /** Loading a model may take long; Vert.x would warn of a blocked thread every second of it. */
-  private static final long WORKER_HOURS_MAX = 24;
-
-  /** Encoding a prompt is heavier than following a stream; neither should crowd out the engine. */
-  private static final int CORES_PER_TOKENIZER = 2;
-
-  private static final int CORES_PER_DETOKENIZER = 4;
-
-  /** Bound of the token histograms where no --max-model-len says better. */
-  private static final int METRIC_TOKENS_MAX = 131_072;
+  static final long WORKER_HOURS_MAX = 24;
 
   private static final long DRAIN_POLL_MILLIS = 10;
   private static final long LAST_WORDS_MILLIS = 1000;
 
   private final Vertx vertx;
   private final Bus bus;
-  private final ServerConfig config;
+  private final List<ServerConfig> models;
+  private final ServerConfig config; // what all models share
   private final Admission admission;
   private final ServingMetrics metrics;
   private final int httpInstances;
-  private final int tokenizers;
-  private final EnginePool ownEngines;
+  private final EnginePool engines;
+  private final List<DetokenizerVerticle> streams = new CopyOnWriteArrayList<>();
   private final @Nullable RequestTracer tracer;
   private volatile int port;
 
   /** Where there is no cluster: null. */
   private volatile @Nullable ClusterVerticle cluster;
 
-  private Server(Vertx vertx, ServerConfig config) {
+  private Server(Vertx vertx, List<ServerConfig> models) {
     this.vertx = vertx;
     this.bus = Bus.register(vertx);
-    this.config = config;
+    this.models = models;
+    this.config = models.getFirst();
     this.admission = new Admission(config.limits().queuedRequestsMax());
-    int tokensMax = config.model().maxModelLen().orElse(METRIC_TOKENS_MAX);
-    int engines = config.backend().engines();
-    this.metrics =
-        new ServingMetrics(ModelParts.servedNames(config).getFirst(), tokensMax, engines);
+    this.metrics = new ServingMetrics(models.stream().map(ModelSet::counted).toList());
     config.vertex().healthRoute().ifPresent(metrics.http()::leaveOut);
+    metrics.watch(
+        "verdier:detokenizer_streams",
+        "Sequences whose text is being made.",
+        () -> streams.stream().mapToInt(DetokenizerVerticle::liveStreams).sum());
     int cores = Runtime.getRuntime().availableProcessors();
     // Probes and metrics are all that a node that takes no requests is asked for.
     int most = config.cluster().serves() ? HTTP_INSTANCES_MAX : 1;
     this.httpInstances = Math.clamp(cores, 1, most);
-    this.tokenizers = Math.max(1, cores / CORES_PER_TOKENIZER);
-    this.ownEngines =
-        new EnginePool(
-            EngineAddresses.own(engines, tokenizers),
-            engine -> metrics.engine(engine).latest().waiting());
+    this.engines = new EnginePool(engine -> metrics.engine(engine).latest().waiting());
     this.tracer =
         config.tracing().endpoint().isEmpty()
             ? null
@@ -124,15 +96,16 @@ public final class Server {
   /**
    * Binds the port.
    *
+   * @param models that will be served, at least one; with names of their own
    * @return fails where the port cannot be had
    */
-  public static Future<Server> listen(ServerConfig config) {
+  public static Future<Server> listen(List<ServerConfig> models) {
     VertxOptions options =
         new VertxOptions()
             .setPreferNativeTransport(true)
             .setMaxWorkerExecuteTimeUnit(TimeUnit.HOURS)
             .setMaxWorkerExecuteTime(WORKER_HOURS_MAX);
-    Server server = new Server(Vertx.builder().with(options).build(), config);
+    Server server = new Server(Vertx.builder().with(options).build(), models);
     return server.deployHttp().map(server).onFailure(failed -> server.vertx.close());
   }
 
@@ -163,14 +136,15 @@ public final class Server {
 
   private Future<Integer> deployHttp(int instance, ServerConfig config, EnginePool generators) {
     HttpVerticle.Setup setup =
-        new HttpVerticle.Setup(config, admission, metrics, Version.TEXT, generators, tracer);
+        new HttpVerticle.Setup(
+            config, admission, metrics, Version.TEXT, generators, engines, tracer);
     HttpVerticle verticle = new HttpVerticle(setup, instance);
     return vertx.deployVerticle(verticle).map(ignored -> verticle.port());
   }
 
   /** Who generates for the HTTP instances. */
   private EnginePool generators() {
-    return config.cluster().enabled() ? EnginePool.of(EngineAddresses.ofCluster()) : ownEngines;
+    return config.cluster().enabled() ? EnginePool.of(EngineAddresses.ofCluster()) : engines;
   }
 
   /** The port that is bound; of interest when 0 was asked for. */
@@ -206,180 +180,69 @@ public final class Server {
   }
 
   /**
-   * Brings the model and starts the engine.
+   * Brings the models and starts their engines.
    *
-   * @return the card of the model, once requests are served
+   * @return the cards of the models, once requests are served
    */
-  public Future<ModelCard> load() {
+  public Future<List<ModelCard>> load() {
     return load(UnaryOperator.identity());
   }
 
   /** As {@link #load()}, with some parts replaced: how tests put faults into a running engine. */
-  Future<ModelCard> load(UnaryOperator<ModelParts> replace) {
+  Future<List<ModelCard>> load(UnaryOperator<ModelParts> replace) {
     if (!config.cluster().enabled()) {
-      return loadEngine(replace)
-          .onSuccess(card -> bus.publish(Addresses.STATE, new ServerState.Ready(card)));
+      return loadModels(replace)
+          .onSuccess(cards -> bus.publish(Addresses.STATE, new ServerState.Ready(cards)));
     }
     String address = config.cluster().publicHost().orElse(config.http().host()) + ":" + port;
     var node =
         new ClusterVerticle(
             config,
             metrics,
-            new ClusterVerticle.Setup(httpInstances, ownEngines, address, Version.TEXT));
+            new ClusterVerticle.Setup(httpInstances, engines, address, Version.TEXT));
     cluster = node;
-    Promise<ModelCard> anyEngine = Promise.promise();
+    Promise<List<ModelCard>> anyEngine = Promise.promise();
     return bus.consume(Addresses.STATE, ServerState.class, state -> onReady(state, anyEngine))
         .compose(ignored -> vertx.deployVerticle(node))
         .compose(ignored -> joinAndLoad(node, replace, anyEngine.future()));
   }
 
   /** The model is loaded while the others are looked for: both take seconds. */
-  private Future<ModelCard> joinAndLoad(
-      ClusterVerticle node, UnaryOperator<ModelParts> replace, Future<ModelCard> anyEngine) {
+  private Future<List<ModelCard>> joinAndLoad(
+      ClusterVerticle node, UnaryOperator<ModelParts> replace, Future<List<ModelCard>> anyEngine) {
     Future<Void> joined = node.join();
     Future<?> loaded =
         config.cluster().generates()
-            ? loadEngine(replace).onSuccess(node::engineReady)
+            ? loadModels(replace).onSuccess(cards -> node.engineReady(cards.getFirst()))
             : deployStore();
     return Future.all(joined, loaded).compose(ignored -> anyEngine);
   }
 
-  private static void onReady(ServerState state, Promise<ModelCard> anyEngine) {
+  private static void onReady(ServerState state, Promise<List<ModelCard>> anyEngine) {
     if (state instanceof ServerState.Ready ready) {
-      anyEngine.tryComplete(ready.card());
+      anyEngine.tryComplete(ready.cards());
     }
   }
 
-  private Future<ModelCard> loadEngine(UnaryOperator<ModelParts> replace) {
-    ArtifactStore artifacts;
-    try {
-      artifacts =
-          new ArtifactStore(config, Server.class.getClassLoader(), DownloadDisplay.choose());
-    } catch (ArtifactException misused) {
-      return Future.failedFuture(misused);
-    }
-    return worker("cache", new CacheVerticle(artifacts, config))
-        .compose(ignored -> resolveModel())
-        .compose(model -> ModelParts.load(vertx, config, model))
-        .map(replace)
-        .compose(parts -> deployModel(parts, artifacts));
-  }
-
-  private Future<ResolveModel.Reply> resolveModel() {
-    return bus.request(Addresses.CACHE, new ResolveModel(), ResolveModel.Reply.class);
-  }
-
-  private Future<ModelCard> deployModel(ModelParts parts, ArtifactStore artifacts) {
-    int cores = Runtime.getRuntime().availableProcessors();
-    int shards = Math.max(1, cores / CORES_PER_DETOKENIZER);
-    List<Future<?>> deployments = new ArrayList<>();
-    for (int number = 0; number < parts.engines().size(); number++) {
-      deployments.addAll(deployEngine(number, shards, parts.engines().get(number)));
-    }
-    deployments.addAll(detokenizers(shards, parts));
-    deployments.add(
-        worker(
-            "grammar", new GrammarVerticle(parts.vocabulary(), metrics), GrammarVerticle.THREADS));
-    deployments.add(deployStore());
-    for (int i = 0; i < tokenizers; i++) {
-      deployments.add(worker("tokenizer-" + i, new TokenizerVerticle(i, parts.encoder())));
-    }
-    List<AdapterSlots> slots =
-        parts.engines().stream().flatMap(engine -> engine.adapters().stream()).toList();
-    if (!slots.isEmpty()) {
-      deployments.add(adapters(parts, slots, artifacts));
-    }
+  private Future<List<ModelCard>> loadModels(UnaryOperator<ModelParts> replace) {
+    // To the engines, the other nodes are one more HTTP instance.
+    int listeners = config.cluster().enabled() ? httpInstances + 1 : httpInstances;
     if (config.adapters().enabled()) {
       metrics.serveAdapters(config.adapters().slots());
     }
-    return Future.all(deployments)
-        .compose(
-            ignored ->
-                slots.isEmpty()
-                    ? Future.succeededFuture(List.<AdapterCard>of())
-                    : StartAdapters.load(bus, config.adapters().modules()))
-        .map(parts.card()::withAdapters);
-  }
-
-  /** What each engine has for itself. */
-  private List<Future<?>> deployEngine(int number, int shards, ModelParts.Engine engine) {
-    EngineMetrics its = metrics.engine(number);
-    its.cacheConfig(engine.cacheFacts());
-    engine.tiers().ifPresent(it -> its.tierBlocks(it.blockBytes()));
-    String of = config.backend().engines() == 1 ? "" : "-" + number;
-    List<Future<?>> deployments = new ArrayList<>();
-    deployments.add(
-        worker(
-            "scheduler" + of,
-            new SchedulerVerticle(number, engine.scheduler(), shards, its, tracer)));
-    deployments.add(worker("executor" + of, new ExecutorVerticle(number, engine.runner())));
-    DiskTier disk = engine.tiers().map(it -> it.host().disk()).orElse(null);
-    if (disk != null) {
-      String scheduler = Addresses.scheduler(number);
-      deployments.add(
-          worker(
-              "disk-reads" + of, new DiskVerticle(Addresses.diskReads(number), scheduler, disk)));
-      deployments.add(
-          worker(
-              "disk-writes" + of, new DiskVerticle(Addresses.diskWrites(number), scheduler, disk)));
-    }
-    return deployments;
-  }
-
-  private Future<?> adapters(ModelParts parts, List<AdapterSlots> slots, ArtifactStore artifacts) {
-    ModelCard card = parts.card();
-    AdapterVerticle.Setup setup =
-        new AdapterVerticle.Setup(
-            artifacts,
-            new AdapterPolicy(config.adapters().sources()),
-            slots,
-            metrics,
-            Stream.concat(card.names().stream(), card.aliases().stream())
-                .collect(Collectors.toUnmodifiableSet()),
-            card.names().getFirst());
-    return worker("adapters", new AdapterVerticle(setup), AdapterVerticle.THREADS);
+    ModelSet set =
+        new ModelSet(
+            vertx, new ModelSet.Setup(config, listeners, streams, engines, metrics, tracer));
+    Promise<List<ModelCard>> loaded = Promise.promise();
+    vertx.runOnContext(
+        ignored -> deployStore().compose(stored -> set.start(models, replace)).onComplete(loaded));
+    return loaded.future();
   }
 
   private Future<?> deployStore() {
     return config.http().storeResponses() && config.cluster().serves()
         ? vertx.deployVerticle(new ResponsesVerticle(config.limits()))
         : Future.succeededFuture();
-  }
-
-  private List<Future<?>> detokenizers(int shards, ModelParts parts) {
-    // To the engine, the other nodes are one more HTTP instance.
-    int listeners = config.cluster().enabled() ? httpInstances + 1 : httpInstances;
-    List<DetokenizerVerticle> verticles = new ArrayList<>();
-    List<Future<?>> deployments = new ArrayList<>();
-    for (int shard = 0; shard < shards; shard++) {
-      var detokenizer = new DetokenizerVerticle(shard, listeners, parts.tokenizer());
-      verticles.add(detokenizer);
-      deployments.add(worker("detokenizer-" + shard, detokenizer));
-    }
-    metrics.watch(
-        "verdier:detokenizer_streams",
-        "Sequences whose text is being made.",
-        () -> verticles.stream().mapToInt(DetokenizerVerticle::liveStreams).sum());
-    return deployments;
-  }
-
-  /** Each worker has a thread of its own, named after it. */
-  private Future<String> worker(String name, Deployable verticle) {
-    return worker(name, verticle, 1);
-  }
-
-  /**
-   * @param threads its own, and those for work that it hands on
-   */
-  private Future<String> worker(String name, Deployable verticle, int threads) {
-    DeploymentOptions options =
-        new DeploymentOptions()
-            .setThreadingModel(ThreadingModel.WORKER)
-            .setWorkerPoolName("verdier-" + name)
-            .setWorkerPoolSize(threads)
-            .setMaxWorkerExecuteTimeUnit(TimeUnit.HOURS)
-            .setMaxWorkerExecuteTime(WORKER_HOURS_MAX);
-    return vertx.deployVerticle(verticle, options);
   }
 
   /**

@@ -64,6 +64,11 @@ public final class EngineMetrics {
     sizes = new Sizes(page, maxModelLen);
   }
 
+  /** For series that carry this engine's labels. */
+  Exposition page() {
+    return page;
+  }
+
   private static String word(FinishReason reason) {
     return reason.name().toLowerCase(Locale.ROOT);
   }

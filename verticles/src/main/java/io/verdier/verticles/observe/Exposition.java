@@ -28,6 +28,7 @@ public final class Exposition {
   static final int PAGE_CHARS = 64 * 1024;
 
   private final List<Family> families;
+  private final List<Sample> own = new CopyOnWriteArrayList<>(); // added through this view
   private final Map<String, String> base;
   private final String labels;
 
@@ -105,7 +106,9 @@ public final class Exposition {
   /** A number beside facts that change, without the labels that every other series carries. */
   public void changingInfo(
       String name, String help, Supplier<Map<String, String>> facts, DoubleSupplier value) {
-    add(name, help, "gauge").series.add(new Sample("", () -> render(facts.get()), value));
+    Sample sample = new Sample("", () -> render(facts.get()), value);
+    add(name, help, "gauge").series.add(sample);
+    own.add(sample);
   }
 
   /**
@@ -159,14 +162,20 @@ public final class Exposition {
     family.add("_sum", all, sum);
   }
 
+  /** Takes what was added through this view off the page. */
+  public void remove() {
+    families.forEach(family -> family.series.removeAll(own));
+    own.clear();
+  }
+
   /** The family of that name; names are added while a server starts, by one thread at a time. */
   private Family add(String name, String help, String type) {
     for (Family family : families) {
       if (family.name.equals(name)) {
-        return family;
+        return new Family(name, family.help, family.type, family.series, own);
       }
     }
-    Family family = new Family(name, help, type, new CopyOnWriteArrayList<>());
+    Family family = new Family(name, help, type, new CopyOnWriteArrayList<>(), own);
     families.add(family);
     return family;
   }
@@ -220,9 +229,12 @@ public final class Exposition {
         : Double.toString(value);
   }
 
-  private record Family(String name, String help, String type, List<Sample> series) {
+  private record Family(
+      String name, String help, String type, List<Sample> series, List<Sample> own) {
     void add(String suffix, String labels, DoubleSupplier value) {
-      series.add(new Sample(suffix, () -> labels, value));
+      Sample sample = new Sample(suffix, () -> labels, value);
+      series.add(sample);
+      own.add(sample);
     }
 
     void add(String labels, Histogram histogram) {

@@ -5,14 +5,16 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
+import java.util.concurrent.ConcurrentNavigableMap;
+import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.function.Function;
 import java.util.function.IntSupplier;
 import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 
 /**
  * The server's metrics, under the names that vLLM's dashboards, autoscalers and Vertex AI know.
@@ -33,27 +35,33 @@ public final class ServingMetrics {
   private final Exposition.Labelled<Exposition.Counter> ignoredFields;
   private final Exposition.Histogram grammarCompile;
   private final Exposition.Counter grammarsKnown;
-  private final List<EngineMetrics> engines; // by number
+  private final ConcurrentNavigableMap<Integer, EngineMetrics> engines = // by number
+      new ConcurrentSkipListMap<>();
+  private final Set<Integer> retired = ConcurrentHashMap.newKeySet(); // of engines that have gone
   private final ConcurrentMap<String, String> adapterNames = new ConcurrentHashMap<>();
+
+  /**
+   * A model whose engines are counted.
+   *
+   * @param name value of the label {@code model_name}
+   * @param tokensMax bounds the token histograms
+   * @param engines how many it has, at least one
+   */
+  public record Model(String name, int tokensMax, int engines) {}
 
   /** Of a server with one engine. */
   public ServingMetrics(String modelName, int maxModelLen) {
-    this(modelName, maxModelLen, 1);
+    this(List.of(new Model(modelName, maxModelLen, 1)));
   }
 
   /**
-   * @param modelName value of the label {@code model_name}
-   * @param maxModelLen bounds the token histograms
-   * @param engines how many there are, at least one; what belongs to none of them is told with the
-   *     first one's labels
+   * @param models in the order of their engines' numbers, at least one; what belongs to no engine
+   *     is told with the labels of the first one
    */
-  public ServingMetrics(String modelName, int maxModelLen, int engines) {
+  public ServingMetrics(List<Model> models) {
+    String modelName = models.getFirst().name;
     page = new Exposition(labels(modelName, 0));
-    this.engines =
-        IntStream.range(0, engines)
-            .mapToObj(engine -> page.labelled(labels(modelName, engine)))
-            .map(part -> new EngineMetrics(part, maxModelLen))
-            .toList();
+    models.forEach(this::add);
     refused = page.counters("verdier:requests_refused", "Requests refused, by error code.", "code");
     ignoredFields =
         page.counters(
@@ -83,14 +91,37 @@ public final class ServingMetrics {
     return labels;
   }
 
-  /** Those of an engine, by its number. */
-  public EngineMetrics engine(int number) {
-    return engines.get(number);
+  /**
+   * A model is served, too.
+   *
+   * @return the number of the first of its engines; no number comes twice
+   */
+  public int add(Model model) {
+    int first = engines.isEmpty() ? 0 : engines.lastKey() + 1;
+    for (int engine = 0; engine < model.engines; engine++) {
+      Exposition part = page.labelled(labels(model.name, engine));
+      engines.put(first + engine, new EngineMetrics(part, model.tokensMax));
+    }
+    return first;
   }
 
-  /** Those of all engines, by number. */
+  /** An engine has gone: what it counted is not shown any more. */
+  public void retire(int number) {
+    engine(number).page().remove();
+    retired.add(number);
+  }
+
+  /** Those of an engine, by its number. */
+  public EngineMetrics engine(int number) {
+    return Objects.requireNonNull(engines.get(number), () -> "no engine " + number);
+  }
+
+  /** Those of all engines that are there, by number. */
   public List<EngineMetrics> engines() {
-    return engines;
+    return engines.entrySet().stream()
+        .filter(engine -> !retired.contains(engine.getKey()))
+        .map(Map.Entry::getValue)
+        .toList();
   }
 
   /**
@@ -104,7 +135,7 @@ public final class ServingMetrics {
         "vllm:lora_requests_info",
         "Adapters that have work; the value is the time of the last change.",
         () -> adapterFacts(slots),
-        () -> engines.stream().mapToDouble(EngineMetrics::adaptersSeconds).max().orElse(0));
+        () -> engines().stream().mapToDouble(EngineMetrics::adaptersSeconds).max().orElse(0));
   }
 
   private Map<String, String> adapterFacts(int slots) {
@@ -116,7 +147,7 @@ public final class ServingMetrics {
   }
 
   private String names(Function<AdapterLoad, Set<String>> which) {
-    return engines.stream()
+    return engines().stream()
         .flatMap(engine -> which.apply(engine.adapters()).stream())
         .distinct()
         .map(identity -> adapterNames.getOrDefault(identity, identity))
@@ -144,15 +175,16 @@ public final class ServingMetrics {
   }
 
   /**
-   * Adapters are brought to host memory. Called once.
+   * A model's adapters are brought to host memory. Called once for each.
    *
+   * @param engine the first of the model
    * @param diskBytes of downloads
    * @param deviceBytes of slots
    * @param slotLoads adapters put into a slot so far
    */
   public LoraMetrics loadAdapters(
-      LongSupplier diskBytes, LongSupplier deviceBytes, LongSupplier slotLoads) {
-    return new LoraMetrics(page, diskBytes, deviceBytes, slotLoads);
+      int engine, LongSupplier diskBytes, LongSupplier deviceBytes, LongSupplier slotLoads) {
+    return new LoraMetrics(engine(engine).page(), diskBytes, deviceBytes, slotLoads);
   }
 
   /**

@@ -54,7 +54,7 @@ public final class SchedulerVerticle extends VerticleBase {
 
   private final int engine;
   private final Scheduler scheduler;
-  private final int shards;
+  private final List<String> detokenizers;
   private final EngineMetrics metrics;
   private final SequenceTimes times;
   private final EngineControls controls;
@@ -73,19 +73,19 @@ public final class SchedulerVerticle extends VerticleBase {
 
   /**
    * @param engine its number in this node
-   * @param shards number of detokenizers
+   * @param detokenizers where those of the model are
    * @param tracer null: requests are not traced
    */
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
   public SchedulerVerticle(
       int engine,
       Scheduler scheduler,
-      int shards,
+      List<String> detokenizers,
       EngineMetrics metrics,
       @Nullable RequestTracer tracer) {
     this.engine = engine;
     this.scheduler = scheduler;
-    this.shards = shards;
+    this.detokenizers = List.copyOf(detokenizers);
     this.metrics = metrics;
     this.times = new SequenceTimes(metrics, tracer);
     this.controls = new EngineControls(scheduler, this::vacate, metrics::onSleep);
@@ -226,8 +226,9 @@ public final class SchedulerVerticle extends VerticleBase {
     if (emissions.isEmpty()) {
       return;
     }
+    int shards = detokenizers.size();
     if (shards == 1) {
-      bus.send(Addresses.detokenizer(0), new Emissions(step, emissions));
+      bus.send(detokenizers.getFirst(), new Emissions(step, emissions));
       return;
     }
     List<List<Emission>> byShard = new ArrayList<>(shards);
@@ -239,7 +240,7 @@ public final class SchedulerVerticle extends VerticleBase {
     }
     for (int shard = 0; shard < shards; shard++) {
       if (!byShard.get(shard).isEmpty()) {
-        bus.send(Addresses.detokenizer(shard), new Emissions(step, byShard.get(shard)));
+        bus.send(detokenizers.get(shard), new Emissions(step, byShard.get(shard)));
       }
     }
   }

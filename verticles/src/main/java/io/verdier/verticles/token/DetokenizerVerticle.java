@@ -30,6 +30,9 @@ public final class DetokenizerVerticle extends VerticleBase {
   /** Written by the owner after each message, read by the metrics. */
   private volatile int liveStreams;
 
+  /**
+   * @param shard its number among the detokenizers of all models
+   */
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
   public DetokenizerVerticle(int shard, int httpInstances, Tokenizer tokenizer) {
     this.shard = shard;

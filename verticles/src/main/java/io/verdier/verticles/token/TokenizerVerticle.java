@@ -53,13 +53,19 @@ public final class TokenizerVerticle extends VerticleBase {
   private static final Logger LOG = LoggerFactory.getLogger(TokenizerVerticle.class);
 
   private final int instance;
+  private final int model;
   private final PromptEncoder encoder;
   private final Set<Long> pending = new HashSet<>(); // sequences that wait for something
   private Bus bus;
 
+  /**
+   * @param instance its number among the tokenizers of all models
+   * @param model the model's number in this node
+   */
   @SuppressWarnings("NullAway.Init") // the bus comes with the deployment
-  public TokenizerVerticle(int instance, PromptEncoder encoder) {
+  public TokenizerVerticle(int instance, int model, PromptEncoder encoder) {
     this.instance = instance;
+    this.model = model;
     this.encoder = encoder;
   }
 
@@ -107,7 +113,9 @@ public final class TokenizerVerticle extends VerticleBase {
     return demand == null
         ? Future.succeededFuture()
         : bus.request(
-            Addresses.GRAMMAR, new CompileQuery(demand.constraint()), CompileQuery.Reply.class);
+            Addresses.grammar(model),
+            new CompileQuery(demand.constraint()),
+            CompileQuery.Reply.class);
   }
 
   /** The adapter's identity, once it may be used; empty where there is none. */
@@ -116,7 +124,7 @@ public final class TokenizerVerticle extends VerticleBase {
     return source == null
         ? Future.succeededFuture("")
         : bus.request(
-                Addresses.ADAPTERS,
+                Addresses.adapters(model),
                 new AdapterQuery(submit.keys(), source),
                 AdapterQuery.Reply.class)
             .map(AdapterQuery.Reply::identity);

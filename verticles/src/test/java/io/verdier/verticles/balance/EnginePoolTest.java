@@ -1,17 +1,23 @@
 package io.verdier.verticles.balance;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.verdier.engine.RejectedException;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
+import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.SequenceKey;
 import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.bus.Truncation;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -20,9 +26,14 @@ import org.junit.jupiter.api.Test;
 
 /** Which engine of a node gets what. Costs some milliseconds. */
 class EnginePoolTest {
-  private final int[] waiting = new int[3];
-  private final EnginePool pool =
-      new EnginePool(EngineAddresses.own(3, 1), engine -> waiting[engine]);
+  private final int[] waiting = new int[5];
+  private final EnginePool pool = filled(new EnginePool(engine -> waiting[engine]));
+
+  private static EnginePool filled(EnginePool pool) {
+    pool.add("m", EngineAddresses.own(3, 1));
+    pool.add("other", EngineAddresses.own(1, 3, 2, 1));
+    return pool;
+  }
 
   private static Submit submit(String prompt) {
     return new Submit(
@@ -82,6 +93,36 @@ class EnginePoolTest {
   }
 
   @Test
+  void models_haveEnginesOfTheirOwn() {
+    Set<Integer> chosen = new HashSet<>();
+    for (int i = 0; i < 4; i++) {
+      chosen.add(pool.choose(submit("prompt " + i).of("other"), 1));
+    }
+    assertThat(chosen).containsExactlyInAnyOrder(3, 4);
+    assertThat(pool.schedulers()).hasSize(5);
+    assertThat(pool.scheduler(4)).isEqualTo(Addresses.scheduler(4));
+    assertThat(pool.tokenizer(SequenceKey.of(4, 0, 1))).isEqualTo(Addresses.tokenizer(1));
+    assertThat(pool.adaptersOf(2)).isEqualTo(Addresses.adapters(0));
+    assertThat(pool.adaptersOf(3)).isEqualTo(Addresses.adapters(1));
+    assertThat(pool.addresses("")).isEqualTo(EngineAddresses.own(3, 1));
+    assertThatThrownBy(() -> pool.addresses("nobody")).isInstanceOf(RejectedException.class);
+  }
+
+  @Test
+  void model_thatGoes_getsNothingAndItsSequencesEnd() {
+    EngineAddresses other = EngineAddresses.own(1, 3, 2, 1);
+    int chosen = pool.choose(submit("x").of("other"), 2);
+    pool.retire(other);
+    assertThatThrownBy(() -> pool.choose(submit("x").of("other"), 1))
+        .isInstanceOf(RejectedException.class);
+    assertThat(pool.live(other)).isEqualTo(2);
+    pool.onEnd(chosen);
+    pool.onEnd(chosen);
+    assertThat(pool.live(other)).isZero();
+    assertThat(pool.scheduler(chosen)).isEqualTo(Addresses.scheduler(chosen));
+  }
+
+  @Test
   void counts_ofManyThreads_comeBackToNothing() throws Exception {
     try (ExecutorService threads = Executors.newFixedThreadPool(4)) {
       List<Future<?>> done =
@@ -109,6 +150,6 @@ class EnginePoolTest {
       assertThat(alone.choose(submit("x".repeat(1000)), 2)).isZero();
       alone.onEnd(0);
     }
-    assertThat(alone.scheduler(0)).isEqualTo(alone.tokenizers().getFirst());
+    assertThat(alone.scheduler(0)).isEqualTo(alone.tokenizer(SequenceKey.of(0, 0, 7)));
   }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.ClusterConfig.Role;
 import io.verdier.conf.ClusterConfig.Routing;
+import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.balance.Prefixes;
@@ -38,12 +39,30 @@ class ClusterViewTest {
   }
 
   private static Announcement engine(Phase phase, Load load, String adapter) {
+    return engine(phase, load, adapter, new Claim("m", 0, ""));
+  }
+
+  /** What an engine says that it serves. */
+  private record Claim(String name, long createdSeconds, String fingerprint) {}
+
+  private static Announcement engine(Phase phase, Load load, String adapter, Claim claim) {
     List<AdapterCard> adapters = new ArrayList<>();
     if (!adapter.isEmpty()) {
       adapters.add(new AdapterCard(adapter, "r", "m", source(adapter)));
     }
     ModelCard card =
-        new ModelCard(List.of("m"), List.of(), "", 1, 1, 0, Map.of(), Optional.empty(), adapters);
+        new ModelCard(
+            List.of(claim.name),
+            List.of(),
+            "",
+            1,
+            1,
+            claim.createdSeconds,
+            Map.of(),
+            Optional.empty(),
+            new Parsing(false, Optional.empty(), Optional.empty(), false),
+            claim.fingerprint,
+            adapters);
     return new Announcement(
         "n",
         "b",
@@ -84,9 +103,13 @@ class ClusterViewTest {
         OptionalDouble.empty());
   }
 
+  private Optional<String> choose(Submit submit, Set<String> excluded) {
+    return view.choose(submit, Prefixes.of(submit), excluded, "").map(node -> node.id);
+  }
+
   private Optional<String> choose(String prompt) {
     Submit submit = submit(prompt, "");
-    return view.choose(submit, Prefixes.of(submit), Set.of());
+    return choose(submit, Set.of());
   }
 
   @Test
@@ -188,7 +211,7 @@ class ClusterViewTest {
       assertThat(choose("prompt " + i)).contains("a");
     }
     Submit submit = submit("x", "");
-    assertThat(view.choose(submit, Prefixes.of(submit), Set.of("a"))).isEmpty();
+    assertThat(choose(submit, Set.of("a"))).isEmpty();
     assertThat(view.tick(SILENCE, "self")).contains("a");
     assertThat(choose("x")).isEmpty();
     assertThat(view.tick(1, "self")).as("told once").isEmpty();
@@ -201,7 +224,60 @@ class ClusterViewTest {
     serving("a", 0);
     view.onAnnouncement("b", engine(Phase.SERVING, new Load(0, 9, 0, 0, 0, 1, 0), "pirate"));
     Submit submit = submit("x", "pirate");
-    assertThat(view.choose(submit, Prefixes.of(submit), Set.of())).contains("b");
+    assertThat(choose(submit, Set.of())).contains("b");
+  }
+
+  private void serving(String id, String model, long createdSeconds, String fingerprint) {
+    view.onAnnouncement(
+        id, engine(Phase.SERVING, Load.NONE, "", new Claim(model, createdSeconds, fingerprint)));
+  }
+
+  private List<String> choices(String model) {
+    List<String> ids = new ArrayList<>();
+    for (int i = 0; i < 6; i++) {
+      choose(submit("prompt " + i, "").of(model), Set.of()).ifPresent(ids::add);
+    }
+    return ids.stream().distinct().sorted().toList();
+  }
+
+  private ClusterView.Node node(String id) {
+    return Objects.requireNonNull(view.node(id));
+  }
+
+  @Test
+  void models_ofDifferentNames_getTheirOwnRequests() {
+    serving("a", "small", 2, "1");
+    serving("b", "large", 1, "2");
+    serving("c", "small", 3, "1");
+    assertThat(choices("small")).containsExactly("a", "c");
+    assertThat(choices("large")).containsExactly("b");
+    assertThat(choices("other")).isEmpty();
+    assertThat(view.anyEngine("large")).contains("b");
+    assertThat(view.anyEngine("other")).isEmpty();
+    assertThat(view.cards().stream().map(ModelCard::name)).containsExactly("large", "small");
+  }
+
+  @Test
+  void engines_ofOneNameThatDiffer_areNotMixed() {
+    serving("a", "m", 5, "later");
+    assertThat(choices("m")).containsExactly("a");
+    serving("b", "m", 4, "first");
+    serving("c", "m", 6, "first");
+    assertThat(choices("m")).containsExactly("b", "c");
+    assertThat(Refusals.of(view, node("a")).orElseThrow())
+        .isEqualTo(
+            "The engine of n is not used: it serves m with other weights, tokenizer, template or"
+                + " flags than n, which was there first.");
+    assertThat(Refusals.of(view, node("c"))).isEmpty();
+    assertThat(view.cards()).hasSize(1);
+
+    Submit begun = submit("x", "").of("m");
+    assertThat(view.choose(begun, Prefixes.of(begun), Set.of(), "later"))
+        .as("an answer that another model began")
+        .isEmpty();
+    view.onAnnouncement("b", engine(Phase.DRAINING, Load.NONE, "", new Claim("m", 4, "first")));
+    view.remove("c");
+    assertThat(choices("m")).as("the first ones have gone").containsExactly("a");
   }
 
   @Test

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.grammar.Constraint;
 import io.verdier.engine.model.Classifier;
@@ -83,7 +84,8 @@ class FrameCodecTest {
         new AdapterSource("gs://b/a", AdapterSource.Namer.OPERATOR, "hash"),
         demand,
         OptionalDouble.of(0.5),
-        generated);
+        generated,
+        "m");
   }
 
   private static List<Frame> frames() {
@@ -122,8 +124,8 @@ class FrameCodecTest {
         new Frame.News(List.of(new Frame.Item(1, 0, full), new Frame.Item(2, 9, bare))),
         new Frame.Bounce(new long[] {1}, 2, refused),
         new Frame.Reset(),
-        new Frame.Query(5, new TokenizeQuery(new Prompt.Text("x", false), true)),
-        new Frame.Query(6, new DetokenizeQuery(new int[] {1})),
+        new Frame.Query(5, new TokenizeQuery("m", new Prompt.Text("x", false), true)),
+        new Frame.Query(6, new DetokenizeQuery("m", new int[] {1})),
         new Frame.Answer(5, new TokenizeQuery.Reply(new int[] {1}, List.of("x"))),
         new Frame.Answer(6, new DetokenizeQuery.Reply("x")),
         new Frame.Answer(7, refused),
@@ -143,6 +145,8 @@ class FrameCodecTest {
             5,
             Map.of("temperature", 0.5),
             Optional.of(new EmbeddingSpec(Pooling.LAST, true, 8, false, new int[] {4}, classifier)),
+            new Parsing(true, Optional.of("hermes"), Optional.empty(), false),
+            "print",
             List.of(new AdapterCard("a", "r", "m", AdapterSource.ofClient("hf/a"))));
     PrefixSummary prefixes = PrefixSummary.of(List.of(1L, -5L));
     return new Frame.Announce(

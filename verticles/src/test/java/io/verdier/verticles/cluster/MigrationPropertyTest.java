@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.verdier.conf.ClusterConfig.Role;
 import io.verdier.conf.ClusterConfig.Routing;
+import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.TextParams;
@@ -133,7 +134,7 @@ class MigrationPropertyTest {
           new EngineGate(
               1,
               64,
-              EnginePool.of(new EngineAddresses(List.of("s"), List.of("t"))),
+              EnginePool.of(new EngineAddresses(0, List.of("s"), List.of("t"), "a")),
               this::tell,
               this::send);
       gate.accept(true);
@@ -228,7 +229,17 @@ class MigrationPropertyTest {
       engines.put(id, new Engine(id));
       ModelCard card =
           new ModelCard(
-              List.of("m"), List.of(), "", 1, 1, 0, Map.of(), Optional.empty(), List.of());
+              List.of("m"),
+              List.of(),
+              "",
+              1,
+              1,
+              0,
+              Map.of(),
+              Optional.empty(),
+              new Parsing(false, Optional.empty(), Optional.empty(), false),
+              "",
+              List.of());
       view.onAnnouncement(
           id,
           new Announcement(

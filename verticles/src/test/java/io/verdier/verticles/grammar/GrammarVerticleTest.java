@@ -45,7 +45,7 @@ class GrammarVerticleTest {
             .setThreadingModel(ThreadingModel.WORKER)
             .setWorkerPoolName("test-grammar")
             .setWorkerPoolSize(GrammarVerticle.THREADS);
-    await(vertx.deployVerticle(new GrammarVerticle(this::vocabulary, metrics), worker));
+    await(vertx.deployVerticle(new GrammarVerticle(0, this::vocabulary, metrics), worker));
   }
 
   @AfterEach
@@ -61,7 +61,7 @@ class GrammarVerticleTest {
   }
 
   private Future<Guide> ask(Constraint constraint) {
-    return bus.request(Addresses.GRAMMAR, new CompileQuery(constraint), CompileQuery.Reply.class)
+    return bus.request(Addresses.grammar(0), new CompileQuery(constraint), CompileQuery.Reply.class)
         .map(CompileQuery.Reply::guide);
   }
 

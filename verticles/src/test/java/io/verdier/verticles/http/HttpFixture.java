@@ -102,6 +102,8 @@ final class HttpFixture implements AutoCloseable {
             1_700_000_000L,
             options.generationDefaults,
             options.embedding,
+            ModelCard.parsing(config),
+            "",
             List.of(
                 new AdapterCard(
                     "pirate",

@@ -32,10 +32,15 @@ public final class InProcessServer implements AutoCloseable {
 
   /** Configuration as the command line would give it. */
   public static ServerConfig config(String... flags) {
-    List<String> argv = new ArrayList<>(List.of("--host=127.0.0.1", "--port=0"));
-    argv.addAll(Arrays.asList(flags));
+    return models(flags).getFirst();
+  }
+
+  /** The words that start Python's server may come first. */
+  private static List<ServerConfig> models(String... flags) {
+    List<String> argv = new ArrayList<>(Arrays.asList(flags));
+    argv.addAll(List.of("--host=127.0.0.1", "--port=0"));
     return switch (ConfigLoader.load(argv, Map.of())) {
-      case LoadResult.Loaded loaded -> loaded.config();
+      case LoadResult.Loaded loaded -> loaded.models();
       case LoadResult.Invalid invalid -> throw new IllegalArgumentException(invalid.text());
       case LoadResult.HelpAsked help -> throw new IllegalArgumentException(help.text());
     };
@@ -43,21 +48,28 @@ public final class InProcessServer implements AutoCloseable {
 
   /** Starts and loads the demo model, unless the flags say otherwise. */
   public static InProcessServer start(String... flags) {
-    Server server = await(Server.listen(config(flags)));
+    Server server = await(Server.listen(models(flags)));
     await(server.load());
+    return new InProcessServer(server);
+  }
+
+  /** The same, without waiting until it serves. */
+  public static InProcessServer begin(String... flags) {
+    Server server = await(Server.listen(models(flags)));
+    server.load();
     return new InProcessServer(server);
   }
 
   /** The same with a step runner of the test's own around the real one. */
   public static InProcessServer start(UnaryOperator<StepRunner> around, String... flags) {
-    Server server = await(Server.listen(config(flags)));
+    Server server = await(Server.listen(models(flags)));
     await(server.load(parts -> parts.withRunners(around)));
     return new InProcessServer(server);
   }
 
   /** The same with a clock of the test's own for the chat templates. */
   public static InProcessServer start(Clock clock, String... flags) {
-    Server server = await(Server.listen(config(flags)));
+    Server server = await(Server.listen(models(flags)));
     await(
         server.load(
             parts -> {

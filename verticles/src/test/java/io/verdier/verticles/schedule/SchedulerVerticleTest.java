@@ -39,7 +39,11 @@ class SchedulerVerticleTest {
     await(
         vertx.deployVerticle(
             new SchedulerVerticle(
-                0, scheduler, 1, new ServingMetrics("demo", 64).engine(0), null)));
+                0,
+                scheduler,
+                List.of(Addresses.detokenizer(0)),
+                new ServingMetrics("demo", 64).engine(0),
+                null)));
   }
 
   @AfterEach

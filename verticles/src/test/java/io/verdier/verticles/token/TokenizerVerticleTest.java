@@ -85,11 +85,11 @@ class TokenizerVerticleTest {
     bus = Bus.register(vertx);
     join(bus.consumeAny(Addresses.scheduler(0), message -> scheduler.add(message.body())));
     join(bus.consume(Addresses.http(0), Deltas.class, deltas -> told.addAll(deltas.deltas())));
-    join(bus.consumeAny(Addresses.GRAMMAR, compiling::add));
-    join(bus.consumeAny(Addresses.ADAPTERS, adapters::add));
+    join(bus.consumeAny(Addresses.grammar(0), compiling::add));
+    join(bus.consumeAny(Addresses.adapters(0), adapters::add));
     TokenizerVerticle verticle =
         new TokenizerVerticle(
-            1, new PromptEncoder(tokenizer, renderer, 2048, Integer.MAX_VALUE, 64));
+            1, 0, new PromptEncoder(tokenizer, renderer, 2048, Integer.MAX_VALUE, 64));
     DeploymentOptions worker =
         new DeploymentOptions().setThreadingModel(ThreadingModel.WORKER).setWorkerPoolSize(1);
     join(vertx.deployVerticle(verticle, worker));

@@ -33,18 +33,11 @@ record ChatParsing(
     Optional<ReasoningFormat> reasoning,
     boolean showReasoning,
     ToolReads reads) {
-  /** How the embedded model, which needs no flags, was taught to call. */
-  private static final ToolCallFormat DEMO_FORMAT = ToolCallFormat.LLAMA3;
-
   static ChatParsing read(Ingress ingress, Fields fields, ToolFields tools, ToolReads reads) {
-    ServerConfig.Parsing config = ingress.config().parsing();
+    ServerConfig.Parsing config = ingress.serving().card().parsing();
     boolean auto = tools.choice() == ToolFields.Choice.AUTO;
     Optional<ToolCallFormat> format = config.toolParser().flatMap(ToolCallFormat::of);
-    boolean demo = format.isEmpty() && ingress.config().model().source().isEmpty();
-    if (demo) {
-      format = Optional.of(DEMO_FORMAT);
-    }
-    if (auto && !demo && (format.isEmpty() || !config.autoToolChoice())) {
+    if (auto && (format.isEmpty() || !config.autoToolChoice())) {
       throw RejectedException.invalid(
           fields.path("tool_choice"),
           "\"auto\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be"

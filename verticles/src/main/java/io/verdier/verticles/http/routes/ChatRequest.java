@@ -95,7 +95,7 @@ record ChatRequest(
         new ChatMessages(ingress.json(), ingress.limits().messagesMax()).read(fields);
     return new Prompt.Chat(
         messages,
-        tools.shown(ingress.config().parsing()),
+        tools.shown(ingress.serving().card().parsing()),
         templateArguments(fields),
         add,
         resume,

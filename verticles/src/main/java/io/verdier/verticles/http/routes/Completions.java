@@ -2,7 +2,6 @@ package io.verdier.verticles.http.routes;
 
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.verticles.bus.Delta.Scores;
-import io.verdier.verticles.bus.DetokenizeQuery;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.Answer;
 import io.verdier.verticles.http.Exchange;
@@ -54,14 +53,7 @@ final class Completions {
   private static Future<String> text(Ingress ingress, Prompt prompt) {
     return switch (prompt) {
       case Prompt.Text text -> Future.succeededFuture(text.text());
-      case Prompt.Tokens tokens ->
-          ingress
-              .bus()
-              .request(
-                  ingress.anyTokenizer(),
-                  new DetokenizeQuery(tokens.ids()),
-                  DetokenizeQuery.Reply.class)
-              .map(DetokenizeQuery.Reply::text);
+      case Prompt.Tokens tokens -> ingress.detokenized(tokens.ids());
       case Prompt.Chat ignored -> throw new IllegalStateException("a chat is no completion");
     };
   }

@@ -1,6 +1,5 @@
 package io.verdier.verticles.http.routes;
 
-import io.verdier.verticles.bus.DetokenizeQuery;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
@@ -25,12 +24,11 @@ final class Detokenize {
     int vocabulary = ingress.serving().card().vocabularySize();
     int[] ids = tokens.isEmpty() ? new int[0] : TokenIds.read(tokens, "tokens", vocabulary);
     ingress
-        .bus()
-        .request(ingress.anyTokenizer(), new DetokenizeQuery(ids), DetokenizeQuery.Reply.class)
+        .detokenized(ids)
         .onComplete(
-            reply -> {
+            text -> {
               JsonWriter out = ingress.writer().clear();
-              out.object().field("prompt", reply.text()).end();
+              out.object().field("prompt", text).end();
               exchange.replyJson(out);
             },
             exchange::fail);

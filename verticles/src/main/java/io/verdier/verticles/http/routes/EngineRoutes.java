@@ -1,8 +1,8 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.schedule.Reach;
-import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Control;
 import io.verdier.verticles.bus.Control.Mode;
 import io.verdier.verticles.http.Exchange;
@@ -101,9 +101,11 @@ final class EngineRoutes {
       Exchange exchange, Control control, BiConsumer<JsonWriter, Control.State> answer) {
     Ingress ingress = exchange.ingress();
     ingress.checkReady();
+    if (ingress.ownSchedulers().isEmpty()) {
+      throw new RejectedException(ErrorCode.UNSUPPORTED, "This node has no engine of its own.");
+    }
     List<Future<Control.State>> states = new ArrayList<>();
-    for (int engine = 0; engine < ingress.config().backend().engines(); engine++) {
-      String scheduler = Addresses.scheduler(engine);
+    for (String scheduler : ingress.ownSchedulers()) {
       states.add(
           ingress
               .bus()

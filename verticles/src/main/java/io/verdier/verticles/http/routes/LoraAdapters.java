@@ -1,11 +1,11 @@
 package io.verdier.verticles.http.routes;
 
 import io.verdier.verticles.bus.AdapterCard;
-import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.LoadAdapter;
 import io.verdier.verticles.bus.UnloadAdapter;
 import io.verdier.verticles.http.ErrorMapper;
 import io.verdier.verticles.http.Exchange;
+import io.verdier.verticles.http.Serving;
 import io.verdier.verticles.http.api.Body;
 import io.vertx.core.buffer.Buffer;
 import java.util.Map;
@@ -55,11 +55,20 @@ final class LoraAdapters {
               "lora_name"));
       return;
     }
+    String target = exchange.ingress().serving().card().name();
+    for (Serving other : exchange.ingress().servings()) {
+      if (!other.card().name().equals(target) && other.names().contains(name)) {
+        exchange.reply(
+            ErrorMapper.userInput(
+                "The name '" + name + "' belongs to another model that is served.", "lora_name"));
+        return;
+      }
+    }
     exchange
         .ingress()
         .bus()
         .request(
-            Addresses.ADAPTERS,
+            exchange.ingress().addresses().adapters(),
             new LoadAdapter(name, place, Optional.empty(), isReplacing),
             AdapterCard.class)
         .onComplete(card -> tell(exchange, name, "added"), exchange::fail);
@@ -76,7 +85,10 @@ final class LoraAdapters {
     exchange
         .ingress()
         .bus()
-        .request(Addresses.ADAPTERS, new UnloadAdapter(name), UnloadAdapter.Reply.class)
+        .request(
+            exchange.ingress().of(name).addresses().adapters(), // a name is one model's
+            new UnloadAdapter(name),
+            UnloadAdapter.Reply.class)
         .onComplete(gone -> tell(exchange, name, "removed"), exchange::fail);
   }
 

@@ -3,7 +3,6 @@ package io.verdier.verticles.http.routes;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.bus.Delta;
-import io.verdier.verticles.bus.TokenizeQuery;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Flight;
 import io.verdier.verticles.http.Ingress;
@@ -50,11 +49,8 @@ final class Messages {
     FieldGate.check(exchange, fields, Body.COUNT);
     Fields chat = new MessagesFields(fields).prompt();
     ingress.serving().checkName(chat.string("model"));
-    TokenizeQuery query =
-        new TokenizeQuery(ChatRequest.prompt(ingress, chat, ToolFields.read(ingress, chat)), false);
     ingress
-        .bus()
-        .request(ingress.anyTokenizer(), query, TokenizeQuery.Reply.class)
+        .tokenized(ChatRequest.prompt(ingress, chat, ToolFields.read(ingress, chat)), false)
         .onComplete(reply -> writeCount(exchange, reply.ids().length), exchange::fail);
   }
 

@@ -4,6 +4,7 @@ import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.Serving;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
@@ -17,14 +18,16 @@ final class Models {
 
   static void list(Exchange exchange, Map<String, @Nullable Object> body) {
     exchange.ingress().checkReady();
-    ModelCard card = exchange.ingress().serving().card();
     JsonWriter out = exchange.ingress().writer().clear();
     out.object().field("object", "list").name("data").array();
-    for (String name : card.names()) {
-      write(out, card, name);
-    }
-    for (AdapterCard adapter : card.adapters()) {
-      write(out, card, adapter);
+    for (Serving serving : exchange.ingress().servings()) {
+      ModelCard card = serving.card();
+      for (String name : card.names()) {
+        write(out, card, name);
+      }
+      for (AdapterCard adapter : card.adapters()) {
+        write(out, card, adapter);
+      }
     }
     out.end().end();
     exchange.replyJson(out);
@@ -34,12 +37,15 @@ final class Models {
     exchange.ingress().checkReady();
     String path = exchange.request().path();
     String id = decoded(path.substring(PREFIX.length()));
-    exchange.ingress().serving().checkName(id);
-    ModelCard card = exchange.ingress().serving().card();
+    Serving serving =
+        exchange.ingress().servings().stream()
+            .filter(it -> it.names().contains(id))
+            .findFirst()
+            .orElse(exchange.ingress().serving());
+    serving.checkName(id);
+    ModelCard card = serving.card();
     JsonWriter out = exchange.ingress().writer().clear();
-    exchange
-        .ingress()
-        .serving()
+    serving
         .named(id)
         .ifPresentOrElse(
             adapter -> write(out, card, adapter),

@@ -1,7 +1,5 @@
 package io.verdier.verticles.http.routes;
 
-import io.verdier.verticles.bus.DetokenizeQuery;
-import io.verdier.verticles.bus.TokenizeQuery;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
@@ -56,21 +54,9 @@ final class Render {
 
   static Future<Rendered> rendered(Ingress ingress, Generation generation) {
     return ingress
-        .bus()
-        .request(
-            ingress.anyTokenizer(),
-            new TokenizeQuery(generation.asked().prompt(), false),
-            TokenizeQuery.Reply.class)
+        .tokenized(generation.asked().prompt(), false)
         .map(reply -> generation.asked().truncation().of(reply.ids()))
-        .compose(
-            ids ->
-                ingress
-                    .bus()
-                    .request(
-                        ingress.anyTokenizer(),
-                        new DetokenizeQuery(ids),
-                        DetokenizeQuery.Reply.class)
-                    .map(reply -> new Rendered(ids, reply.text())));
+        .compose(ids -> ingress.detokenized(ids).map(text -> new Rendered(ids, text)));
   }
 
   private static void write(JsonWriter out, AnswerShape shape, Rendered prompt) {

@@ -80,6 +80,7 @@ public final class Routes {
   }
 
   private static void addOperators(List<Route> table) {
+    table.add(new Route("POST", "/update_models", Gate.ADMIN, ModelChanges::run));
     table.add(new Route("POST", "/abort_requests", Gate.ADMIN, AbortRequests::run));
     table.add(control("POST", "/pause", EngineRoutes::pause));
     table.add(control("POST", "/resume", EngineRoutes::resume));

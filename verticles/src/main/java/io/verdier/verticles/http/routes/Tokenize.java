@@ -19,10 +19,8 @@ final class Tokenize {
     FieldGate.check(exchange, fields, Body.TOKENIZE);
     ingress.serving().checkName(fields.string("model"));
     boolean strings = fields.bool("return_token_strs", false);
-    TokenizeQuery query = new TokenizeQuery(prompt(ingress, fields), strings);
     ingress
-        .bus()
-        .request(ingress.anyTokenizer(), query, TokenizeQuery.Reply.class)
+        .tokenized(prompt(ingress, fields), strings)
         .onComplete(reply -> write(exchange, reply, strings), exchange::fail);
   }
 
