@@ -24,6 +24,7 @@ final class RunningSequence implements IntUnaryOperator {
   private final int adapterSlot;
   private final @Nullable String fault;
   private final @Nullable Guidance guidance;
+  private final @Nullable ThinkingLimit limit;
   private final boolean needsLastToken;
   private int[] blocks = new int[8];
   private int blockCount;
@@ -45,6 +46,8 @@ final class RunningSequence implements IntUnaryOperator {
     params = start.sampling();
     this.adapterSlot = adapterSlot;
     this.guidance = guidance;
+    limit =
+        start.thinking() == null ? null : new ThinkingLimit(start.thinking(), start.promptTokens());
     needsLastToken = guidance != null || LogitStages.excludeByLastToken(params);
     fault = fault(start, vocabSize, adapterSlot);
   }
@@ -94,8 +97,11 @@ final class RunningSequence implements IntUnaryOperator {
    * @throws io.verdier.engine.RejectedException if its constraint lets nothing follow
    */
   void prepareMask() {
-    if (guidance != null) {
-      mask = null;
+    mask = null;
+    if (limit != null) {
+      mask = limit.maskBehind(history);
+    }
+    if (guidance != null && mask == null) {
       mask = guidance.maskBehind(history);
       isComplete = mask != null && mask.mustEnd() && !guidance.hasEnd();
       mask = isComplete ? null : mask; // its row is run all the same, and dropped
@@ -220,7 +226,7 @@ final class RunningSequence implements IntUnaryOperator {
 
   /** Whether how its next token is chosen depends on its last one in a way only the host knows. */
   boolean needsLastToken() {
-    return needsLastToken;
+    return needsLastToken || (limit != null && !limit.isOver());
   }
 
   /** The token at a position, or for the one being sampled where it will be. */

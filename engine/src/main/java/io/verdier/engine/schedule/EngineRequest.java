@@ -3,6 +3,7 @@ package io.verdier.engine.schedule;
 import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
+import io.verdier.engine.text.ThinkingBudget;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param guide what the answer is held to; null: nothing
  * @param search asks for the best of all answers that a beam search finds, under several keys;
  *     null: each token is chosen for good
+ * @param thinking how long it may think; null: as long as it likes
  */
 public record EngineRequest(
     long key,
@@ -32,7 +34,8 @@ public record EngineRequest(
     String cacheSalt,
     String adapter,
     @Nullable Guide guide,
-    @Nullable BeamSearch search) {
+    @Nullable BeamSearch search,
+    @Nullable ThinkingBudget thinking) {
 
   /** A sequence without a constraint. */
   public EngineRequest(
@@ -58,25 +61,47 @@ public record EngineRequest(
       String cacheSalt,
       String adapter,
       @Nullable Guide guide) {
-    this(key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, guide, null);
+    this(
+        key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, guide, null, null);
   }
 
   /** The same with an adapter. */
   public EngineRequest withAdapter(String identity) {
-    return new EngineRequest(
-        key, tokens, promptTokens, sampling, text, priority, cacheSalt, identity, guide, search);
+    return with(identity, guide, search, thinking);
   }
 
   /** The same, held to something. */
   public EngineRequest with(Guide held) {
-    return new EngineRequest(
-        key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, held, search);
+    return with(adapter, held, search, thinking);
   }
 
   /** The same prompt under its own key, with answers to be searched for. */
   public EngineRequest with(BeamSearch searched) {
+    return with(adapter, guide, searched, thinking);
+  }
+
+  /** The same, thinking no longer than that. */
+  public EngineRequest with(ThinkingBudget budget) {
+    return with(adapter, guide, search, budget);
+  }
+
+  private EngineRequest with(
+      String itsAdapter,
+      @Nullable Guide held,
+      @Nullable BeamSearch searched,
+      @Nullable ThinkingBudget budget) {
     return new EngineRequest(
-        key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, guide, searched);
+        key,
+        tokens,
+        promptTokens,
+        sampling,
+        text,
+        priority,
+        cacheSalt,
+        itsAdapter,
+        held,
+        searched,
+        budget);
   }
 
   /** One of the answers of a search, as if it was the only one. */

@@ -277,7 +277,13 @@ final class Sequence {
     started = true;
     int[] all = known == tokens.length ? tokens : Arrays.copyOf(tokens, known);
     return new Start(
-        key(), all, request.promptTokens(), request.sampling(), request.adapter(), request.guide());
+        key(),
+        all,
+        request.promptTokens(),
+        request.sampling(),
+        request.adapter(),
+        request.guide(),
+        request.thinking());
   }
 
   /** Plans the next {@code count} tokens, in blocks that the table has. */

@@ -3,6 +3,7 @@ package io.verdier.engine.schedule;
 import io.verdier.cache.host.BlockCopy;
 import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.text.ThinkingBudget;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -64,6 +65,7 @@ public record StepPlan(
    * @param tokens all known tokens: prompt, then generated ones
    * @param promptTokens how many of them are the prompt
    * @param guide what it is held to; null: nothing
+   * @param thinking how long it may think; null: as long as it likes
    */
   public record Start(
       long key,
@@ -71,12 +73,13 @@ public record StepPlan(
       int promptTokens,
       SamplingParams sampling,
       String adapter,
-      @Nullable Guide guide) {
+      @Nullable Guide guide,
+      @Nullable ThinkingBudget thinking) {
 
     /** A sequence without a constraint. */
     public Start(
         long key, int[] tokens, int promptTokens, SamplingParams sampling, String adapter) {
-      this(key, tokens, promptTokens, sampling, adapter, null);
+      this(key, tokens, promptTokens, sampling, adapter, null, null);
     }
   }
 

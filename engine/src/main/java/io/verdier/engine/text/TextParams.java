@@ -15,6 +15,7 @@ import java.util.Set;
  *     reads the text looks for them
  * @param streaming whether text is wanted as it comes; otherwise only whole
  * @param thoughts how reasoning is marked, whose tokens are counted then
+ * @param thoughtTokensMax most of those; {@link #UNBOUNDED}: as many as there come
  */
 public record TextParams(
     List<String> stopStrings,
@@ -22,7 +23,11 @@ public record TextParams(
     boolean skipSpecialTokens,
     Set<String> visibleTokens,
     boolean streaming,
-    Optional<ReasoningFormat> thoughts) {
+    Optional<ReasoningFormat> thoughts,
+    int thoughtTokensMax) {
+  /** As {@link #thoughtTokensMax}. */
+  public static final int UNBOUNDED = -1;
+
   public TextParams {
     stopStrings = List.copyOf(stopStrings);
     visibleTokens = Set.copyOf(visibleTokens);
@@ -31,11 +36,19 @@ public record TextParams(
   /** Without special tokens that anybody looks for. */
   public TextParams(
       List<String> stopStrings, boolean includeStop, boolean skipSpecialTokens, boolean streaming) {
-    this(stopStrings, includeStop, skipSpecialTokens, Set.of(), streaming, Optional.empty());
+    this(
+        stopStrings,
+        includeStop,
+        skipSpecialTokens,
+        Set.of(),
+        streaming,
+        Optional.empty(),
+        UNBOUNDED);
   }
 
   /** The same with special tokens that somebody looks for. */
   public TextParams withVisibleTokens(Set<String> tokens) {
-    return new TextParams(stopStrings, includeStop, skipSpecialTokens, tokens, streaming, thoughts);
+    return new TextParams(
+        stopStrings, includeStop, skipSpecialTokens, tokens, streaming, thoughts, thoughtTokensMax);
   }
 }

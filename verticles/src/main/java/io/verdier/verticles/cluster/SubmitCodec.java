@@ -38,6 +38,7 @@ final class SubmitCodec {
     out.texts(text.stopStrings()).flag(text.includeStop()).flag(text.skipSpecialTokens());
     out.texts(List.copyOf(text.visibleTokens())).flag(text.streaming());
     out.optionalText(text.thoughts().map(Enum::name).orElse(null));
+    out.number(text.thoughtTokensMax());
     out.number(submit.priority()).text(submit.cacheSalt());
     AdapterSource adapter = submit.adapter();
     out.flag(adapter != null);
@@ -75,7 +76,13 @@ final class SubmitCodec {
 
   private static TextParams readText(WireReader in) {
     return new TextParams(
-        in.texts(), in.flag(), in.flag(), new HashSet<>(in.texts()), in.flag(), readThoughts(in));
+        in.texts(),
+        in.flag(),
+        in.flag(),
+        new HashSet<>(in.texts()),
+        in.flag(),
+        readThoughts(in),
+        in.whole());
   }
 
   private static Optional<ReasoningFormat> readThoughts(WireReader in) {

@@ -5,6 +5,8 @@ import io.verdier.engine.grammar.Thinking;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.schedule.BeamSearch;
 import io.verdier.engine.schedule.EngineRequest;
+import io.verdier.engine.text.TextParams;
+import io.verdier.engine.text.ThinkingBudget;
 import io.verdier.engine.text.Tokenizer;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.verticles.bus.Prompt;
@@ -12,6 +14,8 @@ import io.verdier.verticles.bus.Submit;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Prompts to token ids, and submissions to engine requests. Immutable and thread-safe.
@@ -42,9 +46,12 @@ public record PromptEncoder(
 
   /** The end of a prompt as text, special tokens included: a template may open thoughts there. */
   static String tail(Tokenizer tokenizer, int[] prompt) {
-    int[] tail =
-        Arrays.copyOfRange(prompt, Math.max(0, prompt.length - TAIL_TOKENS), prompt.length);
-    return tokenizer.decode(tail, false);
+    return tokenizer.decode(tail(prompt), false);
+  }
+
+  /** The last tokens of a prompt. */
+  static int[] tail(int[] prompt) {
+    return Arrays.copyOfRange(prompt, Math.max(0, prompt.length - TAIL_TOKENS), prompt.length);
   }
 
   /** What the model may think behind a prompt before it answers. */
@@ -114,8 +121,8 @@ public record PromptEncoder(
    * One request per key, all with the same prompt, or one search for all of them. The scores of the
    * prompt are the same for every choice, so only the first one reports them.
    *
-   * @throws RejectedException where prompt and {@code max_tokens} do not fit the model, or where
-   *     the prompt would have too many scores
+   * @throws RejectedException where prompt and {@code max_tokens} do not fit the model, where the
+   *     prompt would have too many scores, or where reasoning could not be ended in time
    */
   public List<EngineRequest> requests(Submit submit) {
     int[] prompt = truncated(encode(submit.prompt()), submit);
@@ -133,16 +140,13 @@ public record PromptEncoder(
       return List.of(request(submit, 0, prompt, prompt.length, resolved).with(search));
     }
     SamplingParams unscored = resolved.withoutPromptLogprobs();
+    ThinkingBudget budget = budget(submit.text(), prompt, resolved);
     int[] known = behind(prompt, submit.generated());
     List<EngineRequest> requests = new ArrayList<>(submit.keys().length);
     for (int choice = 0; choice < submit.keys().length; choice++) {
-      requests.add(
-          request(
-              submit,
-              choice,
-              known,
-              prompt.length,
-              (choice == 0 ? resolved : unscored).withSeed(asked.seed() + choice)));
+      SamplingParams own = (choice == 0 ? resolved : unscored).withSeed(asked.seed() + choice);
+      EngineRequest request = request(submit, choice, known, prompt.length, own);
+      requests.add(budget == null ? request : request.with(budget));
     }
     return requests;
   }
@@ -158,6 +162,30 @@ public record PromptEncoder(
         submit.priority(),
         submit.cacheSalt(),
         "");
+  }
+
+  /** How long the answers may think; null: as long as they like. */
+  private @Nullable ThinkingBudget budget(TextParams text, int[] prompt, SamplingParams sampling) {
+    if (text.thoughts().isEmpty() || text.thoughtTokensMax() == TextParams.UNBOUNDED) {
+      return null;
+    }
+    int[] ending = tokenizer.encode(text.thoughts().get().endings().getFirst(), false);
+    if (!IntStream.of(ending).allMatch(token -> maySay(token, sampling))) {
+      throw RejectedException.invalid(
+          "thinking_token_budget",
+          "thinking_token_budget: the tokens that end reasoning may not be said, by"
+              + " allowed_token_ids, bad_words, or min_tokens and stop_token_ids. Leave one out.");
+    }
+    return new ThinkingBudget(tokenizer, text, tail(prompt), ending);
+  }
+
+  /** Whether nothing that the client asks can forbid a token. */
+  private static boolean maySay(int token, SamplingParams sampling) {
+    int[] allowed = sampling.allowedTokenIds(); // sorted, as the others
+    boolean isStop = Arrays.binarySearch(sampling.stopTokenIds(), token) >= 0;
+    return (allowed.length == 0 || Arrays.binarySearch(allowed, token) >= 0)
+        && Arrays.stream(sampling.badWords()).noneMatch(word -> word[word.length - 1] == token)
+        && !(isStop && sampling.minTokens() > 0);
   }
 
   /** A sequence that moved here has more than its prompt. */

@@ -33,9 +33,6 @@ final class TextStreams {
   private static final Logger LOG = LoggerFactory.getLogger(TextStreams.class);
   private static final int[] NO_TOKENS = {};
 
-  /** A detokenizer, or who looks for reasoning, may look back so far. */
-  private static final int CONTEXT_TOKENS = PromptEncoder.TAIL_TOKENS;
-
   private final Tokenizer tokenizer;
   private final Map<Long, Stream> streams = new HashMap<>();
   private long[] stopped = new long[0];
@@ -98,10 +95,9 @@ final class TextStreams {
 
   private Stream open(EngineRequest request) {
     int[] prompt = Arrays.copyOf(request.tokens(), request.promptTokens());
-    int from = Math.max(0, prompt.length - CONTEXT_TOKENS);
-    int[] context = Arrays.copyOfRange(prompt, from, prompt.length);
     SequenceText text =
-        new SequenceText(tokenizer, request.text(), request.sampling().minTokens(), context);
+        new SequenceText(
+            tokenizer, request.text(), request.sampling().minTokens(), PromptEncoder.tail(prompt));
     int[] known = Arrays.copyOfRange(request.tokens(), prompt.length, request.tokens().length);
     text.append(known); // a sequence that moved here: its client has this text already
     Stream stream = new Stream(text, known.length);

@@ -81,6 +81,7 @@ class FieldMatrixIT {
             "--scheduling-policy=priority",
             "--max-model-len=64",
             "--max-logprobs=-1",
+            "--reasoning-parser=qwen3",
             "--admin-api-key=key");
     client = new Client(server.baseUrl());
     embedder =

@@ -196,6 +196,76 @@ class ThinkingIT {
     assertThat(thought).isPositive();
   }
 
+  @Test
+  void budget_usedUp_reasoningEndsAndTheAnswerMatches() {
+    Map<String, Object> opened = Map.of("opened", true);
+    Map<String, Object> body =
+        chat(
+            Map.of(CLOSE, -100, OPEN, -100, "4065", -100, "4072", -100, "4073", -100),
+            Map.of("guided_regex", PHONE, "chat_template_kwargs", opened));
+    for (int budget : List.of(0, 1, 7, 20)) {
+      Map<String, Object> bounded = with(body, "thinking_token_budget", budget);
+      JsonNode answer = client.post("/v1/chat/completions", bounded).json();
+      assertThat(answer.at("/choices/0/message/content").asText()).matches(PHONE);
+      assertThat(answer.at("/usage/completion_tokens_details/reasoning_tokens").asInt())
+          .isEqualTo(budget);
+      String reasoning = answer.at("/choices/0/message/reasoning").asText("");
+      assertThat(streamedThoughts(with(bounded, "stream", true))).isEqualTo(reasoning);
+    }
+    Map<String, Object> scored = with(body, "thinking_token_budget", 3);
+    scored.put("logprobs", true);
+    scored.put("n", 2);
+    JsonNode choices = client.post("/v1/chat/completions", scored).json().get("choices");
+    for (JsonNode choice : choices) {
+      assertThat(choice.at("/logprobs/content/3/token").asText()).isEqualTo("</think>");
+    }
+    assertThat(choices).hasSize(2);
+  }
+
+  private static String streamedThoughts(Map<String, ?> body) {
+    StringBuilder text = new StringBuilder();
+    for (JsonNode event : Client.events(client.post("/v1/chat/completions", body))) {
+      text.append(event.at("/choices/0/delta/reasoning").asText(""));
+    }
+    return text.toString();
+  }
+
+  @Test
+  void budget_ofMessages_boundsTheirThoughts() {
+    Map<String, Object> body =
+        Map.of(
+            "messages",
+            List.of(Map.of("role", "user", "content", "Say something.")),
+            "max_tokens",
+            40,
+            "seed",
+            3,
+            "thinking",
+            Map.of("type", "enabled", "budget_tokens", 4),
+            "chat_template_kwargs",
+            Map.of("opened", true),
+            "logit_bias",
+            Map.of(CLOSE, -100, "4065", -100, "4072", -100, "4073", -100));
+    JsonNode content = client.post("/v1/messages", body).json().get("content");
+    assertThat(content.at("/0/type").asText()).isEqualTo("thinking");
+    assertThat(content.at("/1/type").asText()).isEqualTo("text");
+  }
+
+  @Test
+  void budget_whoseEndMayNotBeSaid_isRefused() {
+    for (Map<String, Object> forbids :
+        List.<Map<String, Object>>of(
+            Map.of("allowed_token_ids", List.of(300, 301)),
+            Map.of("bad_words", List.of("</think>")),
+            Map.of("use_beam_search", true))) {
+      Client.Answer answer =
+          client.post(
+              "/v1/chat/completions", with(chat(Map.of(), forbids), "thinking_token_budget", 5));
+      assertThat(answer.status()).as(answer.body()).isEqualTo(400);
+      assertThat(answer.body()).contains("thinking_token_budget");
+    }
+  }
+
   private static String streamed(Map<String, ?> body) {
     StringBuilder text = new StringBuilder();
     for (JsonNode event : Client.events(client.post("/v1/chat/completions", body))) {

@@ -332,6 +332,35 @@ class ChatParsingTest {
     }
   }
 
+  @Test
+  void budget_reachesTheEngineOrIsRefused() throws Exception {
+    String budget = ",\"thinking_token_budget\":9";
+    try (HttpFixture server = start("", "qwen3")) {
+      say(server, "Hi");
+      assertThat(post(server, budget).statusCode()).isEqualTo(200);
+      assertThat(server.engine.awaitSubmit().text().thoughtTokensMax()).isEqualTo(9);
+      assertThat(post(server, ",\"thinking_token_budget\":-1").statusCode()).isEqualTo(200);
+      assertThat(server.engine.awaitSubmit().text().thoughtTokensMax()).isEqualTo(-1);
+      assertThat(post(server, budget + ",\"use_beam_search\":true").body())
+          .contains("it does not heed thinking_token_budget");
+    }
+    try (HttpFixture server = start("", "")) {
+      say(server, "Hi");
+      assertThat(post(server, budget).statusCode()).isEqualTo(400);
+      assertThat(post(server, budget).body()).contains("--reasoning-parser");
+      assertThat(post(server, ",\"thinking_token_budget\":-1").statusCode()).isEqualTo(200);
+    }
+    try (HttpFixture server =
+        HttpFixture.start(
+            options -> {
+              options.parsing = new Parsing(false, Optional.empty(), Optional.of("qwen3"), true);
+              options.structuredOutput = new StructuredOutput(false, false, true);
+            })) {
+      assertThat(post(server, budget + ",\"guided_regex\":\"a\"").body())
+          .contains("leave out the budget or guided_regex");
+    }
+  }
+
   private static Optional<ReasoningFormat> thoughts(HttpFixture server) throws Exception {
     return java.util.Objects.requireNonNull(server.engine.awaitSubmit().demand()).thoughts();
   }

@@ -20,6 +20,8 @@ public final class ReasoningCounter {
         public void content(CharSequence text) {}
       };
 
+  private static final char REPLACEMENT = '\uFFFD';
+
   private final ReasoningParser parser;
   private int[] ends = new int[64]; // of the tokens so far, in characters of text
   private int tokens;
@@ -40,7 +42,12 @@ public final class ReasoningCounter {
       return;
     }
     parser.append(text);
-    int end = text.length() + (tokens == 0 ? 0 : ends[tokens - 1]);
+    boolean completes = tokens > 0 && text.length() > 1 && text.charAt(0) == REPLACEMENT;
+    if (completes) { // a character that broke off is told late, and is of the token that began it
+      ends[tokens - 1]++;
+    }
+    int own = completes ? text.length() - 1 : text.length();
+    int end = own + (tokens == 0 ? 0 : ends[tokens - 1]);
     if (tokens == ends.length) {
       ends = Arrays.copyOf(ends, 2 * tokens);
     }
@@ -57,6 +64,24 @@ public final class ReasoningCounter {
     return isOver ? count : within(parser.reasoningBegin(), parser.reasoningEnd());
   }
 
+  /** Whether no token behind the last one can be reasoning. */
+  public boolean isOver() {
+    return isOver;
+  }
+
+  /** Whether the next token is reasoning, or part of a marker. */
+  public boolean isOpen() {
+    return !isOver && parser.isReasoning();
+  }
+
+  /**
+   * Where it {@linkplain #isOpen is open}, tokens since its beginning, those included whose text is
+   * not complete or may turn out to be a marker: never less than what {@link #count} comes to.
+   */
+  public int sinceBegin() {
+    return tokens - firstWithin(parser.reasoningBegin());
+  }
+
   /**
    * Tokens that begin before {@code end} and do not end before {@code begin}; those without text of
    * their own are where they begin.
@@ -65,9 +90,14 @@ public final class ReasoningCounter {
     if (begin == end) {
       return 0;
     }
+    return beginBefore(end) - firstWithin(begin);
+  }
+
+  /** The first token that does not end before a place of the text. */
+  private int firstWithin(int begin) {
     int first = beginBefore(begin);
     boolean reachesIn = first > 0 && ends[first - 1] > begin;
-    return beginBefore(end) - (reachesIn ? first - 1 : first);
+    return reachesIn ? first - 1 : first;
   }
 
   /** How many tokens begin before a place of the text: where the one before them ends. */

@@ -57,6 +57,11 @@ public final class ReasoningParser {
     return state == State.CONTENT;
   }
 
+  /** Whether what comes next is reasoning, unless a marker comes. */
+  public boolean isReasoning() {
+    return state == State.REASONING_START || state == State.REASONING;
+  }
+
   /** Where reasoning begins in the text, as far as it has come. */
   public int reasoningBegin() {
     return begin;

@@ -2,6 +2,7 @@ package io.verdier.verticles.http.routes;
 
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.text.TextParams;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.engine.text.toolcall.ToolCallFormat;
 import io.verdier.engine.text.toolcall.Tools;
@@ -21,6 +22,7 @@ import java.util.Set;
  *     request itself has named the function
  * @param reasoning format of reasoning, empty: it stays in the text, or there is none because the
  *     whole answer is held to be a call
+ * @param thoughtTokensMax most tokens of reasoning; {@link TextParams#UNBOUNDED}: any number
  * @param showReasoning whether the client wants to see it
  * @param reads hears of each answer that was read for calls
  */
@@ -31,8 +33,11 @@ record ChatParsing(
     boolean shortIds,
     boolean endsByCalling,
     Optional<ReasoningFormat> reasoning,
+    int thoughtTokensMax,
     boolean showReasoning,
     ToolReads reads) {
+  static final String BUDGET = "thinking_token_budget";
+
   static ChatParsing read(Ingress ingress, Fields fields, ToolFields tools, ToolReads reads) {
     ServerConfig.Parsing config = ingress.serving().card().parsing();
     boolean auto = tools.choice() == ToolFields.Choice.AUTO;
@@ -46,6 +51,7 @@ record ChatParsing(
     boolean shortIds = format.map(ToolCallFormat::hasShortIds).orElse(false);
     boolean called =
         tools.choice() == ToolFields.Choice.REQUIRED || tools.choice() == ToolFields.Choice.NAMED;
+    Optional<ReasoningFormat> reasoning = config.reasoningParser().flatMap(ReasoningFormat::of);
     boolean thinks = !called || !ingress.config().structuredOutput().holdsThoughts();
     return new ChatParsing(
         switch (tools.choice()) {
@@ -58,9 +64,20 @@ record ChatParsing(
         tools.parallel(),
         shortIds,
         tools.choice() != ToolFields.Choice.NAMED,
-        thinks ? config.reasoningParser().flatMap(ReasoningFormat::of) : Optional.empty(),
+        thinks ? reasoning : Optional.empty(),
+        thoughtTokensMax(fields, reasoning),
         fields.bool("include_reasoning", true),
         reads);
+  }
+
+  private static int thoughtTokensMax(Fields fields, Optional<ReasoningFormat> reasoning) {
+    int most = fields.integer(BUDGET, -1, Integer.MAX_VALUE, -1);
+    if (most >= 0 && reasoning.isEmpty()) {
+      throw fields.unsupported(
+          BUDGET,
+          "nobody can tell what is reasoning: the server was not started with --reasoning-parser.");
+    }
+    return most < 0 ? TextParams.UNBOUNDED : most;
   }
 
   /** What comes before an answer that is held to something. */

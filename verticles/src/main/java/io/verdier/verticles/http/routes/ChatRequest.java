@@ -52,12 +52,7 @@ record ChatRequest(
         new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
     return new ChatRequest(
         generation
-            .generation(
-                prompt,
-                shape.streamed(),
-                parsing.visibleTokens(),
-                parsing.reasoning(),
-                tools.demand(fields))
+            .generation(prompt, shape.streamed(), parsing, tools.demand(fields))
             .behind(parsing.thoughts(ingress.config().structuredOutput())),
         shape,
         parsing,

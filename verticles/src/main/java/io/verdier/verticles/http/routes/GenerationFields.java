@@ -6,7 +6,6 @@ import io.verdier.engine.sample.Repetition;
 import io.verdier.engine.sample.SamplingSchema;
 import io.verdier.engine.sample.SamplingSchema.Choices;
 import io.verdier.engine.text.TextParams;
-import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
@@ -65,22 +64,17 @@ final class GenerationFields {
 
   /** The checked request for one prompt. */
   Generation generation(Prompt prompt, boolean streaming) {
-    return generation(prompt, streaming, Set.of(), Optional.empty(), null);
+    return generation(prompt, streaming, null, null);
   }
 
   /**
    * The same where somebody reads the text.
    *
-   * @param visibleTokens special tokens that the reader must see
-   * @param thoughts how the reader tells reasoning
+   * @param parsing how; null: nobody does
    * @param calls what the answer must match to call tools; null: it need not
    */
   Generation generation(
-      Prompt prompt,
-      boolean streaming,
-      Set<String> visibleTokens,
-      Optional<ReasoningFormat> thoughts,
-      @Nullable Demand calls) {
+      Prompt prompt, boolean streaming, @Nullable ChatParsing parsing, @Nullable Demand calls) {
     if (streaming && fields.integer("prompt_logprobs", -1, Integer.MAX_VALUE, 0) != 0) {
       throw RejectedException.invalid(
           fields.path("prompt_logprobs"),
@@ -91,12 +85,14 @@ final class GenerationFields {
             stopStrings(),
             fields.bool("include_stop_str_in_output", false),
             fields.bool("skip_special_tokens", true),
-            visibleTokens,
+            parsing == null ? Set.of() : parsing.visibleTokens(),
             streaming,
-            thoughts);
+            parsing == null ? Optional.empty() : parsing.reasoning(),
+            parsing == null ? TextParams.UNBOUNDED : parsing.thoughtTokensMax());
     PromptFields prompts = new PromptFields(ingress, fields);
     Demand demand = demand(calls);
-    OptionalDouble penalty = lengthPenalty(streaming, demand);
+    checkBudget(text, demand);
+    OptionalDouble penalty = lengthPenalty(streaming, demand, text);
     sampling.endRepetition(repetition());
     return new Generation(
         sampling.choices(),
@@ -122,7 +118,8 @@ final class GenerationFields {
    * model gives them; what would forbid some answers is refused, for it would find them all the
    * same.
    */
-  private OptionalDouble lengthPenalty(boolean streaming, @Nullable Demand demand) {
+  private OptionalDouble lengthPenalty(
+      boolean streaming, @Nullable Demand demand, TextParams text) {
     double penalty = fields.number("length_penalty", -10, 10, 1);
     if (!fields.bool(SEARCH, false)) {
       return OptionalDouble.empty();
@@ -131,6 +128,7 @@ final class GenerationFields {
       throw fields.unsupported(SEARCH, "its answers are known only at its end; leave stream out.");
     }
     String unheeded = demand == null ? null : demand.parameter();
+    unheeded = text.thoughtTokensMax() >= 0 ? ChatParsing.BUDGET : unheeded;
     for (String name : List.of("allowed_token_ids", "bad_words")) {
       unheeded = fields.has(name) ? name : unheeded;
     }
@@ -138,6 +136,19 @@ final class GenerationFields {
       throw fields.unsupported(SEARCH, "it does not heed " + unheeded + "; leave one of them out.");
     }
     return OptionalDouble.of(penalty);
+  }
+
+  /** Where thoughts are held to what the answer must match, their end cannot be forced too. */
+  private void checkBudget(TextParams text, @Nullable Demand demand) {
+    boolean holdsThoughts = ingress.config().structuredOutput().holdsThoughts();
+    if (text.thoughtTokensMax() >= 0 && demand != null && holdsThoughts) {
+      throw fields.unsupported(
+          ChatParsing.BUDGET,
+          "what the answer must match holds its reasoning too, as the server was started with"
+              + " enable_in_reasoning; leave out the budget or "
+              + demand.parameter()
+              + ".");
+    }
   }
 
   private Repetition repetition() {

@@ -25,7 +25,9 @@ final class Messages {
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
     FieldGate.check(exchange, fields, Body.MESSAGES);
-    Fields chat = new MessagesFields(fields).chat();
+    Fields chat =
+        new MessagesFields(fields)
+            .chat(exchange.ingress().config().parsing().reasoningParser().isPresent());
     ChatRequest request = ChatRequest.read(exchange, chat, "msg_");
     AnswerShape shape = request.shape();
     ChatParsing parsing = request.parsing();

@@ -27,8 +27,13 @@ record MessagesFields(Fields fields) {
 
   private static final String KWARGS = "chat_template_kwargs";
 
-  /** The whole request. */
-  Fields chat() {
+  /**
+   * The whole request.
+   *
+   * @param tellsReasoning whether the server can tell what is reasoning; else a bound of it is only
+   *     read, for clients send one whenever they ask for thinking
+   */
+  Fields chat(boolean tellsReasoning) {
     if (fields.integer("max_tokens", 1, Integer.MAX_VALUE, 0) == 0) {
       throw fields.wrong("max_tokens", "a whole number");
     }
@@ -39,6 +44,11 @@ record MessagesFields(Fields fields) {
       chat.put("stop", stops);
     }
     output(chat);
+    Fields thinking = fields.object("thinking");
+    int most = thinking == null ? 0 : thinking.integer("budget_tokens", 1, Integer.MAX_VALUE, 0);
+    if (most > 0 && tellsReasoning) {
+      chat.putIfAbsent(ChatParsing.BUDGET, (long) most);
+    }
     return Fields.of(chat);
   }
 
