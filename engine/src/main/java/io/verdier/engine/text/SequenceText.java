@@ -1,6 +1,7 @@
 package io.verdier.engine.text;
 
 import io.verdier.engine.text.reasoning.ReasoningCounter;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -37,6 +38,8 @@ public final class SequenceText {
   private final StringBuilder ready = new StringBuilder(); // for the client
   private final @Nullable ReasoningCounter thoughts;
   private int tokens;
+  private int detokenized; // characters, those that a stop string takes away included
+  private int[] ends = new int[1]; // of the tokens taken last, in those characters
 
   /**
    * @param minTokens stop strings completed by the first so many tokens do not count
@@ -72,6 +75,7 @@ public final class SequenceText {
     boolean hidden = endedByToken && !params.includeStop() && last.length > 0;
     int shown = hidden ? last.length - 1 : last.length;
     int consumed = take(last, shown);
+    Arrays.fill(ends, consumed, last.length, detokenized);
     if (!isStopped()) {
       consumed = last.length;
       detokenizer.finish(fresh);
@@ -91,17 +95,30 @@ public final class SequenceText {
     return thoughts == null ? UNCOUNTED : thoughts.count();
   }
 
+  /**
+   * Where one of the tokens that were taken last ends in the text: in characters of all that was
+   * detokenized, those behind a stop string included.
+   *
+   * @param index among those tokens
+   */
+  public int textEnd(int index) {
+    return ends[index];
+  }
+
   private boolean isStopped() {
     return matcher.matched() != StopMatcher.NONE;
   }
 
   private int take(int[] next, int count) {
+    ends = ends.length < next.length ? new int[next.length] : ends;
     for (int i = 0; i < count; i++) {
       if (isStopped()) {
         return i;
       }
       tokens++;
       detokenizer.append(next[i], fresh);
+      detokenized += fresh.length();
+      ends[i] = detokenized;
       if (thoughts != null) {
         thoughts.append(fresh);
       }

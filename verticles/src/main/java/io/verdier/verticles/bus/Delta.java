@@ -98,8 +98,19 @@ public record Delta(
    */
   public record Score(int id, String text, byte[] bytes, float logprob, int rank) {}
 
-  /** The token at a position and the most probable ones there, best first. */
-  public record Scores(Score chosen, List<Score> top) {}
+  /**
+   * The token at a position and the most probable ones there, best first.
+   *
+   * @param textEnd where the token ends in the answer's text, in characters, as if no stop string
+   *     cut it; 0 of a prompt's tokens
+   */
+  public record Scores(Score chosen, List<Score> top, int textEnd) {
+
+    /** Of a prompt's token. */
+    public Scores(Score chosen, List<Score> top) {
+      this(chosen, top, 0);
+    }
+  }
 
   /**
    * The end of a sequence.

@@ -70,11 +70,11 @@ final class DeltaCodec {
 
   private static void writeScores(WireWriter out, Scores scores) {
     writeScore(out, scores.chosen());
-    out.list(scores.top(), DeltaCodec::writeScore);
+    out.list(scores.top(), DeltaCodec::writeScore).number(scores.textEnd());
   }
 
   private static Scores readScores(WireReader in) {
-    return new Scores(readScore(in), in.list(DeltaCodec::readScore));
+    return new Scores(readScore(in), in.list(DeltaCodec::readScore), in.whole());
   }
 
   private static void writeScore(WireWriter out, Score score) {

@@ -19,6 +19,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.IntUnaryOperator;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -160,8 +161,8 @@ final class TextStreams {
         start,
         piece.text(),
         tokens,
-        scores(emission.logprobs(), count),
-        scores(emission.promptLogprobs(), emission.promptLogprobs().size()),
+        scores(emission.logprobs(), count, i -> stream == null ? 0 : stream.text.textEnd(i)),
+        scores(emission.promptLogprobs(), emission.promptLogprobs().size(), i -> 0),
         emission.pooled(),
         stream == null ? SequenceText.UNCOUNTED : stream.text.reasoningTokens(),
         end);
@@ -172,17 +173,18 @@ final class TextStreams {
     return new Delta.Start(prompt, PromptEncoder.tail(tokenizer, prompt), head);
   }
 
-  private List<Scores> scores(List<TokenLogprobs> logprobs, int count) {
+  private List<Scores> scores(List<TokenLogprobs> logprobs, int count, IntUnaryOperator textEnd) {
     if (logprobs.isEmpty()) {
       return List.of();
     }
     List<Scores> scores = new ArrayList<>(count);
     for (TokenLogprobs token : logprobs.subList(0, Math.min(count, logprobs.size()))) {
+      int end = textEnd.applyAsInt(scores.size());
       List<Score> top = new ArrayList<>(token.topIds().length);
       for (int i = 0; i < token.topIds().length; i++) {
         top.add(score(token.topIds()[i], token.topLogprobs()[i], i + 1));
       }
-      scores.add(new Scores(score(token.token(), token.logprob(), token.rank()), top));
+      scores.add(new Scores(score(token.token(), token.logprob(), token.rank()), top, end));
     }
     return scores;
   }

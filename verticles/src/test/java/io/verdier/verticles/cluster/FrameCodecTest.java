@@ -102,7 +102,7 @@ class FrameCodecTest {
             "response_format",
             Optional.of(ReasoningFormat.QWEN3));
     Delta.Score score = new Delta.Score(3, "t", new byte[] {-1, 0}, -0.5f, 2);
-    Delta.Scores scores = new Delta.Scores(score, List.of(score, score));
+    Delta.Scores scores = new Delta.Scores(score, List.of(score, score), 19);
     Refused refused = new Refused(ErrorCode.INTERNAL, "no", null);
     Delta full =
         new Delta(

@@ -99,6 +99,56 @@ class ResponsesIT {
   }
 
   @Test
+  void logprobs_included_areTheChatsOfTheMessagesTokens() {
+    JsonNode chat =
+        post(
+            "/v1/chat/completions",
+            body(
+                Map.of(
+                    "logprobs",
+                    true,
+                    "top_logprobs",
+                    2,
+                    "max_tokens",
+                    40,
+                    "messages",
+                    List.of(Map.of("role", "user", "content", "What is a car? 🚗é")))));
+    List<JsonNode> ofChat = new ArrayList<>();
+    chat.at("/choices/0/logprobs/content").forEach(ofChat::add);
+    if (chat.at("/choices/0/finish_reason").asText().equals("stop")) {
+      ofChat.removeLast(); // the end token is none of the message's
+    }
+    Map<String, Object> asked = new HashMap<>();
+    asked.put("max_output_tokens", 40);
+    asked.put("input", "What is a car? 🚗é");
+    asked.put("include", List.of("message.output_text.logprobs"));
+    asked.put("top_logprobs", 2);
+    JsonNode response = respond(asked);
+    List<JsonNode> whole = new ArrayList<>();
+    response.at("/output/0/content/0/logprobs").forEach(whole::add);
+    assertThat(whole).isEqualTo(ofChat).hasSizeGreaterThan(10);
+    assertThat(response.get("top_logprobs").asInt()).isEqualTo(2);
+    for (String stop : List.of("", "qqqqqqqqqq")) { // which holds text back
+      Map<String, Object> streaming = body(asked);
+      streaming.put("stream", true);
+      if (!stop.isEmpty()) {
+        streaming.put("stop", stop);
+      }
+      List<JsonNode> streamed = new ArrayList<>();
+      for (JsonNode event : Client.events(client.post("/v1/responses", streaming))) {
+        if (event.path("type").asText().equals("response.output_text.delta")) {
+          event.get("logprobs").forEach(streamed::add);
+        } else if (event.path("type").asText().equals("response.output_text.done")) {
+          assertThat(event.get("logprobs")).containsExactlyElementsOf(whole);
+        }
+      }
+      assertThat(streamed).isEqualTo(whole);
+    }
+    asked.remove("include");
+    assertThat(respond(asked).at("/output/0/content/0/logprobs")).isEmpty();
+  }
+
+  @Test
   void previousResponse_goneOn_isTheChatOfBoth() {
     JsonNode first = respond(Map.of("input", "What is a car?", "temperature", 0));
     String id = first.get("id").asText();

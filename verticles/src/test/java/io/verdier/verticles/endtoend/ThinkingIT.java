@@ -222,6 +222,35 @@ class ThinkingIT {
     assertThat(choices).hasSize(2);
   }
 
+  @Test
+  void responses_behindThoughts_showTheMessagesTokensAlone() {
+    Map<String, Object> body =
+        Map.of(
+            "input",
+            "Say something.",
+            "seed",
+            3,
+            "max_output_tokens",
+            30,
+            "thinking_token_budget",
+            5,
+            "include",
+            List.of("message.output_text.logprobs"),
+            "chat_template_kwargs",
+            Map.of("opened", true),
+            "logit_bias",
+            Map.of(CLOSE, -100, OPEN, -100, "4065", -100, "4072", -100, "4073", -100));
+    JsonNode output = client.post("/v1/responses", body).json().get("output");
+    assertThat(output.at("/0/type").asText()).isEqualTo("reasoning");
+    JsonNode message = output.at("/1/content/0");
+    assertThat(message.get("logprobs")).hasSize(30 - 5 - 1);
+    StringBuilder text = new StringBuilder();
+    message.get("logprobs").forEach(token -> text.append(token.get("token").asText()));
+    assertThat(text.toString().length())
+        .isGreaterThanOrEqualTo(message.get("text").asText().length());
+    assertThat(text.toString()).doesNotContain("think");
+  }
+
   private static String streamedThoughts(Map<String, ?> body) {
     StringBuilder text = new StringBuilder();
     for (JsonNode event : Client.events(client.post("/v1/chat/completions", body))) {

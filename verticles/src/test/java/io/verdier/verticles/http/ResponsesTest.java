@@ -347,7 +347,7 @@ class ResponsesTest {
       assertError(post(server, HI + ",\"model\":\"gone\""), 404).contains("gone");
       assertError(post(server, HI + ",\"tools\":[{\"type\":\"web_search\"}]"), 400)
           .contains("tools.0.type");
-      assertError(post(server, HI + ",\"top_logprobs\":2"), 400).contains("top_logprobs");
+      assertError(post(server, HI + ",\"top_logprobs\":21"), 400).contains("top_logprobs");
       assertError(post(server, "\"input\":[{\"type\":\"item_reference\",\"id\":\"x\"}]"), 400)
           .contains("input.0.type");
       String image = "\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\"}]}]";

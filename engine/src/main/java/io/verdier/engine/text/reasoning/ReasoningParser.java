@@ -37,6 +37,7 @@ public final class ReasoningParser {
   private int position; // characters taken while it was not certain that content has begun
   private int begin;
   private int end;
+  private int contentBegin;
 
   ReasoningParser(ReasoningFormat format, Start start, Sink sink) {
     this.sink = sink;
@@ -72,6 +73,11 @@ public final class ReasoningParser {
     return state == State.REASONING ? position : end;
   }
 
+  /** Where content begins, once it has. */
+  public int contentBegin() {
+    return contentBegin;
+  }
+
   /** Takes the next piece of text. */
   public void append(CharSequence piece) {
     int at = 0;
@@ -105,6 +111,7 @@ public final class ReasoningParser {
       blanks.setLength(0);
       state = State.CONTENT;
       end = position - finder.marker(found).length();
+      contentBegin = position;
     } else if (opening && state != State.REASONING) {
       blanks.setLength(0);
       state = State.REASONING;

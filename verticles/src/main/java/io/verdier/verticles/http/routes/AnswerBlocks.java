@@ -1,5 +1,6 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.verticles.bus.Delta.Scores;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
@@ -19,6 +20,8 @@ final class AnswerBlocks implements AnswerReader.Sink {
   private final List<Block> blocks = new ArrayList<>();
   private final StringBuilder held = new StringBuilder(); // white space that may begin a block
   private final StringBuilder news = new StringBuilder(); // of the open block, not told yet
+  private final List<Scores> unplaced = new ArrayList<>(); // tokens whose block is not known yet
+  private int placed; // where the last of the others ends in the whole text
   private Kind heldKind = Kind.TEXT;
   private @Nullable Block open;
   private boolean called;
@@ -38,6 +41,8 @@ final class AnswerBlocks implements AnswerReader.Sink {
     final String callId; // empty but for calls
     final String name; // the same
     final StringBuilder text = new StringBuilder();
+    final List<Scores> scores = new ArrayList<>(); // of a message's tokens, where they are scored
+    int scoresTold;
     boolean complete = true;
 
     Block(int index, Kind kind, String callId, String name) {
@@ -87,13 +92,18 @@ final class AnswerBlocks implements AnswerReader.Sink {
   static AnswerBlocks of(Choice choice, ChatParsing parsing, String callIdPrefix) {
     AnswerBlocks blocks =
         new AnswerBlocks(parsing, choice.promptTail, callIdPrefix, Listener.NOBODY);
-    blocks.append(choice.text.toString());
+    blocks.append(choice.text.toString(), choice.scores);
     blocks.finish();
     return blocks;
   }
 
-  /** Tells what is new, once per block: parsers cut anywhere, even inside a character. */
-  void append(String text) {
+  /**
+   * Tells what is new, once per block: parsers cut anywhere, even inside a character.
+   *
+   * @param scores of the tokens that the text is made of; its own text may come later
+   */
+  void append(String text, List<Scores> scores) {
+    unplaced.addAll(scores);
     reader.append(text);
     tell();
   }
@@ -184,7 +194,9 @@ final class AnswerBlocks implements AnswerReader.Sink {
     if (open != null && !news.isEmpty()) {
       String more = news.toString();
       news.setLength(0);
+      place(open, open.text.length());
       listener.onText(open, more);
+      open.scoresTold = open.scores.size();
     }
   }
 
@@ -193,7 +205,34 @@ final class AnswerBlocks implements AnswerReader.Sink {
       tell();
       Block closing = open;
       open = null;
+      place(closing, Integer.MAX_VALUE);
       listener.onEnd(closing);
     }
+  }
+
+  /**
+   * Gives a message the tokens whose text it has. Only the first one is looked at: its text stands
+   * in the whole text as it is, up to the first call, while behind one nobody knows where.
+   *
+   * @param ready characters of it to which a token may reach
+   */
+  private void place(Block message, int ready) {
+    boolean isFirst =
+        message.kind == Kind.TEXT
+            && blocks.subList(0, message.index).stream().allMatch(it -> it.kind == Kind.REASONING);
+    int begin = reader.contentBegin();
+    int taken = 0;
+    for (Scores token : isFirst ? unplaced : List.<Scores>of()) {
+      boolean isBefore = placed < begin && token.textEnd() <= begin;
+      if (!isBefore) {
+        if (placed - begin >= message.text.length() || token.textEnd() - begin > ready) {
+          break;
+        }
+        message.scores.add(token);
+      }
+      placed = token.textEnd();
+      taken++;
+    }
+    unplaced.subList(0, taken).clear();
   }
 }

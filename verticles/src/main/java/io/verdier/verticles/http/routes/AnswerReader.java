@@ -45,6 +45,11 @@ final class AnswerReader {
     }
   }
 
+  /** Where what is not reasoning begins in the text, in characters, once any of it has come. */
+  int contentBegin() {
+    return reasoningParser == null ? 0 : reasoningParser.contentBegin();
+  }
+
   /** The text has ended. */
   void finish() {
     if (reasoningParser != null) {

@@ -6,6 +6,7 @@ import io.verdier.verticles.http.Problem;
 import io.verdier.verticles.http.Sequence;
 import io.verdier.verticles.http.StreamFormat;
 import io.verdier.verticles.http.Usage;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Owned by the event loop: the events of the Messages API. */
@@ -50,7 +51,7 @@ final class MessagesFormat implements StreamFormat, AnswerBlocks.Listener {
       throw new IllegalStateException("news before the first");
     }
     out = writer;
-    blocks.append(delta.text());
+    blocks.append(delta.text(), List.of());
     if (delta.end() != null) {
       end = delta.end();
       blocks.finish();

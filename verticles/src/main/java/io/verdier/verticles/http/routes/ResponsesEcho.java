@@ -33,7 +33,7 @@ final class ResponsesEcho {
     echo.put("text", text(fields));
     echo.put("tool_choice", or(fields, "tool_choice", "auto"));
     echo.put("tools", or(fields, "tools", List.of()));
-    echo.put("top_logprobs", null);
+    echo.put("top_logprobs", fields.value("top_logprobs"));
     echo.put("top_p", number(sampling.topP()));
     echo.put("truncation", or(fields, "truncation", "disabled"));
     echo.put("user", fields.value("user"));

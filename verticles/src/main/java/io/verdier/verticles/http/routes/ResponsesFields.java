@@ -17,7 +17,11 @@ record ResponsesFields(Fields fields) {
   /** Fields that mean the same in both, those of this route's own aside. */
   private static final List<String> SHARED =
       ApiTable.shared(
-          Body.RESPONSES, Body.CHAT, Set.of("tools", "tool_choice", "store", "metadata"));
+          Body.RESPONSES,
+          Body.CHAT,
+          Set.of("tools", "tool_choice", "store", "metadata", "top_logprobs"));
+
+  private static final int TOP_LOGPROBS_MAX = 20; // OpenAI's
 
   /**
    * @param history the conversation so far, without what this request says
@@ -25,7 +29,6 @@ record ResponsesFields(Fields fields) {
    */
   Fields chat(
       List<Map<String, @Nullable Object>> history, List<Map<String, @Nullable Object>> turn) {
-    refuse();
     Map<String, @Nullable Object> chat = new LinkedHashMap<>();
     for (String name : SHARED) {
       if (fields.has(name)) {
@@ -44,6 +47,7 @@ record ResponsesFields(Fields fields) {
     if (tokens > 0) {
       chat.put("max_tokens", (long) tokens);
     }
+    logprobs(chat);
     truncation(chat);
     tools(chat);
     format(chat);
@@ -55,11 +59,13 @@ record ResponsesFields(Fields fields) {
     return Fields.of(chat);
   }
 
-  private void refuse() {
+  /** How many to show says nothing of whether to: that is asked for apart. */
+  private void logprobs(Map<String, @Nullable Object> chat) {
+    int top = fields.integer("top_logprobs", 0, TOP_LOGPROBS_MAX, 0);
     List<?> included = fields.list("include");
     if (included != null && included.contains("message.output_text.logprobs")) {
-      throw fields.unsupported(
-          "include", "log probabilities are not shown here; /v1/chat/completions has them.");
+      chat.put("logprobs", true);
+      chat.put("top_logprobs", (long) top);
     }
   }
 

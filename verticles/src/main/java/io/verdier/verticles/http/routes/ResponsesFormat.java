@@ -55,7 +55,7 @@ final class ResponsesFormat implements StreamFormat, AnswerBlocks.Listener {
   @Override
   public void delta(JsonWriter writer, Sequence sequence, int choice, Delta delta) {
     out = writer;
-    opened().append(delta.text());
+    opened().append(delta.text(), delta.scores());
     if (delta.end() != null) {
       end = delta.end();
       opened().finish();
@@ -100,7 +100,7 @@ final class ResponsesFormat implements StreamFormat, AnswerBlocks.Listener {
   private void part(String type, AnswerBlocks.Block block, String text) {
     beginOfItem(type, block);
     out.name("part");
-    ResponsesJson.part(out, block, text);
+    json.part(out, block, text);
     NamedEvents.end(out);
   }
 
@@ -109,7 +109,8 @@ final class ResponsesFormat implements StreamFormat, AnswerBlocks.Listener {
     beginOfItem(family(block) + ".delta", block);
     out.field("delta", more);
     if (block.kind == AnswerBlocks.Kind.TEXT) {
-      out.name("logprobs").array().end();
+      json.scores(
+          out.name("logprobs"), block.scores.subList(block.scoresTold, block.scores.size()));
     }
     NamedEvents.end(out);
   }
@@ -128,7 +129,7 @@ final class ResponsesFormat implements StreamFormat, AnswerBlocks.Listener {
     beginOfItem(family(block) + ".done", block);
     switch (block.kind) {
       case REASONING -> out.field("text", text);
-      case TEXT -> out.field("text", text).name("logprobs").array().end();
+      case TEXT -> json.scores(out.field("text", text).name("logprobs"), block.scores);
       case CALL -> out.field("name", block.name).field("arguments", text);
     }
     NamedEvents.end(out);

@@ -2,6 +2,7 @@ package io.verdier.verticles.http.routes;
 
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.bus.Delta;
+import io.verdier.verticles.bus.Delta.Scores;
 import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.Problem;
 import io.verdier.verticles.http.Usage;
@@ -123,7 +124,7 @@ record ResponsesJson(AnswerShape shape, byte[] echo) {
     out.field("status", status.word).end();
   }
 
-  private static void content(JsonWriter out, AnswerBlocks.Block block, boolean begun) {
+  private void content(JsonWriter out, AnswerBlocks.Block block, boolean begun) {
     out.name("content").array();
     if (begun) {
       part(out, block, block.text.toString());
@@ -132,14 +133,20 @@ record ResponsesJson(AnswerShape shape, byte[] echo) {
   }
 
   /** The one part of a message or of reasoning. */
-  static void part(JsonWriter out, AnswerBlocks.Block block, String text) {
+  void part(JsonWriter out, AnswerBlocks.Block block, String text) {
     out.object();
     if (block.kind == AnswerBlocks.Kind.REASONING) {
       out.field("type", "reasoning_text").field("text", text);
     } else {
       out.field("type", "output_text").field("text", text);
-      out.name("annotations").array().end().name("logprobs").array().end();
+      out.name("annotations").array().end();
+      scores(out.name("logprobs"), text.isEmpty() ? List.of() : block.scores);
     }
     out.end();
+  }
+
+  /** A list of tokens with their log probabilities; empty where nobody asked for them. */
+  void scores(JsonWriter out, List<Scores> tokens) {
+    new ScoresJson(shape.tokensAsIds()).list(out, tokens);
   }
 }

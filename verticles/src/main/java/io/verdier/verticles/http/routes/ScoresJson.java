@@ -12,7 +12,13 @@ record ScoresJson(boolean tokensAsIds) {
 
   /** {@code {"content":[…]}} of chats. */
   void chat(JsonWriter out, List<Scores> tokens) {
-    out.object().name("content").array();
+    list(out.object().name("content"), tokens);
+    out.end();
+  }
+
+  /** The list of the Responses API, and of the chat's {@code content}. */
+  void list(JsonWriter out, List<Scores> tokens) {
+    out.array();
     for (Scores scores : tokens) {
       out.object();
       chatToken(out, scores.chosen());
@@ -24,7 +30,7 @@ record ScoresJson(boolean tokensAsIds) {
       }
       out.end().end();
     }
-    out.end().end();
+    out.end();
   }
 
   private void chatToken(JsonWriter out, Score score) {
