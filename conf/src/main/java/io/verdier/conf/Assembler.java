@@ -308,7 +308,8 @@ final class Assembler {
         settings.on("--enable-request-id-headers"),
         settings.on("--enable-force-include-usage"),
         settings.on("--enable-prompt-tokens-details"),
-        settings.on("--return-tokens-as-token-ids"),
+        new AnswerDefaults(
+            settings.on("--return-tokens-as-token-ids"), settings.whole("--stream-interval")),
         settings.on("--trust-request-chat-template"),
         settings.on("--enable-responses-api-store"),
         settings.on("--enable-server-load-tracking"),

@@ -136,7 +136,7 @@ class DefaultsTest {
         false,
         false,
         false,
-        false,
+        new AnswerDefaults(false, 1),
         false,
         false, // responses stored
         false, // load told

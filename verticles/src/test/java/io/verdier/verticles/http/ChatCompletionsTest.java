@@ -41,6 +41,29 @@ class ChatCompletionsTest {
   }
 
   @Test
+  void streamInterval_ofTheServer_holdsForEveryRoute() throws Exception {
+    try (HttpFixture server = HttpFixture.start(options -> options.streamInterval = 3)) {
+      server.engine.behave(submit -> server.engine.say(submit, "a", "b", "c", "d", "e", "f"));
+      for (String request :
+          List.of(
+              "/v1/chat/completions"
+                  + " {\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}",
+              "/v1/completions {\"stream\":true,\"prompt\":\"Hi\"}",
+              "/v1/responses {\"stream\":true,\"input\":\"Hi\"}",
+              "/v1/messages"
+                  + " {\"stream\":true,\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}",
+              "/generate {\"stream\":true,\"prompt\":\"Hi\"}")) {
+        String[] parts = request.split(" ", 2);
+        String body = server.post(parts[0], parts[1]).body();
+        assertThat(body).as(request).contains("\"a\"", "\"bcd\"", "\"ef\"");
+      }
+      String own =
+          "{\"stream\":true,\"stream_interval\":2,\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}";
+      assertThat(server.post("/v1/chat/completions", own).body()).contains("\"bc\"", "\"de\"");
+    }
+  }
+
+  @Test
   void whole_plain_goldenObject() throws Exception {
     assertThat(post(""))
         .isEqualTo(
@@ -51,7 +74,8 @@ class ChatCompletionsTest {
             "finish_reason":"stop","stop_reason":null,"token_ids":null}],"service_tier":null,\
             "system_fingerprint":"verdier-1.2.3","usage":{"prompt_tokens":3,"total_tokens":5,\
             "completion_tokens":2,"prompt_tokens_details":null},"prompt_logprobs":null,\
-            "prompt_token_ids":null,"prompt_text":null,"kv_transfer_params":null}""");
+            "prompt_token_ids":null,"prompt_text":null,"kv_transfer_params":null}\
+            """);
   }
 
   @Test
@@ -198,7 +222,8 @@ class ChatCompletionsTest {
               {"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
               {"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"1","type":"function",
                 "function":{"name":"f","arguments":"{\\"x\\":[1,2]}"}}]},
-              {"role":"tool","tool_call_id":"1","content":"ok"}]}""");
+              {"role":"tool","tool_call_id":"1","content":"ok"}]}\
+            """);
     assertThat(response.statusCode()).isEqualTo(200);
     Prompt.Chat chat = (Prompt.Chat) server.engine.awaitSubmit().prompt();
     assertThat(chat.messages().get(0)).containsEntry("content", "a\nb");

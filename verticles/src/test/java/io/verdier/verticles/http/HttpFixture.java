@@ -1,6 +1,7 @@
 package io.verdier.verticles.http;
 
 import io.verdier.cache.lora.AdapterSource;
+import io.verdier.conf.AnswerDefaults;
 import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.Limits;
 import io.verdier.conf.ServerConfig;
@@ -60,6 +61,7 @@ final class HttpFixture implements AutoCloseable {
     Optional<EmbeddingSpec> embedding = Optional.empty();
     long bodyBytes = 1 << 20;
     int queued = 256;
+    int streamInterval = 1;
     int overloadStatus = 503;
     int streamBuffer = 256 * 1024;
     Duration headerTimeout = Duration.ofSeconds(10);
@@ -264,7 +266,7 @@ final class HttpFixture implements AutoCloseable {
         options.requestIds,
         options.forceUsage,
         options.promptDetails,
-        false,
+        new AnswerDefaults(false, options.streamInterval),
         options.trustTemplate,
         options.storeResponses,
         options.tellsLoad,

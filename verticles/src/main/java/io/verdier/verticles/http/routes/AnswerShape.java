@@ -76,8 +76,8 @@ record AnswerShape(
         (include && continuous) || forced,
         http.promptTokensDetails(),
         fields.bool("return_token_ids", false),
-        fields.integer("stream_interval", 1, Integer.MAX_VALUE, 1),
-        fields.bool("return_tokens_as_token_ids", http.tokensAsTokenIds()));
+        fields.integer("stream_interval", 1, Integer.MAX_VALUE, http.answers().streamInterval()),
+        fields.bool("return_tokens_as_token_ids", http.answers().tokensAsTokenIds()));
   }
 
   /** The header wins over the field, a random id over neither. */

@@ -33,7 +33,10 @@ final class Messages {
     ChatParsing parsing = request.parsing();
     if (shape.streamed()) {
       MessagesFormat format = new MessagesFormat(shape, parsing);
-      Flight.launch(exchange, List.of(request.generation()), new SseStream(exchange, format));
+      Flight.launch(
+          exchange,
+          List.of(request.generation()),
+          PacedAnswer.of(new SseStream(exchange, format), shape.interval(), 1));
     } else {
       JsonBody json = exchange.ingress().json();
       WholeAnswer.Layout layout =

@@ -140,7 +140,9 @@ final class Predict {
       if (!texts.stream().allMatch(TextInstance::streamed)) {
         throw RejectedException.invalid("stream", "Either all instances are streamed or none.");
       }
-      Flight.launch(exchange, generations, new SseStream(exchange, new TextFormat(byChoice)));
+      int interval = exchange.ingress().config().http().answers().streamInterval();
+      SseStream stream = new SseStream(exchange, new TextFormat(byChoice));
+      Flight.launch(exchange, generations, PacedAnswer.of(stream, interval, byChoice.size()));
     } else {
       WholeAnswer.Layout layout =
           (out, choices, usage) -> TextInstance.Look.write(out, byChoice, choices);

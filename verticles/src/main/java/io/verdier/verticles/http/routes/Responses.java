@@ -80,7 +80,10 @@ final class Responses {
     ChatParsing parsing = request.parsing();
     if (shape.streamed()) {
       ResponsesFormat format = new ResponsesFormat(json, parsing, keeper);
-      Flight.launch(exchange, List.of(request.generation()), new SseStream(exchange, format));
+      Flight.launch(
+          exchange,
+          List.of(request.generation()),
+          PacedAnswer.of(new SseStream(exchange, format), shape.interval(), 1));
     } else {
       WholeAnswer.Layout layout =
           (out, choices, usage) -> write(out, json, parsing, choices.getFirst(), usage, keeper);
