@@ -105,7 +105,21 @@ public final class Tokenizer implements AutoCloseable {
    */
   public int[] encode(String text, boolean addSpecialTokens) {
     check(text);
-    long encoding = library.encode(handle(), text, addSpecialTokens);
+    return ids(library.encode(handle(), text, addSpecialTokens));
+  }
+
+  /**
+   * The ids of two texts that are looked at together, framed as the model expects a pair.
+   *
+   * @throws RejectedException as {@link #encode}
+   */
+  public int[] encodePair(String first, String second) {
+    check(first);
+    check(second);
+    return ids(library.encodeDual(handle(), first, second, true));
+  }
+
+  private int[] ids(long encoding) {
     try {
       long[] ids = library.getTokenIds(encoding);
       int[] result = new int[ids.length];

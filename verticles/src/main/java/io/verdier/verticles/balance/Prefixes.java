@@ -71,6 +71,7 @@ public final class Prefixes {
     hasher.text(submit.cacheSalt()).text(adapter == null ? "" : adapter.place()).begin();
     switch (submit.prompt()) {
       case Prompt.Text text -> hasher.text(text.text());
+      case Prompt.Pair pair -> hasher.text(pair.first()).text(pair.second());
       case Prompt.Tokens tokens -> {
         for (int id : tokens.ids()) {
           hasher.unit((char) id);

@@ -32,6 +32,9 @@ public sealed interface Prompt {
   /** Plain text. */
   record Text(String text, boolean addSpecialTokens) implements Prompt {}
 
+  /** Two texts that the model is to look at together, framed by its tokenizer. */
+  record Pair(String first, String second) implements Prompt {}
+
   /** Token ids as they are. */
   record Tokens(int[] ids) implements Prompt {}
 }

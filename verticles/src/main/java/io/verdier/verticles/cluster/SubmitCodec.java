@@ -25,6 +25,7 @@ final class SubmitCodec {
   private static final int CHAT = 0;
   private static final int TEXT = 1;
   private static final int TOKENS = 2;
+  private static final int PAIR = 3;
 
   private SubmitCodec() {}
 
@@ -107,6 +108,7 @@ final class SubmitCodec {
       }
       case Prompt.Text text -> out.octet(TEXT).text(text.text()).flag(text.addSpecialTokens());
       case Prompt.Tokens tokens -> out.octet(TOKENS).ints(tokens.ids());
+      case Prompt.Pair pair -> out.octet(PAIR).text(pair.first()).text(pair.second());
     }
   }
 
@@ -123,6 +125,7 @@ final class SubmitCodec {
               in.optionalText());
       case TEXT -> new Prompt.Text(in.text(), in.flag());
       case TOKENS -> new Prompt.Tokens(in.ints());
+      case PAIR -> new Prompt.Pair(in.text(), in.text());
       default -> throw new WireException("no such prompt");
     };
   }

@@ -83,6 +83,8 @@ public record PromptEncoder(
   public int[] encode(Prompt prompt) {
     return switch (prompt) {
       case Prompt.Tokens tokens -> known(tokens.ids());
+      case Prompt.Pair(String first, String second) ->
+          tokenizer.encodePair(bounded(first), bounded(second));
       case Prompt.Text text -> tokenizer.encode(bounded(text.text()), text.addSpecialTokens());
       case Prompt.Chat chat -> {
         String text = renderer.render(chat);

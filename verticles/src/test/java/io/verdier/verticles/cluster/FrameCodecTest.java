@@ -121,6 +121,7 @@ class FrameCodecTest {
         new Frame.Work(3, submit(chat, demand)),
         new Frame.Work(1, submit(new Prompt.Text("hi", true), null)),
         new Frame.Work(2, submit(new Prompt.Tokens(new int[] {1, 2}), null, 8, 9)),
+        new Frame.Work(3, submit(new Prompt.Pair("a", "b"), null)),
         new Frame.Stop(new long[] {1, 2}, new int[] {3, 4}, Frame.Stop.Why.MOVED),
         new Frame.News(List.of(new Frame.Item(1, 0, full), new Frame.Item(2, 9, bare))),
         new Frame.Bounce(new long[] {1}, 2, refused),

@@ -4,14 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.verdier.verticles.endtoend.Client.Answer;
 import io.verdier.verticles.launch.InProcessServer;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -49,33 +44,9 @@ class ClassifyIT {
     for (int i = 0; i < head.length; i++) {
       head[i] = (float) random.nextGaussian() / 8;
     }
-    addHead(directory.resolve("model.safetensors"), hidden);
+    DemoVariant.addHead(directory, head, CLASSES);
     server = InProcessServer.start("--model=" + directory);
     client = new Client(server.baseUrl());
-  }
-
-  /** Appends a tensor to a file: length of the header, header, bytes. */
-  private static void addHead(Path file, int hidden) throws IOException {
-    ByteBuffer old = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
-    byte[] header = new byte[(int) old.getLong()];
-    old.get(header);
-    ObjectNode tensors = (ObjectNode) Client.JSON.readTree(header);
-    int from = old.remaining();
-    ObjectNode score = tensors.putObject("score.weight").put("dtype", "F32");
-    score.putArray("shape").add(CLASSES).add(hidden);
-    score.putArray("data_offsets").add(from).add(from + Float.BYTES * head.length);
-    StringBuilder text = new StringBuilder(Client.JSON.writeValueAsString(tensors));
-    while (text.length() % 8 != 0) {
-      text.append(' ');
-    }
-    ByteBuffer added =
-        ByteBuffer.allocate(8 + text.length() + from + Float.BYTES * head.length)
-            .order(ByteOrder.LITTLE_ENDIAN);
-    added.putLong(text.length()).put(text.toString().getBytes(StandardCharsets.UTF_8)).put(old);
-    for (float value : head) {
-      added.putFloat(value);
-    }
-    Files.write(file, added.array());
   }
 
   @AfterAll
@@ -160,6 +131,8 @@ class ClassifyIT {
       assertThat(answer.json().at("/error/message").asText()).contains("it classifies");
     }
     assertThat(client.post("/v1/completions", Map.of("prompt", "a")).status()).isEqualTo(400);
-    assertThat(client.post("/score", Map.of("text_1", "a", "text_2", "b")).status()).isEqualTo(400);
+    Answer score = client.post("/score", Map.of("text_1", "a", "text_2", "b"));
+    assertThat(score.status()).isEqualTo(400);
+    assertThat(score.body()).contains("its head has 3 classes");
   }
 }

@@ -1,7 +1,11 @@
 package io.verdier.verticles.endtoend;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -38,6 +42,39 @@ final class DemoVariant {
         Files.writeString(directory.resolve(name), text);
       }
       return directory;
+    } catch (IOException failed) {
+      throw new UncheckedIOException(failed);
+    }
+  }
+
+  /**
+   * Appends the head of a classifier to the weights: length of the header, header, bytes.
+   *
+   * @param head {@code [classes, hidden]}
+   */
+  static void addHead(Path directory, float[] head, int classes) {
+    Path file = directory.resolve("model.safetensors");
+    try {
+      ByteBuffer old = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
+      byte[] header = new byte[(int) old.getLong()];
+      old.get(header);
+      ObjectNode tensors = (ObjectNode) Client.JSON.readTree(header);
+      int from = old.remaining();
+      ObjectNode score = tensors.putObject("score.weight").put("dtype", "F32");
+      score.putArray("shape").add(classes).add(head.length / classes);
+      score.putArray("data_offsets").add(from).add(from + Float.BYTES * head.length);
+      StringBuilder text = new StringBuilder(Client.JSON.writeValueAsString(tensors));
+      while (text.length() % 8 != 0) {
+        text.append(' ');
+      }
+      ByteBuffer added =
+          ByteBuffer.allocate(8 + text.length() + from + Float.BYTES * head.length)
+              .order(ByteOrder.LITTLE_ENDIAN);
+      added.putLong(text.length()).put(text.toString().getBytes(StandardCharsets.UTF_8)).put(old);
+      for (float value : head) {
+        added.putFloat(value);
+      }
+      Files.write(file, added.array());
     } catch (IOException failed) {
       throw new UncheckedIOException(failed);
     }

@@ -54,7 +54,8 @@ final class Completions {
     return switch (prompt) {
       case Prompt.Text text -> Future.succeededFuture(text.text());
       case Prompt.Tokens tokens -> ingress.detokenized(tokens.ids());
-      case Prompt.Chat ignored -> throw new IllegalStateException("a chat is no completion");
+      case Prompt.Chat _, Prompt.Pair _ ->
+          throw new IllegalStateException("neither a chat nor a pair is completed");
     };
   }
 

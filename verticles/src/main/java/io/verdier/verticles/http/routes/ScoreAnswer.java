@@ -8,37 +8,39 @@ import io.verdier.verticles.http.Problem;
 import io.verdier.verticles.http.Sequence;
 import io.verdier.verticles.http.Usage;
 
-/** Owned by the event loop: gathers the vectors of all texts, then compares them. */
+/** Owned by the event loop: gathers the hidden states of all prompts, then scores them. */
 final class ScoreAnswer implements Answer {
   private final Exchange exchange;
-  private final VectorForm form;
-  private final int left; // texts of the first side, which come first
-  private final float[][] vectors; // [texts][width]
+  private final Measure measure;
+  private final float[][] states; // [prompts][width]
   private final Scoring.Layout layout;
 
-  ScoreAnswer(Exchange exchange, VectorForm form, int left, int texts, Scoring.Layout layout) {
+  /** From hidden states to scores. */
+  interface Measure {
+    /**
+     * @param states {@code [prompts][width]}
+     */
+    float[] of(float[][] states);
+  }
+
+  ScoreAnswer(Exchange exchange, Measure measure, int prompts, Scoring.Layout layout) {
     this.exchange = exchange;
-    this.form = form;
-    this.left = left;
+    this.measure = measure;
     this.layout = layout;
-    vectors = new float[texts][];
+    states = new float[prompts][];
   }
 
   @Override
   public void onDelta(Sequence sequence, int choice, Delta delta) {
     if (delta.pooled().length > 0) {
-      vectors[choice] = form.vector(delta.pooled(), 0);
+      states[choice] = delta.pooled();
     }
   }
 
   @Override
   public void onEnd(Usage usage) {
-    float[] scores = new float[vectors.length - left];
-    for (int i = 0; i < scores.length; i++) {
-      scores[i] = VectorForm.cosine(vectors[left == 1 ? 0 : i], vectors[left + i]);
-    }
     JsonWriter out = exchange.ingress().writer().clear();
-    layout.write(out, scores, usage);
+    layout.write(out, measure.of(states), usage);
     exchange.replyJson(out);
   }
 

@@ -1,6 +1,8 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.model.Classifier;
 import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.engine.sample.Pooling;
 import io.verdier.verticles.bus.Prompt;
@@ -21,7 +23,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * {@code POST /score} and {@code POST /rerank} with their aliases: how near texts are to each
- * other, as the cosine of their vectors. Stateless.
+ * other, as a model with a head for one class says of the two together, or else as the cosine of
+ * their vectors. Stateless.
  */
 final class Scoring {
   /** Names of the two sides, as they have changed. */
@@ -126,15 +129,71 @@ final class Scoring {
       Exchange exchange, Fields fields, List<String> left, List<String> right, Layout layout) {
     Ingress ingress = exchange.ingress();
     ingress.serving().checkName(fields.string("model"));
-    EmbeddingSpec spec = ingress.serving().embedding("Score");
+    boolean activated = fields.bool("use_activation", fields.bool("activation", true));
+    EmbeddingSpec spec = ingress.serving().pooled("Score");
     Pooling pooling = Embeddings.ofOneVector("Score", spec);
-    List<Prompt> prompts = new ArrayList<>();
-    Stream.concat(left.stream(), right.stream())
-        .forEach(text -> prompts.add(new Prompt.Text(text, true)));
     new PromptFields(ingress, fields).checkCount("documents", right.size());
+    Classifier classifier = spec.classifier();
+    List<Prompt> prompts = classifier == null ? each(left, right) : pairs(left, right);
+    ScoreAnswer.Measure measure =
+        classifier == null
+            ? cosines(new VectorForm(spec.width(), spec.width(), false), left.size())
+            : probabilities(ofOneClass(classifier), activated);
     List<Generation> works = PooledPrompts.works(ingress, fields, prompts, pooling);
-    VectorForm form = new VectorForm(spec.width(), spec.width(), false);
-    Flight.launch(
-        exchange, works, new ScoreAnswer(exchange, form, left.size(), works.size(), layout));
+    Flight.launch(exchange, works, new ScoreAnswer(exchange, measure, works.size(), layout));
+  }
+
+  private static List<Prompt> each(List<String> left, List<String> right) {
+    return Stream.concat(left.stream(), right.stream())
+        .<Prompt>map(text -> new Prompt.Text(text, true))
+        .toList();
+  }
+
+  private static List<Prompt> pairs(List<String> left, List<String> right) {
+    List<Prompt> pairs = new ArrayList<>(right.size());
+    for (int i = 0; i < right.size(); i++) {
+      pairs.add(new Prompt.Pair(left.get(left.size() == 1 ? 0 : i), right.get(i)));
+    }
+    return pairs;
+  }
+
+  /**
+   * @param left texts of the first side, which come first
+   */
+  private static ScoreAnswer.Measure cosines(VectorForm form, int left) {
+    return states -> {
+      float[][] vectors = new float[states.length][];
+      for (int i = 0; i < vectors.length; i++) {
+        vectors[i] = form.vector(states[i], 0);
+      }
+      float[] scores = new float[vectors.length - left];
+      for (int i = 0; i < scores.length; i++) {
+        scores[i] = VectorForm.cosine(vectors[left == 1 ? 0 : i], vectors[left + i]);
+      }
+      return scores;
+    };
+  }
+
+  private static ScoreAnswer.Measure probabilities(Classifier classifier, boolean activated) {
+    return states -> {
+      float[] scores = new float[states.length];
+      for (int i = 0; i < scores.length; i++) {
+        double[] score = classifier.scores(states[i]);
+        scores[i] = (float) (activated ? classifier.activated(score) : score)[0];
+      }
+      return scores;
+    };
+  }
+
+  private static Classifier ofOneClass(Classifier classifier) {
+    int classes = classifier.labels().size();
+    if (classes != 1) {
+      throw new RejectedException(
+          ErrorCode.UNSUPPORTED,
+          "The model does not support the Score API: its head has "
+              + classes
+              + " classes, and a score is what a head of one class gives. Use /classify.");
+    }
+    return classifier;
   }
 }
