@@ -50,6 +50,19 @@ public interface Backend extends AutoCloseable {
   }
 
   /**
+   * Gives memory of weights back that can be had again; none may be used until {@link
+   * #recallWeights}. Where that is not possible nothing happens.
+   */
+  default void releaseWeights() {}
+
+  /**
+   * Brings back what {@link #releaseWeights} gave up.
+   *
+   * @throws java.io.UncheckedIOException if it cannot be had: nothing can be computed any more
+   */
+  default void recallWeights() {}
+
+  /**
    * Takes over a weight matrix in the layout of the device. Several parts are stacked by rows,
    * which makes one multiplication of several with the same input.
    *

@@ -96,6 +96,30 @@ final class LeadTransformer extends Transformer {
         });
   }
 
+  @Override
+  public void release() {
+    threads.each(
+        rank -> {
+          if (rank.isFirst()) {
+            super.release();
+          } else {
+            other(rank).transformer().release();
+          }
+        });
+  }
+
+  @Override
+  public void recall() {
+    threads.each(
+        rank -> {
+          if (rank.isFirst()) {
+            super.recall();
+          } else {
+            other(rank).transformer().recall();
+          }
+        });
+  }
+
   /** Each rank computes the logits of its tokens and puts them where they belong in the rows. */
   @Override
   public void logits(int[] rows, int from, int count, float[] out) {

@@ -46,6 +46,11 @@ public record LoadedModel(
         others);
   }
 
+  /** Whether no other engine computes with its weights. */
+  public boolean hasWeightsAlone() {
+    return household == null;
+  }
+
   /** What the device's memory plan has come to by now; empty where there is none. */
   public Optional<String> memoryTaken() {
     return memoryPlan.flatMap(plan -> backend.memory().map(plan::takenText));

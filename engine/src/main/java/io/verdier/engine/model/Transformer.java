@@ -165,6 +165,16 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     cache.vacate();
   }
 
+  /** Gives the memory of weights back until {@link #recall}, where that is possible. */
+  public void release() {
+    backend.releaseWeights();
+  }
+
+  /** Has weights that were given up. */
+  public void recall() {
+    backend.recallWeights();
+  }
+
   private void prepare(AttentionBatch batch, KvStorage cache, int adapter) {
     int[] firstBlock = {0};
     int most = Math.min(batch.slicesMax(), residual.rowsMax());

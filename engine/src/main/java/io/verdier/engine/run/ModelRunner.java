@@ -242,9 +242,17 @@ public final class ModelRunner implements StepRunner {
   @Override
   public void vacate() {
     if (!underWay.isEmpty()) {
-      throw new IllegalStateException(underWay.size() + " plans use the cache");
+      throw new IllegalStateException(underWay.size() + " plans use the cache and the weights");
     }
     transformer.vacate(model.cache());
+    if (model.hasWeightsAlone()) { // else a step of another engine may be reading them
+      transformer.release();
+    }
+  }
+
+  @Override
+  public void recall() {
+    transformer.recall();
   }
 
   private void forget(@Nullable RunningSequence sequence) {

@@ -58,10 +58,18 @@ public interface StepRunner extends AutoCloseable {
   }
 
   /**
-   * Gives the cache's memory back until it is written again, and with it all that is in it. No plan
-   * is under way, and no sequence has blocks.
+   * Gives memory back: the cache's until it is written again, with all that is in it, and that of
+   * weights, if they can be had again, until {@link #recall}. No plan is under way, and no sequence
+   * has blocks.
    */
   default void vacate() {}
+
+  /**
+   * Has the weights again that {@link #vacate} gave up, if it did; before the next plan.
+   *
+   * @throws java.io.UncheckedIOException if that is not possible: no plan can be run any more
+   */
+  default void recall() {}
 
   /** Runs a plan by itself. */
   default StepOutcome run(StepPlan plan) {

@@ -55,6 +55,27 @@ class PackedModelTest {
   }
 
   @Test
+  void run_weightsGivenUpAndHadAgain_givesTheSameBits() {
+    List<String> expected = traces(keeping(), false);
+    Backend backend = keeping();
+    try (Driver driver = Driver.load(Golden.MODEL, config(), backend, 1)) {
+      assertThat(NativeLevels.isFromFile(backend)).isTrue();
+      for (int round = 0; round < 2; round++) {
+        assertThat(traces(driver)).isEqualTo(expected);
+        driver.runner.vacate();
+        driver.runner.recall();
+      }
+      driver.runner.recall(); // nothing was given up: nothing happens
+      assertThat(traces(driver)).isEqualTo(expected);
+    }
+    Backend packing = NativeLevels.backend(first(), WeightFormat.BF16, 2);
+    try (Driver driver = Driver.load(Golden.MODEL, config(), packing, 1)) {
+      driver.runner.vacate(); // no file has them: they stay
+      assertThat(traces(driver)).isEqualTo(expected);
+    }
+  }
+
+  @Test
   void run_cacheDirectoryIsAFile_servesAnyway() throws IOException {
     Files.writeString(cache.resolve("packed"), "in the way");
 
@@ -123,6 +144,15 @@ class PackedModelTest {
   }
 
   private List<String> traces(Backend backend, boolean fromFile, String... flags) {
+    try (Driver driver = Driver.load(Golden.MODEL, config(flags), backend, 1)) {
+      assertThat(NativeLevels.isFromFile(backend)).isEqualTo(fromFile);
+      List<String> traces = traces(driver);
+      NativeLevels.awaitFile(backend);
+      return traces;
+    }
+  }
+
+  private ServerConfig config(String... flags) {
     List<String> argv = new ArrayList<>(List.of(flags));
     argv.addAll(
         List.of(
@@ -131,18 +161,17 @@ class PackedModelTest {
             "--max-model-len=1024",
             "--num-gpu-blocks-override=512",
             "--cache-dir=" + cache));
-    ServerConfig config = TestConfig.of(argv.toArray(String[]::new));
-    try (Driver driver = Driver.load(Golden.MODEL, config, backend, 1)) {
-      assertThat(NativeLevels.isFromFile(backend)).isEqualTo(fromFile);
-      List<Golden.Case> cases = Golden.cases("logits.json").subList(0, PROMPTS);
-      List<Driver.Sequence> batch = new ArrayList<>();
-      for (int i = 0; i < cases.size(); i++) {
-        batch.add(driver.add(cases.get(i).ids(), BitEqualityTest.params(i)));
-      }
-      driver.finish(batch, 1024);
-      NativeLevels.awaitFile(backend);
-      return batch.stream().map(BitEqualityTest::trace).toList();
+    return TestConfig.of(argv.toArray(String[]::new));
+  }
+
+  private static List<String> traces(Driver driver) {
+    List<Golden.Case> cases = Golden.cases("logits.json").subList(0, PROMPTS);
+    List<Driver.Sequence> batch = new ArrayList<>();
+    for (int i = 0; i < cases.size(); i++) {
+      batch.add(driver.add(cases.get(i).ids(), BitEqualityTest.params(i)));
     }
+    driver.finish(batch, 1024);
+    return batch.stream().map(BitEqualityTest::trace).toList();
   }
 
   private Path onlyFile() throws IOException {

@@ -11,11 +11,13 @@ import io.verdier.engine.schedule.StepPlan;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.ExecuteStep;
+import io.verdier.verticles.bus.GiveUpMemory;
 import io.verdier.verticles.bus.LendAdapter;
 import io.verdier.verticles.bus.RecallAdapter;
+import io.verdier.verticles.bus.RecallWeights;
+import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
-import io.verdier.verticles.bus.VacateCache;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
@@ -70,11 +72,24 @@ public final class ExecutorVerticle extends VerticleBase {
       case LendAdapter adapter -> adapters().lend(adapter.identity(), adapter.room());
       case RecallAdapter(String identity) ->
           adapters().recall(identity, () -> message.reply(new RecallAdapter.Reply()));
-      case VacateCache ignored -> {
+      case GiveUpMemory ignored -> {
         runner.vacate();
-        message.reply(new VacateCache.Done());
+        message.reply(new GiveUpMemory.Done());
       }
+      case RecallWeights ignored -> recallWeights(message);
       default -> throw new IllegalStateException("unexpected " + message.body().getClass());
+    }
+  }
+
+  /** Without weights no step can be run: then the engine has failed, and a new process may not. */
+  private void recallWeights(Message<Object> message) {
+    try {
+      runner.recall();
+      message.reply(new RecallWeights.Done());
+    } catch (Throwable lost) {
+      LOG.error("The weights that were given up cannot be had again", lost);
+      bus.publish(Addresses.STATE, new ServerState.Failed("The weights were lost."));
+      message.reply(Refused.of(lost));
     }
   }
 

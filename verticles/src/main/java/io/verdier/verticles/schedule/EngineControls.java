@@ -18,7 +18,6 @@ import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.IntConsumer;
-import java.util.function.Supplier;
 
 /**
  * What operators want of the engine, one after the other. Owned by the scheduler thread.
@@ -33,12 +32,21 @@ final class EngineControls {
   private static final String SCHEDULING = "scheduling";
 
   private final Scheduler scheduler;
-  private final Supplier<Future<?>> vacate;
+  private final Memory memory;
   private final IntConsumer levels;
   private final Deque<Wish> wishes = new ArrayDeque<>(); // the first one is begun, if any is
   private final Set<String> asleep = new HashSet<>(); // what sleep gave up
   private boolean isBegun;
   private boolean isPaused;
+
+  /** The executor's. What is asked here comes before whatever is planned later. */
+  interface Memory {
+    /** Gives back what the cache and weights take. */
+    Future<?> giveUp();
+
+    /** Has the weights again. */
+    Future<?> recall();
+  }
 
   /**
    * @param answer hears a {@link Control.State}, or why there is none
@@ -46,12 +54,11 @@ final class EngineControls {
   private record Wish(Control control, Consumer<Object> answer) {}
 
   /**
-   * @param vacate gives the cache's memory back
    * @param levels hears how deeply the engine sleeps, 0: not at all
    */
-  EngineControls(Scheduler scheduler, Supplier<Future<?>> vacate, IntConsumer levels) {
+  EngineControls(Scheduler scheduler, Memory memory, IntConsumer levels) {
     this.scheduler = scheduler;
-    this.vacate = vacate;
+    this.memory = memory;
     this.levels = levels;
   }
 
@@ -141,10 +148,9 @@ final class EngineControls {
     scheduler.forgetPrefixes(Reach.DEVICE);
     asleep.addAll(List.of(WEIGHTS, KV_CACHE));
     levels.accept(level);
-    wishes.remove();
-    isBegun = false;
+    end();
     // Steps stay shut until somebody wakes it, so nobody can want the memory meanwhile.
-    vacate.get().onComplete(done -> wish.answer.accept(state(done.succeeded())));
+    memory.giveUp().onComplete(done -> wish.answer.accept(state(done.succeeded())));
   }
 
   private void resume(Wish wish) {
@@ -161,12 +167,18 @@ final class EngineControls {
       refuse(wish, "tags must be weights, kv_cache or scheduling.");
       return;
     }
-    asleep.removeAll(tags.isEmpty() ? Set.of(WEIGHTS, KV_CACHE) : tags);
+    Set<String> woken = tags.isEmpty() ? Set.of(WEIGHTS, KV_CACHE) : tags;
+    boolean recalls = woken.contains(WEIGHTS) && asleep.contains(WEIGHTS);
+    Future<?> weights = recalls ? memory.recall() : Future.succeededFuture();
+    asleep.removeAll(woken);
     if (asleep.isEmpty()) {
       levels.accept(0);
       goOn();
     }
-    finish(wish, true);
+    end();
+    Control.State woke = state(true);
+    weights.onComplete(
+        done -> wish.answer.accept(done.succeeded() ? woke : Refused.of(done.cause())));
   }
 
   private void goOn() {
@@ -183,9 +195,14 @@ final class EngineControls {
   }
 
   private void answer(Wish wish, Object answer) {
+    end();
+    wish.answer.accept(answer);
+  }
+
+  /** The first wish is fulfilled. */
+  private void end() {
     wishes.remove();
     isBegun = false;
-    wish.answer.accept(answer);
   }
 
   private Control.State state(boolean isDone) {

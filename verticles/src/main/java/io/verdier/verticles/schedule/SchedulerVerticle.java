@@ -18,11 +18,12 @@ import io.verdier.verticles.bus.DiskResults;
 import io.verdier.verticles.bus.DiskTasks;
 import io.verdier.verticles.bus.Emissions;
 import io.verdier.verticles.bus.ExecuteStep;
+import io.verdier.verticles.bus.GiveUpMemory;
+import io.verdier.verticles.bus.RecallWeights;
 import io.verdier.verticles.bus.SequenceKey;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
 import io.verdier.verticles.bus.Tokenized;
-import io.verdier.verticles.bus.VacateCache;
 import io.verdier.verticles.observe.EngineMetrics;
 import io.verdier.verticles.observe.trace.RequestTracer;
 import io.vertx.core.Future;
@@ -88,11 +89,20 @@ public final class SchedulerVerticle extends VerticleBase {
     this.detokenizers = List.copyOf(detokenizers);
     this.metrics = metrics;
     this.times = new SequenceTimes(metrics, tracer);
-    this.controls = new EngineControls(scheduler, this::vacate, metrics::onSleep);
+    this.controls = new EngineControls(scheduler, new ExecutorMemory(), metrics::onSleep);
   }
 
-  private Future<?> vacate() {
-    return bus.request(Addresses.executor(engine), new VacateCache(), VacateCache.Done.class);
+  /** The executor hears of it before it hears of any later step. */
+  private final class ExecutorMemory implements EngineControls.Memory {
+    @Override
+    public Future<?> giveUp() {
+      return bus.request(Addresses.executor(engine), new GiveUpMemory(), GiveUpMemory.Done.class);
+    }
+
+    @Override
+    public Future<?> recall() {
+      return bus.request(Addresses.executor(engine), new RecallWeights(), RecallWeights.Done.class);
+    }
   }
 
   @Override

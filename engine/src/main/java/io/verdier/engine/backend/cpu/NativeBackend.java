@@ -145,6 +145,16 @@ final class NativeBackend implements Backend {
     return kept.during(place, weights);
   }
 
+  @Override
+  public void releaseWeights() {
+    kept.release();
+  }
+
+  @Override
+  public void recallWeights() {
+    kept.recall();
+  }
+
   PackedWeights kept() {
     return kept;
   }

@@ -24,7 +24,8 @@ import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A file of packed weights, checked and in memory. Immutable; closed by who opened it.
+ * A file of packed weights, checked and in memory. Owned by the thread that loads, then by the
+ * executor thread; closed by who opened it. Its weights may be given up and had again.
  *
  * <pre>
  *   0         4096                                        table        end of file
@@ -64,25 +65,58 @@ final class PackedFile implements AutoCloseable {
   private final Map<Shape, StoredMatrix> matrices = new HashMap<>();
   private final MemorySegment data;
   private final boolean mapped;
+  private final List<Chunk> chunks;
+  private final FileChannel file; // open: whoever replaces the file leaves us this one
+  private boolean isReleased;
 
-  private PackedFile(Path path, PackedKey key, ComputePool pool, Predicate<MemorySegment> mapping)
+  /**
+   * @param file to read from; this closes it
+   */
+  private PackedFile(
+      FileChannel file, PackedKey key, ComputePool pool, Predicate<MemorySegment> mapping)
       throws IOException {
-    try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-      PackedTable table = table(channel);
+    this.file = file;
+    try {
+      PackedTable table = table(file);
       if (!table.key().equals(key)) {
         throw new IOException("it has another checkpoint, format or kind of processor");
       }
-      long bytes = channel.size();
-      MemorySegment file = channel.map(FileChannel.MapMode.READ_ONLY, 0, bytes, arena);
-      HugePages.advise(file);
-      mapped = mapping.test(file);
-      data = mapped ? file : NativeMemory.allocate(bytes, arena);
-      check(chunks(table), data, mapped ? null : channel, pool);
+      long bytes = file.size();
+      MemorySegment view = file.map(FileChannel.MapMode.READ_ONLY, 0, bytes, arena);
+      HugePages.advise(view);
+      mapped = mapping.test(view);
+      data = mapped ? view : NativeMemory.allocate(bytes, arena);
+      chunks = chunks(table);
+      check(pool);
       table.matrices().forEach(matrix -> matrices.put(matrix.shape(), matrix));
     } catch (IOException | RuntimeException | Error e) {
-      arena.close();
+      close();
       throw e;
     }
+  }
+
+  private void check(ComputePool pool) throws IOException {
+    check(chunks, data, mapped ? null : file, pool);
+  }
+
+  /** Gives the memory back; no matrix may be used until {@link #recall}. */
+  void release() {
+    NativeMemory.vacate(data);
+    isReleased = true;
+  }
+
+  boolean isReleased() {
+    return isReleased;
+  }
+
+  /**
+   * Reads and checks the matrices again, where they were.
+   *
+   * @throws IOException if they cannot be read or are not those that they were
+   */
+  void recall(ComputePool pool) throws IOException {
+    check(pool);
+    isReleased = false;
   }
 
   /**
@@ -92,7 +126,7 @@ final class PackedFile implements AutoCloseable {
    * @throws IOException if there is none, or with what is wrong with it
    */
   static PackedFile open(Path path, PackedKey key, ComputePool pool) throws IOException {
-    return new PackedFile(path, key, pool, HugePages::carry);
+    return open(path, key, pool, HugePages::carry);
   }
 
   /**
@@ -101,7 +135,7 @@ final class PackedFile implements AutoCloseable {
   static PackedFile open(
       Path path, PackedKey key, ComputePool pool, Predicate<MemorySegment> mapping)
       throws IOException {
-    return new PackedFile(path, key, pool, mapping);
+    return new PackedFile(FileChannel.open(path, StandardOpenOption.READ), key, pool, mapping);
   }
 
   /** The table of a file; the matrices are not read. */
@@ -243,5 +277,10 @@ final class PackedFile implements AutoCloseable {
   @Override
   public void close() {
     arena.close();
+    try {
+      file.close();
+    } catch (IOException ignored) {
+      // Nothing was to be read any more.
+    }
   }
 }

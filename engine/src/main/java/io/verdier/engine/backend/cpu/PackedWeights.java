@@ -5,6 +5,7 @@ import io.verdier.engine.backend.cpu.PackedFileWriter.Piece;
 import io.verdier.engine.backend.cpu.PackedTable.PackedKey;
 import io.verdier.engine.backend.cpu.PackedTable.Shape;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -131,6 +132,36 @@ final class PackedWeights implements AutoCloseable {
   /** Whether the last model needed no packing. */
   boolean isFromFile() {
     return file != null && packed == 0;
+  }
+
+  /**
+   * Gives the weights' memory back, where all of them come from a file: that has them. Those that
+   * this very process has packed stay, for nothing else is sure to have them.
+   */
+  void release() {
+    PackedFile from = file;
+    if (isFromFile() && from != null) {
+      from.release();
+    }
+  }
+
+  /**
+   * Has them again.
+   *
+   * @throws UncheckedIOException if the file was changed meanwhile, or cannot be read
+   */
+  void recall() {
+    PackedFile from = file;
+    if (from == null || !from.isReleased()) {
+      return;
+    }
+    long start = System.nanoTime();
+    try {
+      from.recall(pool);
+    } catch (IOException lost) {
+      throw new UncheckedIOException("the packed weights cannot be read again", lost);
+    }
+    LOG.info("Weights: had again in {} s", "%.2f".formatted((System.nanoTime() - start) / 1e9));
   }
 
   /** Waits until the file is written or given up. */

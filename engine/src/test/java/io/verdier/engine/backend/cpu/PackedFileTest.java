@@ -2,6 +2,7 @@ package io.verdier.engine.backend.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.cpu.PackedFileWriter.Piece;
@@ -38,6 +39,7 @@ class PackedFileTest {
   private static final long SEED = Long.getLong("seed", 3);
   private static final Shape FIRST = new Shape("a.weight", 70, 64, "PLAIN");
   private static final Shape SECOND = new Shape("b.weight+\"c\"\n.weight", 9, 9, "GATED");
+  private static final Path STATUS = Path.of("/proc/self/status");
   private static final int SECOND_BYTES = PackedFile.CHUNK_BYTES + 777;
 
   private final Arena arena = Arena.ofShared();
@@ -80,6 +82,46 @@ class PackedFileTest {
     assertThat(names()).containsExactly(key.fileName());
     assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(path(key))))
         .isEqualTo("rw-------");
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void release_memoryGoesBack_andRecallBringsTheSameBytes(boolean mapped) throws IOException {
+    assumeThat(STATUS).exists();
+    pieces = List.of(new Piece(FIRST, noise(1000)), new Piece(SECOND, noise(40 << 20)));
+    write(key);
+    try (PackedFile file = open(key, mapped)) {
+      MemorySegment found = file.matrix(SECOND, 40 << 20).orElseThrow();
+      long before = residentBytes();
+      file.release();
+      assertThat(file.isReleased()).isTrue();
+      assertThat(before - residentBytes()).isGreaterThan(20L << 20);
+      Files.delete(path(key)); // another process may replace it meanwhile
+      file.recall(pool);
+      assertThat(file.isReleased()).isFalse();
+      assertThat(found.mismatch(pieces.getLast().data())).isEqualTo(-1);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void recall_fileDamagedMeanwhile_isRefused(boolean mapped) throws IOException {
+    write(key);
+    try (PackedFile file = open(key, mapped)) {
+      file.release();
+      byte[] bytes = Files.readAllBytes(path(key));
+      bytes[4096] ^= 1;
+      Files.write(path(key), bytes);
+      assertThatThrownBy(() -> file.recall(pool)).hasMessageContaining("is damaged");
+    }
+  }
+
+  private static long residentBytes() throws IOException {
+    return Files.readAllLines(STATUS).stream()
+        .filter(line -> line.startsWith("VmRSS:"))
+        .mapToLong(line -> Long.parseLong(line.replaceAll("[^0-9]", "")) << 10)
+        .findFirst()
+        .orElseThrow();
   }
 
   /** Of a byte between matrices nothing depends; of any other something would. */
