@@ -11,6 +11,7 @@ import io.verdier.verticles.bus.Control.Mode;
 import io.verdier.verticles.bus.Refused;
 import io.vertx.core.Future;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Deque;
 import java.util.HashSet;
@@ -38,6 +39,7 @@ final class EngineControls {
   private final Set<String> asleep = new HashSet<>(); // what sleep gave up
   private boolean isBegun;
   private boolean isPaused;
+  private boolean isDraining;
 
   /** The executor's. What is asked here comes before whatever is planned later. */
   interface Memory {
@@ -66,14 +68,39 @@ final class EngineControls {
     wishes.add(new Wish(control, answer));
   }
 
+  /**
+   * The server ends: nobody will let the engine go on any more. What stands goes on to its end, as
+   * what runs does; where the cache is given up it ends with what it has, for its memory may be
+   * somebody else's by now.
+   */
+  void drain() {
+    isDraining = true;
+  }
+
   /** A step is about to be planned: returns what is to end with it. */
   List<Cancellation> begin() {
+    List<Cancellation> ends = new ArrayList<>(drained());
     Wish wish = wishes.peek();
-    if (wish == null || isBegun) {
+    if (wish != null && !isBegun) {
+      isBegun = true;
+      ends.addAll(begun(wish.control));
+    }
+    return ends;
+  }
+
+  private List<Cancellation> drained() {
+    if (!isDraining || !isPaused || isBegun) {
       return List.of();
     }
-    isBegun = true;
-    return switch (wish.control) {
+    if (asleep.isEmpty()) {
+      goOn();
+      return List.of();
+    }
+    return all();
+  }
+
+  private List<Cancellation> begun(Control control) {
+    return switch (control) {
       case Control.Pause pause -> stop(pause.mode());
       case Control.Sleep sleep -> stop(sleep.mode());
       case Control.Forget ignored -> stop(Mode.KEEP);
@@ -85,18 +112,21 @@ final class EngineControls {
 
   private List<Cancellation> stop(Mode mode) {
     scheduler.let(mode == Mode.WAIT && !isPaused ? Flow.DRAINING : Flow.SHUT);
-    return mode != Mode.ABORT
-        ? List.of()
-        : Arrays.stream(scheduler.liveKeys())
-            .mapToObj(key -> new Cancellation(key, FinishReason.ABORT, false))
-            .toList();
+    return mode == Mode.ABORT ? all() : List.of();
+  }
+
+  private List<Cancellation> all() {
+    return Arrays.stream(scheduler.liveKeys())
+        .mapToObj(key -> new Cancellation(key, FinishReason.ABORT, false))
+        .toList();
   }
 
   /** A step was planned: fulfils what can be; true: there may be more to do at once. */
   boolean settle() {
     Wish wish = wishes.peek();
     if (wish == null || !isBegun) {
-      return wish != null;
+      boolean mustEnd = isDraining && !asleep.isEmpty() && scheduler.liveKeys().length > 0;
+      return wish != null || mustEnd;
     }
     switch (wish.control) {
       case Control.Pause pause -> {

@@ -111,7 +111,15 @@ public final class SchedulerVerticle extends VerticleBase {
     return Future.join(
         bus.consumeAny(Addresses.scheduler(engine), message -> guarded(() -> onMessage(message))),
         bus.consume(
-            Addresses.stepDone(engine), StepDone.class, done -> guarded(() -> onStepDone(done))));
+            Addresses.stepDone(engine), StepDone.class, done -> guarded(() -> onStepDone(done))),
+        bus.consume(Addresses.STATE, ServerState.class, state -> guarded(() -> onState(state))));
+  }
+
+  private void onState(ServerState state) {
+    if (state instanceof ServerState.Draining) {
+      controls.drain();
+      queueStep();
+    }
   }
 
   /**

@@ -1,5 +1,6 @@
 package io.verdier.verticles.endtoend;
 
+import static java.util.concurrent.TimeUnit.SECONDS;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -14,7 +15,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -73,8 +73,12 @@ class EngineControlIT {
   }
 
   private Answer send(String method, String path, String key) {
+    return send(server, method, path, key);
+  }
+
+  private Answer send(InProcessServer to, String method, String path, String key) {
     HttpRequest request =
-        HttpRequest.newBuilder(URI.create(server.baseUrl() + path))
+        HttpRequest.newBuilder(URI.create(to.baseUrl() + path))
             .header("Authorization", "Bearer " + key)
             .method(method, HttpRequest.BodyPublishers.noBody())
             .build();
@@ -125,8 +129,8 @@ class EngineControlIT {
       assertThat(later).isNotDone();
       assertThat(admin("POST", "/resume").json().get("status").asText()).isEqualTo("resumed");
     }
-    assertThat(ids(running.get(30, TimeUnit.SECONDS))).isEqualTo(undisturbed);
-    assertThat(ids(later.get(30, TimeUnit.SECONDS))).isEqualTo(undisturbed.subList(0, 5));
+    assertThat(ids(running.get(30, SECONDS))).isEqualTo(undisturbed);
+    assertThat(ids(later.get(30, SECONDS))).isEqualTo(undisturbed.subList(0, 5));
     assertThat(admin("GET", "/is_paused").json().get("is_paused").asBoolean()).isFalse();
   }
 
@@ -134,7 +138,7 @@ class EngineControlIT {
   void abort_requestsEndWithWhatTheyHave() throws Exception {
     CompletableFuture<Answer> running = running();
     assertThat(admin("POST", "/pause").json().get("status").asText()).isEqualTo("paused");
-    Answer answer = running.get(30, TimeUnit.SECONDS);
+    Answer answer = running.get(30, SECONDS);
     assertThat(answer.json().at("/choices/0/finish_reason").asText()).isEqualTo("abort");
     List<Integer> ids = ids(answer);
     assertThat(ids).isEqualTo(undisturbed.subList(0, ids.size()));
@@ -145,15 +149,40 @@ class EngineControlIT {
     CompletableFuture<Answer> running = running();
     CompletableFuture<Answer> paused =
         CompletableFuture.supplyAsync(() -> admin("POST", "/pause?mode=wait"));
-    assertThat(paused.get(30, TimeUnit.SECONDS).status()).isEqualTo(200);
-    assertThat(ids(running.get(5, TimeUnit.SECONDS))).isEqualTo(undisturbed);
+    assertThat(paused.get(30, SECONDS).status()).isEqualTo(200);
+    assertThat(ids(running.get(5, SECONDS))).isEqualTo(undisturbed);
     CompletableFuture<Answer> later = async(body(5));
     while (server.server().liveSequences() < 1) {
       Thread.onSpinWait();
     }
     assertThat(later).isNotDone();
     assertThat(admin("POST", "/resume").status()).isEqualTo(200);
-    assertThat(ids(later.get(30, TimeUnit.SECONDS))).isEqualTo(undisturbed.subList(0, 5));
+    assertThat(ids(later.get(30, SECONDS))).isEqualTo(undisturbed.subList(0, 5));
+  }
+
+  /** Until its deadline a drain would else wait for what nobody lets go on. */
+  @ParameterizedTest
+  @ValueSource(strings = {"/pause?mode=keep", "/sleep?mode=keep&level=1"})
+  void drain_ofAnEngineThatStands_endsWhatStands(String path) throws Exception {
+    try (InProcessServer leaving = InProcessServer.start("--admin-api-key=key")) {
+      Client its = new Client(leaving.baseUrl());
+      CompletableFuture<Answer> standing =
+          CompletableFuture.supplyAsync(() -> its.post("/v1/completions", body(TOKENS)));
+      while (leaving.metric("vllm:num_requests_running") == 0) {
+        Thread.onSpinWait();
+      }
+      assertThat(send(leaving, "POST", path, "key").status()).isEqualTo(200);
+      assertThat(standing).isNotDone();
+      boolean ended =
+          leaving.server().drain().toCompletionStage().toCompletableFuture().get(20, SECONDS);
+      assertThat(ended).isTrue();
+      Answer answer = standing.get(5, SECONDS);
+      List<Integer> ids = ids(answer);
+      boolean goesOn = path.startsWith("/pause");
+      assertThat(answer.json().at("/choices/0/finish_reason").asText())
+          .isEqualTo(goesOn ? "length" : "abort");
+      assertThat(ids).isEqualTo(goesOn ? undisturbed : undisturbed.subList(0, ids.size()));
+    }
   }
 
   @Test
@@ -168,7 +197,7 @@ class EngineControlIT {
     CompletableFuture<Answer> running = running();
     assertThat(success("")).isFalse();
     assertThat(success("?reset_running_requests=true")).isTrue();
-    assertThat(ids(running.get(30, TimeUnit.SECONDS))).isEqualTo(undisturbed);
+    assertThat(ids(running.get(30, SECONDS))).isEqualTo(undisturbed);
   }
 
   private boolean success(String query) {
