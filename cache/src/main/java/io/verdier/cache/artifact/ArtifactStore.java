@@ -87,14 +87,24 @@ public final class ArtifactStore {
    *     text is fit for the operator
    */
   public Artifact open(ArtifactUri uri, FileChoice choice) {
+    return open(uri, choice, ArrivalWatch.NOBODY);
+  }
+
+  /**
+   * The same, while somebody uses what there is already.
+   *
+   * @param watch hears of weights as they come; of files that are there already, and of archives,
+   *     it hears nothing
+   */
+  public Artifact open(ArtifactUri uri, FileChoice choice, ArrivalWatch watch) {
     try {
       return switch (uri) {
         case ArtifactUri.Directory local -> local(local.path(), choice);
         case ArtifactUri.Hub repository ->
             choice == FileChoice.ADAPTER
-                ? own(uri, choice, sources.hub(repository))
-                : hub(repository, choice);
-        case ArtifactUri.Gcs place -> own(uri, choice, sources.gcs(place));
+                ? own(uri, choice, sources.hub(repository), watch)
+                : hub(repository, choice, watch);
+        case ArtifactUri.Gcs place -> own(uri, choice, sources.gcs(place), watch);
         case ArtifactUri.Url url -> archive(url, choice);
       };
     } catch (IOException failed) {
@@ -163,7 +173,8 @@ public final class ArtifactStore {
 
   // The Hub
 
-  private Artifact hub(ArtifactUri.Hub uri, FileChoice choice) throws IOException {
+  private Artifact hub(ArtifactUri.Hub uri, FileChoice choice, ArrivalWatch watch)
+      throws IOException {
     Path repository = HubPlace.repository(config.hub().cache(), uri.repository());
     if (config.hub().offline()) {
       return cached(uri, repository, choice)
@@ -187,7 +198,7 @@ public final class ArtifactStore {
         noteQuietly(place);
       } else {
         try (EntryLocks.Held _ = locks.change(String.valueOf(repository.getFileName()))) {
-          fetch(source, listing, choice, place);
+          fetch(source, new Wanted(listing, choice, watch), place);
         }
       }
       return Artifact.unpinned(uri.shown(), place.directory());
@@ -239,7 +250,8 @@ public final class ArtifactStore {
 
   // Cloud Storage, and adapters from everywhere
 
-  private Artifact own(ArtifactUri uri, FileChoice choice, Source opened) throws IOException {
+  private Artifact own(ArtifactUri uri, FileChoice choice, Source opened, ArrivalWatch watch)
+      throws IOException {
     try (Source source = opened) {
       Listing listing = list(source);
       String prefix = entryName(uri, choice);
@@ -255,7 +267,7 @@ public final class ArtifactStore {
             DiskQuota.Reservation _ =
                 quota.makeRoom(uri.shown(), name, wantedBytes(source, listing, choice))) {
           DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
-          fetch(source, listing, choice, place);
+          fetch(source, new Wanted(listing, choice, watch), place);
         }
         quota.dropOlder(prefix, name);
       }
@@ -318,22 +330,40 @@ public final class ArtifactStore {
     return name.replaceFirst("^\\.", "_") + "-" + hash + "-";
   }
 
-  private void fetch(Source source, Listing listing, FileChoice choice, Place place)
-      throws IOException {
-    Files.createDirectories(place.directory());
-    fetch(source, choice.small(source.shown(), listing), place);
-    fetch(source, choice.weights(source.shown(), listing, place.directory()), place);
+  /** What is to be fetched, and who hears of it. */
+  private record Wanted(Listing listing, FileChoice choice, ArrivalWatch watch) {}
+
+  private void fetch(Source source, Wanted all, Place place) throws IOException {
+    Path directory = place.directory();
+    Files.createDirectories(directory);
+    fetch(source, all.choice.small(source.shown(), all.listing), place, ArrivalWatch.NOBODY);
+    List<RemoteFile> weights = all.choice.weights(source.shown(), all.listing, directory);
+    List<Path> coming =
+        weights.stream()
+            .filter(file -> !place.has(file))
+            .map(file -> directory.resolve(file.name()))
+            .toList();
+    if (!coming.isEmpty()) {
+      long bytes = weights.stream().mapToLong(RemoteFile::size).sum();
+      all.watch.onComing(directory, coming, bytes);
+    }
+    fetch(source, weights, place, all.watch);
     place.complete();
   }
 
-  private void fetch(Source source, List<RemoteFile> files, Place place) {
+  private void fetch(Source source, List<RemoteFile> files, Place place, ArrivalWatch watch) {
     List<Downloader.Wanted> wanted = new ArrayList<>();
     Set<Path> partials = new HashSet<>(); // two names may have the same content
     for (RemoteFile file : files) {
       if (!place.has(file) && partials.add(place.partial(file))) {
         wanted.add(
             new Downloader.Wanted(
-                file, place.partial(file), partial -> place.publish(file, partial)));
+                file,
+                place.partial(file),
+                partial -> {
+                  place.publish(file, partial);
+                  watch.onArrived(place.directory().resolve(file.name()));
+                }));
       }
     }
     if (!wanted.isEmpty()) {

@@ -14,9 +14,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
@@ -63,6 +66,55 @@ class RemoteModelTest {
     assertThat(open(uri(source))).isEqualTo(model);
     assertThat(cloud.bytesSent.get()).isEqualTo(sent);
     assertThat(cloud.count(Pattern.compile("\\.(bin|pth|py|md)"))).isZero();
+  }
+
+  /** Whoever loads begins with the first shard: the second is not sent before it was told. */
+  @ParameterizedTest
+  @ValueSource(strings = {"gcs", "hub"})
+  void open_watched_shardsAreToldAsTheyCome(String source) {
+    CountDownLatch first = new CountDownLatch(1);
+    cloud.faults =
+        request -> {
+          if (request.isMedia() && request.path().contains("model-00002")) {
+            awaitQuietly(first);
+          }
+          return Fault.NONE;
+        };
+    List<String> told = new CopyOnWriteArrayList<>();
+    ArrivalWatch watch =
+        new ArrivalWatch() {
+          @Override
+          public void onComing(Path model, List<Path> weights, long bytes) {
+            assertThat(model.resolve("config.json")).exists();
+            assertThat(model.resolve("tokenizer.json")).exists();
+            assertThat(weights).allMatch(file -> file.startsWith(model)).noneMatch(Files::exists);
+            told.add(weights.size() + " of " + bytes);
+          }
+
+          @Override
+          public void onArrived(Path file) {
+            assertThat(file).exists();
+            told.add(String.valueOf(file.getFileName()));
+            first.countDown();
+          }
+        };
+    try (Artifact model = fixture.store().open(uri(source), FileChoice.MODEL, watch)) {
+      assertThat(RemoteFixture.tree(model.directory())).isEqualTo(fixture.expected());
+    }
+    assertThat(told)
+        .containsExactly(
+            "2 of 450000", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
+    told.clear();
+    fixture.store().open(uri(source), FileChoice.MODEL, watch).close();
+    assertThat(told).as("all is there").isEmpty();
+  }
+
+  private static void awaitQuietly(CountDownLatch latch) {
+    try {
+      assertThat(latch.await(20, TimeUnit.SECONDS)).isTrue();
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+    }
   }
 
   @Test

@@ -1,8 +1,8 @@
 package io.verdier.engine.model;
 
+import io.verdier.engine.weights.CheckpointFiles;
 import io.verdier.engine.weights.StoredTensor;
 import io.verdier.engine.weights.WeightMap;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -38,11 +38,11 @@ public record Classifier(List<String> labels, float[] weight, Activation activat
   }
 
   /** Reads the head of a model; empty: it has none. */
-  static Optional<Classifier> read(Path directory, ConfigReader config, int width) {
+  static Optional<Classifier> read(CheckpointFiles files, ConfigReader config, int width) {
     if (!isIn(config)) {
       return Optional.empty();
     }
-    if (!WeightMap.isIn(directory)) {
+    if (!files.areComing() && !WeightMap.isIn(files.directory())) {
       throw new ModelException(
           "config.json: the model classifies, and its " + WEIGHT + " is not there.");
     }
@@ -58,7 +58,7 @@ public record Classifier(List<String> labels, float[] weight, Activation activat
       String key = Integer.toString(i);
       labels.add(names.map(found -> found.text(key, absent)).orElse(absent));
     }
-    try (WeightMap weights = WeightMap.open(directory)) {
+    try (WeightMap weights = WeightMap.open(files)) {
       StoredTensor matrix = weights.tensor(WEIGHT, count, width);
       float[] weight = new float[count * width];
       for (int row = 0; row < count; row++) {

@@ -4,6 +4,7 @@ import io.verdier.conf.ServerConfig.Pooler;
 import io.verdier.conf.ServerConfig.PoolingType;
 import io.verdier.conf.ServerConfig.Runner;
 import io.verdier.engine.sample.Pooling;
+import io.verdier.engine.weights.CheckpointFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -41,8 +42,9 @@ public record EmbeddingSpec(
    * @return empty: it generates
    */
   static Optional<EmbeddingSpec> read(
-      Path directory, ConfigReader config, ModelSpec spec, Pooler asked) {
-    Optional<Classifier> classifier = Classifier.read(directory, config, spec.hidden());
+      CheckpointFiles files, ConfigReader config, ModelSpec spec, Pooler asked) {
+    Path directory = files.directory();
+    Optional<Classifier> classifier = Classifier.read(files, config, spec.hidden());
     if (classifier.isPresent()) {
       return Optional.of(classifying(classifier.get(), spec, asked));
     }

@@ -2,7 +2,7 @@ package io.verdier.engine.model;
 
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Rank;
-import java.nio.file.Path;
+import io.verdier.engine.weights.CheckpointFiles;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
@@ -22,11 +22,12 @@ public final class EngineLoader {
    * Loads as many as the configuration asks for. Their backends belong to the results, and are
    * closed when loading fails.
    *
+   * @param files some of which may be on their way; the first model waits for them
    * @param cores that the CPU's threads are, where their number was not given
    * @throws ModelException as {@link ModelLoader#load}
    */
   public static List<LoadedModel> load(
-      Path directory,
+      CheckpointFiles files,
       ServerConfig config,
       int cores,
       EngineBackends backends,
@@ -39,8 +40,8 @@ public final class EngineLoader {
         loaded.add(
             engine > 0 && sharesWeights(loaded.getFirst())
                 ? ModelLoader.beside(
-                    loaded.getFirst(), directory, config, backends.open(own, Rank.ALONE))
-                : ModelLoader.load(directory, config, rank -> backends.open(own, rank), progress));
+                    loaded.getFirst(), files.directory(), config, backends.open(own, Rank.ALONE))
+                : ModelLoader.load(files, config, rank -> backends.open(own, rank), progress));
       }
     } catch (RuntimeException | Error e) {
       loaded.reversed().forEach(LoadedModel::close); // the first has the weights

@@ -12,6 +12,7 @@ import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Rehearsal;
 import io.verdier.engine.weights.Checkpoint;
+import io.verdier.engine.weights.CheckpointFiles;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.DummyWeights;
 import io.verdier.engine.weights.WeightMap;
@@ -57,6 +58,12 @@ public final class ModelLoader {
    * @throws ModelException if the model cannot be served, or not with {@code --max-model-len}
    */
   public static Description describe(Path directory, ServerConfig config) {
+    return describe(CheckpointFiles.in(directory), config);
+  }
+
+  /** The same of a model whose weights may be on their way; usually it needs none of them. */
+  public static Description describe(CheckpointFiles files, ServerConfig config) {
+    Path directory = files.directory();
     ConfigReader reader = ConfigReader.read(directory.resolve(CONFIG_FILE));
     ModelSpec spec = ModelFamily.read(reader);
     GenerationDefaults generation =
@@ -64,9 +71,9 @@ public final class ModelLoader {
     return new Description(
         spec,
         generation,
-        EmbeddingSpec.read(directory, reader, spec, config.pooler()),
+        EmbeddingSpec.read(files, reader, spec, config.pooler()),
         lengthMax(spec, config.model()),
-        weightType(directory, reader, config.model()),
+        weightType(files, reader, config.model()),
         adapters(spec, config.adapters()));
   }
 
@@ -82,7 +89,8 @@ public final class ModelLoader {
         : backend.loraSlots(AdaptedProducts.shape(shard.local(), whole.slots(), whole.rankMax()));
   }
 
-  private static DType weightType(Path directory, ConfigReader reader, ServerConfig.Model asked) {
+  private static DType weightType(
+      CheckpointFiles files, ConfigReader reader, ServerConfig.Model asked) {
     return switch (asked.dtype()) {
       case BFLOAT16 -> DType.BF16;
       case FLOAT16 -> DType.F16;
@@ -91,18 +99,19 @@ public final class ModelLoader {
           switch (reader.text("torch_dtype", reader.text("dtype", ""))) { // of old and new
             case "bfloat16" -> DType.BF16;
             case "float16" -> DType.F16;
-            case "" -> storedType(directory, asked);
+            case "" -> storedType(files, asked);
             default -> DType.F32;
           };
     };
   }
 
   /** Where the configuration says nothing, the checkpoint does; else it is Hugging Face's rule. */
-  private static DType storedType(Path directory, ServerConfig.Model asked) {
-    if (asked.loadFormat() == LoadFormat.DUMMY || !WeightMap.isIn(directory)) {
+  private static DType storedType(CheckpointFiles files, ServerConfig.Model asked) {
+    boolean areThere = files.areComing() || WeightMap.isIn(files.directory());
+    if (asked.loadFormat() == LoadFormat.DUMMY || !areThere) {
       return DType.F32;
     }
-    try (WeightMap stored = WeightMap.open(directory)) {
+    try (WeightMap stored = WeightMap.open(files)) {
       return stored.mainType();
     }
   }
@@ -117,9 +126,18 @@ public final class ModelLoader {
    */
   public static LoadedModel load(
       Path directory, ServerConfig config, RankBackends backends, LoadProgress progress) {
+    return load(CheckpointFiles.in(directory), config, backends, progress);
+  }
+
+  /**
+   * The same of a model whose weights may be on their way: those that are there are read while the
+   * others come.
+   */
+  public static LoadedModel load(
+      CheckpointFiles files, ServerConfig config, RankBackends backends, LoadProgress progress) {
     return config.backend().ranks() == 1
-        ? load(directory, config, backends.open(Rank.ALONE), progress)
-        : new RankLoader(directory, config, progress).load(backends);
+        ? load(files, config, backends.open(Rank.ALONE), progress)
+        : new RankLoader(files, config, progress).load(backends);
   }
 
   /**
@@ -131,9 +149,14 @@ public final class ModelLoader {
    */
   public static LoadedModel load(
       Path directory, ServerConfig config, Backend backend, LoadProgress progress) {
+    return load(CheckpointFiles.in(directory), config, backend, progress);
+  }
+
+  private static LoadedModel load(
+      CheckpointFiles files, ServerConfig config, Backend backend, LoadProgress progress) {
     try {
-      Description description = describe(directory, config);
-      try (Weights stored = weights(directory, config, description)) {
+      Description description = describe(files, config);
+      try (Weights stored = weights(files, config, description)) {
         return load(config, backend, description, stored, progress);
       }
     } catch (RuntimeException | Error e) {
@@ -284,16 +307,17 @@ public final class ModelLoader {
         () -> DecoderWeights.load(shard, stored, backend, progress));
   }
 
-  static Weights weights(Path directory, ServerConfig config, Description description) {
+  static Weights weights(CheckpointFiles files, ServerConfig config, Description description) {
     return switch (config.model().loadFormat()) {
-      case AUTO -> WeightMap.open(directory);
+      case AUTO -> WeightMap.open(files);
       case DUMMY -> new DummyWeights(description.weightType());
     };
   }
 
   /** Which checkpoint a model is loaded from; empty: its weights are made up. */
   public static Optional<Checkpoint> checkpoint(Path directory, ServerConfig config) {
-    try (Weights stored = weights(directory, config, describe(directory, config))) {
+    CheckpointFiles files = CheckpointFiles.in(directory);
+    try (Weights stored = weights(files, config, describe(files, config))) {
       return stored.checkpoint();
     }
   }
@@ -301,9 +325,16 @@ public final class ModelLoader {
   private static Optional<PackedPlace> packedPlace(ServerConfig config, Weights stored, Rank rank) {
     return switch (config.cache().packedWeights()) {
       case AUTO ->
-          stored
-              .checkpoint()
-              .map(it -> new PackedPlace(config.cache().directory().resolve("packed"), it, rank));
+          switch (stored) {
+            case WeightMap checkpoint ->
+                Optional.of(
+                    new PackedPlace(
+                        config.cache().directory().resolve("packed"),
+                        () -> checkpoint.checkpoint().orElseThrow(),
+                        rank,
+                        checkpoint.isComing()));
+            case DummyWeights made -> Optional.empty();
+          };
       case OFF -> Optional.empty();
     };
   }

@@ -9,8 +9,8 @@ import io.verdier.engine.backend.LoraSlots;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.RankFailure;
 import io.verdier.engine.model.ModelLoader.Description;
+import io.verdier.engine.weights.CheckpointFiles;
 import io.verdier.engine.weights.Weights;
-import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
@@ -27,7 +27,7 @@ import org.slf4j.LoggerFactory;
 final class RankLoader {
   private static final Logger LOG = LoggerFactory.getLogger(RankLoader.class);
 
-  private final Path directory;
+  private final CheckpointFiles files;
   private final ServerConfig config;
   private final LoadProgress progress;
   private final Description description;
@@ -37,12 +37,12 @@ final class RankLoader {
   /**
    * @throws ModelException if the model cannot be served, or not by so many ranks
    */
-  RankLoader(Path directory, ServerConfig config, LoadProgress progress) {
-    this.directory = directory;
+  RankLoader(CheckpointFiles files, ServerConfig config, LoadProgress progress) {
+    this.files = files;
     this.config = config;
     this.progress = progress;
     int size = config.backend().ranks();
-    description = ModelLoader.describe(directory, config);
+    description = ModelLoader.describe(files, config);
     Shard.of(description.spec(), new Rank(0, size));
     threads = new RankThreads(size);
     backends = new Backend[size];
@@ -84,7 +84,7 @@ final class RankLoader {
   }
 
   private Optional<MemoryPlan> memoryPlan(Rank rank) {
-    try (Weights stored = ModelLoader.weights(directory, config, description)) {
+    try (Weights stored = ModelLoader.weights(files, config, description)) {
       return ModelLoader.memoryPlan(config, description, shard(rank), backend(rank), stored);
     }
   }
@@ -104,7 +104,7 @@ final class RankLoader {
   private KvPlan hostPlan() {
     Rank first = new Rank(0, backends.length);
     long stored;
-    try (Weights weights = ModelLoader.weights(directory, config, description)) {
+    try (Weights weights = ModelLoader.weights(files, config, description)) {
       stored = ModelLoader.weightBytes(description, weights);
     }
     long tokenBytes = ModelLoader.tokenBytes(backend(first), shard(first).local());
@@ -175,7 +175,7 @@ final class RankLoader {
   private RankPart part(Rank rank, Collectives collectives) {
     LoadProgress heard = rank.isFirst() ? progress : (done, total) -> {};
     Shard shard = shard(rank);
-    try (Weights stored = ModelLoader.weights(directory, config, description)) {
+    try (Weights stored = ModelLoader.weights(files, config, description)) {
       DecoderWeights weights = ModelLoader.decoder(config, shard, backend(rank), stored, heard);
       LoraSlots adapters = ModelLoader.slots(description, shard, backend(rank));
       return new RankPart(shard, weights, backend(rank), collectives, adapters);

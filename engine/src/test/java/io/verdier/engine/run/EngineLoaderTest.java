@@ -11,6 +11,7 @@ import io.verdier.engine.model.EngineBackends;
 import io.verdier.engine.model.EngineLoader;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelException;
+import io.verdier.engine.weights.CheckpointFiles;
 import io.verdier.engine.weights.DType;
 import java.util.ArrayList;
 import java.util.List;
@@ -45,7 +46,7 @@ class EngineLoaderTest {
   private static List<LoadedModel> load(
       int engines, int ranks, EngineBackends backends, AtomicInteger layers) {
     return EngineLoader.load(
-        Golden.MODEL,
+        CheckpointFiles.in(Golden.MODEL),
         config(engines, ranks),
         4,
         backends,
@@ -154,7 +155,7 @@ class EngineLoaderTest {
           return new CpuBackend(OptionalInt.of(1), KernelForm.SCALAR);
         };
     EngineLoader.load(
-            Golden.MODEL,
+            CheckpointFiles.in(Golden.MODEL),
             TestConfig.of(argv.toArray(String[]::new)),
             cores,
             backends,

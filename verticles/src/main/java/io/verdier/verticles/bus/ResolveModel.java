@@ -1,5 +1,6 @@
 package io.verdier.verticles.bus;
 
+import io.verdier.engine.weights.CheckpointFiles;
 import java.nio.file.Path;
 
 /**
@@ -8,10 +9,10 @@ import java.nio.file.Path;
  */
 public record ResolveModel() {
   /**
-   * Where they are.
+   * Where they are, or will be: the small ones are there. Its {@link CheckpointFiles#arrivals} are
+   * thread-safe.
    *
-   * @param directory holds {@code config.json}
    * @param tokenizer holds {@code tokenizer.json}
    */
-  public record Reply(Path directory, Path tokenizer) {}
+  public record Reply(CheckpointFiles model, Path tokenizer) {}
 }

@@ -11,6 +11,8 @@ import io.verdier.verticles.bus.ResolveModel;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
 
 /** Brings a model's files to the local disk. Owned by the cache worker thread. */
 public final class CacheVerticle extends VerticleBase {
@@ -32,7 +34,7 @@ public final class CacheVerticle extends VerticleBase {
 
   private void onQuery(Message<Object> message) {
     switch (message.body()) {
-      case ResolveModel query -> message.reply(resolve());
+      case ResolveModel query -> resolve(message);
       default -> throw new IllegalStateException("unexpected " + message.body().getClass());
     }
   }
@@ -43,11 +45,19 @@ public final class CacheVerticle extends VerticleBase {
     return Future.succeededFuture();
   }
 
-  private Object resolve() {
+  /** Nobody is answered twice: who was answered early hears of the rest elsewhere. */
+  private void resolve(Message<Object> message) {
+    AtomicBoolean isAnswered = new AtomicBoolean();
+    Consumer<Object> answer =
+        reply -> {
+          if (isAnswered.compareAndSet(false, true)) {
+            message.reply(reply);
+          }
+        };
     try {
-      return model.resolve();
+      answer.accept(model.resolve(answer::accept));
     } catch (ArtifactException unavailable) {
-      return new Refused(ErrorCode.NOT_FOUND, unavailable.text(), null);
+      answer.accept(new Refused(ErrorCode.NOT_FOUND, unavailable.text(), null));
     }
   }
 }

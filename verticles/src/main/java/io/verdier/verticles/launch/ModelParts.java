@@ -130,7 +130,7 @@ record ModelParts(
 
   /** Tokenizer and weights are read at the same time, each on a worker thread. */
   static Future<ModelParts> load(Vertx vertx, ServerConfig config, ResolveModel.Reply files) {
-    Path directory = files.directory();
+    Path directory = files.model().directory();
     if (source(config).isEmpty()) {
       LOG.info("No --model was given: serving the embedded demo model");
     }
@@ -157,15 +157,14 @@ record ModelParts(
   }
 
   private static Loaded model(ServerConfig config, ResolveModel.Reply files) throws IOException {
-    Path directory = files.directory();
-    Description description = ModelLoader.describe(directory, config);
+    Description description = ModelLoader.describe(files.model(), config);
     if (config.backend().kind() == BackendKind.NULL) {
       return new Loaded(description, List.of(), fingerprint(config, files, Optional.empty()));
     }
     DType type = description.weightType();
     List<LoadedModel> models =
         EngineLoader.load(
-            directory,
+            files.model(),
             config,
             CpuTopology.cores(),
             (own, rank) ->
@@ -174,7 +173,7 @@ record ModelParts(
     List<Computing> engines = new ArrayList<>();
     try {
       for (LoadedModel model : models) {
-        engines.add(computing(config, directory, model));
+        engines.add(computing(config, files.model().directory(), model));
       }
       return new Loaded(
           description, engines, fingerprint(config, files, Optional.of(models.getFirst())));

@@ -1,9 +1,12 @@
 package io.verdier.verticles.endtoend;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -11,6 +14,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URLDecoder;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -19,6 +23,7 @@ import java.util.Base64;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentSkipListSet;
@@ -39,7 +44,11 @@ final class ModelCloud implements AutoCloseable {
   private static final String RESOLVE = "/org/demo/resolve/" + COMMIT + "/";
   private static final Pattern RANGE = Pattern.compile("bytes=(\\d+)-(\\d+)");
 
+  static final List<String> SHARDS =
+      List.of("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
+
   final AtomicLong bytesSent = new AtomicLong();
+  volatile String gone = ""; // a file that is listed, and cannot be had
   final Set<String> asked = new ConcurrentSkipListSet<>(); // names of files
   private final Map<String, byte[]> files = new TreeMap<>();
   private final HttpServer server;
@@ -64,6 +73,49 @@ final class ModelCloud implements AutoCloseable {
     server.setExecutor(Executors.newVirtualThreadPerTaskExecutor());
     server.createContext("/", this::handle);
     server.start();
+  }
+
+  /** Has the weights in two files from now on, the second with the later half of the layers. */
+  void shard() {
+    ByteBuffer file =
+        ByteBuffer.wrap(Objects.requireNonNull(files.remove("model.safetensors")))
+            .order(ByteOrder.LITTLE_ENDIAN);
+    byte[] json = new byte[(int) file.getLong()];
+    file.get(json);
+    ObjectNode tensors = (ObjectNode) new Client.Answer(200, new String(json, UTF_8)).json();
+    tensors.remove("__metadata__");
+    ObjectNode index = Client.JSON.createObjectNode();
+    ObjectNode places = index.putObject("weight_map");
+    for (String shard : SHARDS) {
+      ObjectNode header = Client.JSON.createObjectNode();
+      ByteArrayOutputStream data = new ByteArrayOutputStream();
+      tensors.properties().stream()
+          .filter(tensor -> tensor.getKey().matches(".*layers\\.[3-9]\\..*") == isLast(shard))
+          .forEach(
+              tensor -> {
+                int from = tensor.getValue().at("/data_offsets/0").asInt();
+                int count = tensor.getValue().at("/data_offsets/1").asInt() - from;
+                ObjectNode moved = tensor.getValue().deepCopy();
+                moved.putArray("data_offsets").add(data.size()).add(data.size() + count);
+                data.write(file.array(), file.position() + from, count);
+                header.set(tensor.getKey(), moved);
+                places.put(tensor.getKey(), shard);
+              });
+      byte[] head = header.toString().getBytes(UTF_8);
+      files.put(
+          shard,
+          ByteBuffer.allocate(Long.BYTES + head.length + data.size())
+              .order(ByteOrder.LITTLE_ENDIAN)
+              .putLong(head.length)
+              .put(head)
+              .put(data.toByteArray())
+              .array());
+    }
+    files.put("model.safetensors.index.json", index.toString().getBytes(UTF_8));
+  }
+
+  private static boolean isLast(String shard) {
+    return shard.equals(SHARDS.getLast());
   }
 
   private static byte[] read(String name) throws IOException {
@@ -145,6 +197,10 @@ final class ModelCloud implements AutoCloseable {
   private void sendFile(HttpExchange exchange, String name) throws IOException {
     byte[] content = files.getOrDefault(name, new byte[0]);
     asked.add(name);
+    if (name.equals(gone)) {
+      send(exchange, 404, new byte[0]);
+      return;
+    }
     Matcher range = RANGE.matcher(String.valueOf(exchange.getRequestHeaders().getFirst("Range")));
     if (!range.matches()) {
       send(exchange, 200, content);

@@ -63,6 +63,30 @@ class RemoteServingIT {
   }
 
   @Test
+  void model_ofShards_servesGoldenTokens() throws IOException {
+    cloud.shard();
+    for (String source : List.of(GCS, "org/demo")) {
+      try (InProcessServer server = start("--model=" + source, "--revision=v1")) {
+        requireGolden(server, source);
+      }
+    }
+  }
+
+  /** The first shard is being packed when the second one turns out not to be there. */
+  @Test
+  void model_ofShardsOneOfWhichIsGone_endsTheStartWithTheReason() {
+    cloud.shard();
+    cloud.gone = ModelCloud.SHARDS.getLast();
+    assertThatThrownBy(() -> start("--model=" + GCS).close())
+        .hasStackTraceContaining("--model " + GCS)
+        .hasStackTraceContaining(cloud.gone);
+    cloud.gone = "";
+    try (InProcessServer server = start("--model=" + GCS)) {
+      assertThat(new Client(server.baseUrl()).get("/health").status()).isEqualTo(200);
+    }
+  }
+
+  @Test
   void tokenizer_ofCloudStorage_isFetchedWithoutWeights() throws IOException {
     try (InProcessServer server = start("--tokenizer=" + GCS)) {
       requireGolden(server, "verdier-demo");

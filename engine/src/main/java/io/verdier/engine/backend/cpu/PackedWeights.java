@@ -4,6 +4,7 @@ import io.verdier.engine.backend.PackedPlace;
 import io.verdier.engine.backend.cpu.PackedFileWriter.Piece;
 import io.verdier.engine.backend.cpu.PackedTable.PackedKey;
 import io.verdier.engine.backend.cpu.PackedTable.Shape;
+import io.verdier.engine.weights.Checkpoint;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
@@ -53,6 +54,26 @@ final class PackedWeights implements AutoCloseable {
     this.bytesMin = bytesMin;
   }
 
+  /** A file of packed weights. */
+  private record Target(PackedDirectory directory, PackedKey key) {
+    Path path() {
+      return directory.file(key);
+    }
+  }
+
+  /** Where a checkpoint's weights are kept; empty: it is too small. */
+  private Optional<Target> target(PackedPlace place) {
+    Checkpoint checkpoint = place.checkpoint().get();
+    if (checkpoint.bytes() < bytesMin) {
+      return Optional.empty();
+    }
+    PackedDirectory directory = new PackedDirectory(place.directory(), Clock.systemUTC());
+    PackedKey key =
+        new PackedKey(
+            library.layout(), library.level().word(), format.words(), checkpoint, place.rank());
+    return Optional.of(new Target(directory, key));
+  }
+
   /**
    * Loads a model.
    *
@@ -63,8 +84,8 @@ final class PackedWeights implements AutoCloseable {
     long start = System.nanoTime();
     pieces.clear();
     packed = 0;
-    Optional<PackedPlace> kept = place.filter(it -> it.checkpoint().bytes() >= bytesMin);
-    kept.ifPresent(this::open);
+    Optional<Target> old = place.filter(it -> !it.isComing()).flatMap(this::target);
+    old.ifPresent(this::open);
     T loaded = weights.get();
     String seconds = "%.2f".formatted((System.nanoTime() - start) / 1e9);
     long bytes = pieces.stream().mapToLong(piece -> piece.data().byteSize()).sum();
@@ -73,7 +94,7 @@ final class PackedWeights implements AutoCloseable {
       LOG.info("Weights: {} MiB {} from a packed file in {} s", bytes >> 20, how, seconds);
     } else {
       LOG.info("Weights: {} MiB packed in {} s", bytes >> 20, seconds);
-      kept.ifPresent(this::keep);
+      old.or(() -> place.filter(PackedPlace::isComing).flatMap(this::target)).ifPresent(this::keep);
     }
     pieces.clear();
     return loaded;
@@ -88,37 +109,27 @@ final class PackedWeights implements AutoCloseable {
     return data;
   }
 
-  private void open(PackedPlace place) {
-    Path path = directory(place).file(key(place));
+  private void open(Target target) {
     try {
-      file = PackedFile.open(path, key(place), pool);
+      file = PackedFile.open(target.path(), target.key(), pool);
     } catch (NoSuchFileException first) {
-      LOG.debug("No packed weights at {}", path);
+      LOG.debug("No packed weights at {}", target.path());
     } catch (IOException wrong) {
       LOG.warn(
           "The packed weights in {} are not used ({}): the checkpoint is packed again, and the file"
               + " replaced.",
-          path,
+          target.path(),
           wrong.getMessage());
-      remove(path);
+      remove(target.path());
     }
   }
 
-  private void keep(PackedPlace place) {
+  private void keep(Target target) {
     if (file != null) {
-      remove(directory(place).file(key(place))); // it lacks what had to be packed
+      remove(target.path()); // it lacks what had to be packed
     }
-    writer = new PackedFileWriter(directory(place), key(place), pieces);
+    writer = new PackedFileWriter(target.directory(), target.key(), pieces);
     writer.start();
-  }
-
-  private static PackedDirectory directory(PackedPlace place) {
-    return new PackedDirectory(place.directory(), Clock.systemUTC());
-  }
-
-  private PackedKey key(PackedPlace place) {
-    return new PackedKey(
-        library.layout(), library.level().word(), format.words(), place.checkpoint(), place.rank());
   }
 
   private static void remove(Path path) {
