@@ -234,3 +234,26 @@ test("tool call, streamed, as the client's own helper adds it up", async () => {
   assert.equal(finish_reason, "tool_calls");
   assert.deepEqual(JSON.parse(message.tool_calls[0].function.arguments), { city: "Paris" });
 });
+
+for (const stream of [false, true]) {
+  test(`tools that the client's runner calls by itself, ${stream ? "streamed" : "whole"}`, async () => {
+    const asked = [];
+    const get_weather = async ({ city }) => {
+      asked.push(city);
+      return JSON.stringify({ temperature: 21, condition: "sunny" });
+    };
+    const [{ function: declared }] = tools;
+    const runner = client.chat.completions.runTools(
+      chat({
+        messages: [weather],
+        tools: [
+          { type: "function", function: { ...declared, function: get_weather, parse: JSON.parse } },
+        ],
+        stream,
+      }),
+    );
+    assert.match(await runner.finalContent(), /Paris.*21/);
+    assert.deepEqual(asked, ["Paris"]);
+    assert.equal(await runner.finalFunctionToolCallResult(), '{"temperature":21,"condition":"sunny"}');
+  });
+}

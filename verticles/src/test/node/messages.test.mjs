@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import Anthropic from "@anthropic-ai/sdk";
+import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
 
 const client = new Anthropic({
   baseURL: process.env.VERDIER_BASE_URL,
@@ -123,4 +124,23 @@ test("errors are those of the client", async () => {
       return true;
     },
   );
+});
+
+test("tools that the client's runner calls by itself", async () => {
+  const asked = [];
+  const [{ name, description, input_schema: inputSchema }] = TOOLS;
+  const weather = betaTool({
+    name,
+    description,
+    inputSchema,
+    run: async ({ city }) => {
+      asked.push(city);
+      return JSON.stringify({ temperature: 21, condition: "sunny" });
+    },
+  });
+  const final = await client.beta.messages.toolRunner(
+    ask({ messages: [QUESTION], tools: [weather], max_iterations: 3 }),
+  );
+  assert.deepEqual(asked, ["Paris"]);
+  assert.match(final.content.at(-1).text, /Paris.*21/);
 });

@@ -12,6 +12,7 @@ import io.verdier.verticles.http.api.Body;
 import io.verdier.verticles.http.api.Status;
 import io.verdier.verticles.launch.InProcessServer;
 import java.math.BigDecimal;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.EnumSet;
@@ -23,17 +24,16 @@ import java.util.Set;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /**
  * Every row of the table of fields against a whole server: what the row takes is answered, what it
  * does not take is refused by name, and nothing is a fault.
  */
 class FieldMatrixIT {
-  /** All but those whose routes need another model, or flags of their own. */
+  /** All but those whose routes need flags of their own. */
   private static final List<Body> BODIES =
-      List.copyOf(
-          EnumSet.complementOf(
-              EnumSet.of(Body.DETOKENIZE, Body.CLASSIFY, Body.LOAD_ADAPTER, Body.UNLOAD_ADAPTER)));
+      List.copyOf(EnumSet.complementOf(EnumSet.of(Body.LOAD_ADAPTER, Body.UNLOAD_ADAPTER)));
 
   private static final Set<Body> GENERATING = EnumSet.of(Body.CHAT, Body.TEXT, Body.PREDICT);
   private static final Set<Body> POOLED =
@@ -55,6 +55,8 @@ class FieldMatrixIT {
               Map.entry(Body.TEXT, "{\"prompt\":\"Hi\"}"),
               Map.entry(Body.PREDICT, "{\"prompt\":\"Hi\"}"),
               Map.entry(Body.TOKENIZE, "{" + MESSAGES + "}"),
+              Map.entry(Body.DETOKENIZE, "{\"tokens\":[5]}"),
+              Map.entry(Body.CLASSIFY, "{\"input\":\"Hi\"}"),
               Map.entry(Body.EMBED, "{\"input\":\"Hi\"}"),
               Map.entry(Body.POOLING, "{\"input\":\"Hi\"}"),
               Map.entry(Body.SCORE, "{\"text_1\":\"Hi\",\"text_2\":\"Ho\"}"),
@@ -69,8 +71,20 @@ class FieldMatrixIT {
 
   private static InProcessServer server;
   private static InProcessServer embedder;
+  private static InProcessServer classifier;
   private static Client client;
   private static Client embedderClient;
+  private static Client classifierClient;
+
+  /** Objects whose numbers are fields too, with a value that is good for each of the others. */
+  private static final Map<String, String> OBJECTS =
+      Map.of(
+          "repetition_detection",
+          "{\"max_pattern_size\":5,\"min_count\":9}",
+          "thinking",
+          "{\"type\":\"enabled\"}");
+
+  @TempDir static Path directory;
 
   @BeforeAll
   static void start() {
@@ -88,6 +102,12 @@ class FieldMatrixIT {
         InProcessServer.start(
             "--runner=pooling", "--scheduling-policy=priority", "--max-model-len=64");
     embedderClient = new Client(embedder.baseUrl());
+    DemoVariant.in(directory, Map.of("\"LlamaForCausalLM\"", "\"LlamaForSequenceClassification\""));
+    DemoVariant.addHead(directory, new float[2 * 256], 2);
+    classifier =
+        InProcessServer.start(
+            "--model=" + directory, "--scheduling-policy=priority", "--max-model-len=64");
+    classifierClient = new Client(classifier.baseUrl());
   }
 
   @AfterAll
@@ -96,6 +116,8 @@ class FieldMatrixIT {
     server.close();
     embedder.awaitIdle();
     embedder.close();
+    classifier.awaitIdle();
+    classifier.close();
   }
 
   /** A value, and whether it is in range. */
@@ -108,7 +130,7 @@ class FieldMatrixIT {
     for (ApiField field : ApiTable.fields()) {
       ApiType.Shape shape = field.type().shapes().getFirst();
       boolean integer = shape.kind() == ApiType.Kind.INT;
-      if (field.isTopLevel() && (integer || shape.kind() == ApiType.Kind.NUMBER)) {
+      if (integer || shape.kind() == ApiType.Kind.NUMBER) {
         for (Body body : BODIES) {
           for (Trial trial : field.bodies().contains(body) ? trials(field, shape) : noTrials()) {
             fault(field, body, trial).ifPresent(faults::add);
@@ -116,6 +138,9 @@ class FieldMatrixIT {
           }
           if (field.bodies().contains(body)) {
             fault(field, body, new Trial("null", !isNeeded(field, body))).ifPresent(faults::add);
+            for (String value : List.of("NaN", "-Infinity")) {
+              assertThat(send(body, field.name(), value).status()).as(field.name()).isEqualTo(400);
+            }
           }
         }
       }
@@ -152,7 +177,7 @@ class FieldMatrixIT {
     }
     boolean zero =
         (shape.minIsOpen() ? 0 > shape.min() : 0 >= shape.min())
-            && !field.name().equals("truncate_prompt_tokens"); // -1 or at least 1
+            && !needsMore(field); // -1 or at least 1, at least 2
     trials.add(new Trial("-0.0", zero));
     boolean unbounded = !integer && shape.max() > Double.MAX_VALUE;
     for (String huge : List.of("1e300", "99999999999999999999")) {
@@ -178,7 +203,8 @@ class FieldMatrixIT {
 
   /** Whose smallest value but one is not taken as things are. */
   private static boolean needsMore(ApiField field) {
-    return List.of("truncate_prompt_tokens", "dimensions").contains(field.name());
+    return List.of("truncate_prompt_tokens", "dimensions", "repetition_detection.min_count")
+        .contains(field.name());
   }
 
   @Test
@@ -235,7 +261,8 @@ class FieldMatrixIT {
   }
 
   private static boolean isNeeded(ApiField field, Body body) {
-    return BASES.getOrDefault(body, "{}").contains('"' + field.name() + "\":");
+    return field.name().equals("repetition_detection.min_count")
+        || BASES.getOrDefault(body, "{}").contains('"' + field.name() + "\":");
   }
 
   /** What is wrong with the answer; empty: nothing. */
@@ -266,12 +293,31 @@ class FieldMatrixIT {
       fields.put("max_tokens", "2");
       fields.put("temperature", "1");
     }
-    fields.put(name, json);
+    int dot = name.indexOf('.');
+    if (dot < 0) {
+      fields.put(name, json);
+    } else {
+      fields.put(
+          name.substring(0, dot), nested(name.substring(0, dot), name.substring(dot + 1), json));
+    }
     List<String> pairs = new ArrayList<>();
     fields.forEach((key, value) -> pairs.add('"' + key + "\":" + value));
     String object = "{" + String.join(",", pairs) + "}";
-    return (POOLED.contains(body) ? embedderClient : client)
+    return client(body)
         .post(body.path(), body == Body.PREDICT ? "{\"instances\":[" + object + "]}" : object);
+  }
+
+  private static Client client(Body body) {
+    return body == Body.CLASSIFY
+        ? classifierClient
+        : POOLED.contains(body) ? embedderClient : client;
+  }
+
+  private static String nested(String object, String name, String json) {
+    String others = OBJECTS.getOrDefault(object, "{}");
+    String without = others.replaceAll("\"" + name + "\":[^,}]*,?", "").replace(",}", "}");
+    String comma = without.equals("{}") ? "" : ",";
+    return without.substring(0, without.length() - 1) + comma + "\"" + name + "\":" + json + "}";
   }
 
   @Test
