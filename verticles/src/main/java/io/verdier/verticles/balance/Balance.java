@@ -47,7 +47,8 @@ public final class Balance {
   private long cost(Candidate candidate, long[] prefixes) {
     long busy = (long) LIVE_CHARS * candidate.load();
     return switch (routing) {
-      case PREFIX -> ((long) prefixes.length - candidate.known(prefixes)) * Prefixes.CHUNK_CHARS + busy;
+      case PREFIX ->
+          ((long) prefixes.length - candidate.known(prefixes)) * Prefixes.CHUNK_CHARS + busy;
       case LEAST_LOAD -> busy;
       case ROUND_ROBIN -> 0;
     };

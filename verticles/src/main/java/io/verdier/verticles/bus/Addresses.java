@@ -57,8 +57,8 @@ public final class Addresses {
   }
 
   /**
-   * {@link ExecuteStep}, {@link LendAdapter}, {@link RecallAdapter}, {@link GiveUpMemory} and {@link
-   * RecallWeights} for one engine.
+   * {@link ExecuteStep}, {@link LendAdapter}, {@link RecallAdapter}, {@link GiveUpMemory} and
+   * {@link RecallWeights} for one engine.
    */
   public static String executor(int engine) {
     return "verdier.executor." + engine;

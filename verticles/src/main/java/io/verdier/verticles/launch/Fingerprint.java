@@ -57,10 +57,10 @@ final class Fingerprint {
       throws IOException {
     Fingerprint print = new Fingerprint();
     for (String name : FILES) {
-      print.file(files.directory().resolve(name));
+      print.file(files.model().directory().resolve(name));
     }
     print.file(files.tokenizer().resolve("tokenizer.json"));
-    print.weights(config, files.directory());
+    print.weights(config, files.model().directory());
     ServerConfig.Model asked = config.model();
     print.template(asked.chatTemplate());
     print.text(asked.generationConfig().orElse("")).text(sorted(asked.generationOverrides()));

@@ -61,7 +61,7 @@ class MigrationPropertyTest {
     return switch (prompt) {
       case Prompt.Text text -> new int[] {text.text().hashCode(), text.text().length()};
       case Prompt.Tokens tokens -> tokens.ids();
-      case Prompt.Chat chat -> throw new IllegalStateException();
+      case Prompt.Chat _, Prompt.Pair _ -> throw new IllegalStateException();
     };
   }
 
