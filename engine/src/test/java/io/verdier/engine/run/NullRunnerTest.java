@@ -8,10 +8,8 @@ import io.verdier.engine.schedule.StepPlan;
 import java.time.Duration;
 import java.util.List;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
-@Tag("alone")
 class NullRunnerTest {
   private static final int[] VOCABULARY = {11, 12, 13};
 

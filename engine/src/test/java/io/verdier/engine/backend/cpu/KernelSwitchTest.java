@@ -10,11 +10,9 @@ import io.verdier.engine.run.TestConfig;
 import java.nio.file.Path;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Kernels may change between any two operations of a stream, and nobody can tell. */
-@Tag("alone")
 class KernelSwitchTest {
   private static final int STEPS = 40;
 

@@ -11,7 +11,6 @@ import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -20,7 +19,6 @@ import org.junit.jupiter.params.provider.CsvSource;
  * spills its sums. Ratios inside one run, and generous: a quiet machine gives two to four times as
  * much.
  */
-@Tag("alone")
 class NativeSpeedTest {
   private static final int ROWS = 96;
   private static final int OUTPUTS = 512;

@@ -12,13 +12,11 @@ import java.util.Random;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The vector kernels against the scalar ones: equal to the bit, and compiled without boxes. */
-@Tag("alone")
 class VectorKernelsTest {
   private static final long SEED = Long.getLong("seed", 20_261_123);
   private final Random random = new Random(SEED);

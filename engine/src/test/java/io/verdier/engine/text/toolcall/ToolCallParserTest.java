@@ -10,10 +10,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.function.IntFunction;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
-@Tag("alone")
 class ToolCallParserTest {
   private static final long SEED = Long.getLong("seed", 20260101L);
   private static final ObjectMapper JSON = new ObjectMapper();
