@@ -281,7 +281,9 @@ class DynamicLoraIT {
           assertThat(answer.status()).as(answer.body()).isEqualTo(400);
           assertThat(answer.body()).contains(reason, "\"param\":\"dynamic-lora\"");
         });
-    assertThat(server.metric("verdier:lora_load_failures_total") - failures).isEqualTo(11);
+    ClusterFixture.await( // the answer may come first
+        () -> server.metric("verdier:lora_load_failures_total") - failures == 11,
+        "eleven loads failed");
     requireLoadFails("gs://bucket/nothing", 404);
     requireLoadFails("gs://bucket/bad-rank", 400);
     requireLoadFails("", 400);
