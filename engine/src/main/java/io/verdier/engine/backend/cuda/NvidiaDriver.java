@@ -20,7 +20,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.atomic.AtomicInteger;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
@@ -61,8 +60,11 @@ final class NvidiaDriver implements CudaDriver {
   /** A block has 48 KB without asking, what its kernel declares by itself included. */
   private static final int SHARED_BYTES_WITHOUT_ASKING = 40 << 10;
 
-  /** Times that a driver began on a thread, which may be where another one was. */
-  private static final AtomicInteger MOVES = new AtomicInteger();
+  /**
+   * Whose context is current on a thread: one that loads several engines uses their devices in
+   * turn.
+   */
+  private static final ThreadLocal<NvidiaDriver> CURRENT = new ThreadLocal<>();
 
   private final Arena arena = Arena.ofShared();
   private final CUcontext context = new CUcontext();
@@ -78,8 +80,6 @@ final class NvidiaDriver implements CudaDriver {
   private final List<CUevent> events = new ArrayList<>();
   private final List<NvidiaCopyQueue> copyQueues = new ArrayList<>();
   private final SymbolLookup library;
-  private Thread current = Thread.currentThread();
-  private int seenMoves;
   private long recordings;
   private long passed; // the last recording that was waited for
   private long waitedNanos;
@@ -139,8 +139,7 @@ final class NvidiaDriver implements CudaDriver {
     requireDevice(ordinal);
     check(JCudaDriver.cuDeviceGet(handle, ordinal), "cuDeviceGet");
     check(JCudaDriver.cuDevicePrimaryCtxRetain(context, handle), "cuDevicePrimaryCtxRetain");
-    check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
-    seenMoves = MOVES.incrementAndGet();
+    makeCurrent();
     device = describe();
     int loaded = JCudaDriver.cuModuleLoadData(module, image);
     if (loaded != CUresult.CUDA_SUCCESS) {
@@ -470,21 +469,15 @@ final class NvidiaDriver implements CudaDriver {
     JCudaDriver.cuModuleUnload(module);
     JCudaDriver.cuStreamDestroy(stream);
     JCudaDriver.cuDevicePrimaryCtxRelease(handle);
+    CURRENT.remove();
     arena.close();
   }
 
-  /**
-   * A context is current by thread: the loading thread hands over to the executor's once. Engines
-   * with a device each are loaded by one thread, so another's context may have become current there
-   * since; while steps run, nobody moves.
-   */
+  /** The loading thread hands over to the executor's; copies are queued by others still. */
   void makeCurrent() {
-    Thread thread = Thread.currentThread();
-    int moves = MOVES.get();
-    if (thread != current || moves != seenMoves) {
+    if (CURRENT.get() != this) {
       check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
-      seenMoves = thread == current ? moves : MOVES.incrementAndGet();
-      current = thread;
+      CURRENT.set(this);
     }
   }
 
