@@ -18,10 +18,12 @@ import io.verdier.engine.schedule.StepOutput.Stats;
 import io.verdier.engine.schedule.StepPlan;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -88,6 +90,31 @@ final class Engine {
                 runner.plansMax(Optional.of(plans > 1))),
             kv,
             tiers == null ? null : tiers.books(kv));
+  }
+
+  /** A request as another engine takes it up when so many tokens have been said. */
+  static EngineRequest continued(EngineRequest request, List<Integer> said) {
+    int[] tokens = Arrays.copyOf(request.tokens(), request.promptTokens() + said.size());
+    for (int i = 0; i < said.size(); i++) {
+      tokens[request.promptTokens() + i] = said.get(i);
+    }
+    return new EngineRequest(
+        request.key(),
+        tokens,
+        request.promptTokens(),
+        request.sampling(),
+        request.text(),
+        0,
+        "",
+        "",
+        request.guide(),
+        null,
+        request.thinking());
+  }
+
+  /** What was heard of a request. */
+  static Heard of(Map<Long, Heard> heard, EngineRequest request) {
+    return Objects.requireNonNull(heard.get(request.key()));
   }
 
   /** Steps that were begun while another was under way. */

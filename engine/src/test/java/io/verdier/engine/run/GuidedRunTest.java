@@ -19,7 +19,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
@@ -185,36 +184,19 @@ class GuidedRunTest {
     for (int said : new int[] {1, 2, 5, 9}) {
       List<EngineRequest> later = new ArrayList<>();
       for (EngineRequest request : requests) {
-        List<Integer> tokens = of(whole, request).tokens;
+        List<Integer> tokens = Engine.of(whole, request).tokens;
         if (tokens.size() > said && request.guide() != null) {
-          later.add(continued(request, tokens.subList(0, said)));
+          later.add(Engine.continued(request, tokens.subList(0, said)));
         }
       }
       Map<Long, Heard> rest = run(cpu(), later, 30, BLOCKS, 1);
       for (EngineRequest request : later) {
-        List<Integer> tokens = of(whole, request).tokens;
-        assertThat(of(rest, request).tokens)
+        List<Integer> tokens = Engine.of(whole, request).tokens;
+        assertThat(Engine.of(rest, request).tokens)
             .as("behind %s tokens of %s", said, request.key())
             .isEqualTo(tokens.subList(said, tokens.size()));
       }
     }
-  }
-
-  private static EngineRequest continued(EngineRequest request, List<Integer> said) {
-    int[] tokens = Arrays.copyOf(request.tokens(), request.promptTokens() + said.size());
-    for (int i = 0; i < said.size(); i++) {
-      tokens[request.promptTokens() + i] = said.get(i);
-    }
-    return new EngineRequest(
-        request.key(),
-        tokens,
-        request.promptTokens(),
-        request.sampling(),
-        request.text(),
-        0,
-        "",
-        "",
-        request.guide());
   }
 
   @Test
@@ -273,16 +255,12 @@ class GuidedRunTest {
             "",
             "",
             guide);
-    return of(run(cpu(), List.of(request), ALL_AT_ONCE, BLOCKS, 1), request);
+    return Engine.of(run(cpu(), List.of(request), ALL_AT_ONCE, BLOCKS, 1), request);
   }
 
   /** Whether more text could make it match. */
   @SuppressWarnings("JdkObsolete") // nothing else tells a beginning from a mismatch
   private static boolean isBegun(Matcher matcher) {
     return matcher.hitEnd();
-  }
-
-  private static Heard of(Map<Long, Heard> heard, EngineRequest request) {
-    return Objects.requireNonNull(heard.get(request.key()));
   }
 }

@@ -20,7 +20,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
@@ -146,7 +145,7 @@ class ThinkingRunTest {
       if (request.thinking() == null) {
         continue;
       }
-      List<Integer> tokens = of(heard, request).tokens;
+      List<Integer> tokens = Engine.of(heard, request).tokens;
       int most = request.thinking().tokensMax();
       int[] ending = request.thinking().ending();
       String thoughts = VOCABULARY.text(tokens.subList(0, Math.min(most, tokens.size())));
@@ -171,41 +170,18 @@ class ThinkingRunTest {
     for (int said : new int[] {1, 4, 7, 12}) {
       List<EngineRequest> later = new ArrayList<>();
       for (EngineRequest request : requests) {
-        List<Integer> tokens = of(whole, request).tokens;
+        List<Integer> tokens = Engine.of(whole, request).tokens;
         if (tokens.size() > said && request.thinking() != null) {
-          later.add(continued(request, tokens.subList(0, said)));
+          later.add(Engine.continued(request, tokens.subList(0, said)));
         }
       }
       Map<Long, Heard> rest = run(cpu(), later, 30, BLOCKS, 1);
       for (EngineRequest request : later) {
-        List<Integer> tokens = of(whole, request).tokens;
-        assertThat(of(rest, request).tokens)
+        List<Integer> tokens = Engine.of(whole, request).tokens;
+        assertThat(Engine.of(rest, request).tokens)
             .as("behind %s tokens of %s", said, request.key())
             .isEqualTo(tokens.subList(said, tokens.size()));
       }
     }
-  }
-
-  private static EngineRequest continued(EngineRequest request, List<Integer> said) {
-    int[] tokens = Arrays.copyOf(request.tokens(), request.promptTokens() + said.size());
-    for (int i = 0; i < said.size(); i++) {
-      tokens[request.promptTokens() + i] = said.get(i);
-    }
-    return new EngineRequest(
-        request.key(),
-        tokens,
-        request.promptTokens(),
-        request.sampling(),
-        request.text(),
-        0,
-        "",
-        "",
-        request.guide(),
-        null,
-        request.thinking());
-  }
-
-  private static Heard of(Map<Long, Heard> heard, EngineRequest request) {
-    return Objects.requireNonNull(heard.get(request.key()));
   }
 }
