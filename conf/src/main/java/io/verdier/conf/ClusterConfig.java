@@ -9,7 +9,8 @@ import java.util.Set;
 /**
  * How this node joins others. Immutable.
  *
- * @param enabled whether there are any others; where not, nothing else here is read
+ * @param enabled whether there are any others; where not, nothing else here is read but what {@code
+ *     pipeline} needs
  * @param roles what this node does for the cluster
  * @param name of the cluster; nodes of another name are refused
  * @param nodeName shown to operators; empty: host and port
@@ -28,6 +29,8 @@ import java.util.Set;
  * @param hang after so long a step counts as hung
  * @param routing which engine gets a request
  * @param nodesMin with fewer nodes in sight this one serves nothing
+ * @param pipeline who else has layers of this node's model; the secret, TLS and both timeouts hold
+ *     between them, too
  */
 public record ClusterConfig(
     boolean enabled,
@@ -47,7 +50,8 @@ public record ClusterConfig(
     Duration silence,
     Duration hang,
     Routing routing,
-    int nodesMin) {
+    int nodesMin,
+    PipelineConfig pipeline) {
 
   public ClusterConfig {
     roles = Set.copyOf(roles);

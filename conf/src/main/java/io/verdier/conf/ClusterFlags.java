@@ -25,6 +25,17 @@ final class ClusterFlags {
   private static final List<String> TLS =
       List.of("--cluster-tls-cert", "--cluster-tls-key", "--cluster-tls-ca");
 
+  /** What holds between nodes that share a model, too. */
+  private static final Set<String> OF_PIPELINE =
+      Set.of(
+          "--cluster-secret",
+          "--cluster-name",
+          "--cluster-silence-timeout",
+          "--cluster-hang-timeout",
+          "--cluster-tls-cert",
+          "--cluster-tls-key",
+          "--cluster-tls-ca");
+
   private final Settings settings;
   private final Findings findings;
 
@@ -53,11 +64,15 @@ final class ClusterFlags {
             settings.duration("--cluster-silence-timeout"),
             settings.duration("--cluster-hang-timeout"),
             routing(),
-            settings.whole("--cluster-min-nodes"));
+            settings.whole("--cluster-min-nodes"),
+            new PipelineFlags(settings, findings).pipeline());
     if (cluster.enabled()) {
       check(cluster);
     } else {
-      noticeWithoutCluster();
+      noticeWithoutCluster(cluster.pipeline());
+    }
+    if (cluster.pipeline().spansNodes()) {
+      checkPipeline(cluster);
     }
     return cluster;
   }
@@ -157,6 +172,28 @@ final class ClusterFlags {
   }
 
   private void check(ClusterConfig cluster) {
+    checkSecret(cluster);
+    requireGuard(cluster, "--cluster-host", cluster.host());
+    checkFiles(cluster);
+    if (!cluster.members().isEmpty() && cluster.kubernetesService().isPresent()) {
+      problem(
+          "--cluster-kubernetes-service", "give either it or --cluster-members to find the others");
+    }
+  }
+
+  /** Hidden states tell what a prompt says, so they are guarded as prompts are. */
+  private void checkPipeline(ClusterConfig cluster) {
+    if (!cluster.enabled()) {
+      checkSecret(cluster);
+      checkFiles(cluster);
+    }
+    requireGuard(cluster, "--master-addr", cluster.pipeline().masterHost());
+    if (cluster.enabled() && !cluster.pipeline().isLead()) {
+      findings.notice("--cluster has no effect on node 1 and up: node 0 joins for all of them");
+    }
+  }
+
+  private void checkSecret(ClusterConfig cluster) {
     cluster
         .secret()
         .filter(secret -> secret.length() < SECRET_CHARS_MIN)
@@ -169,20 +206,18 @@ final class ClusterFlags {
                         + " characters; at least "
                         + SECRET_CHARS_MIN
                         + " are needed, best random ones"));
+  }
+
+  private void requireGuard(ClusterConfig cluster, String flag, String host) {
     boolean guarded = cluster.secret().isPresent() && cluster.tls().isPresent();
-    if (!isLoopback(cluster.host()) && !guarded && !cluster.insecure()) {
+    if (!isLoopback(host) && !guarded && !cluster.insecure()) {
       problem(
-          "--cluster-host",
+          flag,
           "'"
-              + Shown.text(cluster.host())
+              + Shown.text(host)
               + "' is open to the network without "
               + (cluster.secret().isEmpty() ? "--cluster-secret" : String.join(", ", TLS))
               + "; give them, or --insecure-cluster where nobody else can reach these ports");
-    }
-    checkFiles(cluster);
-    if (!cluster.members().isEmpty() && cluster.kubernetesService().isPresent()) {
-      problem(
-          "--cluster-kubernetes-service", "give either it or --cluster-members to find the others");
     }
   }
 
@@ -191,10 +226,11 @@ final class ClusterFlags {
     return host.equals("localhost") || host.startsWith("127.") || host.equals("::1");
   }
 
-  private void noticeWithoutCluster() {
+  private void noticeWithoutCluster(PipelineConfig pipeline) {
     for (Flag flag : Flags.all()) {
       boolean ofCluster = flag.name().startsWith("--cluster-") || flag.name().equals("--roles");
-      if (ofCluster && settings.given(flag.name())) {
+      boolean ofPipeline = pipeline.spansNodes() && OF_PIPELINE.contains(flag.name());
+      if (ofCluster && !ofPipeline && settings.given(flag.name())) {
         findings.notice(flag.name() + " has no effect without --cluster");
       }
     }

@@ -60,6 +60,7 @@ final class Conflicts {
           "needs --tool-call-parser, the format in which the model writes its calls");
     }
     findTooFewDevices();
+    findInvalidStages();
     boolean pools = config.pooler().runner() == ServerConfig.Runner.POOLING;
     if (pools && config.backend().kind() == BackendKind.NULL) {
       problem("--runner", "the null backend has no hidden states to pool");
@@ -108,6 +109,44 @@ final class Conflicts {
           "--total-gpus",
           "%d for --tensor-parallel-size %d%s; each rank needs a GPU of its own"
               .formatted(total, ranks, of));
+    }
+  }
+
+  /** Who has which layers of the model. */
+  private void findInvalidStages() {
+    int devices = config.backend().gpu().devices().size();
+    int ranks = config.backend().ranks();
+    PipelineConfig pipeline = config.cluster().pipeline();
+    if (!pipeline.isWanted()) {
+      return;
+    }
+    if (devices > 0 && devices < pipeline.stagesHere()) {
+      problem(
+          "--device-ids",
+          "%d for %d stages of the model on this node; each needs a device of its own"
+              .formatted(devices, pipeline.stagesHere()));
+    }
+    if (ranks > 1) {
+      problem(
+          "--pipeline-parallel-size",
+          "%d with --tensor-parallel-size %d: stages of several ranks are not there yet; give one of the two"
+              .formatted(pipeline.stages(), ranks));
+    }
+    if (config.backend().engines() > 1) {
+      problem(
+          "--pipeline-parallel-size",
+          "%d with %d engines in this process: engines in stages are not there yet; give one of the two"
+              .formatted(pipeline.stages(), config.backend().engines()));
+    }
+    if (config.adapters().enabled()) {
+      problem(
+          "--pipeline-parallel-size",
+          pipeline.stages()
+              + " with --enable-lora: adapters of several stages are not there yet; give one of the"
+              + " two");
+    }
+    if (pipeline.spansNodes() && config.backend().kind() == BackendKind.NULL) {
+      problem("--nnodes", "the null backend has no layers that other nodes could have");
     }
   }
 
@@ -167,6 +206,9 @@ final class Conflicts {
     }
     if (config.backend().ranks() > 1 && kind == BackendKind.NULL) {
       findings.notice("--tensor-parallel-size has no effect with the null backend");
+    }
+    if (config.cluster().pipeline().isWanted() && kind == BackendKind.NULL) {
+      findings.notice("--pipeline-parallel-size has no effect with the null backend");
     }
     boolean gpu = List.of(BackendKind.AUTO, BackendKind.CUDA).contains(kind);
     if (settings.given("--device-ids") && !gpu) {
@@ -235,11 +277,14 @@ final class Conflicts {
         findings.notice(flag + " has no effect with --no-enable-prefix-caching");
       } else if (settings.given(flag) && config.backend().kind() == BackendKind.NULL) {
         findings.notice(flag + " has no effect with the null backend");
-      } else if (settings.given(flag) && config.backend().ranks() > 1) {
+      } else if (settings.given(flag) && isInParts()) {
         findings.notice(
             flag
-                + " has no effect with --tensor-parallel-size above 1 yet: prefixes are kept in"
-                + " the KV cache alone");
+                + " has no effect with "
+                + (config.backend().ranks() > 1
+                    ? "--tensor-parallel-size"
+                    : "--pipeline-parallel-size")
+                + " above 1 yet: prefixes are kept in the KV cache alone");
       } else if (settings.given(flag)
           && flag.equals("--prefix-cache-dir")
           && config.backend().engines() > 1) {
@@ -255,6 +300,10 @@ final class Conflicts {
     if (settings.given("--prefix-cache-size") && tiers.directory().isEmpty()) {
       findings.notice("--prefix-cache-size has no effect without --prefix-cache-dir");
     }
+  }
+
+  private boolean isInParts() {
+    return config.backend().ranks() > 1 || config.cluster().pipeline().isWanted();
   }
 
   private void noticeLoadFormat() {

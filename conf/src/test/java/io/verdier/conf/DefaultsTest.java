@@ -102,7 +102,8 @@ class DefaultsTest {
         Duration.ofSeconds(4),
         Duration.ofSeconds(60),
         ClusterConfig.Routing.PREFIX,
-        1);
+        1,
+        new PipelineConfig(1, 1, 0, "127.0.0.1", 29501, Duration.ofMinutes(5)));
   }
 
   private static ServerConfig.Pooler pooler() {

@@ -248,6 +248,13 @@ public interface Backend extends AutoCloseable {
   void read(float[] out, Tensor in);
 
   /**
+   * Brings rows from the host into the selected ones, bit by bit.
+   *
+   * @param in {@code [selected rows, columns]}, or longer; may be changed when this returns
+   */
+  void write(Tensor out, float[] in);
+
+  /**
    * Multiplies as {@link #matmul}, and brings the product to the host.
    *
    * @param out {@code [selected rows, weight's rows]}

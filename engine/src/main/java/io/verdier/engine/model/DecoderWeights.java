@@ -9,20 +9,29 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A decoder's weights on the device, or one rank's part of them. Immutable.
+ * A decoder's weights on the device, or one rank's or stage's part of them. Immutable.
  *
  * <p>Projections of the same input are stacked to one matrix: one multiplication has more rows to
  * share among threads than three.
  *
- * @param finalGain of {@code finalNorm}, {@code [hidden]}: hidden states are normalised on the host
- * @param head the output matrix; the embedding itself where they are tied
+ * @param embedding null but on the first stage
+ * @param output null but on the last stage
  */
-record DecoderWeights(
-    Matrix embedding, List<Layer> layers, Gain finalNorm, float[] finalGain, Matrix head) {
+record DecoderWeights(@Nullable Matrix embedding, List<Layer> layers, @Nullable Output output) {
+
+  /**
+   * What comes behind the layers.
+   *
+   * @param gain of {@code norm}, {@code [hidden]}: hidden states are normalised on the host
+   * @param head the output matrix; the embedding itself where they are tied
+   */
+  record Output(Gain norm, float[] gain, Matrix head) {}
 
   /**
    * One layer.
@@ -43,7 +52,7 @@ record DecoderWeights(
 
   /** What one step reads, however many tokens it has; of the embedding it is only some rows. */
   long bytesPerStep() {
-    long bytes = head.bytes();
+    long bytes = output == null ? 0 : output.head.bytes();
     for (Layer layer : layers) {
       bytes += layer.queryKeyValue.bytes() + layer.output.bytes();
       bytes += layer.gateUp.bytes() + layer.down.bytes();
@@ -52,7 +61,7 @@ record DecoderWeights(
   }
 
   /**
-   * Packs a rank's weights.
+   * Packs a rank's or stage's weights.
    *
    * @param progress called with the number of layers done
    */
@@ -62,6 +71,8 @@ record DecoderWeights(
 
   /** Names and shapes of a checkpoint's tensors. */
   private static final class Loader {
+    private static final Pattern LAYER = Pattern.compile("layers\\.(\\d{1,9})\\.");
+
     private final Shard shard;
     private final ModelSpec spec; // of the whole model
     private final Weights weights;
@@ -87,26 +98,37 @@ record DecoderWeights(
     }
 
     DecoderWeights load(LoadProgress progress) {
-      Part table = part(prefix + "embed_tokens", spec.vocabSize(), spec.hidden(), false);
-      Matrix embedding = backend.vocabularyMatrix(table.matrix);
+      Matrix embedding = shard.stage().isFirst() ? backend.vocabularyMatrix(table().matrix) : null;
       List<Layer> layers = new ArrayList<>();
-      for (int i = 0; i < spec.layers(); i++) {
-        layers.add(layer(prefix + "layers." + i + "."));
-        progress.layersLoaded(i + 1, spec.layers());
+      int count = shard.local().layers();
+      for (int i = 0; i < count; i++) {
+        layers.add(layer(prefix + "layers." + (shard.firstLayer() + i) + "."));
+        progress.layersLoaded(i + 1, count);
       }
-      StoredTensor norm = weights.tensor(prefix + "norm.weight", spec.hidden());
-      Matrix head = head(table, embedding);
+      Output output = shard.stage().isLast() ? output(embedding) : null;
       requireAllUsed();
-      return new DecoderWeights(embedding, layers, backend.gain(norm), norm.floats(), head);
+      return new DecoderWeights(embedding, layers, output);
     }
 
-    /** A rank's rows of a tied output matrix are packed once more: the embedding is whole. */
-    private Matrix head(Part table, Matrix embedding) {
-      if (spec.tiedEmbeddings() && shard.rank().isAlone()) {
+    private Part table() {
+      return part(prefix + "embed_tokens", spec.vocabSize(), spec.hidden(), false);
+    }
+
+    private Output output(@Nullable Matrix embedding) {
+      StoredTensor norm = weights.tensor(prefix + "norm.weight", spec.hidden());
+      return new Output(backend.gain(norm), norm.floats(), head(embedding));
+    }
+
+    /**
+     * A rank's rows of a tied output matrix are packed once more, for the embedding is whole, and
+     * so is all of it where another stage has the embedding.
+     */
+    private Matrix head(@Nullable Matrix embedding) {
+      if (spec.tiedEmbeddings() && shard.rank().isAlone() && embedding != null) {
         return embedding;
       }
       Part head =
-          spec.tiedEmbeddings() ? table : part(head(), spec.vocabSize(), spec.hidden(), false);
+          spec.tiedEmbeddings() ? table() : part(head(), spec.vocabSize(), spec.hidden(), false);
       return backend.vocabularyMatrix(head.rows(shard.logits()).matrix);
     }
 
@@ -189,6 +211,21 @@ record DecoderWeights(
       return found;
     }
 
+    /** Other stages have it; that they know what to do with all of theirs is their affair. */
+    private boolean isOfAnotherStage(String name) {
+      if (shard.stage().isWhole() || !name.startsWith(prefix)) {
+        return !shard.stage().isLast() && name.endsWith("lm_head.weight");
+      }
+      Matcher layer = LAYER.matcher(name.substring(prefix.length()));
+      if (layer.lookingAt()) {
+        long number = Long.parseLong(layer.group(1));
+        return number < shard.firstLayer()
+            || (number >= shard.firstLayer() + shard.local().layers() && number < spec.layers());
+      }
+      String rest = name.substring(prefix.length());
+      return rest.equals("embed_tokens.weight") || rest.equals("norm.weight");
+    }
+
     /** Whoever makes classes of hidden states has read it. */
     private boolean isOfClassifier(String name) {
       return name.equals(Classifier.WEIGHT) && spec.architecture().endsWith(Classifier.SUFFIX);
@@ -205,6 +242,7 @@ record DecoderWeights(
               .filter(name -> !name.endsWith("rotary_emb.inv_freq"))
               .filter(name -> !(spec.tiedEmbeddings() && name.endsWith("lm_head.weight")))
               .filter(name -> !isOfClassifier(name))
+              .filter(name -> !isOfAnotherStage(name))
               .collect(Collectors.toCollection(java.util.TreeSet::new));
       if (!unused.isEmpty()) {
         throw new ModelException(

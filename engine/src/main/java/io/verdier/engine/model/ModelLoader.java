@@ -303,7 +303,7 @@ public final class ModelLoader {
   static DecoderWeights decoder(
       ServerConfig config, Shard shard, Backend backend, Weights stored, LoadProgress progress) {
     return backend.takeOver(
-        packedPlace(config, stored, shard.rank()),
+        packedPlace(config, stored, shard),
         () -> DecoderWeights.load(shard, stored, backend, progress));
   }
 
@@ -316,22 +316,29 @@ public final class ModelLoader {
 
   /** Which checkpoint a model is loaded from; empty: its weights are made up. */
   public static Optional<Checkpoint> checkpoint(Path directory, ServerConfig config) {
-    CheckpointFiles files = CheckpointFiles.in(directory);
+    return checkpoint(CheckpointFiles.in(directory), config);
+  }
+
+  /** The same; waits for files that are on their way. */
+  public static Optional<Checkpoint> checkpoint(CheckpointFiles files, ServerConfig config) {
     try (Weights stored = weights(files, config, describe(files, config))) {
       return stored.checkpoint();
     }
   }
 
-  private static Optional<PackedPlace> packedPlace(ServerConfig config, Weights stored, Rank rank) {
+  private static Optional<PackedPlace> packedPlace(
+      ServerConfig config, Weights stored, Shard shard) {
+    Path directory = config.cache().directory().resolve("packed");
     return switch (config.cache().packedWeights()) {
       case AUTO ->
           switch (stored) {
             case WeightMap checkpoint ->
                 Optional.of(
                     new PackedPlace(
-                        config.cache().directory().resolve("packed"),
+                        directory,
                         () -> checkpoint.checkpoint().orElseThrow(),
-                        rank,
+                        shard.rank(),
+                        shard.stage(),
                         checkpoint.isComing()));
             case DummyWeights made -> Optional.empty();
           };

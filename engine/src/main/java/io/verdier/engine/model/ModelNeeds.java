@@ -92,7 +92,9 @@ public record ModelNeeds(long weights, long activations, long graphs) {
     if (adapters != null) {
       adapt(transformer, cache, sizes);
     }
-    sample(transformer, description, backend, sizes);
+    if (shard.stage().isLast()) {
+      sample(transformer, description, backend, sizes);
+    }
     transformer.prepare(sizes.sequencesMax, cache);
     long rest = stage.bytesMax() - bare - weights - plan.bytes();
     return new ModelNeeds(weights, rest, stage.graphBytes() + DRIVER_BYTES);

@@ -1,5 +1,7 @@
 package io.verdier.engine.model;
 
+import java.util.Arrays;
+
 /**
  * The numbers and choices of one model, checked. Immutable.
  *
@@ -49,6 +51,32 @@ public record ModelSpec(
         maxPositions,
         rope,
         windows,
+        biases,
+        queryKeyNorm,
+        tiedEmbeddings,
+        textOfLargerModel);
+  }
+
+  /**
+   * The same with some consecutive layers: what one of several stages computes.
+   *
+   * @param first of the layers
+   * @param count how many they are
+   */
+  ModelSpec ofStage(int first, int count) {
+    return new ModelSpec(
+        architecture,
+        vocabSize,
+        hidden,
+        intermediate,
+        count,
+        heads,
+        kvHeads,
+        headDim,
+        normEpsilon,
+        maxPositions,
+        rope,
+        Arrays.copyOfRange(windows, first, first + count),
         biases,
         queryKeyNorm,
         tiedEmbeddings,

@@ -1,11 +1,12 @@
 package io.verdier.engine.model;
 
 import io.verdier.engine.backend.Rank;
+import io.verdier.engine.backend.Stage;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /**
- * Which part of a model a rank has (Shoeybi et al., "Megatron-LM", 2019). Immutable.
+ * Which part of a model a rank of a stage has (Shoeybi et al., "Megatron-LM", 2019). Immutable.
  *
  * <pre>
  *   queries, keys, values   rows of some heads           output   the columns of these heads
@@ -17,16 +18,19 @@ import java.util.stream.IntStream;
  * give each rank one addend of the sum. Where there are more ranks than key heads, several ranks
  * have the same key head: each of their query heads needs just that one.
  *
- * @param local the whole model's numbers, but heads and widths of this rank
+ * <p>A stage of a pipeline has some consecutive layers; the first one has the embedding besides,
+ * the last one the final norm and the output matrix.
+ *
+ * @param local the whole model's numbers, but heads and widths of this rank, layers of this stage
  */
-record Shard(Rank rank, ModelSpec whole, ModelSpec local) {
+record Shard(Rank rank, Stage stage, ModelSpec whole, ModelSpec local) {
 
   /**
    * @throws ModelException if so many ranks cannot share the model evenly
    */
   static Shard of(ModelSpec spec, Rank rank) {
     if (rank.isAlone()) {
-      return new Shard(rank, spec, spec);
+      return new Shard(rank, Stage.WHOLE, spec, spec);
     }
     int size = rank.size();
     if (!fits(spec, size)) {
@@ -42,7 +46,28 @@ record Shard(Rank rank, ModelSpec whole, ModelSpec local) {
     ModelSpec local =
         spec.ofRank(
             spec.heads() / size, Math.max(1, spec.kvHeads() / size), spec.intermediate() / size);
-    return new Shard(rank, spec, local);
+    return new Shard(rank, Stage.WHOLE, spec, local);
+  }
+
+  /**
+   * @throws ModelException if there are more stages than layers
+   */
+  static Shard of(ModelSpec spec, Stage stage) {
+    if (stage.count() > spec.layers()) {
+      throw new ModelException(
+          "--pipeline-parallel-size is %d; the model has %d layers, and every stage needs one. Lower it to %d or less."
+              .formatted(stage.count(), spec.layers(), spec.layers()));
+    }
+    ModelSpec local =
+        stage.isWhole()
+            ? spec
+            : spec.ofStage(stage.firstLayer(spec.layers()), stage.layers(spec.layers()));
+    return new Shard(Rank.ALONE, stage, spec, local);
+  }
+
+  /** The first of its layers, among all of the model. */
+  int firstLayer() {
+    return stage.firstLayer(whole.layers());
   }
 
   private static boolean fits(ModelSpec spec, int size) {
@@ -83,8 +108,17 @@ record Shard(Rank rank, ModelSpec whole, ModelSpec local) {
     return new Range(first, Math.min(logitsWidth(), whole.vocabSize() - first));
   }
 
-  /** Roughly what this rank's weights take of those of all: everybody has the embedding. */
+  /**
+   * Roughly what this rank's or stage's weights take of those of all: every rank has the embedding,
+   * and of stages the first and the last one, each a matrix of that size.
+   */
   long weightBytes(long all) {
+    if (!stage.isWhole()) {
+      long matrix = all * ((long) whole.vocabSize() * whole.hidden()) / whole.parameters();
+      long layers = all - matrix * (whole.tiedEmbeddings() ? 1 : 2);
+      int matrices = (stage.isFirst() ? 1 : 0) + (stage.isLast() ? 1 : 0);
+      return layers * local.layers() / whole.layers() + matrix * matrices;
+    }
     long embedding = all * ((long) whole.vocabSize() * whole.hidden()) / whole.parameters();
     return rank.isAlone() ? all : embedding + (all - embedding) / rank.size();
   }

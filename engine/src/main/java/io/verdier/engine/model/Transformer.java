@@ -13,8 +13,12 @@ import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.LoraSlots;
 import io.verdier.engine.backend.LoraTarget;
 import io.verdier.engine.backend.Operand;
+import io.verdier.engine.backend.Stage;
 import io.verdier.engine.backend.Tensor;
+import io.verdier.engine.model.DecoderWeights.Output;
 import java.util.Arrays;
+import java.util.Objects;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -27,6 +31,12 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Of several ranks that share a model each has one of these, over its own heads and columns; all
  * of them meet twice a layer, where the products that narrow are added up.
+ *
+ * <p>Of several stages each has one, too, over its own layers. The first one embeds tokens, the
+ * others {@linkplain #enter take} the residual stream where the stage before {@linkplain #leave
+ * left} it, float by float; so there is nothing that stages could round or add up in another order.
+ * A step comes in parts, and only the last stage's results are of the whole step: it {@linkplain
+ * #keep keeps} the rows of each part.
  */
 public sealed class Transformer implements AutoCloseable permits LeadTransformer {
   /** Several ranks have room for logits of so many rows: 256 of 128,256 tokens are 125 MiB. */
@@ -51,6 +61,10 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
   private final Operand attended; // [chunk, heads · headDim]
   private final Operand gated; // [chunk, intermediate]
   private final Tensor gathered; // [chunk, hidden], rows whose logits are wanted
+
+  // Behind other stages, whose steps come in parts.
+  private final @Nullable Tensor kept; // [tokens, hidden], what the last stage has of the step
+  private final int[] places; // [tokens], 0, 1, 2, ...
 
   // With several ranks, where a device chooses tokens.
   private @Nullable Tensor someLogits; // [logits rows, this rank's tokens]
@@ -80,6 +94,9 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     attended = backend.operand(chunkRows, queryWidth);
     gated = backend.operand(chunkRows, spec.intermediate());
     gathered = backend.tensor(chunkRows, spec.hidden());
+    boolean keeps = shard.stage().isLast() && !shard.stage().isWhole();
+    kept = keeps ? backend.tensor(tokensMax, spec.hidden()) : null;
+    places = IntStream.range(0, keeps ? tokensMax : 0).toArray();
   }
 
   private static LoraTarget[] targets(@Nullable LoraSlots slots) {
@@ -102,7 +119,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
 
   /** Tokens whose logits this rank computes. */
   int logitsColumns() {
-    return weights.head().rows();
+    return output().head().rows();
   }
 
   /** The first of these tokens. */
@@ -117,6 +134,19 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
   /** How many ranks share the model. */
   public int ranks() {
     return shard.rank().size();
+  }
+
+  /** Which of the model's layers these are. */
+  public Stage stage() {
+    return shard.stage();
+  }
+
+  private Output output() {
+    return Objects.requireNonNull(weights.output(), "only the last stage has it");
+  }
+
+  private Matrix embedding() {
+    return Objects.requireNonNull(weights.embedding(), "only the first stage has it");
   }
 
   /** Bytes of weights that a step reads. */
@@ -134,7 +164,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     DecoderWeights.Layer layer = weights.layers().getFirst();
     for (int row = 0; row < batch.rows(); row += chunkRows) {
       select(batch, row);
-      backend.embed(residual, weights.embedding(), batch);
+      backend.embed(residual, embedding(), batch);
       backend.rmsNorm(normed, residual, layer.attentionNorm(), spec.normEpsilon());
       backend.matmul(projection.all(), normed, layer.queryKeyValue());
       for (int i = 0; i < spec.layers(); i++) {
@@ -143,9 +173,44 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     }
   }
 
-  /** Runs all layers over the batch; {@link #logits} then reads the result. */
+  /**
+   * Runs all layers over the batch; {@link #logits} then reads the result, or, where there are
+   * other stages, {@link #leave} or {@link #keep}.
+   */
   public void forward(AttentionBatch batch, KvStorage cache) {
     backend.step(batch, cache, () -> layers(batch, cache));
+  }
+
+  /**
+   * Takes over what the stage before has left of the batch that is next.
+   *
+   * @param rows {@code [count, hidden]}
+   */
+  public void enter(float[] rows, int count) {
+    residual.select(0, count);
+    backend.write(residual, rows);
+  }
+
+  /**
+   * Brings the last batch to the next stage.
+   *
+   * @param rows {@code [count, hidden]}
+   */
+  public void leave(float[] rows, int count) {
+    residual.select(0, count);
+    backend.read(rows, residual);
+  }
+
+  /**
+   * Keeps the last batch as rows of its step, for {@link #logits}, {@link #sample} and {@link
+   * #hiddenStates}: the step's other rows are in other batches. Only of the last stage.
+   *
+   * @param first of the step's rows
+   */
+  public void keep(int first, int count) {
+    Tensor step = Objects.requireNonNull(kept, "only the last stage keeps rows");
+    step.select(first, count);
+    backend.gather(step, residual, places, 0);
   }
 
   /**
@@ -188,9 +253,9 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
   }
 
   private void layers(AttentionBatch batch, KvStorage cache) {
-    for (int row = 0; row < batch.rows(); row += chunkRows) {
+    for (int row = 0; shard.stage().isFirst() && row < batch.rows(); row += chunkRows) {
       select(batch, row);
-      backend.embed(residual, weights.embedding(), batch);
+      backend.embed(residual, embedding(), batch);
     }
     boolean isOneChunk = batch.rows() <= chunkRows;
     for (int i = 0; i < spec.layers(); i++) {
@@ -257,7 +322,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
    */
   public void logits(int[] rows, int from, int count, float[] out) {
     normalise(rows, from, count);
-    backend.logits(out, normed, weights.head());
+    backend.logits(out, normed, output().head());
   }
 
   /**
@@ -268,7 +333,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
    */
   public void sample(int[] rows, int from, int count, DeviceSampler.Chunk chunk) {
     normalise(rows, from, count);
-    chunk.run(normed, weights.head());
+    chunk.run(normed, output().head());
   }
 
   /**
@@ -288,9 +353,10 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     }
     some.select(0, count);
     all.select(0, count);
-    Tensor product = some.columns(0, weights.head().rows());
+    Matrix head = output().head();
+    Tensor product = some.columns(0, head.rows());
     product.select(0, count);
-    backend.matmul(product, normed, weights.head());
+    backend.matmul(product, normed, head);
     ranks.allGather(all, some);
     Tensor logits = all.columns(0, spec.vocabSize());
     logits.select(0, count);
@@ -317,30 +383,32 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     for (int i = 0; i < spec.hidden(); i++) {
       squares += (double) values[at + i] * values[at + i];
     }
+    float[] gain = output().gain();
     double scale = 1 / Math.sqrt(squares / spec.hidden() + spec.normEpsilon());
     for (int i = 0; i < spec.hidden(); i++) {
-      values[at + i] = (float) (values[at + i] * scale * weights.finalGain()[i]);
+      values[at + i] = (float) (values[at + i] * scale * gain[i]);
     }
   }
 
   private void normalise(int[] rows, int from, int count) {
     normed.select(0, count);
     Tensor wanted = wanted(rows, from, count);
-    backend.rmsNorm(normed, wanted, weights.finalNorm(), spec.normEpsilon());
+    backend.rmsNorm(normed, wanted, output().norm(), spec.normEpsilon());
   }
 
   /** Rows that lie side by side, as all of a decoding step's do, are taken where they are. */
   private Tensor wanted(int[] rows, int from, int count) {
+    Tensor states = kept == null ? residual : kept;
     int behind = 1;
     while (behind < count && rows[from + behind] == rows[from] + behind) {
       behind++;
     }
     if (behind >= count) {
-      residual.select(count == 0 ? 0 : rows[from], count);
-      return residual;
+      states.select(count == 0 ? 0 : rows[from], count);
+      return states;
     }
     gathered.select(0, count);
-    backend.gather(gathered, residual, rows, from);
+    backend.gather(gathered, states, rows, from);
     return gathered;
   }
 

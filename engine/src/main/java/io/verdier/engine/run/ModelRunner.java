@@ -7,13 +7,14 @@ import io.verdier.engine.backend.LoraSlots;
 import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.engine.model.LoadedModel;
-import io.verdier.engine.model.Transformer;
+import io.verdier.engine.run.pipeline.Pipeline;
 import io.verdier.engine.sample.RowResults;
 import io.verdier.engine.schedule.StepOutcome;
 import io.verdier.engine.schedule.StepPlan;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,7 +36,7 @@ public final class ModelRunner implements StepRunner {
   private static final int GRAMMARS_MAX = 32;
 
   private final LoadedModel model;
-  private final Transformer transformer;
+  private final ForwardPass layers;
   private final RowSampling sampling;
   private final @Nullable AdapterSlots adapters;
   private final @Nullable BlockCopies copies; // null: no tiers are behind the device
@@ -59,29 +60,60 @@ public final class ModelRunner implements StepRunner {
   }
 
   /**
+   * @param model the first stage
+   * @param pipeline the other ones, closed with this
+   */
+  public ModelRunner(LoadedModel model, int tokensMax, int sequencesMax, Pipeline pipeline) {
+    this(model, tokensMax, sequencesMax, pipeline, PipelinedForward.PART_ROWS_MIN);
+  }
+
+  /**
+   * @param partRowsMin how tests cut small steps
+   */
+  ModelRunner(
+      LoadedModel model, int tokensMax, int sequencesMax, Pipeline pipeline, int partRowsMin) {
+    this(
+        model,
+        tokensMax,
+        sequencesMax,
+        new Parts(
+            new PipelinedForward(
+                model, pipeline, new AttentionBatch(tokensMax, sequencesMax), partRowsMin),
+            new PipelinedSampling(pipeline, tokensMax),
+            null));
+  }
+
+  /**
    * @param host memory behind the device's cache; null: none
    */
   public ModelRunner(LoadedModel model, int tokensMax, int sequencesMax, @Nullable HostTier host) {
-    this(model, tokensMax, sequencesMax, RowSampling.of(model, tokensMax), host);
+    this(
+        model,
+        tokensMax,
+        sequencesMax,
+        new Parts(ForwardPass.of(model), RowSampling.of(model, tokensMax), host));
   }
 
   /**
    * @param sampling of this model: how tests make a choice fail, or be made elsewhere
    */
   ModelRunner(LoadedModel model, int tokensMax, int sequencesMax, RowSampling sampling) {
-    this(model, tokensMax, sequencesMax, sampling, null);
+    this(model, tokensMax, sequencesMax, new Parts(ForwardPass.of(model), sampling, null));
   }
 
-  private ModelRunner(
-      LoadedModel model,
-      int tokensMax,
-      int sequencesMax,
-      RowSampling sampling,
-      @Nullable HostTier host) {
+  /**
+   * What differs from runner to runner.
+   *
+   * @param host memory behind the device's cache; null: none
+   */
+  private record Parts(ForwardPass layers, RowSampling sampling, @Nullable HostTier host) {}
+
+  private ModelRunner(LoadedModel model, int tokensMax, int sequencesMax, Parts parts) {
     this.model = model;
-    this.sampling = sampling;
+    HostTier host = parts.host;
+    sampling = parts.sampling;
+    layers = parts.layers;
     copies = host == null ? null : new BlockCopies(model.cache(), host.blocks(), host.disk());
-    transformer = model.transformer();
     LoraSlots slots = model.adapters();
     adapters = slots == null ? null : new AdapterSlots(slots);
     vocabSize = model.spec().vocabSize();
@@ -111,7 +143,7 @@ public final class ModelRunner implements StepRunner {
    */
   @Override
   public boolean worksByItself() {
-    return model.backend().waitedNanos().isPresent() && transformer.ranks() == 1;
+    return model.backend().waitedNanos().isPresent() && layers.takesSampledTokens();
   }
 
   @Override
@@ -144,8 +176,8 @@ public final class ModelRunner implements StepRunner {
 
   private void begin(StepPlan plan, RunningStep step) {
     RunningStep before = underWay.peekLast();
-    if (before != null && (before.holdsUpNext() || transformer.ranks() > 1)) {
-      before.read(); // of several ranks only the first one's device has the tokens
+    if (before != null && (before.holdsUpNext() || !layers.takesSampledTokens())) {
+      before.read();
     }
     for (long key : plan.forgotten()) {
       forget(running.remove(key));
@@ -158,7 +190,7 @@ public final class ModelRunner implements StepRunner {
     layOut(plan, step);
     long start = System.nanoTime();
     if (batch.rows() > 0) {
-      transformer.forward(batch, model.cache());
+      layers.forward(batch);
     }
     pool(step);
     deviceNanos += System.nanoTime() - start;
@@ -190,13 +222,13 @@ public final class ModelRunner implements StepRunner {
   private void pool(RunningStep step) {
     WantedRows wanted = step.pooledRows();
     int width = model.spec().hidden();
-    int rowsMax = Math.min(wanted.count(), transformer.logitsRowsMax());
+    int rowsMax = Math.min(wanted.count(), layers.statesMax());
     if (states.length < rowsMax * width) {
       states = new float[rowsMax * width];
     }
     for (int from = 0; from < wanted.count(); from += rowsMax) {
       int count = Math.min(rowsMax, wanted.count() - from);
-      transformer.hiddenStates(wanted.rows(), from, count, states);
+      layers.states(wanted.rows(), from, count, states);
       step.pool(states, width, from, count);
     }
     step.endPooling(width);
@@ -244,15 +276,17 @@ public final class ModelRunner implements StepRunner {
     if (!underWay.isEmpty()) {
       throw new IllegalStateException(underWay.size() + " plans use the cache and the weights");
     }
-    transformer.vacate(model.cache());
-    if (model.hasWeightsAlone()) { // else a step of another engine may be reading them
-      transformer.release();
-    }
+    layers.vacate();
   }
 
   @Override
   public void recall() {
-    transformer.recall();
+    layers.recall();
+  }
+
+  @Override
+  public void onLost(Consumer<String> hears) {
+    layers.onLost(hears);
   }
 
   private void forget(@Nullable RunningSequence sequence) {
@@ -296,6 +330,7 @@ public final class ModelRunner implements StepRunner {
     if (copies != null) {
       copies.close();
     }
+    layers.close();
     model.close();
   }
 

@@ -108,6 +108,11 @@ final class RunningSequence implements IntUnaryOperator {
     }
   }
 
+  /** Takes over what may follow from whoever works it out; null: anything. */
+  void hold(@Nullable TokenMask known) {
+    mask = known;
+  }
+
   /** What may follow the tokens so far; null: anything. */
   @Nullable TokenMask mask() {
     return mask;

@@ -4,6 +4,7 @@ import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.engine.schedule.StepOutcome;
 import io.verdier.engine.schedule.StepPlan;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -70,6 +71,14 @@ public interface StepRunner extends AutoCloseable {
    * @throws java.io.UncheckedIOException if that is not possible: no plan can be run any more
    */
   default void recall() {}
+
+  /**
+   * Calls back if it is lost for good while no plan waits for it, as when another process ends that
+   * it needs.
+   *
+   * @param hears the reason, for the operator; on any thread
+   */
+  default void onLost(Consumer<String> hears) {}
 
   /** Runs a plan by itself. */
   default StepOutcome run(StepPlan plan) {

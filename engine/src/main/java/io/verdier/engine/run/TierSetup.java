@@ -70,7 +70,8 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
   public static Optional<TierSetup> of(
       ServerConfig config, Path directory, LoadedModel model, String build) {
     ServerConfig.PrefixTiers asked = config.cache().tiers();
-    if (!asked.isWanted() || !config.cache().prefixCaching() || config.backend().ranks() > 1) {
+    boolean isInParts = config.backend().ranks() > 1 || config.cluster().pipeline().isWanted();
+    if (!asked.isWanted() || !config.cache().prefixCaching() || isInParts) {
       return Optional.empty();
     }
     int engines = config.backend().engines();

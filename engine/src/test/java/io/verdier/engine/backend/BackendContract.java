@@ -203,6 +203,17 @@ public abstract class BackendContract extends BlockCopyContract {
     }
     out.select(0, 0);
     backend.read(new float[0], out);
+    backend.write(out, new float[0]);
+    host[7] = Float.intBitsToFloat(0x7fc00123); // whatever its bits are, they stay
+    out.select(2, 2);
+    backend.write(out, Arrays.copyOfRange(host, 0, 25));
+    float[] back = new float[20];
+    backend.read(back, out);
+    assertThat(Float.floatToRawIntBits(back[7])).isEqualTo(0x7fc00123);
+    assertThat(Arrays.copyOfRange(back, 8, 20)).isEqualTo(Arrays.copyOfRange(host, 8, 20));
+    out.select(1, 1);
+    backend.read(back, out);
+    assertThat(Arrays.copyOf(back, 10)).isEqualTo(table[0]);
   }
 
   @ParameterizedTest

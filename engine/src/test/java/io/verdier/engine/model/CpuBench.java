@@ -157,7 +157,7 @@ final class CpuBench {
               matrix(spec.hidden(), spec.intermediate())));
     }
     Matrix head = matrix(spec.vocabSize(), spec.hidden());
-    return new DecoderWeights(head, layers, gain(), new float[0], head);
+    return new DecoderWeights(head, layers, new DecoderWeights.Output(gain(), new float[0], head));
   }
 
   private Backend.Gain gain() {

@@ -6,11 +6,16 @@ import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelLoader;
 import io.verdier.engine.model.RankBackends;
+import io.verdier.engine.model.StageBackends;
+import io.verdier.engine.model.StageLoader;
+import io.verdier.engine.run.pipeline.Pipeline;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.sample.TokenLogprobs;
 import io.verdier.engine.schedule.StepOutcome;
 import io.verdier.engine.schedule.StepPlan;
+import io.verdier.engine.weights.CheckpointFiles;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -117,6 +122,35 @@ final class Driver implements AutoCloseable {
     ServerConfig config = TestConfig.of(argv.toArray(String[]::new));
     LoadedModel model = ModelLoader.load(directory, config, backends, (done, total) -> {});
     return new Driver(new ModelRunner(model, 2048, 64), seed);
+  }
+
+  /**
+   * Loads a model in stages, all in this process.
+   *
+   * @param partRowsMin smallest part of a step that has several
+   * @param flags further ones, as the command line has them
+   */
+  static Driver loadStages(
+      Path directory, StageBackends backends, long seed, int partRowsMin, String... flags) {
+    List<String> argv =
+        new ArrayList<>(
+            List.of(
+                "--max-num-batched-tokens=2048",
+                "--max-num-seqs=64",
+                "--max-model-len=1024",
+                "--num-gpu-blocks-override=" + BLOCKS));
+    argv.addAll(List.of(flags));
+    ServerConfig config = TestConfig.of(argv.toArray(String[]::new));
+    List<LoadedModel> stages;
+    try (StageLoader loader = new StageLoader(CheckpointFiles.in(directory), config, backends)) {
+      stages = loader.load(loader.blocks(), (done, total) -> {});
+    }
+    Pipeline pipeline =
+        Pipeline.start(
+            stages.size(),
+            new LocalStages(stages.subList(1, stages.size()), config, null),
+            Duration.ofSeconds(30));
+    return new Driver(new ModelRunner(stages.getFirst(), 2048, 64, pipeline, partRowsMin), seed);
   }
 
   Sequence add(int[] prompt, SamplingParams params) {

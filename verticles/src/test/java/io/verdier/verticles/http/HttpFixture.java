@@ -4,6 +4,7 @@ import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.AnswerDefaults;
 import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.Limits;
+import io.verdier.conf.PipelineConfig;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.TracingConfig;
 import io.verdier.engine.model.EmbeddingSpec;
@@ -240,7 +241,8 @@ final class HttpFixture implements AutoCloseable {
         Duration.ofSeconds(4),
         Duration.ofSeconds(60),
         ClusterConfig.Routing.PREFIX,
-        1);
+        1,
+        PipelineConfig.NONE);
   }
 
   private static ServerConfig.Artifacts artifacts() {

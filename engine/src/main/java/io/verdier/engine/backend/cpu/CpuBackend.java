@@ -412,6 +412,14 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
+  public void write(Tensor out, float[] in) {
+    CpuTensor target = (CpuTensor) out;
+    for (int i = 0; i < target.rows(); i++) {
+      System.arraycopy(in, i * out.columns(), target.data, target.at(i), out.columns());
+    }
+  }
+
+  @Override
   public Collectives collectives(Rank rank, Meeting meeting) {
     return new CpuCollectives(rank, meeting);
   }

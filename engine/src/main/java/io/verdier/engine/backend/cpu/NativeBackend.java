@@ -418,6 +418,13 @@ final class NativeBackend implements Backend {
   }
 
   @Override
+  public void write(Tensor out, float[] in) {
+    for (int i = 0; i < out.rows(); i++) {
+      ((NativeTensor) out).copyIn(i, in, i * out.columns());
+    }
+  }
+
+  @Override
   public Collectives collectives(Rank rank, Meeting meeting) {
     return new CpuCollectives(rank, meeting);
   }

@@ -82,6 +82,11 @@ final class NativeTensor extends RowWindow implements HostRows {
         count);
   }
 
+  /** Overwrites a selected row with floats of an array. */
+  void copyIn(int row, float[] from, int at) {
+    MemorySegment.copy(from, at, data, ValueLayout.JAVA_FLOAT, offset(first() + row), columns());
+  }
+
   @Override
   public void read(int row, int firstColumn, int count, float[] to) {
     requireColumns(firstColumn, count);

@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cpu;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import io.verdier.engine.backend.Rank;
+import io.verdier.engine.backend.Stage;
 import io.verdier.engine.weights.Checkpoint;
 import io.verdier.engine.weights.Checkpoint.StoredFile;
 import io.verdier.engine.weights.JsonFile;
@@ -33,8 +34,10 @@ record PackedTable(PackedKey key, List<StoredMatrix> matrices) {
    * @param kernels word of their level: each level may have layouts of its own
    * @param weights word of their format
    * @param rank whose part of the checkpoint it is
+   * @param stage likewise
    */
-  record PackedKey(int layout, String kernels, String weights, Checkpoint checkpoint, Rank rank) {
+  record PackedKey(
+      int layout, String kernels, String weights, Checkpoint checkpoint, Rank rank, Stage stage) {
 
     /** A plain name that no other key has, and that a person can tell something by. */
     String fileName() {
@@ -79,6 +82,10 @@ record PackedTable(PackedKey key, List<StoredMatrix> matrices) {
       if (!key.rank.isAlone()) { // most are, and their files are older than ranks
         json.writeNumberField("rank", key.rank.index());
         json.writeNumberField("ranks", key.rank.size());
+      }
+      if (!key.stage.isWhole()) {
+        json.writeNumberField("stage", key.stage.index());
+        json.writeNumberField("stages", key.stage.count());
       }
       json.writeArrayFieldStart("checkpoint");
       for (StoredFile file : key.checkpoint.files()) {
@@ -143,7 +150,8 @@ record PackedTable(PackedKey key, List<StoredMatrix> matrices) {
               text(root, "kernels"),
               text(root, "weights"),
               new Checkpoint(files),
-              rank(root));
+              rank(root),
+              stage(root));
       return new PackedTable(key, matrices);
     } catch (ClassCastException | ArithmeticException | IllegalArgumentException e) {
       throw new IOException("its table has another form", e);
@@ -154,6 +162,12 @@ record PackedTable(PackedKey key, List<StoredMatrix> matrices) {
     return root.containsKey("ranks")
         ? new Rank(Math.toIntExact(number(root, "rank")), Math.toIntExact(number(root, "ranks")))
         : Rank.ALONE;
+  }
+
+  private static Stage stage(Map<?, ?> root) throws IOException {
+    return root.containsKey("stages")
+        ? new Stage(Math.toIntExact(number(root, "stage")), Math.toIntExact(number(root, "stages")))
+        : Stage.WHOLE;
   }
 
   private static StoredMatrix matrix(Map<?, ?> from) throws IOException {

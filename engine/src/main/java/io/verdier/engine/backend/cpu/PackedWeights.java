@@ -70,7 +70,12 @@ final class PackedWeights implements AutoCloseable {
     PackedDirectory directory = new PackedDirectory(place.directory(), Clock.systemUTC());
     PackedKey key =
         new PackedKey(
-            library.layout(), library.level().word(), format.words(), checkpoint, place.rank());
+            library.layout(),
+            library.level().word(),
+            format.words(),
+            checkpoint,
+            place.rank(),
+            place.stage());
     return Optional.of(new Target(directory, key));
   }
 

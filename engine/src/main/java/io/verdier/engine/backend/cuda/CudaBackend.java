@@ -38,10 +38,9 @@ import org.jspecify.annotations.Nullable;
  * sums and the residual in float32. Owned by the executor thread; the loading thread may create it
  * and load.
  *
- * <p>An operation is a launch or two, queued without waiting; the only calls that wait are those
- * that bring logits, or the tokens chosen by them, to the host. A step of one row a sequence is
- * captured once and then repeated as a whole. How many rows there are kernels read from device
- * memory, so that a graph that was captured for eight rows also serves seven.
+ * <p>An operation is a launch or two, queued without waiting; only those wait that bring something
+ * to the host, or from its heap. A step of one row a sequence is captured once and then repeated as
+ * a whole. Kernels read from device memory how many rows there are: a graph of eight serves seven.
  *
  * <p>Batch invariance: every matmul kernel sums an output in one order, attention folds chunks of
  * 64 keys in one order, and the kernels for one row and for many share these to the bit.
@@ -446,6 +445,11 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public void write(Tensor out, float[] in) {
+    logits.write((CudaTensor) out, in);
+  }
+
+  @Override
   public void logits(float[] out, Operand in, Matrix weight) {
     requireColumns(Math.min(out.length, in.rows() * weight.rows()), in.rows() * weight.rows());
     if (in.rows() > 0) {
@@ -460,7 +464,6 @@ public final class CudaBackend implements Backend {
 
   /** Queues the multiplication that gives logits, which lie on the device until the next one. */
   CudaTensor product(Operand in, Matrix weight) {
-    requireColumns(in.columns(), weight.columns());
     try (var _ = ranges.open(Kind.LOGITS)) {
       CudaTensor target = logits.on(in.rows(), weight.rows());
       multiply(target, in, weight, Epilogue.STORE);

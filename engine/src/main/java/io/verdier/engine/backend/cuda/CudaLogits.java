@@ -65,6 +65,26 @@ final class CudaLogits {
     }
   }
 
+  /** Copies rows into the selected ones, and waits: the buffer is taken again by the next copy. */
+  void write(CudaTensor tensor, float[] in) {
+    if (tensor.rows() == 0) {
+      return;
+    }
+    long rowBytes = (long) tensor.stride() * Float.BYTES;
+    MemorySegment buffer = host(rowBytes * tensor.rows());
+    for (int row = 0; row < tensor.rows(); row++) {
+      MemorySegment.copy(
+          in,
+          row * tensor.columns(),
+          buffer,
+          ValueLayout.JAVA_FLOAT,
+          row * rowBytes,
+          tensor.columns());
+    }
+    driver.copyIn(tensor.address(), buffer, rowBytes * tensor.rows());
+    driver.synchronize();
+  }
+
   private MemorySegment host(long bytes) {
     MemorySegment present = host;
     if (present == null || present.byteSize() < bytes) {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assumptions.assumeThat;
 
 import io.verdier.engine.backend.Rank;
+import io.verdier.engine.backend.Stage;
 import io.verdier.engine.backend.cpu.PackedFileWriter.Piece;
 import io.verdier.engine.backend.cpu.PackedTable.PackedKey;
 import io.verdier.engine.backend.cpu.PackedTable.Shape;
@@ -180,12 +181,15 @@ class PackedFileTest {
     StoredFile touched = new StoredFile(stored.path(), stored.bytes(), 5, stored.fingerprint());
     for (PackedKey other :
         List.of(
-            new PackedKey(2, "avx2", "int8", checkpoint, Rank.ALONE),
-            new PackedKey(1, "avx512", "int8", checkpoint, Rank.ALONE),
-            new PackedKey(1, "avx2", "int4", checkpoint, Rank.ALONE),
-            new PackedKey(1, "avx2", "int8", checkpoint, new Rank(1, 2)),
-            new PackedKey(1, "avx2", "int8", checkpoint, new Rank(0, 2)),
-            new PackedKey(1, "avx2", "int8", new Checkpoint(List.of(touched)), Rank.ALONE))) {
+            new PackedKey(2, "avx2", "int8", checkpoint, Rank.ALONE, Stage.WHOLE),
+            new PackedKey(1, "avx512", "int8", checkpoint, Rank.ALONE, Stage.WHOLE),
+            new PackedKey(1, "avx2", "int4", checkpoint, Rank.ALONE, Stage.WHOLE),
+            new PackedKey(1, "avx2", "int8", checkpoint, new Rank(1, 2), Stage.WHOLE),
+            new PackedKey(1, "avx2", "int8", checkpoint, new Rank(0, 2), Stage.WHOLE),
+            new PackedKey(1, "avx2", "int8", checkpoint, Rank.ALONE, new Stage(0, 2)),
+            new PackedKey(1, "avx2", "int8", checkpoint, Rank.ALONE, new Stage(1, 2)),
+            new PackedKey(
+                1, "avx2", "int8", new Checkpoint(List.of(touched)), Rank.ALONE, Stage.WHOLE))) {
       assertThat(other.fileName()).isNotEqualTo(key.fileName());
       Files.copy(path(key), path(other));
       assertThatThrownBy(() -> open(other, true)).hasMessageContaining("another checkpoint");
@@ -311,7 +315,7 @@ class PackedFileTest {
     Path real = weights.toRealPath();
     long nanos = Files.getLastModifiedTime(real).to(TimeUnit.NANOSECONDS);
     StoredFile file = new StoredFile(real.toString(), Files.size(real), nanos, fingerprint);
-    return new PackedKey(1, "avx2", "int8", new Checkpoint(List.of(file)), Rank.ALONE);
+    return new PackedKey(1, "avx2", "int8", new Checkpoint(List.of(file)), Rank.ALONE, Stage.WHOLE);
   }
 
   private MemorySegment noise(int bytes) {
