@@ -32,8 +32,7 @@ final class ClusterLink {
             membership ->
                 new ClusterLink(
                     membership,
-                    new Seal(
-                        Membership.key(cluster), membership.id(), new SecureRandom().nextLong())));
+                    new Seal(Trust.key(cluster), membership.id(), new SecureRandom().nextLong())));
   }
 
   String id() {

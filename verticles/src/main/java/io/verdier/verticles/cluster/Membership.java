@@ -15,8 +15,6 @@ import io.vertx.core.VertxOptions;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.eventbus.EventBusOptions;
 import io.vertx.core.http.ClientAuth;
-import io.vertx.core.net.PemKeyCertOptions;
-import io.vertx.core.net.PemTrustOptions;
 import io.vertx.core.spi.cluster.NodeInfo;
 import io.vertx.core.spi.cluster.NodeListener;
 import io.vertx.spi.cluster.hazelcast.HazelcastClusterManager;
@@ -226,12 +224,8 @@ final class Membership {
                 options
                     .setSsl(true)
                     .setClientAuth(ClientAuth.REQUIRED)
-                    .setKeyCertOptions(
-                        new PemKeyCertOptions()
-                            .setCertPath(tls.certificate().toString())
-                            .setKeyPath(tls.key().toString()))
-                    .setTrustOptions(
-                        new PemTrustOptions().addCertPath(tls.authority().toString())));
+                    .setKeyCertOptions(Trust.own(tls))
+                    .setTrustOptions(Trust.others(tls)));
     return options;
   }
 
@@ -297,10 +291,5 @@ final class Membership {
     }
     byte[] key = Seal.key("name\n" + cluster.name() + "\n" + cluster.secret().get());
     return cluster.name() + "-" + HexFormat.of().formatHex(key, 0, NAME_BYTES);
-  }
-
-  /** What signs the frames. */
-  static byte[] key(ClusterConfig cluster) {
-    return Seal.key(cluster.secret().orElse("\n" + cluster.name()));
   }
 }

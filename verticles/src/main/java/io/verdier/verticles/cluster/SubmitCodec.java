@@ -3,9 +3,6 @@ package io.verdier.verticles.cluster;
 import io.verdier.cache.lora.AdapterSource;
 import io.verdier.engine.grammar.Constraint;
 import io.verdier.engine.grammar.Constraint.JsonStyle;
-import io.verdier.engine.sample.Pooling;
-import io.verdier.engine.sample.Repetition;
-import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.verticles.bus.Demand;
@@ -32,7 +29,7 @@ final class SubmitCodec {
   static void write(WireWriter out, Submit submit) {
     out.longs(submit.keys());
     writePrompt(out, submit.prompt());
-    writeSampling(out, submit.sampling());
+    SamplingCodec.write(out, submit.sampling());
     Truncation truncation = submit.truncation();
     out.texts(submit.badWords()).number(truncation.tokensMax()).text(truncation.end().name());
     TextParams text = submit.text();
@@ -62,7 +59,7 @@ final class SubmitCodec {
     return new Submit(
         in.longs(),
         readPrompt(in),
-        readSampling(in),
+        SamplingCodec.read(in),
         in.texts(),
         new Truncation(in.whole(), in.constant(Truncation.End.class)),
         readText(in),
@@ -143,44 +140,6 @@ final class SubmitCodec {
       case List<?> list -> new ArrayList<>(list);
       default -> throw new WireException("no JSON list");
     };
-  }
-
-  private static void writeSampling(WireWriter out, SamplingParams params) {
-    out.real(params.temperature()).real(params.topP()).number(params.topK()).real(params.minP());
-    out.real(params.presencePenalty()).real(params.frequencyPenalty());
-    out.real(params.repetitionPenalty()).fixed(params.seed());
-    out.number(params.maxTokens()).number(params.minTokens()).flag(params.ignoreEos());
-    out.ints(params.stopTokenIds()).ints(params.biasIds()).reals(params.biasValues());
-    out.ints(params.allowedTokenIds()).list(List.of(params.badWords()), WireWriter::ints);
-    out.number(params.logprobs()).number(params.promptLogprobs()).text(params.pooling().name());
-    Repetition repetition = params.repetition();
-    out.ints(params.scoredIds()).number(repetition.patternMin());
-    out.number(repetition.patternMax()).number(repetition.count());
-  }
-
-  private static SamplingParams readSampling(WireReader in) {
-    return new SamplingParams(
-        in.real(),
-        in.real(),
-        in.whole(),
-        in.real(),
-        in.real(),
-        in.real(),
-        in.real(),
-        in.fixed(),
-        in.whole(),
-        in.whole(),
-        in.flag(),
-        in.ints(),
-        in.ints(),
-        in.reals(),
-        in.ints(),
-        in.list(WireReader::ints).toArray(int[][]::new),
-        in.whole(),
-        in.whole(),
-        in.constant(Pooling.class),
-        in.ints(),
-        new Repetition(in.whole(), in.whole(), in.whole()));
   }
 
   private static void writeConstraint(WireWriter out, Constraint constraint) {

@@ -2,6 +2,7 @@ package io.verdier.verticles.cluster;
 
 import io.vertx.core.buffer.Buffer;
 import java.math.BigInteger;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -10,12 +11,12 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Reads what {@link WireWriter} wrote. Owned by the cluster's event loop.
+ * Reads what {@link WireWriter} wrote. Owned by the thread that reads.
  *
  * <p>Nothing is believed: a count may be no larger than the bytes that are left, since everything
  * counted takes one at least, so no few bytes can ask for much memory; and nesting is bounded.
  */
-final class WireReader {
+public final class WireReader {
   /** As deep as a request's JSON may be by any setting, and some for what is around it. */
   private static final int DEPTH_MAX = 1024;
 
@@ -24,7 +25,7 @@ final class WireReader {
   private int at;
   private int depth;
 
-  WireReader(Buffer in, int start, int end) {
+  public WireReader(Buffer in, int start, int end) {
     this.in = in;
     this.at = start;
     this.end = end;
@@ -35,7 +36,7 @@ final class WireReader {
   }
 
   /** All has been read, as it must be. */
-  void requireEnd() {
+  public void requireEnd() {
     if (at != end) {
       throw new WireException((end - at) + " bytes too many");
     }
@@ -50,11 +51,11 @@ final class WireReader {
     return start;
   }
 
-  int octet() {
+  public int octet() {
     return in.getUnsignedByte(take(1));
   }
 
-  boolean flag() {
+  public boolean flag() {
     int value = octet();
     if (value > 1) {
       throw new WireException("neither true nor false: " + value);
@@ -62,7 +63,7 @@ final class WireReader {
     return value == 1;
   }
 
-  long number() {
+  public long number() {
     long raw = unsigned();
     return (raw >>> 1) ^ -(raw & 1);
   }
@@ -79,7 +80,7 @@ final class WireReader {
     throw new WireException("a number without an end");
   }
 
-  int whole() {
+  public int whole() {
     long value = number();
     if (value != (int) value) {
       throw new WireException("too large a number: " + value);
@@ -96,19 +97,19 @@ final class WireReader {
     return (int) count;
   }
 
-  long fixed() {
+  public long fixed() {
     return in.getLong(take(Long.BYTES));
   }
 
-  float real() {
+  public float real() {
     return Float.intBitsToFloat(in.getInt(take(Float.BYTES)));
   }
 
-  double realDouble() {
+  public double realDouble() {
     return Double.longBitsToDouble(in.getLong(take(Double.BYTES)));
   }
 
-  String text() {
+  public String text() {
     char[] chars = new char[count(1)];
     for (int i = 0; i < chars.length; i++) {
       long unit = unsigned();
@@ -124,13 +125,13 @@ final class WireReader {
     return flag() ? text() : null;
   }
 
-  byte[] bytes() {
+  public byte[] bytes() {
     int count = count(1);
     int start = take(count);
     return in.getBytes(start, start + count);
   }
 
-  int[] ints() {
+  public int[] ints() {
     int[] values = new int[count(1)];
     for (int i = 0; i < values.length; i++) {
       values[i] = whole();
@@ -138,7 +139,7 @@ final class WireReader {
     return values;
   }
 
-  long[] longs() {
+  public long[] longs() {
     long[] values = new long[count(Long.BYTES)];
     for (int i = 0; i < values.length; i++) {
       values[i] = fixed();
@@ -146,15 +147,15 @@ final class WireReader {
     return values;
   }
 
-  float[] reals() {
+  public float[] reals() {
     float[] values = new float[count(Float.BYTES)];
-    for (int i = 0; i < values.length; i++) {
-      values[i] = real();
-    }
+    int start = take(values.length * Float.BYTES);
+    byte[] bytes = in.getBytes(start, at);
+    ByteBuffer.wrap(bytes).asFloatBuffer().get(values); // at once: there may be millions
     return values;
   }
 
-  <T> List<T> list(Function<WireReader, T> each) {
+  public <T> List<T> list(Function<WireReader, T> each) {
     int count = count(1);
     List<T> values = new ArrayList<>(Math.min(count, 1024));
     for (int i = 0; i < count; i++) {
@@ -163,12 +164,12 @@ final class WireReader {
     return values;
   }
 
-  List<String> texts() {
+  public List<String> texts() {
     return list(WireReader::text);
   }
 
   /** One of an enum's values, by its name: their numbers may change between versions. */
-  <E extends Enum<E>> E constant(Class<E> type) {
+  public <E extends Enum<E>> E constant(Class<E> type) {
     String name = text();
     for (E value : type.getEnumConstants()) {
       if (value.name().equals(name)) {

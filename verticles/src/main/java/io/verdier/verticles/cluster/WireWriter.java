@@ -2,19 +2,20 @@ package io.verdier.verticles.cluster;
 
 import io.vertx.core.buffer.Buffer;
 import java.math.BigInteger;
+import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Writes the primitives of the wire. Owned by the cluster's event loop.
+ * Writes the primitives of the wire. Owned by the thread that writes.
  *
  * <p>Whole numbers are zigzag varints (Protocol Buffers, "Encoding"): token ids and counts are
  * small. A text is its UTF-16 units as varints, so that it comes out exactly as it went in, lone
  * surrogates included; ASCII is a byte a character.
  */
-final class WireWriter {
+public final class WireWriter {
   static final int NULL = 0;
   static final int FALSE = 1;
   static final int TRUE = 2;
@@ -28,20 +29,20 @@ final class WireWriter {
 
   private final Buffer out = Buffer.buffer(256);
 
-  Buffer buffer() {
+  public Buffer buffer() {
     return out;
   }
 
-  WireWriter octet(int value) {
+  public WireWriter octet(int value) {
     out.appendByte((byte) value);
     return this;
   }
 
-  WireWriter flag(boolean value) {
+  public WireWriter flag(boolean value) {
     return octet(value ? 1 : 0);
   }
 
-  WireWriter number(long value) {
+  public WireWriter number(long value) {
     return unsigned((value << 1) ^ (value >> 63));
   }
 
@@ -56,22 +57,22 @@ final class WireWriter {
   }
 
   /** Eight bytes: hashes and counters that are not small. */
-  WireWriter fixed(long value) {
+  public WireWriter fixed(long value) {
     out.appendLong(value);
     return this;
   }
 
-  WireWriter real(float value) {
+  public WireWriter real(float value) {
     out.appendInt(Float.floatToRawIntBits(value));
     return this;
   }
 
-  WireWriter real(double value) {
+  public WireWriter real(double value) {
     out.appendLong(Double.doubleToRawLongBits(value));
     return this;
   }
 
-  WireWriter text(String value) {
+  public WireWriter text(String value) {
     number(value.length());
     for (int i = 0; i < value.length(); i++) {
       unsigned(value.charAt(i));
@@ -79,18 +80,18 @@ final class WireWriter {
     return this;
   }
 
-  WireWriter optionalText(@Nullable String value) {
+  public WireWriter optionalText(@Nullable String value) {
     flag(value != null);
     return value == null ? this : text(value);
   }
 
-  WireWriter bytes(byte[] value) {
+  public WireWriter bytes(byte[] value) {
     number(value.length);
     out.appendBytes(value);
     return this;
   }
 
-  WireWriter ints(int[] values) {
+  public WireWriter ints(int[] values) {
     number(values.length);
     for (int value : values) {
       number(value);
@@ -98,7 +99,7 @@ final class WireWriter {
     return this;
   }
 
-  WireWriter longs(long[] values) {
+  public WireWriter longs(long[] values) {
     number(values.length);
     for (long value : values) {
       fixed(value);
@@ -106,21 +107,21 @@ final class WireWriter {
     return this;
   }
 
-  WireWriter reals(float[] values) {
+  public WireWriter reals(float[] values) {
     number(values.length);
-    for (float value : values) {
-      real(value);
-    }
+    byte[] bytes = new byte[values.length * Float.BYTES];
+    ByteBuffer.wrap(bytes).asFloatBuffer().put(values); // at once: there may be millions
+    out.appendBytes(bytes);
     return this;
   }
 
-  <T> WireWriter list(List<T> values, BiConsumer<WireWriter, T> each) {
+  public <T> WireWriter list(List<T> values, BiConsumer<WireWriter, T> each) {
     number(values.size());
     values.forEach(value -> each.accept(this, value));
     return this;
   }
 
-  WireWriter texts(List<String> values) {
+  public WireWriter texts(List<String> values) {
     return list(values, WireWriter::text);
   }
 
