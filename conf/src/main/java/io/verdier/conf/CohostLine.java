@@ -93,6 +93,10 @@ final class CohostLine {
       findings.problem(
           origin, "--cluster: a node serves one model; start a node for each of the models");
     }
+    if (models.stream().anyMatch(it -> it.cluster().pipeline().spansNodes())) {
+      findings.problem(
+          origin, "--nnodes: several nodes share one model; start nodes for each of the models");
+    }
     double shares = models.stream().mapToDouble(it -> it.backend().gpu().memoryShare()).sum();
     boolean isGpu = models.getFirst().backend().kind() == ServerConfig.BackendKind.CUDA;
     if (isGpu && shares > 1.0001) {

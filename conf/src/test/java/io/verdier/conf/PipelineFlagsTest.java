@@ -70,6 +70,14 @@ class PipelineFlagsTest {
   void otherParts_ofTheModel_areRefusedWithIt() {
     assertThat(problems("-pp=2", "-tp=2")).contains("--tensor-parallel-size 2");
     assertThat(problems("-pp=2", "-dp=2")).contains("2 with 2 engines");
+    assertThat(
+            problems(
+                "-m",
+                "vllm.entrypoints.model_cohost_server",
+                "--model=/a,/b",
+                "--pipeline-parallel-size=2",
+                "--nnodes=2"))
+        .contains("several nodes share one model");
     assertThat(problems("-pp=2", "--enable-lora")).contains("--enable-lora");
     assertThat(problems("-pp=2", "--device-ids=0")).contains("--device-ids", "2 stages");
     assertThat(problems("-pp=2", "--node-rank=0", "--backend=null")).contains("null backend");

@@ -18,13 +18,16 @@ import java.util.Optional;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
-/** The files of the model that the operator named. Owned by the cache worker thread. */
-final class ModelFiles {
+/**
+ * The files of the model that the operator named. Owned by the thread that loads: the cache
+ * worker's, where there is one.
+ */
+public final class ModelFiles {
   private final ArtifactStore artifacts;
   private final ServerConfig config;
   private final List<Artifact> open = new ArrayList<>();
 
-  ModelFiles(ArtifactStore artifacts, ServerConfig config) {
+  public ModelFiles(ArtifactStore artifacts, ServerConfig config) {
     this.artifacts = artifacts;
     this.config = config;
   }
@@ -37,7 +40,7 @@ final class ModelFiles {
    * @return the answer, too late for those who got it early
    * @throws ArtifactException if they cannot be had
    */
-  ResolveModel.Reply resolve(Consumer<ResolveModel.Reply> early) {
+  public ResolveModel.Reply resolve(Consumer<ResolveModel.Reply> early) {
     ServerConfig.Model model = config.model();
     Optional<Path> tokenizer =
         model.tokenizer().isEmpty()
@@ -123,7 +126,8 @@ final class ModelFiles {
     return reads ? FileChoice.MODEL : FileChoice.DESCRIPTION;
   }
 
-  void close() {
+  /** Others may delete the files from now on, where there is too little room. */
+  public void close() {
     open.forEach(Artifact::close);
     open.clear();
   }

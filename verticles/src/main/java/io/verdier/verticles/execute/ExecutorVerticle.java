@@ -63,6 +63,11 @@ public final class ExecutorVerticle extends VerticleBase {
   @Override
   public Future<?> start() {
     bus = new Bus(vertx);
+    runner.onLost(
+        reason ->
+            bus.publish(
+                Addresses.STATE,
+                new ServerState.Failed("A stage of the model failed: " + reason + ".")));
     return bus.consumeAny(Addresses.executor(engine), this::onMessage);
   }
 

@@ -81,7 +81,7 @@ final class BackendOpener {
   }
 
   private static String of(Rank rank) {
-    return rank.isAlone() ? "" : " for " + rank;
+    return rank.isAlone() ? "" : " (%d of %d)".formatted(rank.index() + 1, rank.size());
   }
 
   private static boolean usesGpu(ServerConfig config) {

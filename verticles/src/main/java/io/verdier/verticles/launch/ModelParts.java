@@ -161,6 +161,13 @@ record ModelParts(
     if (config.backend().kind() == BackendKind.NULL) {
       return new Loaded(description, List.of(), fingerprint(config, files, Optional.empty()));
     }
+    if (config.cluster().pipeline().isWanted()) {
+      ModelRunner runner = StagedModel.load(config, files.model(), progress());
+      return new Loaded(
+          description,
+          List.of(new Computing(runner, Optional.empty())),
+          fingerprint(config, files, Optional.of(runner.model())));
+    }
     DType type = description.weightType();
     List<LoadedModel> models =
         EngineLoader.load(
@@ -231,7 +238,7 @@ record ModelParts(
   }
 
   /** A line each quarter of the way, for models that take long enough to wonder. */
-  private static LoadProgress progress() {
+  static LoadProgress progress() {
     return (done, total) -> {
       int quarter = Math.max(1, total / 4);
       if (done % quarter == 0 && total > 8) {

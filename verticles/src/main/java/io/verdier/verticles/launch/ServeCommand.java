@@ -27,6 +27,9 @@ final class ServeCommand {
     Logger log = LoggerFactory.getLogger(ServeCommand.class); // reads its configuration here
     loaded.notices().forEach(log::info);
     loaded.given().forEach(log::info);
+    if (!config.cluster().pipeline().isLead()) {
+      return StageCommand.run(config, log);
+    }
     Server.listen(loaded.models())
         .onSuccess(server -> start(server, config, log))
         .onFailure(

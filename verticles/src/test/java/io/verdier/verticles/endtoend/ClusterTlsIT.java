@@ -3,15 +3,11 @@ package io.verdier.verticles.endtoend;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
-import java.io.InputStream;
 import java.net.InetAddress;
 import java.net.Socket;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.Key;
-import java.security.KeyStore;
-import java.util.Base64;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLSocket;
@@ -22,61 +18,13 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** The bus over mutual TLS. Costs about five seconds: two nodes that start. */
 class ClusterTlsIT {
-  private static final char[] PASSWORD = "changeit".toCharArray();
-
   @TempDir private Path directory;
-
-  private String pem(String type, byte[] bytes) {
-    String text = Base64.getMimeEncoder(64, new byte[] {'\n'}).encodeToString(bytes);
-    return "-----BEGIN %s-----\n%s\n-----END %s-----\n".formatted(type, text, type);
-  }
-
-  /** A certificate that signs itself is its own authority. */
-  private String[] flags() throws Exception {
-    Path store = directory.resolve("node.p12");
-    Process keytool =
-        new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "keytool").toString(),
-                "-genkeypair",
-                "-alias",
-                "node",
-                "-keyalg",
-                "EC",
-                "-dname",
-                "CN=verdier",
-                "-ext",
-                "san=ip:127.0.0.1,dns:localhost",
-                "-storetype",
-                "PKCS12",
-                "-keystore",
-                store.toString(),
-                "-storepass",
-                new String(PASSWORD))
-            .redirectErrorStream(true)
-            .start();
-    String output = new String(keytool.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    assertThat(keytool.waitFor()).as(output).isZero();
-    KeyStore keys = KeyStore.getInstance("PKCS12");
-    try (InputStream in = Files.newInputStream(store)) {
-      keys.load(in, PASSWORD);
-    }
-    Key key = keys.getKey("node", PASSWORD);
-    Path certificate = directory.resolve("node.crt");
-    Path privateKey = directory.resolve("node.key");
-    Files.writeString(certificate, pem("CERTIFICATE", keys.getCertificate("node").getEncoded()));
-    Files.writeString(privateKey, pem("PRIVATE KEY", key.getEncoded()));
-    return new String[] {
-      "--backend=null",
-      "--cluster-secret=the secret of this test",
-      "--cluster-tls-cert=" + certificate,
-      "--cluster-tls-key=" + privateKey,
-      "--cluster-tls-ca=" + certificate
-    };
-  }
 
   @Test
   void bus_mutualTls_servesItsNodesAndNobodyElse() throws Exception {
-    try (ClusterFixture cluster = ClusterFixture.of(2, flags())) {
+    List<String> flags = new ArrayList<>(NodeCertificates.flags(directory));
+    flags.add("--backend=null");
+    try (ClusterFixture cluster = ClusterFixture.of(2, flags.toArray(String[]::new))) {
       cluster.add("engine", "engine");
       ClusterFixture.Node ingress = cluster.add("ingress", "http");
       cluster.awaitReady(2);

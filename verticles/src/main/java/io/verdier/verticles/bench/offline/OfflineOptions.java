@@ -142,7 +142,15 @@ record OfflineOptions(
   private static Optional<LoadResult.Loaded> load(
       List<String> argv, Map<String, String> environment, List<String> problems) {
     return switch (ConfigLoader.load(argv, environment)) {
-      case LoadResult.Loaded loaded -> Optional.of(loaded);
+      case LoadResult.Loaded loaded -> {
+        if (loaded.config().cluster().pipeline().isWanted()) {
+          problems.add(
+              "--pipeline-parallel-size: the engine is measured in one piece; measure a server in"
+                  + " stages with bench serve");
+          yield Optional.empty();
+        }
+        yield Optional.of(loaded);
+      }
       case LoadResult.HelpAsked help -> throw new IllegalStateException(help.text());
       case LoadResult.Invalid invalid -> {
         invalid.problems().stream().map(Problem::text).forEach(problems::add);
