@@ -36,6 +36,9 @@ class PipelineIT {
   private static final Path GOLDEN = Path.of("../engine/src/test/resources/golden/logits.json");
   private static final int NODES = 4;
 
+  /** Of requests: on a busy machine they may come too far apart to want the same blocks. */
+  private static final int WAVES_MAX = 8;
+
   /** Too few blocks for all of them, so that some are preempted; and prompts in pieces. */
   private static final String[] TIGHT = {
     "--max-model-len=640",
@@ -68,6 +71,10 @@ class PipelineIT {
   @AfterAll
   static void stop() {
     stages.close();
+  }
+
+  private static double preemptions() {
+    return metric("vllm:num_preemptions_total");
   }
 
   private static int requests() {
@@ -106,17 +113,19 @@ class PipelineIT {
   @Test
   @Order(1)
   void completions_togetherPreemptedAndInPieces_areThoseOfOneProcess() throws Exception {
-    List<Future<String>> together = new ArrayList<>();
-    try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
+    for (int wave = 0; wave == 0 || (wave < WAVES_MAX && preemptions() == 0); wave++) {
+      List<Future<String>> together = new ArrayList<>();
+      try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
+        for (int i = 0; i < requests(); i++) {
+          int number = i;
+          together.add(threads.submit(() -> answer(client, number)));
+        }
+      }
       for (int i = 0; i < requests(); i++) {
-        int number = i;
-        together.add(threads.submit(() -> answer(client, number)));
+        assertThat(together.get(i).get()).as("request " + i).isEqualTo(alone.get(i));
       }
     }
-    for (int i = 0; i < requests(); i++) {
-      assertThat(together.get(i).get()).as("request " + i).isEqualTo(alone.get(i));
-    }
-    assertThat(metric("vllm:num_preemptions_total")).isPositive();
+    assertThat(preemptions()).isPositive();
   }
 
   @Test
