@@ -75,7 +75,7 @@ final class NvidiaDriver implements CudaDriver {
   private final MethodHandle launchKernel;
   private final MemorySegment launchConfig; // CUlaunchConfig, 56 bytes
   private final Map<String, FunctionHandle> kernels = new HashMap<>();
-  private final Map<Long, HostAddress> hostBuffers = new HashMap<>();
+  private final PageLocked pageLocked;
   private final Map<Long, DeviceAddress> allocations = new HashMap<>();
   private final List<CUevent> events = new ArrayList<>();
   private final List<NvidiaCopyQueue> copyQueues = new ArrayList<>();
@@ -109,10 +109,6 @@ final class NvidiaDriver implements CudaDriver {
   private static final class HostAddress extends Pointer {
     HostAddress(long address) {
       super(address);
-    }
-
-    long value() {
-      return getNativePointer();
     }
   }
 
@@ -156,6 +152,7 @@ final class NvidiaDriver implements CudaDriver {
     }
     check(JCudaDriver.cuStreamCreate(stream, 1), "cuStreamCreate"); // 1: non-blocking
     library = SymbolLookup.libraryLookup("libcuda.so.1", arena);
+    pageLocked = new PageLocked(library);
     launchKernel = function("cuLaunchKernelEx", ADDRESS, JAVA_LONG, ADDRESS, ADDRESS);
     launchConfig = arena.allocate(56, 8);
     MemorySegment attribute = arena.allocate(72, 8);
@@ -251,22 +248,13 @@ final class NvidiaDriver implements CudaDriver {
   @Override
   public MemorySegment hostBuffer(long bytes) {
     makeCurrent();
-    HostAddress address = new HostAddress(0);
-    check(
-        JCudaDriver.cuMemAllocHost(address, bytes),
-        "locking " + (bytes >> 20) + " MiB of the host's memory");
-    hostBuffers.put(address.value(), address);
-    return MemorySegment.ofAddress(address.value()).reinterpret(bytes);
+    return pageLocked.allocate(bytes);
   }
 
   @Override
   public void freeHost(MemorySegment buffer) {
     makeCurrent();
-    HostAddress known = hostBuffers.remove(buffer.address());
-    if (known == null) {
-      throw new IllegalStateException("no host buffer begins at " + buffer.address());
-    }
-    check(JCudaDriver.cuMemFreeHost(known), "cuMemFreeHost");
+    pageLocked.free(buffer);
   }
 
   @Override
@@ -464,7 +452,7 @@ final class NvidiaDriver implements CudaDriver {
     JCudaDriver.cuStreamSynchronize(stream); // an error was reported where it arose
     copyQueues.forEach(NvidiaCopyQueue::close);
     allocations.values().forEach(JCudaDriver::cuMemFree);
-    hostBuffers.values().forEach(JCudaDriver::cuMemFreeHost);
+    pageLocked.freeAll();
     events.forEach(JCudaDriver::cuEventDestroy);
     JCudaDriver.cuModuleUnload(module);
     JCudaDriver.cuStreamDestroy(stream);

@@ -83,6 +83,21 @@ class CudaBlockCopyTest {
     }
   }
 
+  /** What a {@code ByteBuffer} cannot hold. */
+  @Test
+  @EnabledIfSystemProperty(named = "verdier.gpu", matches = "true")
+  void copies_hostBeyond2GiB_reachItsEnd() {
+    try (CudaBackend backend = TestCuda.backend(Options.defaults())) {
+      KvStorage storage = backend.kvStorage(new KvShape(8, 8, 32, 128, 16, 4));
+      int slots = (int) ((5L << 29) / storage.blockBytes());
+      HostBlocks host = storage.hostBlocks(slots);
+      fill(host.record(slots - 1), 7);
+      storage.copyIn(host, List.of(new Pair(2, slots - 1))).await();
+      storage.copyOut(host, List.of(new Pair(2, 0))).await();
+      assertThat(host.record(0).mismatch(host.record(slots - 1))).isEqualTo(-1);
+    }
+  }
+
   /** Numbers of which no two in the records of a test are the same. */
   private static void fill(MemorySegment record, long slot) {
     for (long i = 0; i < record.byteSize() / 8; i++) {
