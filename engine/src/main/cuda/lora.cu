@@ -25,7 +25,10 @@ constexpr int PIECE = SEGMENT / WARPS;
 constexpr int STEP = 32;  // columns of a lane's 16 bytes, all four lanes of a row
 constexpr int STEPS = PIECE / STEP;
 constexpr int RANKS = 16;  // rows of A in a tile of mma, ranks that expand takes at a time
-constexpr int EXPAND_THREADS = 256;
+constexpr int EXPAND_THREADS = 128;
+constexpr int EXPAND_ROWS = 8;     // that a block of expand adds up at a time
+constexpr int EXPAND_COLUMNS = 2;  // of a thread, EXPAND_THREADS apart
+constexpr int EXPAND_OUTPUTS = EXPAND_COLUMNS * EXPAND_THREADS;
 
 struct Tile {
   int slot, first, rows;
@@ -69,6 +72,25 @@ DEVICE void multiply(float (&sums)[4], const uint4& low, const uint4& high, cons
   mma16816(sums, second, x.z, x.w);
 }
 
+// A lane's part of 256 columns of one row of x.
+struct Piece {
+  const void* operand;
+  int operandRows, column0, padded, t;
+  uint4 words[STEPS];
+
+  DEVICE Piece(const void* from, int rowsPad, int column, int columns, int lane)
+      : operand(from), operandRows(rowsPad), column0(column), padded(columns), t(lane) {}
+
+  // Zeros where there is no row (-1) or column.
+  DEVICE void load(int row) {
+#pragma unroll
+    for (int i = 0; i < STEPS; i++) {
+      int column = column0 + i * STEP;
+      words[i] = row >= 0 && column < padded ? operand16(operand, operandRows, row, column + t * 8) : make_uint4(0, 0, 0, 0);
+    }
+  }
+};
+
 }  // namespace lora
 
 // s = A x for the rows of one tile, 16 ranks, one segment of columns; 8 tokens an mma.
@@ -81,13 +103,10 @@ KERNEL_BOUNDS(lora_shrink, 128, 1, const void* operand, int operandRows, int col
   pdl_launch();
   int part = static_cast<int>(blockIdx.y) / rankTiles;
   int rank0 = static_cast<int>(blockIdx.y) % rankTiles * RANKS;
-  bool isTile = static_cast<int>(blockIdx.x) < counts[0];
-  Tile tile(tiles, isTile ? blockIdx.x : 0);
-  Entry entry(slots, slotBytes, isTile ? tile.slot : 0, firstEntry + part);
-  if (!isTile || rank0 >= entry.rank) {
-    pdl_wait();
-    return;
-  }
+  if (static_cast<int>(blockIdx.x) >= counts[0]) return pdl_wait();
+  Tile tile(tiles, blockIdx.x);
+  Entry entry(slots, slotBytes, tile.slot, firstEntry + part);
+  if (rank0 >= entry.rank) return pdl_wait();
   int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   int stride = (columns + 63) / 64 * 8;  // of A, in 16 bytes
   int column0 = blockIdx.z * SEGMENT + warp * PIECE;
@@ -101,27 +120,26 @@ KERNEL_BOUNDS(lora_shrink, 128, 1, const void* operand, int operandRows, int col
     low[i] = isColumn && rank0 + g < entry.rank ? entry.a[static_cast<int64_t>(rank0 + g) * stride + at] : none;
     high[i] = isColumn && rank0 + g + 8 < entry.rank ? entry.a[static_cast<int64_t>(rank0 + g + 8) * stride + at] : none;
   }
+  int rows[TILE_ROWS / 8];  // of this lane's token in each eighth, -1 for none
+#pragma unroll
+  for (int i = 0; i < TILE_ROWS / 8; i++) rows[i] = i * 8 + g < tile.rows ? order[tile.first + i * 8 + g] : -1;
   pdl_wait();
+  Piece x(operand, operandRows, column0, padded, t);
+  x.load(rows[0]);
 #pragma unroll
   for (int eighth = 0; eighth < TILE_ROWS / 8; eighth++) {
     if (eighth * 8 >= tile.rows) break;
-    int inTile = eighth * 8 + g;
-    bool isRow = inTile < tile.rows;
-    int row = isRow ? order[tile.first + inTile] : 0;
-    uint4 x[STEPS];
-#pragma unroll
-    for (int i = 0; i < STEPS; i++) {
-      int column = column0 + i * STEP;
-      x[i] = isRow && column < padded ? operand16(operand, operandRows, row, column + t * 8) : none;
-    }
+    Piece next = x;
+    if (eighth + 1 < TILE_ROWS / 8) next.load(rows[eighth + 1]);
     float d[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
-    for (int i = 0; i < STEPS; i++) multiply(d, low[i], high[i], x[i]);
+    for (int i = 0; i < STEPS; i++) multiply(d, low[i], high[i], x.words[i]);
     int token = eighth * 8 + t * 2;
     partial[warp][token][g] = d[0];
     partial[warp][token + 1][g] = d[1];
     partial[warp][token][g + 8] = d[2];
     partial[warp][token + 1][g + 8] = d[3];
+    x = next;
   }
   __syncthreads();
   int ranks = rankTiles * RANKS;
@@ -136,44 +154,83 @@ KERNEL_BOUNDS(lora_shrink, 128, 1, const void* operand, int operandRows, int col
 
 namespace lora {
 
-// One column of a part for all rows of a tile.
-struct Column {
-  float sums[TILE_ROWS];
-  const uint4* b;  // of this column
+// A thread's columns of a part: sixteen ranks of them, and what they come to for the rows of a block.
+struct Columns {
+  float sums[EXPAND_ROWS][EXPAND_COLUMNS];
+  const uint4* b;  // of the first
   int pieces;      // of 8 ranks
-  uint4 next[2];   // the ranks that are multiplied next
+  int left;        // outputs of the part from the first on
+  int loaded = -1; // the first rank of `factors`
+  uint4 factors[EXPAND_COLUMNS][RANKS / 8];
+
+  DEVICE Columns(const Entry& entry, int output, int outputs)
+      : b(entry.b + static_cast<int64_t>(output) * ((entry.rank + 7) / 8)), pieces((entry.rank + 7) / 8), left(outputs - output) {}
+
+  DEVICE void clear() {
+#pragma unroll
+    for (int row = 0; row < EXPAND_ROWS; row++) {
+#pragma unroll
+      for (int c = 0; c < EXPAND_COLUMNS; c++) sums[row][c] = 0.0f;
+    }
+  }
 
   // What is not there counts as zeros.
-  DEVICE Column(const Entry& entry, int output, bool isReal) {
-#pragma unroll
-    for (int i = 0; i < TILE_ROWS; i++) sums[i] = 0.0f;
-    pieces = isReal ? (entry.rank + 7) / 8 : 0;
-    b = entry.b + static_cast<int64_t>(output) * pieces;
-    load(0);
-  }
-
   DEVICE void load(int rank) {
+    if (rank == loaded) return;
+    loaded = rank;
 #pragma unroll
-    for (int i = 0; i < 2; i++) next[i] = rank / 8 + i < pieces ? b[rank / 8 + i] : make_uint4(0, 0, 0, 0);
+    for (int c = 0; c < EXPAND_COLUMNS; c++) {
+      const uint4* column = b + static_cast<int64_t>(c) * EXPAND_THREADS * pieces;
+#pragma unroll
+      for (int i = 0; i < RANKS / 8; i++) {
+        int piece = rank / 8 + i;
+        factors[c][i] = piece < pieces && c * EXPAND_THREADS < left ? column[piece] : make_uint4(0, 0, 0, 0);
+      }
+    }
   }
 
-  // Sixteen ranks; s is [rows][16] in shared memory.
-  DEVICE void multiply(const float (*s)[RANKS], int rows) {
-    uint32_t words[8] = {next[0].x, next[0].y, next[0].z, next[0].w, next[1].x, next[1].y, next[1].z, next[1].w};
-    float factors[RANKS];
+  // Sixteen ranks, four at a time; s is [rows][16] in shared memory.
+  DEVICE void multiply(const float (*s)[RANKS]) {
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-      factors[2 * i] = low_to_float(words[i]);
-      factors[2 * i + 1] = high_to_float(words[i]);
-    }
+    for (int i = 0; i < RANKS / 4; i++) {
+      float four[EXPAND_COLUMNS][4];
 #pragma unroll
-    for (int row = 0; row < TILE_ROWS; row++) {
-      if (row >= rows) break;
+      for (int c = 0; c < EXPAND_COLUMNS; c++) {
+        const uint4& piece = factors[c][i / 2];
+        uint32_t low = i % 2 ? piece.z : piece.x, high = i % 2 ? piece.w : piece.y;
+        four[c][0] = low_to_float(low);
+        four[c][1] = high_to_float(low);
+        four[c][2] = low_to_float(high);
+        four[c][3] = high_to_float(high);
+      }
 #pragma unroll
-      for (int r = 0; r < RANKS; r++) sums[row] = __fmaf_rn(factors[r], s[row][r], sums[row]);
+      for (int row = 0; row < EXPAND_ROWS; row++) {
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+          float factor = s[row][i * 4 + r];
+#pragma unroll
+          for (int c = 0; c < EXPAND_COLUMNS; c++) sums[row][c] = __fmaf_rn(four[c][r], factor, sums[row][c]);
+        }
+      }
     }
   }
 };
+
+// Segments' sums, `stride` floats apart, in ascending order; four are on their way at once.
+DEVICE float sum_of(const float* from, int segments, int stride) {
+  constexpr int AT_ONCE = 4;
+  float sum = from[0];
+  for (int first = 1; first < segments; first += AT_ONCE) {
+    float next[AT_ONCE];
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; i++) next[i] = first + i < segments ? from[(first + i) * stride] : 0.0f;
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; i++) {
+      if (first + i < segments) sum = __fadd_rn(sum, next[i]);
+    }
+  }
+  return sum;
+}
 
 // Blocks of a part's outputs, and which of them a block has: blockIdx.y runs over all parts' blocks.
 struct Outputs {
@@ -193,57 +250,78 @@ struct Outputs {
         part = 2;
       }
     }
-    first = block * EXPAND_THREADS;
+    first = block * EXPAND_OUTPUTS;
   }
 
-  DEVICE static int blocks(int rows) { return (rows + EXPAND_THREADS - 1) / EXPAND_THREADS; }
+  DEVICE static int blocks(int rows) { return (rows + EXPAND_OUTPUTS - 1) / EXPAND_OUTPUTS; }
 };
 
 }  // namespace lora
 
-// out += scale * B s for the rows of one tile and 256 outputs. With `gate`, for the epilogue of a gated product (matmul.cuh): `out` is
-// [places][outStride], written and not added to, its columns in the order of the weights' rows, eight of the gate and the eight of up that
-// go with them; rows0 = rows1 and the columns that fill up the last eight are zeros.
-// Grid (tiles, blocks of 256 outputs of each part), 256 threads. Bytes a block: 512 * rank of B, 2 KB a row read and written.
-KERNEL_BOUNDS(lora_expand, lora::EXPAND_THREADS, 2, float* out, int outStride, int gate, const void* slots, long long slotBytes,
+// out += scale * B s for the rows of one tile, eight at a time, and 256 outputs. With `gate`, for the epilogue of a gated product
+// (matmul.cuh): `out` is [places][outStride], written and not added to, its columns in the order of the weights' rows, eight of the gate
+// and the eight of up that go with them; rows0 = rows1 and the columns that fill up the last eight are zeros.
+// Grid (tiles, blocks of 256 outputs of each part, 1 to 4 blocks that share a tile's rows), 128 threads. Bytes a block: 512 * rank of B,
+// 2 KB a row read and written. What a thread adds to is on its way while the block adds up its rows' segments: read one after another,
+// each behind the write of the last, the rows would be as many trips to L2.
+KERNEL_BOUNDS(lora_expand, lora::EXPAND_THREADS, 4, float* out, int outStride, int gate, const void* slots, long long slotBytes,
               int firstEntry, int parts, int rows0, int rows1, int rows2, int rankTiles, int segments, const int* counts,
               const int* order, const int* tiles, const float* sums) {
   using namespace lora;
-  SHARED float s[TILE_ROWS][RANKS];
+  SHARED float s[EXPAND_ROWS][RANKS];
+  SHARED int lines[EXPAND_ROWS];
   pdl_launch();
+  if (static_cast<int>(blockIdx.x) >= counts[0]) return pdl_wait();
   Outputs outputs(rows0, rows1, rows2);
-  bool isTile = static_cast<int>(blockIdx.x) < counts[0];
-  Tile tile(tiles, isTile ? blockIdx.x : 0);
-  Entry entry(slots, slotBytes, isTile ? tile.slot : 0, firstEntry + outputs.part);
-  if (!isTile || (entry.rank == 0 && gate == 0)) {
-    pdl_wait();
-    return;
-  }
+  Tile tile(tiles, blockIdx.x);
+  int row0 = blockIdx.z * EXPAND_ROWS;
+  Entry entry(slots, slotBytes, tile.slot, firstEntry + outputs.part);
+  if (row0 >= tile.rows || (entry.rank == 0 && gate == 0)) return pdl_wait();
   int output = outputs.first + threadIdx.x;
-  Column column(entry, output, output < outputs.count);
-  pdl_wait();
-  for (int rank = 0; rank < entry.rank; rank += RANKS) {
-    __syncthreads();  // all are done with the ranks before
-    for (int i = threadIdx.x; i < tile.rows * RANKS; i += EXPAND_THREADS) {
-      int r = rank + i % RANKS;
-      const float* from = sums + sums_at(tile.first + i / RANKS, outputs.part, parts, 0, segments, rankTiles * RANKS) + r;
-      float sum = r < entry.rank ? from[0] : 0.0f;
-      for (int segment = 1; segment < segments && r < entry.rank; segment++) sum = __fadd_rn(sum, from[segment * rankTiles * RANKS]);
-      s[i / RANKS][i % RANKS] = __fmul_rn(sum, entry.scale);
-    }
-    __syncthreads();
-    column.multiply(s, tile.rows);
-    column.load(rank + RANKS);
-  }
-  int columns = gate ? (outputs.count + 7) / 8 * 8 : outputs.count;
-  if (output >= columns) return;
+  Columns columns(entry, output, outputs.count);
+  columns.load(0);
+  int count = gate ? (outputs.count + 7) / 8 * 8 : outputs.count;
   int before = rows0 * (outputs.part > 0) + rows1 * (outputs.part > 1);
-  int at = gate ? output / 8 * 16 + outputs.part * 8 + output % 8 : before + output;
+  float* to = out + (gate ? output / 8 * 16 + outputs.part * 8 + output % 8 : before + output);
+  int apart = EXPAND_THREADS * (gate ? 2 : 1);  // of a thread's columns in `out`
+  pdl_wait();
+  for (; row0 < tile.rows; row0 += gridDim.z * EXPAND_ROWS) {
+    int first = tile.first + row0;
+    int rows = min(tile.rows - row0, EXPAND_ROWS);
+    __syncthreads();  // all are done with the rows before
+    if (threadIdx.x < rows) lines[threadIdx.x] = gate ? first + threadIdx.x : order[first + threadIdx.x];
+    __syncthreads();
+    float present[EXPAND_ROWS][EXPAND_COLUMNS];
 #pragma unroll
-  for (int row = 0; row < TILE_ROWS; row++) {
-    if (row >= tile.rows) break;
-    int to = gate ? tile.first + row : order[tile.first + row];
-    float* sum = out + static_cast<int64_t>(to) * outStride + at;
-    *sum = gate ? column.sums[row] : __fadd_rn(*sum, column.sums[row]);
+    for (int row = 0; row < EXPAND_ROWS; row++) {
+#pragma unroll
+      for (int c = 0; c < EXPAND_COLUMNS; c++) {
+        bool isAdded = gate == 0 && row < rows && output + c * EXPAND_THREADS < count;
+        present[row][c] = isAdded ? to[static_cast<int64_t>(lines[row]) * outStride + c * apart] : 0.0f;
+      }
+    }
+    columns.clear();
+    for (int rank = 0; rank < entry.rank; rank += RANKS) {
+      columns.load(rank);
+      __syncthreads();  // all are done with the ranks before
+      if (threadIdx.x < EXPAND_ROWS * RANKS) {
+        int row = threadIdx.x / RANKS, r = rank + threadIdx.x % RANKS;
+        const float* from = sums + sums_at(first + row, outputs.part, parts, 0, segments, rankTiles * RANKS) + r;
+        bool isSum = row < rows && r < entry.rank;
+        s[row][threadIdx.x % RANKS] = isSum ? __fmul_rn(sum_of(from, segments, rankTiles * RANKS), entry.scale) : 0.0f;
+      }
+      __syncthreads();
+      columns.multiply(s);
+    }
+#pragma unroll
+    for (int row = 0; row < EXPAND_ROWS; row++) {
+      if (row >= rows) break;
+      float* line = to + static_cast<int64_t>(lines[row]) * outStride;
+#pragma unroll
+      for (int c = 0; c < EXPAND_COLUMNS; c++) {
+        float sum = columns.sums[row][c];
+        if (output + c * EXPAND_THREADS < count) line[c * apart] = gate ? sum : __fadd_rn(present[row][c], sum);
+      }
+    }
   }
 }

@@ -15,7 +15,13 @@ import io.verdier.engine.backend.LoraShape.Product;
  */
 final class CudaLora {
   private static final int SHRINK_THREADS = 128;
-  private static final int EXPAND_THREADS = 256;
+  private static final int EXPAND_THREADS = 128;
+  private static final int EXPAND_OUTPUTS = 256; // of a block
+  private static final int EXPAND_ROWS = 8; // that it adds up at a time
+
+  /** From so many blocks on, a tile's rows are one block's, which then fetches B once. */
+  private static final int BLOCKS_ENOUGH = 1024;
+
   private static final int SEGMENT_COLUMNS = 1024;
   private static final int RANKS = 16; // of a block
   private static final int PARTS_MAX = 3;
@@ -105,7 +111,7 @@ final class CudaLora {
     requireRows(out.rows(), in.rows());
     requireColumns(out.columns(), adapted.rows());
     if (begin(in, adapted, batch)) {
-      int tiles = capturedRows > 0 ? capturedRows : inputs.tiles();
+      int tiles = tiles(capturedRows);
       shrink(in, product, tiles);
       expand(out.address(), out.stride(), 0, product, tiles);
     }
@@ -120,7 +126,7 @@ final class CudaLora {
     if (!begin(in, adapted, batch)) {
       return Addend.NONE;
     }
-    int tiles = capturedRows > 0 ? capturedRows : inputs.tiles();
+    int tiles = tiles(capturedRows);
     shrink(in, product, tiles);
     expand(addend.address(), gateUp.packedRows(), 1, product, tiles);
     return new Addend(addend.address(), inputs.placesAddress());
@@ -133,6 +139,11 @@ final class CudaLora {
     requireRows(batch.count(), batch.rows());
     prepare(batch);
     return batch.hasAdapters();
+  }
+
+  /** Of this batch, or the most that any batch of the captured rows can have. */
+  private int tiles(int capturedRows) {
+    return capturedRows > 0 ? inputs.tilesMax(capturedRows) : inputs.tiles();
   }
 
   private void shrink(CudaOperand in, int product, int tiles) {
@@ -162,10 +173,11 @@ final class CudaLora {
     int parts = adapted.partRows().size();
     int blocks = 0;
     for (int rows : adapted.partRows()) {
-      blocks += (rows + EXPAND_THREADS - 1) / EXPAND_THREADS;
+      blocks += (rows + EXPAND_OUTPUTS - 1) / EXPAND_OUTPUTS;
     }
+    int sharers = tiles * blocks < BLOCKS_ENOUGH ? LoraInputs.TILE_ROWS / EXPAND_ROWS : 1;
     launch
-        .grid(tiles, blocks, 1, EXPAND_THREADS)
+        .grid(tiles, blocks, sharers, EXPAND_THREADS)
         .pointer(out)
         .integer(stride)
         .integer(gate)

@@ -87,6 +87,11 @@ final class LoraInputs {
     return rowsMax / TILE_ROWS + Math.min(slots, slicesMax);
   }
 
+  /** The same of so many rows, however they are divided among the slots. */
+  int tilesMax(int rows) {
+    return Math.min(rows, rows / TILE_ROWS + slots);
+  }
+
   /** Finds where in the order each slot's rows begin. */
   private void count(AttentionBatch current) {
     Arrays.fill(begins, 0);
