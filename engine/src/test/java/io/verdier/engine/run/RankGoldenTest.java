@@ -8,7 +8,6 @@ import io.verdier.engine.backend.cpu.KernelLevel;
 import io.verdier.engine.backend.cpu.NativeLevels;
 import io.verdier.engine.backend.cpu.WeightFormat;
 import io.verdier.engine.backend.cuda.CudaBackend.Options;
-import io.verdier.engine.backend.cuda.CudaException;
 import io.verdier.engine.backend.cuda.TestCuda;
 import io.verdier.engine.model.RankBackends;
 import io.verdier.engine.sample.SamplingParams;
@@ -16,7 +15,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -139,12 +137,7 @@ class RankGoldenTest {
     Options usual = Options.defaults();
     Options options = new Options(true, usual.weights(), usual.cache(), 0.9);
     RankBackends backends = rank -> TestCuda.backend(options, rank);
-    try {
-      return Driver.load(Golden.MODEL, 2, backends, blockSeed);
-    } catch (CudaException refused) {
-      Assumptions.assumeFalse(TestCuda.isOnGpu(), String.valueOf(refused.getMessage()));
-      throw refused;
-    }
+    return TestCuda.orSkip(() -> Driver.load(Golden.MODEL, 2, backends, blockSeed));
   }
 
   private static RankBackends floats() {

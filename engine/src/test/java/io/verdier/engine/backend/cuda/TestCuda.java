@@ -9,6 +9,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.Assumptions;
 
 /**
@@ -64,8 +65,14 @@ public final class TestCuda {
         : new CudaBackend(emulation(), options);
   }
 
-  public static boolean isOnGpu() {
-    return GPU;
+  /** What several ranks load; skips the test where there are GPUs, but too few of them. */
+  public static <T> T orSkip(Supplier<T> load) {
+    try {
+      return load.get();
+    } catch (CudaException refused) {
+      Assumptions.assumeFalse(GPU, String.valueOf(refused.getMessage()));
+      throw refused;
+    }
   }
 
   /** The same, but on the processor nothing runs before it is waited for. */
