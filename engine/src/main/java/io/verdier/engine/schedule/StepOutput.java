@@ -106,6 +106,11 @@ public record StepOutput(
       TierCounts host,
       TierCounts disk) {
 
+    /** Tokens whose keys and values fit: in the KV cache, and in host memory behind it. */
+    public long cachedTokensMax(int blockTokens) {
+      return ((long) blocksTotal + host.slots()) * blockTokens;
+    }
+
     /** Without tiers behind the device. */
     public Stats(
         int running,

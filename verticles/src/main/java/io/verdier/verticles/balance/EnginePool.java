@@ -12,6 +12,7 @@ import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.IntToLongFunction;
 import java.util.function.IntUnaryOperator;
 
 /**
@@ -26,6 +27,7 @@ public final class EnginePool {
   private static final long[] NOTHING = {};
 
   private final IntUnaryOperator waiting;
+  private final IntToLongFunction cacheTokens;
   private final List<Group> groups = new CopyOnWriteArrayList<>(); // by model
   private final ConcurrentMap<Integer, Group> byEngine = new ConcurrentHashMap<>();
 
@@ -69,14 +71,16 @@ public final class EnginePool {
    * Of no model yet.
    *
    * @param waiting sequences of an engine that have no blocks, by its number; from any thread
+   * @param cacheTokens that an engine can keep, by its number; from any thread
    */
-  public EnginePool(IntUnaryOperator waiting) {
+  public EnginePool(IntUnaryOperator waiting, IntToLongFunction cacheTokens) {
     this.waiting = waiting;
+    this.cacheTokens = cacheTokens;
   }
 
-  /** Of one model, whatever its name, and nobody says who waits. */
+  /** Of one model, whatever its name, and nobody says who waits or what is kept. */
   public static EnginePool of(EngineAddresses addresses) {
-    EnginePool pool = new EnginePool(engine -> 0);
+    EnginePool pool = new EnginePool(engine -> 0, engine -> Long.MAX_VALUE);
     pool.add("", addresses);
     return pool;
   }
@@ -99,6 +103,15 @@ public final class EnginePool {
   /** A model gets no more requests; what its engines have goes on. */
   public void retire(EngineAddresses addresses) {
     groups.removeIf(group -> group.addresses.equals(addresses));
+  }
+
+  /** Tokens that all engines together can keep. */
+  public long cacheTokens() {
+    long tokens = 0;
+    for (int engine : byEngine.keySet()) {
+      tokens += Math.min(cacheTokens.applyAsLong(engine), Integer.MAX_VALUE);
+    }
+    return tokens;
   }
 
   /** Sequences that a model's engines have. */
@@ -171,6 +184,7 @@ public final class EnginePool {
     long[] prefixes = group.engines.size() == 1 ? NOTHING : Prefixes.of(submit);
     synchronized (group) {
       Engine chosen = group.balance.choose(group.engines, prefixes).orElseThrow();
+      chosen.read.keep(cacheTokens.applyAsLong(chosen.number));
       chosen.read.add(prefixes);
       chosen.live += sequences;
       return chosen.number;

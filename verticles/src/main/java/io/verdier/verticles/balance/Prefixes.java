@@ -4,6 +4,7 @@ import io.verdier.cache.lora.AdapterSource;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -27,6 +28,12 @@ public final class Prefixes {
   private static final int CHUNKS_MAX = 256;
 
   private static final int REMEMBERED_MAX = 4096;
+  private static final int REMEMBERED_MIN = 16;
+
+  /** Of English; a prompt of token ids has two of them each, and seems half as long as it is. */
+  private static final int CHARS_PER_TOKEN = 4;
+
+  private int rememberedMax = REMEMBERED_MAX;
 
   private final Map<Long, Boolean> recent =
       new LinkedHashMap<>(64, 0.75f, true) {
@@ -34,9 +41,23 @@ public final class Prefixes {
 
         @Override
         protected boolean removeEldestEntry(Map.Entry<Long, Boolean> eldest) {
-          return size() > REMEMBERED_MAX;
+          return size() > rememberedMax;
         }
       };
+
+  /**
+   * The engine's cache holds so many tokens: what was read before those has been forgotten there,
+   * and is no reason to go back.
+   */
+  public void keep(long tokens) {
+    long chunks = Math.min(tokens, Integer.MAX_VALUE) * CHARS_PER_TOKEN / CHUNK_CHARS;
+    rememberedMax = Math.clamp(chunks, REMEMBERED_MIN, REMEMBERED_MAX);
+    Iterator<Long> eldest = recent.keySet().iterator();
+    while (recent.size() > rememberedMax) {
+      eldest.next();
+      eldest.remove();
+    }
+  }
 
   /** These have been read too. */
   public void add(long[] hashes) {

@@ -62,10 +62,11 @@ final class ClusterView {
   /** One node, this one included. Owned by the cluster's event loop. */
   static final class Node implements Candidate {
     final String id;
-    final Prefixes given = new Prefixes(); // what this node sent there; the others' it announces
+    Prefixes given = new Prefixes(); // what this node sent there since it last spoke
+    Prefixes givenBefore = new Prefixes(); // may not have been there when it spoke
     Announcement told;
     long silentMillis;
-    int sent; // sequences sent there since it last spoke
+    int sent; // sequences sent there since it last spoke, less those that ended
     boolean isHung;
 
     private final long lateMillis;
@@ -80,7 +81,9 @@ final class ClusterView {
     public int known(long[] prefixes) {
       int count = 0;
       while (count < prefixes.length
-          && (given.has(prefixes[count]) || told.prefixes().has(prefixes[count]))) {
+          && (given.has(prefixes[count])
+              || givenBefore.has(prefixes[count])
+              || told.prefixes().has(prefixes[count]))) {
         count++;
       }
       return count;
@@ -89,7 +92,7 @@ final class ClusterView {
     /** Sequences there, about. */
     @Override
     public int load() {
-      return told.load().live() + sent + told.load().waiting();
+      return Math.max(0, told.load().live() + sent) + told.load().waiting();
     }
 
     /** A node that is late with its word may be about to be gone. */
@@ -117,8 +120,18 @@ final class ClusterView {
     node.told = told;
     node.silentMillis = 0;
     node.sent = 0;
+    node.givenBefore = node.given;
+    node.given = new Prefixes();
     node.isHung = told.load().stepMillis() > hangMillis;
     return before;
+  }
+
+  /** A sequence that this node sent there is there no more. */
+  void onLeft(String id) {
+    Node node = nodes.get(id);
+    if (node != null) {
+      node.sent--;
+    }
   }
 
   /** So much time has passed; returns the nodes that have now been silent for too long. */

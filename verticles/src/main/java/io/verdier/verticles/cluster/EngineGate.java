@@ -145,6 +145,7 @@ final class EngineGate {
         return; // it came twice
       }
     }
+    prefixes.keep(engines.cacheTokens());
     prefixes.add(Prefixes.of(submit));
     movedIn += work.attempt() > 1 ? submit.keys().length : 0;
     long[] keys = new long[submit.keys().length];

@@ -171,7 +171,7 @@ final class Router {
         Stop.Why why = cancel.silent() ? Stop.Why.UNWANTED : Stop.Why.ABORTED;
         tell.accept(engine, new Stop(new long[] {key}, new int[] {stream.attempt}, why));
         if (cancel.silent()) {
-          streams.remove(key);
+          forget(stream);
         }
       }
     }
@@ -209,7 +209,7 @@ final class Router {
     }
     stream.append(delta.tokens());
     if (delta.end() != null) {
-      streams.remove(stream.key);
+      forget(stream);
     }
     deliver.accept(fresh);
   }
@@ -278,7 +278,7 @@ final class Router {
     tellToForget(whole);
     List<Stream> going = new ArrayList<>();
     for (Stream stream : whole) {
-      stream.engine = null;
+      leaveEngine(stream);
       stream.attempt++;
       stream.scoredNow = 0;
       stream.deaths += why == Leaving.DEATH ? 1 : 0;
@@ -352,9 +352,22 @@ final class Router {
         Arrays.copyOf(stream.generated, stream.count));
   }
 
+  private void forget(Stream stream) {
+    leaveEngine(stream);
+    streams.remove(stream.key);
+  }
+
+  private void leaveEngine(Stream stream) {
+    String engine = stream.engine;
+    if (engine != null) {
+      view.onLeft(engine);
+      stream.engine = null;
+    }
+  }
+
   /** The last word, where no engine has one. */
   private void end(Stream stream, FinishReason reason, @Nullable Refused refusal) {
-    streams.remove(stream.key);
+    forget(stream);
     Delta.End end = new Delta.End(reason, null, -1, 0, stream.count, refusal);
     deliver.accept(new Delta(stream.key, null, "", NOTHING, List.of(), List.of(), end));
   }

@@ -82,11 +82,15 @@ public final class Server {
         "verdier:detokenizer_streams",
         "Sequences whose text is being made.",
         () -> streams.stream().mapToInt(DetokenizerVerticle::liveStreams).sum());
+    int blockTokens = config.cache().blockTokens();
     int cores = Runtime.getRuntime().availableProcessors();
     // Probes and metrics are all that a node that takes no requests is asked for.
     int most = config.cluster().serves() ? HTTP_INSTANCES_MAX : 1;
     this.httpInstances = Math.clamp(cores, 1, most);
-    this.engines = new EnginePool(engine -> metrics.engine(engine).latest().waiting());
+    this.engines =
+        new EnginePool(
+            engine -> metrics.engine(engine).latest().waiting(),
+            engine -> metrics.engine(engine).latest().cachedTokensMax(blockTokens));
     this.tracer =
         config.tracing().endpoint().isEmpty()
             ? null

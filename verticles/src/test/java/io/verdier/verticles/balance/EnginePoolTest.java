@@ -27,7 +27,9 @@ import org.junit.jupiter.api.Test;
 /** Which engine of a node gets what. Costs some milliseconds. */
 class EnginePoolTest {
   private final int[] waiting = new int[5];
-  private final EnginePool pool = filled(new EnginePool(engine -> waiting[engine]));
+  private long cacheTokens = Long.MAX_VALUE;
+  private final EnginePool pool =
+      filled(new EnginePool(engine -> waiting[engine], engine -> cacheTokens));
 
   private static EnginePool filled(EnginePool pool) {
     pool.add("m", EngineAddresses.own(3, 1));
@@ -52,6 +54,27 @@ class EnginePoolTest {
 
   private int choose(String prompt) {
     return pool.choose(submit(prompt), 1);
+  }
+
+  @Test
+  void prompt_thatTheCacheCannotHoldAnyMore_isNoReasonToGoBack() {
+    cacheTokens = 2000;
+    String first = "first ".repeat(800); // 1,200 tokens, about
+    int engine = choose(first);
+    waiting[engine] = 3;
+    assertThat(choose(first)).as("still there").isEqualTo(engine);
+    pool.onEnd(engine);
+    pool.onEnd(engine);
+    for (int other = 0; other < 3; other++) {
+      waiting[other] = other == engine ? 0 : 100;
+    }
+    assertThat(choose("second ".repeat(700))).isEqualTo(engine);
+    pool.onEnd(engine);
+    for (int other = 0; other < 3; other++) {
+      waiting[other] = other == engine ? 1 : 0;
+    }
+    assertThat(choose(first)).as("read over").isNotEqualTo(engine);
+    assertThat(pool.cacheTokens()).isEqualTo(5 * cacheTokens);
   }
 
   @Test

@@ -46,6 +46,11 @@ class ClusterViewTest {
   private record Claim(String name, long createdSeconds, String fingerprint) {}
 
   private static Announcement engine(Phase phase, Load load, String adapter, Claim claim) {
+    return engine(phase, load, adapter, claim, PrefixSummary.EMPTY);
+  }
+
+  private static Announcement engine(
+      Phase phase, Load load, String adapter, Claim claim, PrefixSummary read) {
     List<AdapterCard> adapters = new ArrayList<>();
     if (!adapter.isEmpty()) {
       adapters.add(new AdapterCard(adapter, "r", "m", source(adapter)));
@@ -73,7 +78,7 @@ class ClusterViewTest {
         Optional.of(card),
         load,
         Announcement.Tally.NONE,
-        PrefixSummary.EMPTY);
+        read);
   }
 
   private void serving(String id, int live) {
@@ -81,7 +86,17 @@ class ClusterViewTest {
   }
 
   private static void serving(ClusterView view, String id, int live) {
-    view.onAnnouncement(id, engine(Phase.SERVING, new Load(0, live, 0, 0, 0, 1, 0), ""));
+    serving(view, id, live, PrefixSummary.EMPTY);
+  }
+
+  private void serving(String id, int live, PrefixSummary read) {
+    serving(view, id, live, read);
+  }
+
+  private static void serving(ClusterView view, String id, int live, PrefixSummary read) {
+    Claim claim = new Claim("m", 0, "");
+    Load load = new Load(0, live, 0, 0, 0, 1, 0);
+    view.onAnnouncement(id, engine(Phase.SERVING, load, "", claim, read));
   }
 
   private static AdapterSource source(String name) {
@@ -162,26 +177,70 @@ class ClusterViewTest {
     assertThat(hits(Routing.PREFIX)).isGreaterThanOrEqualTo(3 * hits(Routing.ROUND_ROBIN));
   }
 
-  /** Of 180 questions about 60 documents at 6 engines, those that came where it was read. */
+  /**
+   * Of 600 questions about 60 documents at 6 engines, each of which keeps 15 documents, those that
+   * came where theirs was kept.
+   */
   private static int hits(Routing routing) {
     ClusterView view = view(routing);
     Random random = new Random(1);
-    List<String> prefixes = new ArrayList<>();
+    List<String> documents = new ArrayList<>();
     for (int i = 0; i < 60; i++) {
-      prefixes.add(("document " + i + " ").repeat(200));
+      documents.add(("document " + i + " ").repeat(200));
     }
-    Map<String, Set<Integer>> read = new HashMap<>();
+    Map<String, Prefixes> kept = new HashMap<>();
     int hits = 0;
-    for (int i = 0; i < 180; i++) {
-      for (int e = 0; i % 10 == 0 && e < 6; e++) {
-        serving(view, "e" + e, 0); // what came has been answered
+    for (int i = 0; i < 600; i++) {
+      for (int e = 0; i % 10 == 0 && e < 6; e++) { // what came has been answered
+        Prefixes read = kept.computeIfAbsent("e" + e, any -> new Prefixes());
+        read.keep(15 * documents.getLast().length() / 4);
+        serving(view, "e" + e, 0, PrefixSummary.of(read.all()));
       }
-      int document = random.nextInt(prefixes.size());
-      Submit submit = submit(prefixes.get(document) + "question " + i, "");
+      String document = documents.get(random.nextInt(documents.size()));
+      Submit submit = submit(document + "question " + i, "");
       String engine = choose(view, submit, Set.of()).orElseThrow();
-      hits += read.computeIfAbsent(engine, any -> new HashSet<>()).add(document) ? 0 : 1;
+      Prefixes read = Objects.requireNonNull(kept.get(engine));
+      long[] whole = Prefixes.of(submit(document, ""));
+      hits += read.has(whole[whole.length - 1]) ? 1 : 0;
+      read.add(Prefixes.of(submit));
     }
     return hits;
+  }
+
+  @Test
+  void sequences_thatHaveEnded_areNoLoad() {
+    serving("a", 0);
+    serving("b", 0);
+    String conversation = "x".repeat(1000);
+    String first = choose(conversation).orElseThrow();
+    view.onLeft(first);
+    for (int i = 0; i < 20; i++) { // all within a second, one after the other
+      assertThat(choose(conversation)).contains(first);
+      view.onLeft(first);
+    }
+    Set<String> sideBySide = new HashSet<>();
+    for (int i = 0; i < 3; i++) {
+      sideBySide.add(choose(conversation).orElseThrow());
+    }
+    assertThat(sideBySide).containsExactlyInAnyOrder("a", "b");
+  }
+
+  @Test
+  void prefix_thatTheEngineNamesNoMore_isForgotten() {
+    serving("a", 0);
+    serving("b", 0);
+    String conversation = "x".repeat(2000);
+    String first = choose(conversation).orElseThrow();
+    serving(first, 0); // it may have spoken before the prompt came
+    assertThat(known(first, conversation)).isPositive();
+    serving(first, 0);
+    assertThat(known(first, conversation)).isZero();
+    serving(first, 0, PrefixSummary.of(List.of(Prefixes.of(submit(conversation, ""))[0])));
+    assertThat(known(first, conversation)).isEqualTo(1);
+  }
+
+  private int known(String engine, String prompt) {
+    return Objects.requireNonNull(view.node(engine)).known(Prefixes.of(submit(prompt, "")));
   }
 
   @Test
