@@ -34,6 +34,11 @@ function shown(schema) {
   return [(schema.type ?? "any") + items, ...bounds].join(" ");
 }
 
+/** What is known of the fields of an object, or of the objects of a list. */
+function inside(schema) {
+  return schema.properties ?? schema.items?.properties ?? schema.anyOf?.map(inside).find(Boolean);
+}
+
 function rows(properties, prefix = "") {
   return Object.entries(properties).flatMap(([name, schema]) => {
     const status = schema["x-verdier-status"] ?? "supported";
@@ -44,7 +49,7 @@ function rows(properties, prefix = "") {
       element("td", schema.description ?? ""),
     ]);
     row.dataset.status = status;
-    return [row, ...rows(schema.properties ?? {}, `${prefix + name}.`)];
+    return [row, ...rows(inside(schema) ?? {}, `${prefix + name}.`)];
   });
 }
 

@@ -53,6 +53,7 @@ class FieldMatrixIT {
           Map.ofEntries(
               Map.entry(Body.CHAT, "{" + MESSAGES + "}"),
               Map.entry(Body.TEXT, "{\"prompt\":\"Hi\"}"),
+              Map.entry(Body.PREDICTIONS, "{\"instances\":[{\"prompt\":\"Hi\"}]}"),
               Map.entry(Body.PREDICT, "{\"prompt\":\"Hi\"}"),
               Map.entry(Body.TOKENIZE, "{" + MESSAGES + "}"),
               Map.entry(Body.DETOKENIZE, "{\"tokens\":[5]}"),

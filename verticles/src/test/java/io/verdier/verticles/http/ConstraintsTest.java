@@ -178,7 +178,7 @@ class ConstraintsTest {
             List.of("\"structured_outputs\":[]", "structured_outputs"),
             List.of("\"structured_outputs\":{}", "structured_outputs"),
             List.of("\"structured_outputs\":{\"json_object\":false}", "structured_outputs"),
-            List.of("\"structured_outputs\":{\"jsn\":{}}", "structured_outputs.jsn"),
+            List.of("\"structured_outputs\":{\"jsn\":{}}", "structured_outputs"),
             List.of("\"structured_outputs\":{\"json\":[1]}", "structured_outputs.json"),
             List.of("\"structured_outputs\":{\"regex\":{}}", "structured_outputs.regex"),
             List.of("\"structured_outputs\":{\"choice\":[]}", "structured_outputs.choice"),

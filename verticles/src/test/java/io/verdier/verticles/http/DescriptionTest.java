@@ -33,6 +33,11 @@ class DescriptionTest {
       assertThat(chat.at("/top_p/exclusiveMinimum").isNumber()).isTrue();
       assertThat(chat.at("/stream_options/properties/include_usage/type").textValue())
           .isEqualTo("boolean");
+      assertThat(
+              chat.at("/messages/items/properties/content/anyOf/1/items/properties/text/type")
+                  .textValue())
+          .isEqualTo("string");
+      assertThat(chat.at("/messages/items/properties/*").isMissingNode()).isTrue();
       assertThat(chat.at("/best_of/x-verdier-status").textValue()).isEqualTo("refused");
       for (JsonNode reference : api.findValues("$ref")) {
         String name = reference.textValue();

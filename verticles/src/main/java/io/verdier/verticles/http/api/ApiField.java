@@ -11,7 +11,7 @@ import java.util.regex.Pattern;
  * One row of the table of request fields. Immutable.
  *
  * @param group heading under which the table has it
- * @param name dots lead into objects
+ * @param name dots lead into objects, and into those of a list; {@link #ANY} is every other one
  * @param knownTo who else has the field: both, v0.9, v1 (vLLM's), openai, anthropic, vertex, ours
  * @param defaultText as the table says it; empty: none
  * @param help a phrase without a full stop
@@ -25,6 +25,9 @@ public record ApiField(
     String defaultText,
     Status status,
     String help) {
+  /** Last part of the name of a row that stands for all fields of its object without a row. */
+  public static final String ANY = "*";
+
   private static final Pattern BLANKS = Pattern.compile("\\s+");
   private static final int CELLS = 7;
 

@@ -6,6 +6,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -21,6 +22,7 @@ public final class ApiTable {
   private static final List<ApiRoute> ROUTES =
       rows("routes.txt").stream().filter(row -> !row.isBlank()).map(ApiRoute::of).toList();
   private static final Map<Body, Map<String, ApiField>> BY_NAME = byName();
+  private static final Map<Body, Set<String>> OBJECTS = objects();
 
   private ApiTable() {}
 
@@ -59,6 +61,29 @@ public final class ApiTable {
     return of(body).get(name);
   }
 
+  /**
+   * The field that an object has under a key; null where nobody knows it.
+   *
+   * @param object name of the object in the table; empty: the body itself
+   */
+  public static @Nullable ApiField field(Body body, String object, String key) {
+    if (key.indexOf('.') >= 0) {
+      return null; // the table's dots are not the client's
+    }
+    String prefix = object.isEmpty() ? "" : object + ".";
+    ApiField own = field(body, prefix + key);
+    return own == null ? field(body, prefix + ApiField.ANY) : own;
+  }
+
+  /**
+   * Whether the table tells the fields of an object, or of those in a list. If not the object is
+   * free: a JSON schema, variables of a template, notes.
+   */
+  public static boolean tellsFieldsOf(Body body, String object) {
+    Set<String> objects = OBJECTS.get(body);
+    return objects != null && objects.contains(object);
+  }
+
   private static List<ApiField> readFields() {
     List<ApiField> fields = new ArrayList<>();
     String group = "";
@@ -82,6 +107,23 @@ public final class ApiTable {
         }
       }
     }
+    return bodies;
+  }
+
+  private static Map<Body, Set<String>> objects() {
+    Map<Body, Set<String>> bodies = new EnumMap<>(Body.class);
+    BY_NAME.forEach(
+        (body, fields) -> {
+          Set<String> objects = new HashSet<>();
+          fields.keySet().stream()
+              .filter(name -> name.indexOf('.') >= 0)
+              .forEach(name -> objects.add(name.substring(0, name.lastIndexOf('.'))));
+          if (!fields.keySet().containsAll(objects)) {
+            objects.removeAll(fields.keySet());
+            throw new IllegalArgumentException("no rows for " + objects + " of " + body);
+          }
+          bodies.put(body, objects);
+        });
     return bodies;
   }
 

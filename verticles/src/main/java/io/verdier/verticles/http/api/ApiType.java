@@ -68,9 +68,10 @@ public record ApiType(List<Shape> shapes) {
       };
     }
 
-    /** As everywhere, 2.0 is a whole number. */
+    /** Of 64 bits; as everywhere, 2.0 is one. */
     private static boolean isWhole(Number value) {
-      return !(value instanceof Double real) || real == Math.rint(real);
+      return value instanceof Long
+          || (value instanceof Double real && real == Math.rint(real) && Math.abs(real) < 0x1p63);
     }
 
     private boolean has(double value) {
@@ -217,5 +218,23 @@ public record ApiType(List<Shape> shapes) {
     return shapes.size() == 1
         ? shapes.getFirst().schema()
         : new LinkedHashMap<>(Map.of("anyOf", shapes.stream().map(Shape::schema).toList()));
+  }
+
+  /**
+   * Says in a schema that {@link #schema} has made what is known of the fields of an object, or of
+   * the objects of a list.
+   */
+  static void inside(Map<String, Object> schema, Map<String, Object> properties) {
+    if (schema.get("anyOf") instanceof List<?> shapes) {
+      for (Object shape : shapes) {
+        @SuppressWarnings("unchecked") // made by schema
+        Map<String, Object> one = (Map<String, Object>) shape;
+        inside(one, properties);
+      }
+    } else if ("object".equals(schema.get("type"))) {
+      schema.put("properties", properties);
+    } else if ("array".equals(schema.get("type")) && !schema.containsKey("items")) {
+      schema.put("items", Map.of("type", "object", "properties", properties));
+    }
   }
 }

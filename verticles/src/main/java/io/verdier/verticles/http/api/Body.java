@@ -11,6 +11,7 @@ public enum Body {
       "/v1/chat/completions/render",
       "/v1/chat/completions/batch"),
   TEXT("CompletionRequest", "/v1/completions", "/v1/completions/render"),
+  PREDICTIONS("PredictRequest", "/generate"),
   PREDICT("PredictInstance", "/generate"),
   TOKENIZE("TokenizeRequest", "/tokenize"),
   DETOKENIZE("DetokenizeRequest", "/detokenize"),

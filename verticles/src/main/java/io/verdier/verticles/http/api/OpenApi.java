@@ -80,9 +80,6 @@ public final class OpenApi {
   }
 
   private static Map<String, Object> request(String path) {
-    if (Body.PREDICT.isOf(path)) {
-      return map("$ref", COMPONENTS + "PredictRequest");
-    }
     for (Body body : Body.values()) {
       if (body.isOf(path)) {
         return map("$ref", COMPONENTS + body.schema());
@@ -96,20 +93,24 @@ public final class OpenApi {
     for (Body body : Body.values()) {
       schemas.put(body.schema(), schema(body));
     }
-    Map<String, Object> instances =
-        map("type", "array", "items", map("$ref", COMPONENTS + Body.PREDICT.schema()));
-    schemas.put(
-        "PredictRequest",
-        map(
-            "type",
-            "object",
-            "description",
-            "instances, or one instance itself, or a chat beside @requestFormat chatCompletions",
-            "properties",
-            map("instances", instances, "parameters", OBJECT, "@requestFormat", Map.of())));
+    schemas.put(Body.PREDICTIONS.schema(), predictions());
     schemas.put("Error", errorSchema());
     Map<String, Object> key = map("type", "http", "scheme", "bearer");
     return map("schemas", schemas, "securitySchemes", map("key", key));
+  }
+
+  private static Map<String, Object> predictions() {
+    Map<String, Object> properties = properties(Body.PREDICTIONS, "");
+    Map<String, Object> instances =
+        map("type", "array", "items", map("$ref", COMPONENTS + Body.PREDICT.schema()));
+    properties.put("instances", instances);
+    return map(
+        "type",
+        "object",
+        "description",
+        "instances, or one instance itself, or a chat beside @requestFormat chatCompletions",
+        "properties",
+        properties);
   }
 
   private static Map<String, Object> errorSchema() {
@@ -124,26 +125,27 @@ public final class OpenApi {
   }
 
   private static Map<String, Object> schema(Body body) {
-    Map<String, Object> properties = new LinkedHashMap<>();
-    for (ApiField field : ApiTable.of(body).values()) {
-      if (field.isTopLevel()) {
-        Map<String, Object> property = property(field);
-        Map<String, Object> inner = inner(body, field.name() + ".");
-        if (!inner.isEmpty()) {
-          property.put("properties", inner);
-        }
-        properties.put(field.name(), property);
-      }
-    }
-    return map("type", "object", "properties", properties);
+    return map("type", "object", "properties", properties(body, ""));
   }
 
-  /** What is known of the fields inside of an object. */
-  private static Map<String, Object> inner(Body body, String prefix) {
+  /**
+   * Fields of the body, or of an object in it.
+   *
+   * @param prefix name of the object with a dot behind it; empty: the body itself
+   */
+  private static Map<String, Object> properties(Body body, String prefix) {
     Map<String, Object> properties = new LinkedHashMap<>();
     for (ApiField field : ApiTable.of(body).values()) {
       if (field.name().startsWith(prefix)) {
-        properties.put(field.name().substring(prefix.length()), property(field));
+        String key = field.name().substring(prefix.length());
+        if (key.indexOf('.') < 0 && !key.equals(ApiField.ANY)) {
+          Map<String, Object> property = property(field);
+          Map<String, Object> inner = properties(body, field.name() + ".");
+          if (!inner.isEmpty()) {
+            ApiType.inside(property, inner);
+          }
+          properties.put(key, property);
+        }
       }
     }
     return properties;

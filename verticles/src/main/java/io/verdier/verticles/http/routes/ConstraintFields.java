@@ -7,7 +7,6 @@ import io.verdier.engine.grammar.Constraint.JsonStyle;
 import io.verdier.verticles.bus.Demand;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,18 +19,6 @@ import org.jspecify.annotations.Nullable;
  */
 final class ConstraintFields {
   private static final String OUTPUTS = "structured_outputs";
-  private static final Set<String> OUTPUTS_KEYS =
-      Set.of(
-          "json",
-          "regex",
-          "choice",
-          "grammar",
-          "json_object",
-          "structural_tag",
-          "disable_fallback",
-          "disable_any_whitespace",
-          "disable_additional_properties",
-          "whitespace_pattern");
 
   private final Fields fields;
   private final JsonStyle style;
@@ -118,11 +105,6 @@ final class ConstraintFields {
   }
 
   private void outputs(Fields outputs) {
-    for (String name : outputs.map().keySet()) {
-      if (!OUTPUTS_KEYS.contains(name)) {
-        throw outputs.unsupported(name, "this server knows no such option.");
-      }
-    }
     json(outputs, "json");
     regex(outputs, "regex");
     choice(outputs, "choice");

@@ -5,21 +5,26 @@ import io.verdier.verticles.http.api.ApiField;
 import io.verdier.verticles.http.api.ApiTable;
 import io.verdier.verticles.http.api.Body;
 import java.util.EnumSet;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
  * What the table of fields decides before anything is read: what it refuses is refused, what has no
- * effect, or is in no row, is told in a header of the answer. Stateless.
+ * effect, or is in no row, is told in a header of the answer. Owned by the event loop, for one
+ * body.
  *
  * <p>vLLM drops unknown fields without a word, so that a misspelled one is never found; refusing
- * them would break clients that send what only OpenAI knows.
+ * them would break clients that send what only OpenAI knows. What stands in objects is held to the
+ * table like the body itself, and told once however many messages or tools have it.
  */
 final class FieldGate {
   /** Whose readers look at some fields only where others are not there. */
   private static final Set<Body> CONDITIONAL =
       EnumSet.of(
+          Body.PREDICTIONS,
           Body.TOKENIZE,
           Body.EMBED,
           Body.POOLING,
@@ -29,42 +34,79 @@ final class FieldGate {
           Body.COUNT,
           Body.RESPONSES);
 
-  private FieldGate() {}
+  private final Exchange exchange;
+  private final Body body;
+  private final Set<String> told = new HashSet<>();
+
+  private FieldGate(Exchange exchange, Body body) {
+    this.exchange = exchange;
+    this.body = body;
+  }
 
   /**
    * @throws io.verdier.engine.RejectedException if a field is refused, or one that nobody may read
    *     has a wrong type
    */
   static void check(Exchange exchange, Fields fields, Body body) {
+    new FieldGate(exchange, body).check(fields, "");
+  }
+
+  /**
+   * @param object name in the table; empty: the body itself
+   */
+  private void check(Fields fields, String object) {
     for (Map.Entry<String, @Nullable Object> entry : fields.map().entrySet()) {
-      Object value = entry.getValue();
-      if (value == null) {
-        continue;
+      if (entry.getValue() != null) {
+        check(fields, object, entry.getKey(), entry.getValue());
       }
-      String name = entry.getKey();
-      ApiField field = ApiTable.field(body, name);
-      if (field == null) {
-        exchange.ignored(name, false);
-        continue;
-      }
-      switch (field.status().kind()) {
-        case REFUSED -> {
-          if (!field.status().isHarmless(value)) {
-            throw fields.unsupported(name, field.status().why());
-          }
-        }
-        case IGNORED -> {
-          if (!field.type().fits(value)) {
-            throw fields.wrong(name, field.type().text());
-          }
-          exchange.ignored(name, true);
-        }
-        case SUPPORTED, DIFFERS -> {
-          if (CONDITIONAL.contains(body) && !field.type().fits(value)) {
-            throw fields.wrong(name, field.type().text());
-          }
+    }
+  }
+
+  private void check(Fields fields, String object, String key, Object value) {
+    ApiField field = ApiTable.field(body, object, key);
+    if (field == null) {
+      tell(object.isEmpty() ? key : object + "." + key, false);
+      return;
+    }
+    switch (field.status().kind()) {
+      case REFUSED -> {
+        if (!field.status().isHarmless(value)) {
+          throw fields.unsupported(key, field.status().why());
         }
       }
+      case IGNORED -> {
+        if (!field.type().fits(value)) {
+          throw fields.wrong(key, field.type().text());
+        }
+        tell(field.name(), true);
+      }
+      case SUPPORTED, DIFFERS -> {
+        boolean conditional = object.isEmpty() && CONDITIONAL.contains(body);
+        if (conditional && !field.type().fits(value)) {
+          throw fields.wrong(key, field.type().text());
+        }
+        if (ApiTable.tellsFieldsOf(body, field.name())) {
+          inside(field.name(), value, fields.path(key));
+        }
+      }
+    }
+  }
+
+  private void inside(String object, Object value, String path) {
+    if (value instanceof Map<?, ?>) {
+      check(Fields.of(value, path), object);
+    } else if (value instanceof List<?> list) {
+      for (int i = 0; i < list.size(); i++) {
+        if (list.get(i) instanceof Map<?, ?>) {
+          check(Fields.of(list.get(i), path + "." + i), object);
+        }
+      }
+    }
+  }
+
+  private void tell(String name, boolean known) {
+    if (told.add(name)) {
+      exchange.ignored(name, known);
     }
   }
 }

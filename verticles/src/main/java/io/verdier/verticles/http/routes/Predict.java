@@ -82,6 +82,7 @@ final class Predict {
   }
 
   private static void instances(Exchange exchange, Fields fields) {
+    FieldGate.check(exchange, fields, Body.PREDICTIONS);
     int max = exchange.ingress().limits().promptsMax();
     List<?> given = fields.list("instances");
     if (given == null || given.isEmpty() || given.size() > max) {

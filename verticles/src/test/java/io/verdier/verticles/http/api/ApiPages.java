@@ -23,7 +23,9 @@ final class ApiPages {
 
         A value out of range, or of a wrong type, is refused with status 400 and a text that names the field; `null` is as if the field was
         not there. Fields without effect, and fields that nobody knows, change nothing: the answer's header `X-Verdier-Ignored-Fields` names
-        up to 16 of them, and `verdier:request_fields_ignored_total` counts them all. How `/v1/messages` and `/v1/responses` become chats:
+        up to 16 of them, and `verdier:request_fields_ignored_total` counts them all. That holds inside of objects too: `stream_options.foo`,
+        or `tools.function.foo` whichever tool has it (chat templates are shown messages and tools as they are, though). Objects of which
+        the tables tell no fields, JSON schemas for instance, are free, and so is what `*` stands for. How `/v1/messages` and `/v1/responses` become chats:
         [dialects.md](dialects.md).
 
         ## Routes
@@ -39,8 +41,8 @@ final class ApiPages {
     out.append(
         """
 
-        Bodies: `chat` is that of `/v1/chat/completions`, `text` of `/v1/completions`, `predict` an instance of `/generate` and
-        `$AIP_PREDICT_ROUTE` (where a chat has the fields of `chat`), `embed` of `/v1/embeddings`, `count` of `/v1/messages/count_tokens`.
+        Bodies: `chat` is that of `/v1/chat/completions`, `text` of `/v1/completions`, `predictions` of `/generate` and
+        `$AIP_PREDICT_ROUTE`, `predict` an instance of it (where a chat has the fields of `chat`), `embed` of `/v1/embeddings`, `count` of `/v1/messages/count_tokens`.
         """);
     grouped(ApiTable.fields())
         .forEach(
