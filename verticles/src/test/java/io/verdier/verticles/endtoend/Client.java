@@ -93,6 +93,16 @@ final class Client {
     return choices;
   }
 
+  /** The same with the key of an operator. */
+  Answer post(String path, String body, String adminKey) {
+    return send(
+        HttpRequest.newBuilder(URI.create(baseUrl + path))
+            .header("Content-Type", "application/json")
+            .header("Authorization", "Bearer " + adminKey)
+            .POST(HttpRequest.BodyPublishers.ofString(body))
+            .build());
+  }
+
   /** An operator's wish, without a body. */
   Answer wish(String path, String adminKey) {
     return send(

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.verdier.verticles.endtoend.Client.Answer;
+import io.verdier.verticles.endtoend.FieldTrials.Trial;
 import io.verdier.verticles.http.api.ApiField;
 import io.verdier.verticles.http.api.ApiRoute;
 import io.verdier.verticles.http.api.ApiTable;
@@ -11,9 +12,9 @@ import io.verdier.verticles.http.api.ApiType;
 import io.verdier.verticles.http.api.Body;
 import io.verdier.verticles.http.api.Status;
 import io.verdier.verticles.launch.InProcessServer;
-import java.math.BigDecimal;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
@@ -31,9 +32,9 @@ import org.junit.jupiter.api.io.TempDir;
  * does not take is refused by name, and nothing is a fault.
  */
 class FieldMatrixIT {
-  /** All but those whose routes need flags of their own. */
+  /** All but those whose routes need flags or keys of their own, which another test has. */
   private static final List<Body> BODIES =
-      List.copyOf(EnumSet.complementOf(EnumSet.of(Body.LOAD_ADAPTER, Body.UNLOAD_ADAPTER)));
+      Arrays.stream(Body.values()).filter(body -> !OperatorMatrixIT.BODIES.contains(body)).toList();
 
   private static final Set<Body> GENERATING = EnumSet.of(Body.CHAT, Body.TEXT, Body.PREDICT);
   private static final Set<Body> POOLED =
@@ -65,10 +66,6 @@ class FieldMatrixIT {
               Map.entry(Body.MESSAGES, "{\"max_tokens\":2," + MESSAGES + "}"),
               Map.entry(Body.COUNT, "{" + MESSAGES + "}"),
               Map.entry(Body.RESPONSES, "{\"input\":\"Hi\"}")));
-
-  /** What a field may be sent, whatever it takes, as JSON. */
-  private static final List<String> VALUES =
-      List.of("\"x\"", "5", "-0.5", "true", "[]", "{}", "[5]", "[-1.5]", "[{}]", "[\"a\"]");
 
   private static InProcessServer server;
   private static InProcessServer embedder;
@@ -121,9 +118,6 @@ class FieldMatrixIT {
     classifier.close();
   }
 
-  /** A value, and whether it is in range. */
-  private record Trial(String json, boolean fits) {}
-
   @Test
   void numbers_onAndBeyondTheirBounds_takenOrRefusedByName() {
     List<String> faults = new ArrayList<>();
@@ -133,7 +127,8 @@ class FieldMatrixIT {
       boolean integer = shape.kind() == ApiType.Kind.INT;
       if (integer || shape.kind() == ApiType.Kind.NUMBER) {
         for (Body body : BODIES) {
-          for (Trial trial : field.bodies().contains(body) ? trials(field, shape) : noTrials()) {
+          for (Trial trial :
+              field.bodies().contains(body) ? FieldTrials.of(field, shape) : noTrials()) {
             fault(field, body, trial).ifPresent(faults::add);
             trials++;
           }
@@ -154,60 +149,6 @@ class FieldMatrixIT {
     return List.of();
   }
 
-  private static List<Trial> trials(ApiField field, ApiType.Shape shape) {
-    boolean integer = shape.kind() == ApiType.Kind.INT;
-    BigDecimal step = integer ? BigDecimal.ONE : new BigDecimal("0.001");
-    List<Trial> trials = new ArrayList<>();
-    if (shape.min() > -Double.MAX_VALUE) {
-      BigDecimal min = exact(shape.min());
-      trials.add(new Trial(plain(min.subtract(step)), false));
-      // The model's vectors cannot be shortened, and a chat's logprobs is not there.
-      boolean lacks =
-          field.name().equals("dimensions")
-              || field.name().equals("repetition_detection.min_count") // at least 2
-              || (field.name().equals("top_logprobs") && field.bodies().contains(Body.CHAT));
-      trials.add(new Trial(plain(min), !shape.minIsOpen() && !lacks));
-      trials.add(new Trial(plain(min.add(step)), !needsMore(field)));
-    }
-    if (shape.max() < Double.MAX_VALUE) {
-      // As a double, 2^63 - 1 is 2^63.
-      boolean wide = shape.max() >= 0x1p63;
-      BigDecimal max = wide ? BigDecimal.valueOf(Long.MAX_VALUE) : exact(shape.max());
-      trials.add(new Trial(plain(max), true));
-      trials.add(new Trial(plain(max.add(step)), false));
-    }
-    boolean zero =
-        (shape.minIsOpen() ? 0 > shape.min() : 0 >= shape.min())
-            && !needsMore(field); // -1 or at least 1, at least 2
-    trials.add(new Trial("-0.0", zero));
-    boolean unbounded = !integer && shape.max() > Double.MAX_VALUE;
-    for (String huge : List.of("1e300", "99999999999999999999")) {
-      trials.add(new Trial(huge, unbounded));
-    }
-    if (integer) {
-      trials.add(new Trial("1.5", false));
-    }
-    for (String other : List.of("\"1\"", "true", "[]", "[1]", "{}")) {
-      trials.add(new Trial(other, false));
-    }
-    return trials;
-  }
-
-  /** Of 0.1 the shortest decimal that is meant, of large whole numbers every digit. */
-  private static BigDecimal exact(double value) {
-    return value == Math.rint(value) ? new BigDecimal(value) : BigDecimal.valueOf(value);
-  }
-
-  private static String plain(BigDecimal value) {
-    return value.stripTrailingZeros().toPlainString();
-  }
-
-  /** Whose smallest value but one is not taken as things are. */
-  private static boolean needsMore(ApiField field) {
-    return List.of("truncate_prompt_tokens", "dimensions", "repetition_detection.min_count")
-        .contains(field.name());
-  }
-
   @Test
   void numbers_thatJsonCannotSay_refused() {
     for (String value : List.of("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "0x1", "01")) {
@@ -223,7 +164,7 @@ class FieldMatrixIT {
     for (ApiField field : ApiTable.fields()) {
       for (Body body : BODIES) {
         if (field.isTopLevel() && field.bodies().contains(body)) {
-          VALUES.forEach(json -> typed(field, body, json).ifPresent(faults::add));
+          FieldTrials.VALUES.forEach(json -> typed(field, body, json).ifPresent(faults::add));
           boolean needed = isNeeded(field, body);
           if (!needed || !ASKING_FOR_ANOTHER.contains(body)) {
             fault(field, body, new Trial("null", !needed)).ifPresent(faults::add);
@@ -236,29 +177,13 @@ class FieldMatrixIT {
 
   /** What has a type of the field may still be refused for what it says, but is no fault. */
   private static Optional<String> typed(ApiField field, Body body, String json) {
-    if (!field.type().fits(decoded(json))) {
+    if (!field.type().fits(FieldTrials.decoded(json))) {
       return fault(field, body, new Trial(json, false));
     }
     Answer answer = send(body, field.name(), json);
     return Set.of(200, 400, 404).contains(answer.status())
         ? Optional.empty()
         : Optional.of(shown(field, body, json, answer));
-  }
-
-  /** As the server decodes it; only what {@link #VALUES} has. */
-  private static Object decoded(String json) {
-    return switch (json) {
-      case "5" -> 5L;
-      case "-0.5" -> -0.5;
-      case "true" -> true;
-      case "[]" -> List.of();
-      case "{}" -> Map.of();
-      case "[5]" -> List.of(5L);
-      case "[-1.5]" -> List.of(-1.5);
-      case "[{}]" -> List.of(Map.of());
-      case "[\"a\"]" -> List.of("a");
-      default -> "x";
-    };
   }
 
   private static boolean isNeeded(ApiField field, Body body) {

@@ -3,7 +3,7 @@ package io.verdier.verticles.http.api;
 import java.util.List;
 import java.util.Locale;
 
-/** Whose request body a field may stand in. */
+/** Whose request body a field may stand in, or whose query where a route has no body. */
 public enum Body {
   CHAT(
       "ChatCompletionRequest",
@@ -24,16 +24,43 @@ public enum Body {
   UNLOAD_ADAPTER("UnloadLoRAAdapterRequest", "/v1/unload_lora_adapter"),
   MESSAGES("MessagesRequest", "/v1/messages"),
   COUNT("CountTokensRequest", "/v1/messages/count_tokens"),
-  RESPONSES("ResponsesRequest", "/v1/responses");
+  RESPONSES("ResponsesRequest", "/v1/responses"),
+  UPDATE_MODELS("UpdateModelsRequest", "/update_models"),
+  ABORT("AbortRequestsRequest", "/abort_requests"),
+  SLEEP(Place.QUERY, "/sleep"),
+  WAKE_UP(Place.QUERY, "/wake_up"),
+  PAUSE(Place.QUERY, "/pause"),
+  RESET(Place.QUERY, "/reset_prefix_cache");
+
+  /** Where the fields stand. */
+  public enum Place {
+    /** In a JSON object. */
+    BODY,
+    /** In the query of the URL. */
+    QUERY
+  }
 
   @SuppressWarnings("Immutable") // a list of strings
   private final List<String> paths;
 
   private final String schema;
+  private final Place place;
 
   Body(String schema, String... paths) {
     this.paths = List.of(paths);
     this.schema = schema;
+    this.place = Place.BODY;
+  }
+
+  Body(Place place, String path) {
+    this.paths = List.of(path);
+    this.schema = "";
+    this.place = place;
+  }
+
+  /** Where the fields stand. */
+  public Place place() {
+    return place;
   }
 
   /** The word for it in the table. */
@@ -51,7 +78,7 @@ public enum Body {
     return paths.contains(path);
   }
 
-  /** Its name in the OpenAPI description. */
+  /** Its name in the OpenAPI description; empty for a query. */
   public String schema() {
     return schema;
   }

@@ -1,6 +1,7 @@
 package io.verdier.verticles.http.api;
 
 import io.verdier.verticles.http.Route;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -47,18 +48,22 @@ public final class OpenApi {
   private static Map<String, Object> operation(Route route) {
     Map<String, Object> operation = new LinkedHashMap<>();
     operation.put("summary", summary(route));
+    List<Object> parameters = new ArrayList<>();
     if (route.path().endsWith("/*")) {
-      operation.put(
-          "parameters",
-          List.of(
-              map("name", "id", "in", "path", "required", true, "schema", map("type", "string"))));
+      parameters.add(
+          map("name", "id", "in", "path", "required", true, "schema", map("type", "string")));
     }
-    if (route.gate() == Route.Gate.WORK) {
+    parameters.addAll(query(route));
+    if (!parameters.isEmpty()) {
+      operation.put("parameters", parameters);
+    }
+    boolean hasBody = route.gate() == Route.Gate.WORK || route.gate() == Route.Gate.ADMIN;
+    if (hasBody) {
       operation.put("requestBody", map("required", true, "content", json(request(route.path()))));
     }
     Map<String, Object> responses = new LinkedHashMap<>();
     responses.put("200", map("description", "the answer"));
-    if (route.gate() == Route.Gate.WORK) {
+    if (hasBody || !parameters.isEmpty()) {
       responses.put("400", error("a field is wrong or not supported; param names it"));
     }
     if (route.gate() == Route.Gate.OPEN) {
@@ -71,6 +76,20 @@ public final class OpenApi {
     return operation;
   }
 
+  /** What may stand behind the path. */
+  private static List<Object> query(Route route) {
+    List<Object> parameters = new ArrayList<>();
+    for (Body body : Body.values()) {
+      if (body.place() == Body.Place.QUERY && body.isOf(route.path())) {
+        properties(body, "")
+            .forEach(
+                (name, schema) ->
+                    parameters.add(map("name", name, "in", "query", "schema", schema)));
+      }
+    }
+    return parameters;
+  }
+
   private static String summary(Route route) {
     return ApiTable.routes().stream()
         .filter(row -> row.path().equals(route.path()) && row.method().equals(route.method()))
@@ -81,7 +100,7 @@ public final class OpenApi {
 
   private static Map<String, Object> request(String path) {
     for (Body body : Body.values()) {
-      if (body.isOf(path)) {
+      if (body.place() == Body.Place.BODY && body.isOf(path)) {
         return map("$ref", COMPONENTS + body.schema());
       }
     }
@@ -91,7 +110,9 @@ public final class OpenApi {
   private static Map<String, Object> components() {
     Map<String, Object> schemas = new LinkedHashMap<>();
     for (Body body : Body.values()) {
-      schemas.put(body.schema(), schema(body));
+      if (body.place() == Body.Place.BODY) {
+        schemas.put(body.schema(), schema(body));
+      }
     }
     schemas.put(Body.PREDICTIONS.schema(), predictions());
     schemas.put("Error", errorSchema());

@@ -3,6 +3,7 @@ package io.verdier.verticles.http.routes;
 import io.verdier.verticles.bus.Abort;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.http.Exchange;
+import io.verdier.verticles.http.api.Body;
 import io.vertx.core.buffer.Buffer;
 import java.util.HashSet;
 import java.util.List;
@@ -19,6 +20,7 @@ final class AbortRequests {
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.ABORT);
     List<?> given = fields.list("request_ids");
     Set<String> ids = new HashSet<>();
     for (Object id : given == null ? List.of() : given) {

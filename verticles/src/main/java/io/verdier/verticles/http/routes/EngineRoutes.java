@@ -8,6 +8,7 @@ import io.verdier.verticles.bus.Control.Mode;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.api.Body;
 import io.vertx.core.Future;
 import io.vertx.core.buffer.Buffer;
 import java.util.ArrayList;
@@ -27,8 +28,9 @@ final class EngineRoutes {
   private EngineRoutes() {}
 
   static void pause(Exchange exchange, Map<String, @Nullable Object> none) {
-    Mode mode = bool(exchange, "wait_for_inflight_requests", false) ? Mode.WAIT : mode(exchange);
-    Control pause = new Control.Pause(mode, bool(exchange, "clear_cache", true));
+    Query query = Query.read(exchange, Body.PAUSE);
+    Mode mode = query.bool("wait_for_inflight_requests", false) ? Mode.WAIT : mode(query);
+    Control pause = new Control.Pause(mode, query.bool("clear_cache", true));
     ask(exchange, pause, (out, state) -> out.object().field("status", "paused").end());
   }
 
@@ -47,15 +49,12 @@ final class EngineRoutes {
   }
 
   static void sleep(Exchange exchange, Map<String, @Nullable Object> none) {
-    String level = exchange.request().getParam("level", "1");
-    if (!level.matches("[0-2]")) {
-      throw RejectedException.invalid("level", "level must be 0, 1 or 2.");
-    }
-    ask(exchange, new Control.Sleep(Integer.parseInt(level), mode(exchange)), (out, state) -> {});
+    Query query = Query.read(exchange, Body.SLEEP);
+    ask(exchange, new Control.Sleep(query.integer("level", 1), mode(query)), (out, state) -> {});
   }
 
   static void wakeUp(Exchange exchange, Map<String, @Nullable Object> none) {
-    Set<String> tags = Set.copyOf(exchange.request().params().getAll("tags"));
+    Set<String> tags = Set.copyOf(Query.read(exchange, Body.WAKE_UP).all("tags"));
     ask(exchange, new Control.WakeUp(tags), (out, state) -> {});
   }
 
@@ -68,30 +67,17 @@ final class EngineRoutes {
   }
 
   static void resetPrefixCache(Exchange exchange, Map<String, @Nullable Object> none) {
+    Query query = Query.read(exchange, Body.RESET);
     ask(
         exchange,
         new Control.Forget(
-            bool(exchange, "reset_running_requests", false),
-            bool(exchange, "reset_external", false) ? Reach.ALL_TIERS : Reach.DEVICE),
+            query.bool("reset_running_requests", false),
+            query.bool("reset_external", false) ? Reach.ALL_TIERS : Reach.DEVICE),
         (out, state) -> out.object().name("success").value(state.isDone()).end());
   }
 
-  private static Mode mode(Exchange exchange) {
-    return switch (exchange.request().getParam("mode", "abort")) {
-      case "abort" -> Mode.ABORT;
-      case "wait" -> Mode.WAIT;
-      case "keep" -> Mode.KEEP;
-      default -> throw RejectedException.invalid("mode", "mode must be abort, wait or keep.");
-    };
-  }
-
-  private static boolean bool(Exchange exchange, String name, boolean absent) {
-    String value = exchange.request().getParam(name, Boolean.toString(absent));
-    return switch (value.toLowerCase(Locale.ROOT)) {
-      case "true", "1" -> true;
-      case "false", "0" -> false;
-      default -> throw RejectedException.invalid(name, name + " must be true or false.");
-    };
+  private static Mode mode(Query query) {
+    return Mode.valueOf(query.string("mode", "abort").toUpperCase(Locale.ROOT));
   }
 
   /**

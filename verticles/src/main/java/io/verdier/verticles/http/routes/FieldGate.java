@@ -30,6 +30,10 @@ final class FieldGate {
           Body.POOLING,
           Body.CLASSIFY,
           Body.SCORE,
+          Body.LOAD_ADAPTER,
+          Body.UNLOAD_ADAPTER,
+          Body.UPDATE_MODELS,
+          Body.ABORT,
           Body.MESSAGES,
           Body.COUNT,
           Body.RESPONSES);

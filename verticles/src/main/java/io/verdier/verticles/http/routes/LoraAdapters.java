@@ -27,6 +27,7 @@ final class LoraAdapters {
   static void load(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body);
     FieldGate.check(exchange, fields, Body.LOAD_ADAPTER);
+    exchange.ingress().serving().checkName(fields.string("model"));
     String name = fields.string("lora_name");
     String place = fields.string("lora_path");
     boolean isReplacing = fields.bool("load_inplace", false);

@@ -6,6 +6,7 @@ import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.UpdateModels;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.JsonWriter;
+import io.verdier.verticles.http.api.Body;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -30,6 +31,7 @@ final class ModelChanges {
               + " others.");
     }
     Fields fields = Fields.of(body);
+    FieldGate.check(exchange, fields, Body.UPDATE_MODELS);
     String place = fields.string("model_config_path");
     if (place == null || place.isBlank()) {
       throw fields.wrong("model_config_path", "gs://bucket/file.yaml, or the path of a file");
