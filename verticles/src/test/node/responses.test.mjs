@@ -115,3 +115,39 @@ test("what is not stored is not found", async () => {
     OpenAI.NotFoundError,
   );
 });
+
+test("a response in the background is polled until it is there", async () => {
+  let response = await client.responses.create(ask({ store: true, background: true }));
+  assert.equal(response.status, "queued");
+  const end = Date.now() + 20_000;
+  while (response.status === "queued" || response.status === "in_progress") {
+    assert.ok(Date.now() < end, response.status);
+    response = await client.responses.retrieve(response.id);
+  }
+  assert.equal(response.status, "completed");
+  assert.equal(response.output_text, CAR_ANSWER);
+});
+
+test("a response in the background is followed, and again from the middle", async () => {
+  const events = [];
+  for await (const event of await client.responses.create(ask({ store: true, background: true, stream: true }))) {
+    events.push(event);
+  }
+  const { id } = events[0].response;
+  assert.equal(events.at(-1).response.output[0].content[0].text, CAR_ANSWER);
+  const rest = [];
+  for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: 5 })) {
+    rest.push(event);
+  }
+  assert.deepEqual(rest, events.slice(6));
+  const helped = await client.responses.stream({ response_id: id, starting_after: 0 }).finalResponse();
+  assert.equal(helped.output_text, CAR_ANSWER);
+});
+
+test("a response in the background is cancelled", async () => {
+  const body = ask({ store: true, background: true, input: "Tell me more.", temperature: 1, seed: 1 });
+  const { id } = await client.responses.create({ ...body, max_output_tokens: 1500, ignore_eos: true });
+  const cancelled = await client.responses.cancel(id);
+  assert.equal(cancelled.status, "cancelled");
+  assert.equal((await client.responses.retrieve(id)).status, "cancelled");
+});

@@ -8,7 +8,10 @@ public final class Addresses {
   /** {@link Abort}, published; every HTTP instance listens. */
   public static final String ABORTS = "verdier.aborts";
 
-  /** {@link StoredResponse} and queries for them; nobody is there where nothing is stored. */
+  /**
+   * {@link StoredResponse}, {@link BackgroundResponse} and queries for them; nobody is there where
+   * nothing is stored.
+   */
   public static final String RESPONSES = "verdier.responses";
 
   /**

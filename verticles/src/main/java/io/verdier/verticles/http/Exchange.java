@@ -1,17 +1,15 @@
 package io.verdier.verticles.http;
 
-import io.verdier.engine.ErrorCode;
 import io.verdier.verticles.observe.HttpMetrics;
 import io.vertx.core.Handler;
+import io.vertx.core.MultiMap;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpConnection;
 import io.vertx.core.http.HttpServerRequest;
 import io.vertx.core.http.HttpServerResponse;
 import io.vertx.ext.web.RoutingContext;
 import java.util.LinkedHashSet;
-import java.util.Objects;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Owned by the event loop of its connection: one request and its one answer.
@@ -21,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  * byte has left or never will: then the place in {@link Admission} and the connection are free.
  * That is why nobody else ends a response.
  */
-public final class Exchange {
+public final class Exchange extends Requester {
   private static final int DRAINED_BYTES_MAX = 1 << 20;
   private static final int ID_CHARS_MAX = 128;
   private static final double NANOS = 1e9;
@@ -32,28 +30,22 @@ public final class Exchange {
   private static final String IGNORED_FIELDS = "X-Verdier-Ignored-Fields";
   private static final int IGNORED_SHOWN_MAX = 16;
 
-  private Ingress ingress; // of the model that the request names, once that is known
   private final RoutingContext routing;
   private final HttpServerRequest request;
   private final String requestId;
-  private final long startNanos = System.nanoTime();
   private final ConnectionClock clock;
   private final Set<String> ignored = new LinkedHashSet<>();
 
   private Problem.Dialect dialect;
-  private Admission.@Nullable Permit permit;
-  private @Nullable Flight flight;
-  private long deadlineTimer = -1;
   private String answerId = "";
   private String handler = HttpMetrics.NO_HANDLER;
   private boolean done;
-  private boolean released;
 
   /**
    * @param clock is told when the answer is handed over
    */
   Exchange(Ingress ingress, RoutingContext routing, String requestId, ConnectionClock clock) {
-    this.ingress = ingress;
+    super(ingress);
     this.routing = routing;
     this.request = routing.request();
     this.requestId = requestId;
@@ -63,15 +55,6 @@ public final class Exchange {
     // A broken connection is told to both, before or instead of the close.
     request.exceptionHandler(ignored -> onClientGone());
     request.response().exceptionHandler(ignored -> onClientGone());
-  }
-
-  public Ingress ingress() {
-    return ingress;
-  }
-
-  /** The request is for this model; anything else than a name that is served changes nothing. */
-  void names(@Nullable Object model) {
-    ingress = ingress.of(model);
   }
 
   /** The request; its path is raw, without the root path. */
@@ -102,26 +85,19 @@ public final class Exchange {
     answerId = id;
   }
 
-  /** By what the client knows its request. */
+  @Override
   String shownId() {
     return answerId.isEmpty() ? requestId : answerId;
   }
 
-  /** Whether one of the ids is meant for this request, or for its answer. */
+  @Override
   boolean isOneOf(Set<String> ids) {
     return ids.contains(requestId) || ids.contains(answerId);
   }
 
-  /** An operator ends the request: it is answered with what there is. */
-  void abort() {
-    if (!done && flight != null) {
-      flight.abort();
-    }
-  }
-
   /** From here on errors are told so. */
   void speak(Problem.Dialect routes) {
-    dialect = routes == Problem.Dialect.OPENAI ? ingress.dialect() : routes;
+    dialect = routes == Problem.Dialect.OPENAI ? ingress().dialect() : routes;
   }
 
   /** A row of the table of routes, or none of them, answers. */
@@ -129,47 +105,14 @@ public final class Exchange {
     handler = path;
   }
 
-  public long startNanos() {
-    return startNanos;
+  @Override
+  MultiMap headers() {
+    return request.headers();
   }
 
+  @Override
   public boolean isDone() {
     return done;
-  }
-
-  /** What the request holds in the gate; null where it needed none. */
-  Admission.@Nullable Permit permit() {
-    return permit;
-  }
-
-  /** As {@link #permit}, where work was submitted. */
-  Admission.Permit permitOfWork() {
-    return Objects.requireNonNull(permit, "work without a permit");
-  }
-
-  /** From here on the request counts, and ends in time. */
-  void admitted(Admission.Permit newPermit) {
-    permit = newPermit;
-    long millis = ingress.limits().requestTimeout().toMillis();
-    deadlineTimer = ingress.vertx().setTimer(Math.max(1, millis), ignored -> onDeadline());
-    ingress.live().add(this);
-  }
-
-  void attach(Flight newFlight) {
-    flight = newFlight;
-  }
-
-  private void onDeadline() {
-    deadlineTimer = -1;
-    fail(
-        ingress
-            .errors()
-            .of(
-                ErrorCode.TIMED_OUT,
-                "The request took longer than "
-                    + ingress.limits().requestTimeout().toSeconds()
-                    + " s. Ask for fewer tokens, or try again when the server is less busy.",
-                null));
   }
 
   /**
@@ -178,7 +121,7 @@ public final class Exchange {
    * @param known whether the field is one of the API's
    */
   public void ignored(String field, boolean known) {
-    ingress.metrics().onIgnoredField(known ? field : "other");
+    ingress().metrics().onIgnoredField(known ? field : "other");
     if (ignored.size() < IGNORED_SHOWN_MAX
         && isHarmlessId(field)
         && ignored.add(field)
@@ -187,31 +130,12 @@ public final class Exchange {
     }
   }
 
-  /** Ends the request with an error, wherever it stands. */
-  public void fail(Problem problem) {
-    if (done) {
-      return;
-    }
-    if (flight != null) {
-      flight.fail(problem);
-    } else {
-      reply(problem);
-    }
-  }
-
-  /** Ends the request with the error that {@code cause} stands for. */
-  public void fail(Throwable cause) {
-    if (!done) {
-      fail(ingress.errors().of(cause));
-    }
-  }
-
-  /** Answers with an error. */
+  @Override
   public void reply(Problem problem) {
     if (done) {
       return;
     }
-    ingress.metrics().onRefused(problem.code().name());
+    ingress().metrics().onRefused(problem.code().name());
     HttpServerResponse response = request.response();
     if (response.headWritten()) {
       cut();
@@ -223,7 +147,7 @@ public final class Exchange {
     if (problem.status() == 401) {
       response.putHeader("WWW-Authenticate", "Bearer");
     }
-    JsonWriter out = ingress.writer().clear();
+    JsonWriter out = ingress().writer().clear();
     problem.write(out, dialect);
     reply(problem.status(), "application/json", out.toBuffer());
   }
@@ -319,8 +243,8 @@ public final class Exchange {
     }
   }
 
-  /** Writes the last bytes of a stream whose head is written. */
-  void endStream(Buffer last) {
+  /** Writes the last bytes of a stream whose head is set. */
+  public void endStream(Buffer last) {
     if (!done) {
       done(request.response().getStatusCode(), last.length());
       clock.onAnswered(request.connection());
@@ -329,6 +253,7 @@ public final class Exchange {
   }
 
   /** Closes the connection without another word, nor those that were not written yet. */
+  @Override
   void cut() {
     onClientGone();
     ConnectionClock.cut(request.connection());
@@ -336,21 +261,11 @@ public final class Exchange {
 
   private void onClientGone() {
     if (!done) {
-      if (flight != null) {
-        flight.abandon();
-      }
+      abandon();
       HttpServerResponse response = request.response();
       done(response.headWritten() ? response.getStatusCode() : CLIENT_GONE, 0);
     }
     release();
-  }
-
-  private void release() {
-    if (permit != null && !released) {
-      released = true;
-      permit.close();
-      ingress.live().remove(this);
-    }
   }
 
   /**
@@ -361,13 +276,11 @@ public final class Exchange {
       return;
     }
     done = true;
-    if (deadlineTimer >= 0) {
-      ingress.vertx().cancelTimer(deadlineTimer);
-    }
+    stopClock();
     HttpMetrics.Sizes bytes =
         new HttpMetrics.Sizes(request.bytesRead(), request.response().bytesWritten() + lastBytes);
-    double seconds = (System.nanoTime() - startNanos) / NANOS;
-    ingress.noteSize(bytes.response());
-    ingress.metrics().http().onAnswered(handler, request.method().name(), status, bytes, seconds);
+    double seconds = (System.nanoTime() - startNanos()) / NANOS;
+    ingress().noteSize(bytes.response());
+    ingress().metrics().http().onAnswered(handler, request.method().name(), status, bytes, seconds);
   }
 }

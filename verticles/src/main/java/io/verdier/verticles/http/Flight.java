@@ -24,18 +24,17 @@ import org.jspecify.annotations.Nullable;
 public final class Flight {
   private static final double NANOS = 1e9;
 
-  private final Exchange exchange;
+  private final Requester requester;
   private final Answer answer;
   private final List<Sequence> sequences = new ArrayList<>();
   private final @Nullable RequestTrace trace;
   private int running;
 
-  Flight(Exchange exchange, Answer answer) {
-    this.exchange = exchange;
+  Flight(Requester requester, Answer answer) {
+    this.requester = requester;
     this.answer = answer;
-    RequestTracer tracer = exchange.ingress().tracer();
-    this.trace =
-        tracer == null ? null : tracer.begin(exchange.request().headers(), exchange.startNanos());
+    RequestTracer tracer = requester.ingress().tracer();
+    this.trace = tracer == null ? null : tracer.begin(requester.headers(), requester.startNanos());
   }
 
   /**
@@ -44,18 +43,18 @@ public final class Flight {
    * @param works one per prompt; choices are numbered through
    * @throws RejectedException if there is no place for so many sequences
    */
-  public static void launch(Exchange exchange, List<Generation> works, Answer answer) {
+  public static void launch(Requester requester, List<Generation> works, Answer answer) {
     int choices = works.stream().mapToInt(Generation::choices).sum();
-    admit(exchange, choices);
-    Flight flight = new Flight(exchange, answer);
-    exchange.attach(flight);
+    admit(requester, choices);
+    Flight flight = new Flight(requester, answer);
+    requester.attach(flight);
     for (int work = 0; work < works.size(); work++) {
       flight.submit(works.get(work), work);
     }
   }
 
-  private static void admit(Exchange exchange, int choices) {
-    Ingress ingress = exchange.ingress();
+  private static void admit(Requester requester, int choices) {
+    Ingress ingress = requester.ingress();
     if (choices > ingress.admission().placesMax()) {
       throw RejectedException.invalid(
           "n",
@@ -65,14 +64,14 @@ public final class Flight {
               + ingress.admission().placesMax()
               + ".");
     }
-    Admission.Permit permit = exchange.permit();
+    Admission.Permit permit = requester.permit();
     if (permit == null || !permit.extend(choices)) {
       throw Dispatcher.overloaded(ingress);
     }
   }
 
   private void submit(Generation work, int index) {
-    Ingress ingress = exchange.ingress();
+    Ingress ingress = requester.ingress();
     Submit asked = work.asked().of(ingress.serving().card().name());
     long[] keys = ingress.sequences().nextKeys(asked, work.choices());
     String tokenizer = ingress.sequences().tokenizerOf(keys[0]);
@@ -102,7 +101,7 @@ public final class Flight {
     }
     Delta.End end = delta.end();
     if (end != null && end.reason() == FinishReason.ERROR) {
-      ErrorMapper errors = exchange.ingress().errors();
+      ErrorMapper errors = requester.ingress().errors();
       Problem problem =
           end.refusal() == null
               ? errors.of(ErrorCode.INTERNAL, "The request failed inside the server.", null)
@@ -121,7 +120,7 @@ public final class Flight {
         onEnd(sequence, end.reason(), now);
       }
     }
-    if (end != null && running == 0 && !exchange.isDone()) {
+    if (end != null && running == 0 && !requester.isDone()) {
       metrics(sequence).onLongestChoice(longest());
       answer.onEnd(usage());
     }
@@ -129,7 +128,7 @@ public final class Flight {
 
   private void onEnd(Sequence sequence, FinishReason reason, long now) {
     if (sequence.ended) { // the answer has given all up meanwhile
-      exchange.ingress().sequences().release(sequence.key);
+      requester.ingress().sequences().release(sequence.key);
     } else {
       land(sequence, reason, now);
       release(sequence);
@@ -145,7 +144,7 @@ public final class Flight {
         if (trace != null) {
           trace.onFirstToken(now);
         }
-        metrics(sequence).onFirstTokens(tokens, (now - exchange.startNanos()) / NANOS);
+        metrics(sequence).onFirstTokens(tokens, (now - requester.startNanos()) / NANOS);
       } else {
         metrics(sequence).onTokens(tokens, (now - sequence.lastNanos) / NANOS);
       }
@@ -160,13 +159,13 @@ public final class Flight {
   }
 
   private EngineMetrics metrics(Sequence sequence) {
-    return exchange.ingress().metrics().engine(SequenceKey.engine(sequence.key));
+    return requester.ingress().metrics().engine(SequenceKey.engine(sequence.key));
   }
 
   /** The sequence ended, and its place is free. */
   private void release(Sequence sequence) {
-    exchange.ingress().sequences().remove(sequence);
-    exchange.permitOfWork().releaseOne();
+    requester.ingress().sequences().remove(sequence);
+    requester.permitOfWork().releaseOne();
   }
 
   /** Nobody waits for the sequence any more. */
@@ -175,7 +174,7 @@ public final class Flight {
     running--;
     EngineMetrics metrics = metrics(sequence);
     if (sequence.started) {
-      double seconds = (now - exchange.startNanos()) / NANOS;
+      double seconds = (now - requester.startNanos()) / NANOS;
       double spoken = (sequence.lastNanos - sequence.firstNanos) / NANOS;
       int tokens = sequence.generatedTokens;
       metrics.onFinished(reason, sequence.promptTokens, tokens, seconds, spoken);
@@ -186,7 +185,7 @@ public final class Flight {
       trace.onEnd(sequence.key, sequence.choice, reason, now);
       if (running == 0) {
         Usage usage = usage();
-        trace.finish(exchange.shownId(), usage.prompt(), usage.completion(), now);
+        trace.finish(requester.shownId(), usage.prompt(), usage.completion(), now);
       }
     }
   }
@@ -206,17 +205,17 @@ public final class Flight {
 
   /** Handling the news threw: our bug, and only this request's loss. */
   void onBug(Throwable bug) {
-    exchange.fail(bug);
+    requester.fail(bug);
   }
 
   /** Not even an error can be told. */
   void cut() {
-    exchange.cut();
+    requester.cut();
   }
 
   /** An operator wants no more of it; the ends come back as for every other reason. */
   void abort() {
-    exchange
+    requester
         .ingress()
         .sequences()
         .cancel(sequences.stream().filter(sequence -> !sequence.ended).toList());
@@ -236,7 +235,7 @@ public final class Flight {
     for (Sequence sequence : left) {
       land(sequence, reason, now);
     }
-    exchange.ingress().sequences().abandon(left, exchange.permitOfWork());
+    requester.ingress().sequences().abandon(left, requester.permitOfWork());
   }
 
   private int longest() {

@@ -48,7 +48,7 @@ public final class Ingress {
   private final ErrorMapper errors;
   private final JsonBody json;
   private final Sequences sequences;
-  private final Set<Exchange> live;
+  private final Set<Requester> live;
   private final JsonWriter writer;
   private final StreamFlusher flusher;
   private final SecureRandom random;
@@ -219,8 +219,8 @@ public final class Ingress {
     return flusher;
   }
 
-  /** Admitted requests whose answer has not left. */
-  Set<Exchange> live() {
+  /** Admitted requests whose answer has not left, and work in the background. */
+  Set<Requester> live() {
     return live;
   }
 
@@ -336,17 +336,17 @@ public final class Ingress {
   }
 
   void onAbort(Abort abort) {
-    for (Exchange exchange : List.copyOf(live)) {
-      if (abort.all() || exchange.isOneOf(abort.ids())) {
-        exchange.abort();
+    for (Requester requester : List.copyOf(live)) {
+      if (abort.all() || requester.isOneOf(abort.ids())) {
+        requester.abort();
       }
     }
   }
 
   private void endAll(String why) {
-    List<Exchange> ending = new ArrayList<>(live);
-    for (Exchange exchange : ending) {
-      exchange.fail(errors.of(ErrorCode.UNAVAILABLE, why, null));
+    List<Requester> ending = new ArrayList<>(live);
+    for (Requester requester : ending) {
+      requester.fail(errors.of(ErrorCode.UNAVAILABLE, why, null));
     }
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Complete responses, kept for a while: a thin actor around a bounded store. Owned by one event
- * loop. No HTTP, no tokens, no answers that are still under way.
+ * Responses, kept for a while, and the events of those that are made in the background: a thin
+ * actor around a bounded store. Owned by one event loop. No HTTP, no tokens, nothing of how a
+ * response is made.
  */
 @NullMarked
 package io.verdier.verticles.respond;

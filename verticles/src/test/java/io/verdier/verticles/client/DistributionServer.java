@@ -38,7 +38,8 @@ final class DistributionServer implements ServerUnderTest {
                 "--host",
                 "127.0.0.1",
                 "--port",
-                "0"));
+                "0",
+                "--enable-responses-api-store"));
     builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
     Process process = builder.redirectErrorStream(true).start();
     BufferedReader output = process.inputReader();

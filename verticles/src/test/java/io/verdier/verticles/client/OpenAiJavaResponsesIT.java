@@ -116,7 +116,8 @@ class OpenAiJavaResponsesIT {
 
   @Test
   void response_notStored_isNotFound() {
-    Response response = client.responses().create(ask().input("What is a car?").build());
+    Response response =
+        client.responses().create(ask().input("What is a car?").store(false).build());
     assertThatExceptionOfType(NotFoundException.class)
         .isThrownBy(() -> client.responses().retrieve(response.id()));
   }

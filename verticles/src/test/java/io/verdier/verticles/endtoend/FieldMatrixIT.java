@@ -175,6 +175,38 @@ class FieldMatrixIT {
     assertThat(faults).isEmpty();
   }
 
+  /** Readers have their own words for what stands in objects; none of them may fail. */
+  @Test
+  void values_ofOtherTypesInObjects_areNoFaults() {
+    List<String> faults = new ArrayList<>();
+    for (ApiField field : ApiTable.fields()) {
+      for (Body body : BODIES) {
+        if (!field.isTopLevel() && field.bodies().contains(body)) {
+          for (String json : FieldTrials.VALUES) {
+            String name = field.name().substring(0, field.name().indexOf('.'));
+            Answer answer = send(body, name, within(body, field.name(), json));
+            if (!Set.of(200, 400, 404).contains(answer.status())) {
+              faults.add(shown(field, body, json, answer));
+            }
+          }
+        }
+      }
+    }
+    assertThat(faults).isEmpty();
+  }
+
+  /** The value of the outermost object, of which only the field is there. */
+  private static String within(Body body, String name, String json) {
+    int dot = name.lastIndexOf('.');
+    if (dot < 0) {
+      return json;
+    }
+    String object = "{\"" + name.substring(dot + 1) + "\":" + json + "}";
+    String around = name.substring(0, dot);
+    boolean isList = ApiTable.of(body).get(around).type().fits(List.of());
+    return within(body, around, isList ? "[" + object + "]" : object);
+  }
+
   /** What has a type of the field may still be refused for what it says, but is no fault. */
   private static Optional<String> typed(ApiField field, Body body, String json) {
     if (!field.type().fits(FieldTrials.decoded(json))) {

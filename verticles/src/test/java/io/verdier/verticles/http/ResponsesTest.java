@@ -313,7 +313,7 @@ class ResponsesTest {
       JsonNode last = streamed.getLast().get("response");
       assertThat(ok(server.get("/v1/responses/" + last.get("id").asText()))).isEqualTo(last);
       assertError(server.post("/v1/responses/" + id + "/cancel", "{}"), 400).contains("complete");
-      assertError(server.get("/v1/responses/" + id + "?stream=true"), 400).contains("streamed");
+      assertError(server.get("/v1/responses/" + id + "?stream=true"), 400).contains("background");
     }
   }
 
@@ -334,7 +334,15 @@ class ResponsesTest {
     try (HttpFixture server = HttpFixture.start()) {
       JsonNode response = whole(server, HI);
       assertThat(response.get("store").asBoolean()).isFalse();
-      assertError(server.get("/v1/responses/" + response.get("id").asText()), 404)
+      String path = "/v1/responses/" + response.get("id").asText();
+      for (HttpResponse<String> asked :
+          List.of(
+              server.get(path),
+              server.get(path + "?stream=true"),
+              server.post(path + "/cancel", "{}"))) {
+        assertError(asked, 404).contains("--enable-responses-api-store");
+      }
+      assertError(post(server, HI + ",\"background\":true"), 400)
           .contains("--enable-responses-api-store");
     }
   }
@@ -343,7 +351,7 @@ class ResponsesTest {
   void whatCannotBe_isRefused() throws Exception {
     try (HttpFixture server = start()) {
       assertError(post(server, "\"input\":[]"), 400).contains("input");
-      assertError(post(server, HI + ",\"background\":true"), 400).contains("background");
+      assertError(post(server, HI + ",\"background\":true,\"store\":false"), 400).contains("store");
       assertError(post(server, HI + ",\"model\":\"gone\""), 404).contains("gone");
       assertError(post(server, HI + ",\"tools\":[{\"type\":\"web_search\"}]"), 400)
           .contains("tools.0.type");

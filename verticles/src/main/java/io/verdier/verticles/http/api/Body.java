@@ -1,5 +1,6 @@
 package io.verdier.verticles.http.api;
 
+import io.verdier.verticles.http.Route;
 import java.util.List;
 import java.util.Locale;
 
@@ -30,7 +31,8 @@ public enum Body {
   SLEEP(Place.QUERY, "/sleep"),
   WAKE_UP(Place.QUERY, "/wake_up"),
   PAUSE(Place.QUERY, "/pause"),
-  RESET(Place.QUERY, "/reset_prefix_cache");
+  RESET(Place.QUERY, "/reset_prefix_cache"),
+  RETRIEVE(Place.QUERY, "GET", "/v1/responses/*");
 
   /** Where the fields stand. */
   public enum Place {
@@ -45,17 +47,24 @@ public enum Body {
 
   private final String schema;
   private final Place place;
+  private final String method;
 
   Body(String schema, String... paths) {
     this.paths = List.of(paths);
     this.schema = schema;
     this.place = Place.BODY;
+    this.method = "POST";
   }
 
   Body(Place place, String path) {
+    this(place, "POST", path);
+  }
+
+  Body(Place place, String method, String path) {
     this.paths = List.of(path);
     this.schema = "";
     this.place = place;
+    this.method = method;
   }
 
   /** Where the fields stand. */
@@ -74,8 +83,8 @@ public enum Body {
   }
 
   /** Whether a route, or an alias of it, takes this body. */
-  boolean isOf(String path) {
-    return paths.contains(path);
+  boolean isOf(Route route) {
+    return paths.contains(route.path()) && method.equals(route.method());
   }
 
   /** Its name in the OpenAPI description; empty for a query. */

@@ -59,7 +59,7 @@ public final class OpenApi {
     }
     boolean hasBody = route.gate() == Route.Gate.WORK || route.gate() == Route.Gate.ADMIN;
     if (hasBody) {
-      operation.put("requestBody", map("required", true, "content", json(request(route.path()))));
+      operation.put("requestBody", map("required", true, "content", json(request(route))));
     }
     Map<String, Object> responses = new LinkedHashMap<>();
     responses.put("200", map("description", "the answer"));
@@ -80,7 +80,7 @@ public final class OpenApi {
   private static List<Object> query(Route route) {
     List<Object> parameters = new ArrayList<>();
     for (Body body : Body.values()) {
-      if (body.place() == Body.Place.QUERY && body.isOf(route.path())) {
+      if (body.place() == Body.Place.QUERY && body.isOf(route)) {
         properties(body, "")
             .forEach(
                 (name, schema) ->
@@ -98,9 +98,9 @@ public final class OpenApi {
         .orElse("named by the server's environment");
   }
 
-  private static Map<String, Object> request(String path) {
+  private static Map<String, Object> request(Route route) {
     for (Body body : Body.values()) {
-      if (body.place() == Body.Place.BODY && body.isOf(path)) {
+      if (body.place() == Body.Place.BODY && body.isOf(route)) {
         return map("$ref", COMPONENTS + body.schema());
       }
     }

@@ -3,9 +3,11 @@ package io.verdier.verticles.http.routes;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.verticles.bus.Addresses;
+import io.verdier.verticles.bus.BackgroundResponse;
 import io.verdier.verticles.bus.StoredResponse;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Flight;
+import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
 import io.verdier.verticles.http.JsonWriter;
 import io.verdier.verticles.http.SseStream;
@@ -14,7 +16,6 @@ import io.verdier.verticles.http.api.Body;
 import io.verdier.verticles.http.routes.ResponsesJson.Status;
 import io.vertx.core.Future;
 import io.vertx.core.buffer.Buffer;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -45,6 +46,7 @@ final class Responses {
             response -> {
               try {
                 if (!exchange.isDone()) {
+                  checkGoesOn(response);
                   launch(exchange, fields, response.messages());
                 }
               } catch (RuntimeException refused) {
@@ -54,94 +56,68 @@ final class Responses {
         .onFailure(exchange::fail);
   }
 
+  private static void checkGoesOn(StoredResponse previous) {
+    String why =
+        switch (previous.stage()) {
+          case ENDED -> "";
+          case UNDER_WAY -> "is still being made; wait for it, or cancel it.";
+          case FAILED -> "has failed; nothing goes on from it.";
+        };
+    if (!why.isEmpty()) {
+      throw RejectedException.invalid(
+          "previous_response_id", "The response of previous_response_id " + why);
+    }
+  }
+
   private static void launch(
       Exchange exchange, Fields fields, List<Map<String, @Nullable Object>> history) {
-    Ingress ingress = exchange.ingress();
-    List<Map<String, @Nullable Object>> turn = ResponsesInput.read(fields);
-    Fields chat = new ResponsesFields(fields).chat(history, turn);
-    ChatRequest request = ChatRequest.read(exchange, chat, ID_PREFIX);
-    boolean kept = fields.bool("store", true) && ingress.config().http().storeResponses();
-    // Who knows the id may read the response, so it is neither guessable nor the client's choice.
-    AnswerShape shape = request.shape().withId(ID_PREFIX + CallIds.random());
-    exchange.answersAs(shape.id());
-    ResponsesJson json =
-        new ResponsesJson(shape, ResponsesEcho.of(fields, request.generation().sampling(), kept));
-    List<Map<String, @Nullable Object>> messages = new ArrayList<>();
-    if (kept) { // else nobody needs them beside the tokens
-      messages.addAll(history);
-      messages.addAll(turn);
+    ResponsesTurn turn = ResponsesTurn.read(exchange, fields, history);
+    if (turn.background()) {
+      BackgroundAnswer.begin(exchange, turn);
+      return;
     }
+    Ingress ingress = exchange.ingress();
+    ResponsesTurn.Look look = turn.look();
     ResponsesFormat.Keeper keeper =
-        (blocks, bytes) -> {
-          if (kept) {
-            keep(ingress, shape.id(), messages, blocks, bytes);
+        (status, blocks, json) -> {
+          if (look.kept() && status != Status.FAILED) {
+            ingress.bus().send(Addresses.RESPONSES, look.stored(status, blocks, json));
           }
         };
-    ChatParsing parsing = request.parsing();
-    if (shape.streamed()) {
-      ResponsesFormat format = new ResponsesFormat(json, parsing, keeper);
-      Flight.launch(
-          exchange,
-          List.of(request.generation()),
-          PacedAnswer.of(new SseStream(exchange, format), shape.interval(), 1));
+    List<Generation> works = List.of(turn.request().generation());
+    if (look.shape().streamed()) {
+      ResponsesFormat format = new ResponsesFormat(look.json(), look.parsing(), keeper);
+      SseStream stream = new SseStream(exchange, format);
+      Flight.launch(exchange, works, PacedAnswer.of(stream, look.shape().interval(), 1));
     } else {
       WholeAnswer.Layout layout =
-          (out, choices, usage) -> write(out, json, parsing, choices.getFirst(), usage, keeper);
-      Flight.launch(exchange, List.of(request.generation()), new WholeAnswer(exchange, 1, layout));
+          (out, choices, usage) -> write(out, look, choices.getFirst(), usage, keeper);
+      Flight.launch(exchange, works, new WholeAnswer(exchange, 1, layout));
     }
   }
 
   private static void write(
       JsonWriter out,
-      ResponsesJson json,
-      ChatParsing parsing,
+      ResponsesTurn.Look look,
       Choice choice,
       Usage usage,
       ResponsesFormat.Keeper keeper) {
-    AnswerBlocks blocks = AnswerBlocks.of(choice, parsing, CALL_ID_PREFIX);
-    json.response(out, Status.of(choice.end()), blocks.blocks(), usage, null);
-    keeper.keep(blocks.blocks(), out.toBytes());
-  }
-
-  private static void keep(
-      Ingress ingress,
-      String id,
-      List<Map<String, @Nullable Object>> messages,
-      List<AnswerBlocks.Block> blocks,
-      byte[] json) {
-    List<Map<String, @Nullable Object>> conversation = new ArrayList<>(messages);
-    conversation.add(said(blocks));
-    ingress.bus().send(Addresses.RESPONSES, new StoredResponse(id, json, conversation));
-  }
-
-  /** The answer as a message of a chat. A call that broke off could not be answered. */
-  private static Map<String, @Nullable Object> said(List<AnswerBlocks.Block> blocks) {
-    StringBuilder content = new StringBuilder();
-    StringBuilder reasoning = new StringBuilder();
-    List<Object> calls = new ArrayList<>();
-    for (AnswerBlocks.Block block : blocks) {
-      switch (block.kind) {
-        case REASONING -> reasoning.append(block.text);
-        case TEXT -> content.append(block.text);
-        case CALL -> {
-          if (block.complete) {
-            calls.add(ResponsesInput.call(block.callId, block.name, block.text.toString()));
-          }
-        }
-      }
-    }
-    Map<String, @Nullable Object> message = ResponsesInput.message("assistant", content.toString());
-    if (!reasoning.isEmpty()) {
-      message.put("reasoning_content", reasoning.toString());
-    }
-    if (!calls.isEmpty()) {
-      message.put("tool_calls", calls);
-    }
-    return message;
+    AnswerBlocks blocks = AnswerBlocks.of(choice, look.parsing(), CALL_ID_PREFIX);
+    Status status = Status.of(choice.end());
+    look.json().response(out, status, blocks.blocks(), usage, null);
+    keeper.keep(status, blocks.blocks(), out.toBytes());
   }
 
   private static Future<StoredResponse> stored(
       Ingress ingress, String id, @Nullable String parameter) {
+    checkStore(ingress, parameter);
+    return ingress
+        .bus()
+        .request(
+            Addresses.RESPONSES, new StoredResponse.Query(id, parameter), StoredResponse.class);
+  }
+
+  private static void checkStore(Ingress ingress, @Nullable String parameter) {
     if (!ingress.config().http().storeResponses()) {
       throw new RejectedException(
           ErrorCode.NOT_FOUND,
@@ -149,37 +125,36 @@ final class Responses {
           parameter);
     }
     ingress.checkReady();
-    return ingress
-        .bus()
-        .request(
-            Addresses.RESPONSES, new StoredResponse.Query(id, parameter), StoredResponse.class);
   }
 
   static void get(Exchange exchange, Map<String, @Nullable Object> none) {
-    if ("true".equalsIgnoreCase(exchange.request().getParam("stream"))) {
-      throw new RejectedException(
-          ErrorCode.UNSUPPORTED, "A stored response is complete; it cannot be streamed.", "stream");
+    Query query = Query.read(exchange, Body.RETRIEVE);
+    String id = exchange.request().path().substring(PATH.length());
+    if (query.bool("stream", false)) {
+      checkStore(exchange.ingress(), null);
+      int after = query.integer("starting_after", FollowedResponse.FROM_THE_FIRST);
+      new FollowedResponse(exchange, id, after).begin();
+      return;
     }
-    stored(exchange.ingress(), exchange.request().path().substring(PATH.length()), null)
-        .onComplete(
-            response -> exchange.reply(200, "application/json", Buffer.buffer(response.json())),
-            exchange::fail);
+    stored(exchange.ingress(), id, null)
+        .onComplete(response -> tell(exchange, response), exchange::fail);
   }
 
-  /** There is nothing to cancel: a response that has an id for others is complete. */
+  private static void tell(Exchange exchange, StoredResponse response) {
+    exchange.reply(200, "application/json", Buffer.buffer(response.json()));
+  }
+
   static void cancel(Exchange exchange, Map<String, @Nullable Object> none) {
     String path = exchange.request().path();
     if (!path.endsWith(CANCEL) || path.length() <= PATH.length() + CANCEL.length()) {
       throw new RejectedException(ErrorCode.NOT_FOUND, "There is no such route.");
     }
-    stored(exchange.ingress(), path.substring(PATH.length(), path.length() - CANCEL.length()), null)
-        .onComplete(
-            response ->
-                exchange.fail(
-                    RejectedException.invalid(
-                        "response_id",
-                        "The response is complete. Only background responses can be cancelled,"
-                            + " and this server has none.")),
-            exchange::fail);
+    checkStore(exchange.ingress(), null);
+    String id = path.substring(PATH.length(), path.length() - CANCEL.length());
+    exchange
+        .ingress()
+        .bus()
+        .request(Addresses.RESPONSES, new BackgroundResponse.Cancel(id), StoredResponse.class)
+        .onComplete(response -> tell(exchange, response), exchange::fail);
   }
 }

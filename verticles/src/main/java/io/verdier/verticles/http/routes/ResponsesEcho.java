@@ -18,7 +18,7 @@ final class ResponsesEcho {
    */
   static byte[] of(Fields fields, SamplingParams sampling, boolean stored) {
     Map<String, @Nullable Object> echo = new LinkedHashMap<>();
-    echo.put("background", false);
+    echo.put("background", or(fields, "background", false));
     echo.put("instructions", fields.value("instructions"));
     echo.put("max_output_tokens", fields.value("max_output_tokens"));
     echo.put("max_tool_calls", fields.value("max_tool_calls"));

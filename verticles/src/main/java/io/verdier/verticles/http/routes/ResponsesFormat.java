@@ -20,13 +20,13 @@ final class ResponsesFormat implements StreamFormat, AnswerBlocks.Listener {
   private Delta.@Nullable End end;
   private int events;
 
-  /** Takes the complete response. */
+  /** Takes the response as it is in the end. */
   interface Keeper {
-    void keep(List<AnswerBlocks.Block> blocks, byte[] json);
+    void keep(Status status, List<AnswerBlocks.Block> blocks, byte[] json);
   }
 
   /**
-   * @param keeper called once, where the answer comes to its end
+   * @param keeper called once, where the answer comes to its end or fails
    */
   ResponsesFormat(ResponsesJson json, ChatParsing parsing, Keeper keeper) {
     this.json = json;
@@ -42,6 +42,10 @@ final class ResponsesFormat implements StreamFormat, AnswerBlocks.Listener {
   @Override
   public void open(JsonWriter writer, Delta first) {
     String promptTail = first.start() == null ? "" : first.start().promptTail();
+    open(writer, promptTail);
+  }
+
+  private void open(JsonWriter writer, String promptTail) {
     blocks = new AnswerBlocks(parsing, promptTail, Responses.CALL_ID_PREFIX, this);
     out = writer;
     for (String type : List.of("response.created", "response.in_progress")) {
@@ -136,28 +140,32 @@ final class ResponsesFormat implements StreamFormat, AnswerBlocks.Listener {
     if (block.kind != AnswerBlocks.Kind.CALL) {
       part("response.content_part.done", block, text);
     }
-    item("response.output_item.done", block, Status.of(end));
+    item("response.output_item.done", block, Status.of(end).ofItem());
   }
 
   @Override
   public void close(JsonWriter writer, Usage usage) {
     out = writer;
-    Status status = Status.of(end);
+    end(Status.of(end), usage, null);
+  }
+
+  /** The last event has the whole response once more. */
+  private void end(Status status, @Nullable Usage usage, @Nullable Problem problem) {
     JsonWriter response = new JsonWriter();
-    json.response(response, status, opened().blocks(), usage, null);
+    json.response(response, status, opened().blocks(), usage, problem);
     byte[] whole = response.toBytes();
-    begin("response." + status.word);
+    begin("response." + status.ofItem().word);
     out.name("response").raw(whole);
     NamedEvents.end(out);
-    keeper.keep(opened().blocks(), whole);
+    keeper.keep(status, opened().blocks(), whole);
   }
 
   @Override
   public void fail(JsonWriter writer, Problem problem) {
+    if (blocks == null) { // it came to nothing before its first news
+      open(writer, "");
+    }
     out = writer;
-    begin("response.failed");
-    out.name("response");
-    json.response(out, Status.FAILED, opened().blocks(), null, problem);
-    NamedEvents.end(out);
+    end(Status.FAILED, null, problem);
   }
 }

@@ -19,9 +19,11 @@ record ResponsesJson(AnswerShape shape, byte[] echo) {
 
   /** How far an item or a response has come. */
   enum Status {
+    QUEUED("queued"),
     IN_PROGRESS("in_progress"),
     COMPLETED("completed"),
     INCOMPLETE("incomplete"),
+    CANCELLED("cancelled"),
     FAILED("failed");
 
     final String word;
@@ -31,7 +33,15 @@ record ResponsesJson(AnswerShape shape, byte[] echo) {
     }
 
     static Status of(Delta.@Nullable End end) {
-      return end != null && end.reason() != FinishReason.STOP ? INCOMPLETE : COMPLETED;
+      if (end == null || end.reason() == FinishReason.STOP) {
+        return COMPLETED;
+      }
+      return end.reason() == FinishReason.ABORT ? CANCELLED : INCOMPLETE;
+    }
+
+    /** What clients know of an item, or of the last event, where the response has this status. */
+    Status ofItem() {
+      return this == CANCELLED ? INCOMPLETE : this;
     }
   }
 
@@ -60,7 +70,7 @@ record ResponsesJson(AnswerShape shape, byte[] echo) {
     out.field("model", shape.model()).name("output").array();
     for (AnswerBlocks.Block block : blocks) {
       boolean last = block.index == blocks.size() - 1;
-      item(out, block, last && status != Status.FAILED ? status : Status.COMPLETED);
+      item(out, block, last && status != Status.FAILED ? status.ofItem() : Status.COMPLETED);
     }
     out.end().name("usage");
     if (usage == null) {
@@ -76,7 +86,8 @@ record ResponsesJson(AnswerShape shape, byte[] echo) {
     if (problem == null) {
       out.nothing();
     } else {
-      out.object().field("code", "server_error").field("message", problem.message()).end();
+      String code = problem.status() == 400 ? "invalid_prompt" : "server_error";
+      out.object().field("code", code).field("message", problem.message()).end();
     }
   }
 

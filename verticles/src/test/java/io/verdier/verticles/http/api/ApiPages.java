@@ -43,7 +43,8 @@ final class ApiPages {
 
         Bodies: `chat` is that of `/v1/chat/completions`, `text` of `/v1/completions`, `predictions` of `/generate` and
         `$AIP_PREDICT_ROUTE`, `predict` an instance of it (where a chat has the fields of `chat`), `embed` of `/v1/embeddings`, `count` of `/v1/messages/count_tokens`, `abort` of
-        `/abort_requests`. `sleep`, `wake_up`, `pause` and `reset` (`/reset_prefix_cache`) are no bodies: their fields stand in the query.
+        `/abort_requests`. `sleep`, `wake_up`, `pause`, `reset` (`/reset_prefix_cache`) and `retrieve` (`GET /v1/responses/{id}`) are no bodies:
+        their fields stand in the query.
         """);
     grouped(ApiTable.fields())
         .forEach(
