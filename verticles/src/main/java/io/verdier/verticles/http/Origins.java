@@ -60,7 +60,8 @@ final class Origins {
     response.putHeader("Access-Control-Allow-Methods", "GET, POST");
     response.putHeader(
         "Access-Control-Allow-Headers",
-        "Authorization, Content-Type, X-Request-Id, X-Api-Key, Anthropic-Version, Anthropic-Beta");
+        "Authorization, Content-Type, X-Request-Id, X-Vllm-Priority, X-Api-Key, Anthropic-Version,"
+            + " Anthropic-Beta");
     response.putHeader("Access-Control-Max-Age", "600");
   }
 }

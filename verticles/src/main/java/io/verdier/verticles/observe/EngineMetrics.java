@@ -114,7 +114,13 @@ public final class EngineMetrics {
     return now.waiting() - now.deferred();
   }
 
-  private double cacheUsage() {
+  /** Sequences that have no place in a step yet. */
+  public int waiting() {
+    return stats.waiting();
+  }
+
+  /** Part of the KV cache that is in use, 0 to 1; not finite where there is none. */
+  public double cacheUsage() {
     StepOutput.Stats now = stats;
     return (double) now.blocksUsed() / now.blocksTotal();
   }

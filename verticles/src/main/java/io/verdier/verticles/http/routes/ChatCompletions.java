@@ -17,7 +17,7 @@ final class ChatCompletions {
   private ChatCompletions() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
+    Fields fields = HeaderFields.over(exchange, Fields.of(body));
     FieldGate.check(exchange, fields, Body.CHAT);
     launch(exchange, ChatRequest.read(exchange, fields));
   }

@@ -24,7 +24,7 @@ record CompletionRequest(
 
   static CompletionRequest read(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
-    Fields fields = Fields.of(body);
+    Fields fields = HeaderFields.over(exchange, Fields.of(body));
     FieldGate.check(exchange, fields, Body.TEXT);
     ingress.serving().checkName(fields.string("model"));
     AnswerShape shape = AnswerShape.read(exchange, fields, "cmpl-");

@@ -34,7 +34,7 @@ final class Responses {
   private Responses() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
+    Fields fields = HeaderFields.over(exchange, Fields.of(body));
     FieldGate.check(exchange, fields, Body.RESPONSES);
     String previous = fields.string("previous_response_id");
     if (previous == null) {

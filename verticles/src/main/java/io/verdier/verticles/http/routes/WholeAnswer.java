@@ -36,6 +36,7 @@ final class WholeAnswer implements Answer {
   public void onEnd(Usage usage) {
     JsonWriter out = exchange.ingress().writer().clear();
     layout.write(out, choices, usage);
+    LoadReport.add(exchange);
     exchange.replyJson(out);
   }
 

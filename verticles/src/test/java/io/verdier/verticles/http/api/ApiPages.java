@@ -42,9 +42,20 @@ final class ApiPages {
         """
 
         Bodies: `chat` is that of `/v1/chat/completions`, `text` of `/v1/completions`, `predictions` of `/generate` and
-        `$AIP_PREDICT_ROUTE`, `predict` an instance of it (where a chat has the fields of `chat`), `embed` of `/v1/embeddings`, `count` of `/v1/messages/count_tokens`, `abort` of
-        `/abort_requests`. `sleep`, `wake_up`, `pause`, `reset` (`/reset_prefix_cache`) and `retrieve` (`GET /v1/responses/{id}`) are no bodies:
-        their fields stand in the query.
+        `$AIP_PREDICT_ROUTE`, `predict` an instance of it (where a chat has the fields of `chat`), `embed` of `/v1/embeddings`, `count` of
+        `/v1/messages/count_tokens`, `abort` of `/abort_requests`. `sleep`, `wake_up`, `pause`, `reset` (`/reset_prefix_cache`) and
+        `retrieve` (`GET /v1/responses/{id}`) are no bodies: their fields stand in the query.
+
+        ## Headers
+
+        | Header of a request | Meaning |
+        |---|---|
+        | `Authorization: Bearer …`, `X-Api-Key` | the key, where there is one |
+        | `X-Request-Id` | id of the answer, behind `chatcmpl-` and the like; wins over `request_id`. Told again with `--enable-request-id-headers` |
+        | `X-Vllm-Priority` | a whole number that wins over `priority`, for `/v1/chat/completions`, `/v1/completions` and `/v1/responses` |
+        | `endpoint-load-metrics-format` | `TEXT` or `JSON`: an answer that is not streamed has a header `endpoint-load-metrics` (ORCA) with the named metrics `kv_cache_usage_perc` (the mean of the node's engines) and `num_requests_waiting` (their sum) |
+        | `traceparent`, `tracestate` | the trace that the request belongs to, see [tracing.md](tracing.md) |
+        | `X-Session-ID`, `X-data-parallel-rank` | of vLLM, without effect: every request finds the cache of those before it, on whichever engine that is |
         """);
     grouped(ApiTable.fields())
         .forEach(
