@@ -2,6 +2,7 @@
 #include "attention.cu"
 #include "elementwise.cu"
 #include "lora.cu"
+#include "lora_tokens.cu"
 #include "matmul_small.cu"
 #include "matmul_tile.cu"
 #include "matmul_wgmma.cu"

@@ -39,6 +39,11 @@ public enum FileChoice {
   private static final String SINGLE = "model.safetensors";
   private static final String INDEX = "model.safetensors.index.json";
   private static final String ADAPTER_WEIGHTS = "adapter_model.safetensors";
+
+  /** An old way of vLLM's to bring tokens along: without them an adapter would answer wrongly. */
+  private static final List<String> NEW_TOKENS =
+      List.of("new_embeddings.safetensors", "new_embeddings.bin");
+
   private static final long SMALL_BYTES_MAX = 512L << 20;
   private static final int FILES_MAX = 2000;
 
@@ -66,6 +71,7 @@ public enum FileChoice {
           "%s: there is no %s. %s".formatted(artifact, essential, hint(listing)));
     }
     requireWeights(artifact, listing);
+    requireSameTokens(artifact, listing);
     List<RemoteFile> small =
         listing.files().stream()
             .filter(file -> SMALL.matcher(file.name()).matches())
@@ -112,6 +118,15 @@ public enum FileChoice {
                   pickled
                       ? ", only pickled ones, which are never opened: convert them to safetensors."
                       : "."));
+    }
+  }
+
+  private void requireSameTokens(String artifact, Listing listing) {
+    Optional<String> found = NEW_TOKENS.stream().filter(listing::has).findFirst();
+    if (this == ADAPTER && found.isPresent()) {
+      throw new ArtifactException(
+          "%s: it has %s; tokens that an adapter adds to the vocabulary are not served."
+              .formatted(artifact, found.get()));
     }
   }
 

@@ -195,6 +195,12 @@ public interface Backend extends AutoCloseable {
   void addLora(Tensor sum, Operand in, LoraTarget target, AttentionBatch batch);
 
   /**
+   * {@code sum[row] += scale · (a's column of the row's token) · bᵀ}: the same of a product whose
+   * inputs are tokens.
+   */
+  void addLora(Tensor sum, LoraTarget target, AttentionBatch batch);
+
+  /**
    * Multiplies as {@link #matmulGate(Operand, Operand, Matrix)}, where adapters add to both
    * products before they meet; rows without an adapter get the same bits as from that.
    *
@@ -260,6 +266,14 @@ public interface Backend extends AutoCloseable {
    * @param out {@code [selected rows, weight's rows]}
    */
   void logits(float[] out, Operand in, Matrix weight);
+
+  /**
+   * The same, where adapters add to the product; rows without an adapter get the same bits as from
+   * that.
+   *
+   * @param batch whose selected rows are those of {@code in}
+   */
+  void logits(float[] out, Operand in, Matrix weight, LoraTarget target, AttentionBatch batch);
 
   /**
    * What chooses tokens without bringing logits to the host; empty: they are there already.

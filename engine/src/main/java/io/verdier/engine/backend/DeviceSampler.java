@@ -61,6 +61,13 @@ public interface DeviceSampler {
     void run(Operand in, Matrix weight);
 
     /**
+     * The same, where adapters add to the product.
+     *
+     * @param batch whose selected rows are those of {@code in}
+     */
+    void run(Operand in, Matrix weight, LoraTarget target, AttentionBatch batch);
+
+    /**
      * As {@link #run(Operand, Matrix)}, from a product that is there.
      *
      * @param logits {@code [requests, vocabulary]}

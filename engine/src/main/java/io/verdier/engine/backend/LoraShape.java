@@ -15,17 +15,32 @@ public record LoraShape(int slots, int rankMax, List<Product> products) {
    * One multiplication. Its matrix may be a stack of several of the checkpoint's, which adapters
    * know by themselves.
    *
-   * @param columns of its input
-   * @param partRows outputs of each part, one to three
+   * @param columns of its input: of tokens, how many there are
+   * @param partRows outputs of each part, one to three; of tokens one
    */
-  public record Product(int columns, List<Integer> partRows) {
+  public record Product(Input input, int columns, List<Integer> partRows) {
     private static final int PARTS_MAX = 3; // queries, keys, values
+
+    /** What the first factors are multiplied with. */
+    public enum Input {
+      /** Rows of an operand. */
+      ROWS,
+      /** Tokens, which are numbers of columns: a column is looked up and nothing multiplied. */
+      TOKENS
+    }
 
     public Product {
       partRows = List.copyOf(partRows);
-      if (partRows.isEmpty() || partRows.size() > PARTS_MAX) {
-        throw new IllegalArgumentException(partRows.size() + " parts; 1 to 3 are possible.");
+      int partsMax = input == Input.TOKENS ? 1 : PARTS_MAX;
+      if (partRows.isEmpty() || partRows.size() > partsMax) {
+        throw new IllegalArgumentException(
+            partRows.size() + " parts; 1 to " + partsMax + " are possible.");
       }
+    }
+
+    /** A product of rows. */
+    public Product(int columns, List<Integer> partRows) {
+      this(Input.ROWS, columns, partRows);
     }
 
     /** Outputs of all parts. */

@@ -21,6 +21,9 @@ public interface LoraSlots {
    */
   LoraImage image();
 
+  /** Whether the image that was loaded into a slot last adds to a product. */
+  boolean adapts(int slot, int product);
+
   /**
    * Replaces what a slot holds. Steps that began before compute with what it held. Until the copy
    * is done no step may have rows of this slot, and the image must stay as it is; on the CPU, where

@@ -3,6 +3,7 @@ package io.verdier.engine.lora;
 import io.verdier.engine.backend.LoraFactors;
 import io.verdier.engine.backend.LoraShape;
 import io.verdier.engine.backend.LoraShape.Product;
+import io.verdier.engine.backend.LoraShape.Product.Input;
 import io.verdier.engine.model.AdaptedProducts;
 import io.verdier.engine.weights.StoredTensor;
 import io.verdier.engine.weights.TensorFile;
@@ -37,10 +38,31 @@ public record Adapter(String identity, int rank, List<LoraFactors> factors, Tens
   private static final int CONFIG_BYTES_MAX = 1 << 20;
   private static final String BASE_PREFIX = "base_model.model.";
 
+  /** An old way of vLLM's to bring tokens along. */
+  private static final List<String> NEW_TOKENS =
+      List.of("new_embeddings.safetensors", "new_embeddings.bin");
+
   /** Text models inside larger ones are named in several ways. */
-  private static final Pattern PATH =
-      Pattern.compile(
-          "(?:(?:model\\.)?language_model\\.)?(?:model\\.)?layers\\.([0-9]{1,5})\\.(self_attn|mlp)\\.([a-z_]+)");
+  private static final String OUTER = "(?:(?:model\\.)?language_model\\.)?";
+
+  private static final Pattern PROJECTION =
+      Pattern.compile(OUTER + "(?:model\\.)?layers\\.([0-9]{1,5})\\.(self_attn|mlp)\\.([a-z_]+)");
+  private static final Pattern EMBEDDING = Pattern.compile(OUTER + "(?:model\\.)?embed_tokens");
+  private static final Pattern HEAD = Pattern.compile(OUTER + "lm_head");
+
+  /** How the factors of a module are named, behind its path. */
+  private enum Form {
+    OF_ROWS(".lora_A.weight", ".lora_B.weight"),
+    OF_TOKENS(".lora_embedding_A", ".lora_embedding_B");
+
+    private final String a;
+    private final String b;
+
+    Form(String a, String b) {
+      this.a = a;
+      this.b = b;
+    }
+  }
 
   /** A projection as checkpoints call it, and where its product is. Immutable. */
   private enum Projection {
@@ -71,18 +93,19 @@ public record Adapter(String identity, int rank, List<LoraFactors> factors, Tens
     }
   }
 
-  /** Both factors of one projection, as they are found. */
+  /** Both factors of one module, as they are found. */
   private static final class Pair {
-    private final int layer;
-    private final Projection module;
+    private final Form form;
     private @Nullable StoredTensor a;
     private @Nullable StoredTensor b;
 
-    Pair(int layer, Projection module) {
-      this.layer = layer;
-      this.module = module;
+    Pair(Form form) {
+      this.form = form;
     }
   }
+
+  /** Where a module's product is, as {@link LoraFactors} has it. Immutable. */
+  private record Place(int product, int part) {}
 
   /**
    * Reads a directory in PEFT's layout.
@@ -94,6 +117,7 @@ public record Adapter(String identity, int rank, List<LoraFactors> factors, Tens
     byte[] json = config(directory);
     AdapterConfig config = AdapterConfig.parse(json);
     requireRank(config.rank(), shape);
+    requireSameTokens(directory);
     TensorFile file = open(directory);
     try {
       List<LoraFactors> factors = new ArrayList<>();
@@ -160,6 +184,15 @@ public record Adapter(String identity, int rank, List<LoraFactors> factors, Tens
     }
   }
 
+  private static void requireSameTokens(Path directory) {
+    for (String name : NEW_TOKENS) {
+      if (Files.exists(directory.resolve(name))) {
+        throw new AdapterException(
+            "%s: tokens that an adapter adds to the vocabulary are not served.".formatted(name));
+      }
+    }
+  }
+
   /** Factors by the path of their module, in its order. */
   private static Map<String, Pair> pairs(Map<String, StoredTensor> tensors) {
     Map<String, Pair> pairs = new TreeMap<>();
@@ -170,19 +203,30 @@ public record Adapter(String identity, int rank, List<LoraFactors> factors, Tens
             return; // the base model's own, saved beside
           }
           requireServed(name);
-          boolean isA = bare.endsWith(".lora_A.weight");
-          if (!isA && !bare.endsWith(".lora_B.weight")) {
-            throw new AdapterException(WEIGHTS_FILE + ": " + name + " is unsupported LoRA weight.");
-          }
-          String path = bare.substring(0, bare.length() - ".lora_A.weight".length());
-          Pair pair = pairs.computeIfAbsent(path, Adapter::pair);
-          if (isA) {
-            pair.a = tensor;
-          } else {
-            pair.b = tensor;
-          }
+          put(pairs, name, bare, tensor);
         });
     return pairs;
+  }
+
+  private static void put(Map<String, Pair> pairs, String name, String bare, StoredTensor tensor) {
+    for (Form form : Form.values()) {
+      boolean isA = bare.endsWith(form.a);
+      if (isA || bare.endsWith(form.b)) {
+        String path = bare.substring(0, bare.length() - (isA ? form.a : form.b).length());
+        Pair pair = pairs.computeIfAbsent(path, first -> new Pair(form));
+        if (pair.form != form) {
+          throw new AdapterException(
+              "%s: module %s has factors of two kinds.".formatted(WEIGHTS_FILE, path));
+        }
+        if (isA) {
+          pair.a = tensor;
+        } else {
+          pair.b = tensor;
+        }
+        return;
+      }
+    }
+    throw new AdapterException(WEIGHTS_FILE + ": " + name + " is unsupported LoRA weight.");
   }
 
   private static void requireServed(String name) {
@@ -191,40 +235,56 @@ public record Adapter(String identity, int rank, List<LoraFactors> factors, Tens
       why = "DoRA's magnitudes are not applied";
     } else if (name.endsWith(".lora_B.bias")) {
       why = "a bias beside the factors is not applied";
-    } else if (name.contains(".lora_embedding_") || name.contains("embed_tokens")) {
-      why = "adapters of the embedding are not served";
-    } else if (name.contains("modules_to_save")) {
+    } else if (name.contains("modules_to_save")
+        || name.endsWith("embed_tokens.weight")
+        || name.endsWith("lm_head.weight")) {
       why = "whole modules of an adapter are not served";
-    } else if (name.contains("lm_head")) {
-      why = "adapters of the output matrix are not served";
     }
     if (!why.isEmpty()) {
       throw new AdapterException(WEIGHTS_FILE + ": it has " + name + "; " + why + ".");
     }
   }
 
-  private static Pair pair(String path) {
-    Matcher found = PATH.matcher(path);
+  private static Place place(String path, LoraShape shape) {
+    int products = shape.products().size();
+    if (EMBEDDING.matcher(path).matches()) {
+      return new Place(AdaptedProducts.embedding(products), 0);
+    }
+    if (HEAD.matcher(path).matches()) {
+      return new Place(AdaptedProducts.head(products), 0);
+    }
+    Matcher found = PROJECTION.matcher(path);
     if (found.matches()) {
       for (Projection module : Projection.values()) {
         if (module.word().equals(found.group(3)) && module.parent.equals(found.group(2))) {
-          return new Pair(Integer.parseInt(found.group(1)), module);
+          int layer = requireLayer(path, Integer.parseInt(found.group(1)), products);
+          return new Place(module.product.index(layer), module.part);
         }
       }
     }
     throw new AdapterException(
-        "%s: module %s is not in the model. Expected are %s of its layers."
+        "%s: module %s is not in the model. Expected are %s of its layers, embed_tokens and lm_head."
             .formatted(WEIGHTS_FILE, path, String.join(", ", Projection.words())));
+  }
+
+  private static int requireLayer(String path, int layer, int products) {
+    if (layer >= AdaptedProducts.layers(products)) {
+      throw new AdapterException(
+          "%s: module %s is not in the model, which has %d layers."
+              .formatted(WEIGHTS_FILE, path, AdaptedProducts.layers(products)));
+    }
+    return layer;
   }
 
   private static LoraFactors factors(
       String path, Pair pair, AdapterConfig config, LoraShape shape) {
-    int product = pair.module.product.index(pair.layer);
-    if (product >= shape.products().size()) {
+    Place place = place(path, shape);
+    Product adapted = shape.products().get(place.product);
+    Form form = adapted.input() == Input.TOKENS ? Form.OF_TOKENS : Form.OF_ROWS;
+    if (pair.form != form) {
       throw new AdapterException(
-          "%s: module %s is not in the model, which has %d layers."
-              .formatted(
-                  WEIGHTS_FILE, path, shape.products().size() / AdaptedProducts.values().length));
+          "%s: factors of module %s must be named %s and %s."
+              .formatted(WEIGHTS_FILE, path, form.a.substring(1), form.b.substring(1)));
     }
     StoredTensor storedA = pair.a;
     StoredTensor storedB = pair.b;
@@ -236,10 +296,28 @@ public record Adapter(String identity, int rank, List<LoraFactors> factors, Tens
     }
     int rank = config.rank(path);
     requireRank(rank, shape);
-    Product adapted = shape.products().get(product);
+    requireVocabulary(place, storedA, storedB, shape);
     StoredTensor a = matrix(storedA, rank, adapted.columns());
-    StoredTensor b = matrix(storedB, adapted.partRows().get(pair.module.part), rank);
-    return new LoraFactors(product, pair.module.part, a, b, config.scale(path));
+    StoredTensor b = matrix(storedB, adapted.partRows().get(place.part), rank);
+    return new LoraFactors(place.product, place.part, a, b, config.scale(path));
+  }
+
+  /** Whose tokens are others has been made for a vocabulary that grew, or for another model. */
+  private static void requireVocabulary(
+      Place place, StoredTensor a, StoredTensor b, LoraShape shape) {
+    int products = shape.products().size();
+    int head = AdaptedProducts.head(products);
+    int tokens = shape.products().get(head).rows();
+    boolean isHead = place.product == head;
+    if (isHead || place.product == AdaptedProducts.embedding(products)) {
+      StoredTensor tensor = isHead ? b : a;
+      long[] found = tensor.shape();
+      if (found.length == 2 && found[isHead ? 0 : 1] != tokens) {
+        throw new AdapterException(
+            "%s: %s is for a vocabulary of %d tokens; the model has %d. Tokens that an adapter adds are not served."
+                .formatted(WEIGHTS_FILE, tensor.name(), found[isHead ? 0 : 1], tokens));
+      }
+    }
   }
 
   private static StoredTensor matrix(StoredTensor tensor, long rows, long columns) {

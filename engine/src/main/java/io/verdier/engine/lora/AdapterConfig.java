@@ -11,8 +11,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What an {@code adapter_config.json} of PEFT says of ranks and scales. Immutable. What would
- * change the model in another way than by two factors beside a projection is refused by name; what
- * only training reads is not looked at.
+ * change the model in another way than by two factors beside a matrix is refused by name; what only
+ * training reads is not looked at.
  *
  * <p>{@code target_modules} is checked for its form and otherwise left alone: PEFT lets it name
  * modules that are not there, and the tensors tell which are.

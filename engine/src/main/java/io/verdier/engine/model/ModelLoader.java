@@ -78,7 +78,9 @@ public final class ModelLoader {
   }
 
   private static @Nullable LoraShape adapters(ModelSpec spec, ServerConfig.Adapters asked) {
-    return asked.enabled() ? AdaptedProducts.shape(spec, asked.slots(), asked.rankMax()) : null;
+    return asked.enabled()
+        ? AdaptedProducts.shape(Shard.of(spec, Rank.ALONE), asked.slots(), asked.rankMax())
+        : null;
   }
 
   /** Takes the room for adapters that was asked for. */
@@ -86,7 +88,7 @@ public final class ModelLoader {
     LoraShape whole = description.adapters();
     return whole == null
         ? null
-        : backend.loraSlots(AdaptedProducts.shape(shard.local(), whole.slots(), whole.rankMax()));
+        : backend.loraSlots(AdaptedProducts.shape(shard, whole.slots(), whole.rankMax()));
   }
 
   private static DType weightType(

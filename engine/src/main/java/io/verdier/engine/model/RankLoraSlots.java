@@ -91,6 +91,12 @@ final class RankLoraSlots implements LoraSlots {
     return slots.get(rank.index());
   }
 
+  /** All ranks have parts of the same factors. */
+  @Override
+  public boolean adapts(int slot, int product) {
+    return slots.getFirst().adapts(slot, product);
+  }
+
   @Override
   public HostCopy load(int slot, LoraImage image) {
     Image whole = (Image) image;

@@ -10,8 +10,6 @@ import io.verdier.engine.backend.Backend.Rotation;
 import io.verdier.engine.backend.Collectives;
 import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
-import io.verdier.engine.backend.LoraSlots;
-import io.verdier.engine.backend.LoraTarget;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Stage;
 import io.verdier.engine.backend.Tensor;
@@ -49,7 +47,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
   private final DecoderWeights weights;
   private final Rotation[] rotations; // [layers]
   private final Attention[] attentions; // [layers]
-  private final LoraTarget[] targets; // by AdaptedProducts.index; empty: no room for adapters
+  private final AdapterTargets adapters;
   private final int chunkRows;
 
   // A row for every token of the step.
@@ -66,6 +64,9 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
   private final @Nullable Tensor kept; // [tokens, hidden], what the last stage has of the step
   private final int[] places; // [tokens], 0, 1, 2, ...
 
+  // The step whose rows have their results here; null: none was run.
+  private @Nullable AttentionBatch last;
+
   // With several ranks, where a device chooses tokens.
   private @Nullable Tensor someLogits; // [logits rows, this rank's tokens]
   private @Nullable Tensor allLogits; // [logits rows, ranks · tokens of each]
@@ -79,8 +80,8 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     backend = part.backend();
     ranks = part.ranks();
     weights = part.weights();
-    targets = targets(part.adapters());
     chunkRows = Math.min(tokensMax, backend.chunkRows());
+    adapters = new AdapterTargets(part.adapters(), logitsRowsMax());
     int queryWidth = spec.heads() * spec.headDim();
     int keyWidth = spec.kvHeads() * spec.headDim();
     RopeTable table = backend.ropeTable(spec.rope().inverseFrequencies(), spec.rope().amplitude());
@@ -97,15 +98,6 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     boolean keeps = shard.stage().isLast() && !shard.stage().isWhole();
     kept = keeps ? backend.tensor(tokensMax, spec.hidden()) : null;
     places = IntStream.range(0, keeps ? tokensMax : 0).toArray();
-  }
-
-  private static LoraTarget[] targets(@Nullable LoraSlots slots) {
-    if (slots == null) {
-      return new LoraTarget[0];
-    }
-    LoraTarget[] targets = new LoraTarget[slots.shape().products().size()];
-    Arrays.setAll(targets, i -> new LoraTarget(slots, i));
-    return targets;
   }
 
   private Rotation rotation(RopeTable table, DecoderWeights.Layer layer) {
@@ -178,6 +170,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
    * other stages, {@link #leave} or {@link #keep}.
    */
   public void forward(AttentionBatch batch, KvStorage cache) {
+    last = batch;
     backend.step(batch, cache, () -> layers(batch, cache));
   }
 
@@ -219,7 +212,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
    */
   public void prepare(int sequencesMax, KvStorage cache) {
     AttentionBatch batch = new AttentionBatch(residual.rowsMax(), sequencesMax);
-    if (targets.length > 0) { // first: their buffers would end graphs that are there already
+    if (!adapters.isEmpty()) { // first: their buffers would end graphs that are there already
       prepare(batch, cache, 0);
     }
     prepare(batch, cache, AttentionBatch.NO_ADAPTER);
@@ -256,6 +249,9 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     for (int row = 0; shard.stage().isFirst() && row < batch.rows(); row += chunkRows) {
       select(batch, row);
       backend.embed(residual, embedding(), batch);
+      if (batch.hasAdapters()) {
+        backend.addLora(residual, adapters.ofEmbedding(), batch);
+      }
     }
     boolean isOneChunk = batch.rows() <= chunkRows;
     for (int i = 0; i < spec.layers(); i++) {
@@ -302,7 +298,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
 
   private void gate(Matrix gateUp, int product, AttentionBatch batch) {
     if (batch.hasAdapters()) {
-      backend.matmulGate(gated, normed, gateUp, targets[product], batch);
+      backend.matmulGate(gated, normed, gateUp, adapters.of(product), batch);
     } else {
       backend.matmulGate(gated, normed, gateUp);
     }
@@ -310,7 +306,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
 
   private void addLora(Tensor sum, Operand in, int product, AttentionBatch batch) {
     if (batch.hasAdapters()) {
-      backend.addLora(sum, in, targets[product], batch);
+      backend.addLora(sum, in, adapters.of(product), batch);
     }
   }
 
@@ -322,7 +318,12 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
    */
   public void logits(int[] rows, int from, int count, float[] out) {
     normalise(rows, from, count);
-    backend.logits(out, normed, output().head());
+    AttentionBatch adapted = adapters.wanted(last, rows, from, count);
+    if (adapted == null) {
+      backend.logits(out, normed, output().head());
+    } else {
+      backend.logits(out, normed, output().head(), adapters.ofHead(), adapted);
+    }
   }
 
   /**
@@ -333,7 +334,12 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
    */
   public void sample(int[] rows, int from, int count, DeviceSampler.Chunk chunk) {
     normalise(rows, from, count);
-    chunk.run(normed, output().head());
+    AttentionBatch adapted = adapters.wanted(last, rows, from, count);
+    if (adapted == null) {
+      chunk.run(normed, output().head());
+    } else {
+      chunk.run(normed, output().head(), adapters.ofHead(), adapted);
+    }
   }
 
   /**
@@ -357,6 +363,10 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     Tensor product = some.columns(0, head.rows());
     product.select(0, count);
     backend.matmul(product, normed, head);
+    AttentionBatch adapted = adapters.wanted(last, rows, from, count);
+    if (adapted != null) {
+      backend.addLora(product, normed, adapters.ofHead(), adapted);
+    }
     ranks.allGather(all, some);
     Tensor logits = all.columns(0, spec.vocabSize());
     logits.select(0, count);

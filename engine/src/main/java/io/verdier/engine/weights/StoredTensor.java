@@ -159,10 +159,33 @@ public record StoredTensor(
       return;
     }
     for (int i = 0; i < columns(); i++) {
-      int bits = Float.floatToRawIntBits(element(first + (long) i * dtype.bytes()));
-      boolean isNan = (bits & 0x7fffffff) > 0x7f800000;
-      int rounded = isNan ? bits | 0x400000 : bits + 0x7fff + (bits >>> 16 & 1);
-      to.set(SHORT, at + i * 2L, (short) (rounded >>> 16));
+      to.set(SHORT, at + i * 2L, bfloat16(first + (long) i * dtype.bytes()));
     }
+  }
+
+  /**
+   * Copies all of a matrix as {@link #copyBfloat16} does, but columns as rows.
+   *
+   * @param at where in {@code to} the first column begins
+   * @param stride elements from there to where the next one does
+   */
+  public void copyBfloat16Transposed(MemorySegment to, long at, int stride) {
+    for (int row = 0; row < rows(); row++) {
+      long first = row * rowBytes;
+      for (int i = 0; i < columns(); i++) {
+        short value = bfloat16(first + (long) i * dtype.bytes());
+        to.set(SHORT, at + ((long) i * stride + row) * 2, value);
+      }
+    }
+  }
+
+  private short bfloat16(long offset) {
+    if (dtype == DType.BF16) {
+      return data.get(SHORT, offset);
+    }
+    int bits = Float.floatToRawIntBits(element(offset));
+    boolean isNan = (bits & 0x7fffffff) > 0x7f800000;
+    int rounded = isNan ? bits | 0x400000 : bits + 0x7fff + (bits >>> 16 & 1);
+    return (short) (rounded >>> 16);
   }
 }

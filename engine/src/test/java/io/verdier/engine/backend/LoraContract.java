@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.within;
 import io.verdier.engine.backend.Backend.KvShape;
 import io.verdier.engine.backend.Backend.Matrix;
 import io.verdier.engine.backend.LoraShape.Product;
+import io.verdier.engine.backend.LoraShape.Product.Input;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.StoredTensor;
 import io.verdier.engine.weights.WeightsException;
@@ -28,6 +29,9 @@ abstract class LoraContract extends BackendFixture {
   private static final int STACKED = 0;
   private static final int SINGLE = 1;
   private static final int GATED = 2;
+  private static final int EMBEDDING = 3;
+  private static final int HEAD = 4; // more outputs than a unit of work has
+  private static final int TOKENS = 130;
   private static final int NONE = AttentionBatch.NO_ADAPTER;
   private static final int RANK_MAX = 40;
 
@@ -38,7 +42,9 @@ abstract class LoraContract extends BackendFixture {
           List.of(
               new Product(2100, List.of(300, 24, 33)),
               new Product(72, List.of(50)),
-              new Product(200, List.of(45, 45))));
+              new Product(200, List.of(45, 45)),
+              new Product(Input.TOKENS, TOKENS, List.of(50)),
+              new Product(72, List.of(1100))));
 
   /** Slices of one batch: lengths, and their adapters. */
   private static final int[] LENGTHS = {1, 40, 3, 1, 33, 2, 1, 5};
@@ -124,6 +130,109 @@ abstract class LoraContract extends BackendFixture {
     float[][] alone =
         adapters.gate(weights, new float[][] {x[row]}, batch(new int[] {1}, new int[] {0}));
     assertThat(alone[0]).isEqualTo(mixed[row]);
+  }
+
+  @Test
+  void addLora_tokens_matchesOracleAndTheSameAlone() {
+    Adapters adapters = new Adapters();
+    AttentionBatch batch = batch(LENGTHS, ADAPTERS);
+    float[][] before = matrix(batch.rows(), 50);
+    float[][] after = adapters.addOfTokens(before, batch);
+    for (int row = 0; row < batch.rows(); row++) {
+      int slot = batch.adapter(batch.slice(row));
+      if (slot == NONE || slot == 2) { // which knows nothing of the embedding
+        assertThat(after[row]).isEqualTo(before[row]);
+        continue;
+      }
+      float[] unit = new float[TOKENS];
+      unit[batch.token(row)] = 1;
+      double[] delta = adapters.delta(slot, EMBEDDING, unit);
+      for (int i = 0; i < delta.length; i++) {
+        double expected = before[row][i] + delta[i];
+        assertThat((double) after[row][i]).isCloseTo(expected, within(1e-5));
+      }
+      int token = batch.token(row);
+      AttentionBatch alone = new AttentionBatch(1, 1);
+      alone.add(position -> token, 0, 1, new int[0], slot);
+      assertThat(adapters.addOfTokens(new float[][] {before[row]}, alone)[0]).isEqualTo(after[row]);
+    }
+  }
+
+  @Test
+  void step_otherTokensEachTime_addsTheirs() {
+    Adapters adapters = new Adapters();
+    LoraTarget target = new LoraTarget(adapters.slots, EMBEDDING);
+    Matrix table = weight(DType.BF16, TOKENS, 50);
+    KvStorage storage = backend.kvStorage(new KvShape(1, 1, 1, 32, 16, 8));
+    Tensor sum = backend.tensor(4, 50);
+    AttentionBatch batch = new AttentionBatch(4, 4);
+    for (int step = 0; step < 4; step++) {
+      int shift = 11 * step;
+      batch.clear();
+      for (int i = 0; i < 4; i++) {
+        int token = (17 * i + shift) % TOKENS;
+        batch.add(position -> token, 0, 1, new int[] {i}, (i + step) % 4 == 2 ? NONE : i);
+      }
+      backend.step(
+          batch,
+          storage,
+          () -> {
+            backend.embed(sum, table, batch);
+            backend.addLora(sum, target, batch);
+          });
+      float[][] after = read(sum);
+      for (int i = 0; i < 4; i++) {
+        int token = batch.token(i);
+        AttentionBatch one = new AttentionBatch(1, 1);
+        one.add(position -> token, 0, 1, new int[0], batch.adapter(i));
+        Tensor alone = backend.tensor(1, 50);
+        backend.embed(alone, table, one);
+        backend.addLora(alone, target, one);
+        assertThat(after[i]).isEqualTo(read(alone)[0]);
+      }
+    }
+  }
+
+  @Test
+  void logits_mixedBatch_addsToThemAndTheSameAlone() {
+    Adapters adapters = new Adapters();
+    AttentionBatch batch = batch(LENGTHS, ADAPTERS);
+    LoraTarget target = new LoraTarget(adapters.slots, HEAD);
+    int columns = SHAPE.products().get(HEAD).rows();
+    Matrix weight = weight(DType.BF16, columns, 72);
+    float[][] x = matrix(batch.rows(), 72);
+    float[] plain = new float[batch.rows() * columns];
+    backend.logits(plain, operand(x), weight);
+    float[] mixed = new float[plain.length];
+    backend.logits(mixed, operand(x), weight, target, batch);
+    for (int row = 0; row < batch.rows(); row++) {
+      int slot = batch.adapter(batch.slice(row));
+      float[] own = Arrays.copyOfRange(mixed, row * columns, (row + 1) * columns);
+      if (slot == NONE || slot == 2) {
+        assertThat(own).isEqualTo(Arrays.copyOfRange(plain, row * columns, (row + 1) * columns));
+        continue;
+      }
+      double[] delta = adapters.delta(slot, HEAD, x[row]);
+      for (int i = 0; i < columns; i++) {
+        double expected = plain[row * columns + i] + delta[i];
+        assertThat((double) own[i]).isCloseTo(expected, within(2e-3));
+      }
+      AttentionBatch one = batch(new int[] {1}, new int[] {slot});
+      float[] alone = new float[columns];
+      backend.logits(alone, operand(new float[][] {x[row]}), weight, target, one);
+      assertThat(alone).isEqualTo(own);
+    }
+  }
+
+  @Test
+  void adapts_loadedImage_knowsItsProducts() {
+    Adapters adapters = new Adapters();
+    assertThat(adapters.slots.adapts(2, STACKED)).isTrue();
+    assertThat(adapters.slots.adapts(2, SINGLE)).isFalse();
+    assertThat(adapters.slots.adapts(2, HEAD)).isFalse();
+    assertThat(adapters.slots.adapts(1, HEAD)).isTrue();
+    adapters.load(1, List.of());
+    assertThat(adapters.slots.adapts(1, HEAD)).isFalse();
   }
 
   /** One row a sequence, as in decoding, so that a device may record the first and repeat it. */
@@ -212,7 +321,8 @@ abstract class LoraContract extends BackendFixture {
   private static AttentionBatch batch(int[] lengths, int[] adapters) {
     AttentionBatch batch = new AttentionBatch(IntStream.of(lengths).sum() + 3, lengths.length + 1);
     for (int s = 0; s < lengths.length; s++) {
-      batch.add(i -> 0, 0, lengths[s], new int[] {s}, adapters[s]);
+      int first = 3 * s;
+      batch.add(i -> (first + 7 * i) % TOKENS, 0, lengths[s], new int[] {s}, adapters[s]);
     }
     return batch;
   }
@@ -296,6 +406,12 @@ abstract class LoraContract extends BackendFixture {
     float[][] add(float[][] before, float[][] x, int product, AttentionBatch batch) {
       Tensor sum = LoraContract.this.tensor(before);
       backend.addLora(sum, operand(x), new LoraTarget(slots, product), batch);
+      return read(sum);
+    }
+
+    float[][] addOfTokens(float[][] before, AttentionBatch batch) {
+      Tensor sum = LoraContract.this.tensor(before);
+      backend.addLora(sum, new LoraTarget(slots, EMBEDDING), batch);
       return read(sum);
     }
 

@@ -38,6 +38,11 @@ class AdapterSlotsTest {
     }
 
     @Override
+    public boolean adapts(int slot, int product) {
+      return true;
+    }
+
+    @Override
     public HostCopy load(int slot, LoraImage image) {
       notes.add("load " + slot + " from " + ((Image) image).room);
       return new HostCopy() {

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.verdier.engine.backend.LoraFactors;
 import io.verdier.engine.backend.LoraShape;
 import io.verdier.engine.backend.LoraShape.Product;
+import io.verdier.engine.backend.LoraShape.Product.Input;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.SafetensorsWriter;
 import java.io.IOException;
@@ -20,10 +21,11 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What is read of an adapter's files, and every way in which they can be bad. */
 class AdapterTest {
-  /** One layer: hidden 6, queries 4, keys 2, intermediate 8. */
+  /** One layer: hidden 6, queries 4, keys 2, intermediate 8; 10 tokens. */
   private static final LoraShape SHAPE =
       new LoraShape(
           1,
@@ -32,7 +34,9 @@ class AdapterTest {
               new Product(6, List.of(4, 2, 2)),
               new Product(4, List.of(6)),
               new Product(6, List.of(8, 8)),
-              new Product(8, List.of(6))));
+              new Product(8, List.of(6)),
+              new Product(Input.TOKENS, 10, List.of(6)),
+              new Product(6, List.of(10))));
 
   private static final String PLAIN =
       "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":3,\"target_modules\":\"all-linear\"%s}";
@@ -57,6 +61,98 @@ class AdapterTest {
       assertThat(adapter.factors()).allMatch(it -> it.scale() == 1.5f && it.rank() == 2);
       assertThat(adapter.rank()).isEqualTo(2);
     }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "base_model.model.model.embed_tokens,base_model.model.lm_head",
+    "model.embed_tokens,lm_head",
+    "embed_tokens,lm_head",
+    "model.language_model.embed_tokens,language_model.lm_head",
+    "language_model.model.embed_tokens,model.language_model.lm_head",
+  })
+  void read_embeddingAndHead_areFound(String embedding, String head) throws IOException {
+    SafetensorsWriter file = new SafetensorsWriter();
+    addEmbedding(file, embedding, 3, 10, 6);
+    file.add(embedding + ".base_layer.weight", DType.F32, new float[60], 10, 6);
+    add(file, DType.F32, head, 2, 6, 10);
+    file.add(head + ".base_layer.weight", DType.F32, new float[60], 10, 6);
+    write(
+        PLAIN.formatted(
+            ",\"use_rslora\":true,\"rank_pattern\":{\"embed_tokens\":3},\"alpha_pattern\":{\"lm_head\":7}"),
+        file);
+
+    try (Adapter adapter = Adapter.read(directory, SHAPE)) {
+      assertThat(
+              adapter.factors().stream().map(it -> place(it) + " " + it.rank() + " " + it.scale()))
+          .containsExactlyInAnyOrder(
+              "4.0 3 " + (float) (3 / Math.sqrt(3)), "5.0 2 " + (float) (7 / Math.sqrt(2)));
+      assertThat(adapter.rank()).isEqualTo(3);
+    }
+  }
+
+  @Test
+  void read_otherVocabulary_isRefusedWithBothNumbers() throws IOException {
+    SafetensorsWriter file = new SafetensorsWriter();
+    addEmbedding(file, "model.embed_tokens", 2, 12, 6);
+    write(PLAIN.formatted(""), file);
+    refused(
+        "model.embed_tokens.lora_embedding_A is for a vocabulary of 12 tokens; the model has 10."
+            + " Tokens that an adapter adds are not served.");
+
+    file = new SafetensorsWriter();
+    add(file, DType.F32, "lm_head", 2, 6, 9);
+    write(PLAIN.formatted(""), file);
+    refused("lm_head.lora_B.weight is for a vocabulary of 9 tokens; the model has 10.");
+
+    write(PLAIN.formatted(""), queries(1));
+    Files.write(directory.resolve("new_embeddings.safetensors"), new byte[3]);
+    refused("new_embeddings.safetensors: tokens that an adapter adds to the vocabulary");
+  }
+
+  @Test
+  void read_embeddingOrHeadThatDoesNotFit_isRefusedByName() throws IOException {
+    SafetensorsWriter file = new SafetensorsWriter();
+    addEmbedding(file, "model.embed_tokens", 2, 10, 5);
+    write(PLAIN.formatted(""), file);
+    refused("lora_embedding_B has shape [5, 2]; the model and the adapter's rank ask for [6, 2]");
+
+    file = new SafetensorsWriter();
+    add(file, DType.F32, "lm_head", 2, 7, 10);
+    write(PLAIN.formatted(""), file);
+    refused("lm_head.lora_A.weight has shape [2, 7]; the model and the adapter's rank ask for");
+
+    file = new SafetensorsWriter();
+    addEmbedding(file, "model.embed_tokens", 5, 10, 6);
+    write(PLAIN.formatted(",\"rank_pattern\":{\"embed_tokens\":5}"), file);
+    refused("LoRA rank 5 is greater than max_lora_rank 4. Start with --max-lora-rank 5");
+
+    file = new SafetensorsWriter();
+    file.add("model.embed_tokens.lora_embedding_A", DType.F32, new float[20], 2, 10);
+    write(PLAIN.formatted(""), file);
+    refused("module model.embed_tokens has lora_A but no lora_B");
+
+    file = new SafetensorsWriter();
+    addEmbedding(file, "lm_head", 2, 10, 6);
+    write(PLAIN.formatted(""), file);
+    refused("factors of module lm_head must be named lora_A.weight and lora_B.weight");
+
+    file = new SafetensorsWriter();
+    add(file, DType.F32, "model.embed_tokens", 2, 10, 6);
+    write(PLAIN.formatted(""), file);
+    refused(
+        "factors of module model.embed_tokens must be named lora_embedding_A and"
+            + " lora_embedding_B");
+
+    addEmbedding(file, "model.embed_tokens", 2, 10, 6);
+    write(PLAIN.formatted(""), file);
+    refused("module model.embed_tokens has factors of two kinds");
+  }
+
+  private static void addEmbedding(
+      SafetensorsWriter file, String path, int rank, int tokens, int hidden) {
+    file.add(path + ".lora_embedding_A", DType.F32, new float[rank * tokens], rank, tokens);
+    file.add(path + ".lora_embedding_B", DType.F32, new float[hidden * rank], hidden, rank);
   }
 
   private static String place(LoraFactors factors) {
@@ -154,6 +250,8 @@ class AdapterTest {
     "mlp.q_proj.lora_A.weight,2,6,is not in the model",
     "mlp.experts.0.up_proj.lora_A.weight,2,6,is not in the model",
     "input_layernorm.modules_to_save.weight,1,6,whole modules",
+    "self_attn.k_proj.lora_embedding_A,2,4,'factors of module model.layers.0.self_attn.k_proj must"
+        + " be named lora_A.weight'",
   })
   void read_badTensor_isRefusedByName(String name, int rows, int columns, String text)
       throws IOException {
@@ -169,15 +267,29 @@ class AdapterTest {
 
   @ParameterizedTest
   @CsvSource({
-    "base_model.model.lm_head,adapters of the output matrix",
-    "base_model.model.model.embed_tokens,adapters of the embedding",
     "base_model.model.model.layers.1.self_attn.q_proj,'which has 1 layers'",
+    "base_model.model.score,'Expected are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj,"
+        + " down_proj of its layers, embed_tokens and lm_head.'",
+    "base_model.model.model.layers.0.lm_head,is not in the model",
   })
   void read_otherModules_areRefusedByName(String path, String text) throws IOException {
     SafetensorsWriter file = new SafetensorsWriter();
     add(file, DType.F32, path, 2, 6, 4);
     write(PLAIN.formatted(""), file);
     refused(text);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "base_model.model.lm_head.weight",
+        "base_model.model.model.embed_tokens.weight",
+        "base_model.model.lm_head.modules_to_save.weight",
+        "base_model.model.model.embed_tokens.modules_to_save.default.weight",
+      })
+  void read_wholeEmbeddingOrHead_isRefusedByName(String name) throws IOException {
+    write(PLAIN.formatted(""), queries(1).add(name, DType.F32, new float[60], 10, 6));
+    refused("it has " + name + "; whole modules of an adapter are not served.");
   }
 
   @Test

@@ -7,6 +7,7 @@ import io.verdier.engine.backend.LoraShape.Product;
 import io.verdier.engine.backend.cpu.CpuBackend.KernelForm;
 import io.verdier.engine.backend.cpu.CpuBackends;
 import io.verdier.engine.lora.AdapterSlots;
+import io.verdier.engine.model.AdaptedProducts;
 import io.verdier.engine.model.ModelLoader;
 import io.verdier.engine.model.PublishedConfigs;
 import io.verdier.engine.sample.SamplingParams;
@@ -95,7 +96,8 @@ final class LoraBench {
     try (DummyWeights weights = new DummyWeights(DType.BF16)) {
       for (int i = 0; i < SLOTS; i++) {
         List<LoraFactors> factors = new ArrayList<>();
-        for (int product = 0; product < shape.products().size(); product++) {
+        int behindLayers = AdaptedProducts.embedding(shape.products().size());
+        for (int product = 0; product < behindLayers; product++) {
           Product adapted = shape.products().get(product);
           for (int part = 0; part < adapted.partRows().size(); part++) {
             String name = i + "." + product + "." + part;

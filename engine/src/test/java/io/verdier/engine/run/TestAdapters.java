@@ -67,13 +67,17 @@ final class TestAdapters {
   }
 
   /**
-   * Has an adapter ready.
+   * Has one of the demo model's adapters ready.
    *
    * @return its identity
    */
   static String add(ModelRunner runner, String name) {
+    return add(runner, Golden.MODEL.resolve("lora").resolve(name));
+  }
+
+  /** The same of a directory. */
+  static String add(ModelRunner runner, Path directory) {
     AdapterSlots slots = Objects.requireNonNull(runner.adapters());
-    Path directory = Golden.MODEL.resolve("lora").resolve(name);
     try (Adapter adapter = Adapter.read(directory, slots.shape())) {
       slots.add(adapter.identity(), adapter.factors());
       return adapter.identity();

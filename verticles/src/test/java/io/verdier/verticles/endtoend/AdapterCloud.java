@@ -103,41 +103,51 @@ final class AdapterCloud implements AutoCloseable {
   /** Rank 2 beside the queries and the output of two layers. */
   static byte[] weights(long seed) {
     Random random = new Random(seed);
-    StringBuilder header = new StringBuilder("{");
-    ByteArrayOutputStream data = new ByteArrayOutputStream();
+    Tensors tensors = new Tensors();
     for (int layer : new int[] {1, 4}) {
       for (String module : List.of("q_proj", "o_proj")) {
         String path = "base_model.model.model.layers.%d.self_attn.%s".formatted(layer, module);
-        matrix(header, data, path + ".lora_A.weight", 2, 256, random);
-        matrix(header, data, path + ".lora_B.weight", 256, 2, random);
+        tensors.add(path + ".lora_A.weight", numbers(random, 2 * 256), 2, 256);
+        tensors.add(path + ".lora_B.weight", numbers(random, 256 * 2), 256, 2);
       }
     }
-    header.setCharAt(header.length() - 1, '}');
-    byte[] json = header.toString().getBytes(StandardCharsets.UTF_8);
-    return ByteBuffer.allocate(8 + json.length + data.size())
-        .order(ByteOrder.LITTLE_ENDIAN)
-        .putLong(json.length)
-        .put(json)
-        .put(data.toByteArray())
-        .array();
+    return tensors.file();
   }
 
-  private static void matrix(
-      StringBuilder header,
-      ByteArrayOutputStream data,
-      String name,
-      int rows,
-      int columns,
-      Random random) {
-    int begin = data.size();
-    ByteBuffer bytes = ByteBuffer.allocate(rows * columns * 4).order(ByteOrder.LITTLE_ENDIAN);
-    for (int i = 0; i < rows * columns; i++) {
-      bytes.putFloat((float) random.nextGaussian() * 0.2f);
+  private static float[] numbers(Random random, int count) {
+    float[] numbers = new float[count];
+    for (int i = 0; i < count; i++) {
+      numbers[i] = (float) random.nextGaussian() * 0.2f;
     }
-    data.writeBytes(bytes.array());
-    header.append(
-        "\"%s\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%d,%d]},"
-            .formatted(name, rows, columns, begin, data.size()));
+    return numbers;
+  }
+
+  /** A safetensors file in the making. Owned by the test. */
+  static final class Tensors {
+    private final StringBuilder header = new StringBuilder("{");
+    private final ByteArrayOutputStream data = new ByteArrayOutputStream();
+
+    /** Adds a matrix in float32. */
+    void add(String name, float[] numbers, int rows, int columns) {
+      int begin = data.size();
+      ByteBuffer bytes = ByteBuffer.allocate(rows * columns * 4).order(ByteOrder.LITTLE_ENDIAN);
+      bytes.asFloatBuffer().put(numbers);
+      data.writeBytes(bytes.array());
+      header.append(
+          "\"%s\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%d,%d]},"
+              .formatted(name, rows, columns, begin, data.size()));
+    }
+
+    byte[] file() {
+      header.setCharAt(header.length() - 1, '}');
+      byte[] json = header.toString().getBytes(StandardCharsets.UTF_8);
+      return ByteBuffer.allocate(8 + json.length + data.size())
+          .order(ByteOrder.LITTLE_ENDIAN)
+          .putLong(json.length)
+          .put(json)
+          .put(data.toByteArray())
+          .array();
+    }
   }
 
   /** The same files on the disk. */

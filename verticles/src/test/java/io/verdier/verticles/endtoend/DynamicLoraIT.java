@@ -259,6 +259,8 @@ class DynamicLoraIT {
         new String(AdapterCloud.weights(1), StandardCharsets.ISO_8859_1)
             .replace("layers.4.self_attn.q_proj", "layers.9.self_attn.q_proj")
             .getBytes(StandardCharsets.ISO_8859_1));
+    bad("new-tokens", config.formatted(2), AdapterCloud.weights(1));
+    cloud.add("bad-new-tokens", "new_embeddings.safetensors", new byte[100]);
     Map<String, String> expected = new LinkedHashMap<>();
     expected.put("gs://bucket/nothing", "nothing");
     expected.put("gs://bucket/no-config", "adapter_config.json");
@@ -270,6 +272,7 @@ class DynamicLoraIT {
     expected.put("gs://bucket/bad-json", "adapter_config.json");
     expected.put("gs://bucket/bad-tensors", "adapter_model.safetensors");
     expected.put("gs://bucket/bad-module", "not in the model");
+    expected.put("gs://bucket/bad-new-tokens", "it has new_embeddings.safetensors");
     expected.put("gs://other/pirate", "--allowed-lora-sources");
     expected.put("/etc", "--allowed-lora-sources");
     expected.put("org/name", "--allowed-lora-sources");
@@ -282,8 +285,8 @@ class DynamicLoraIT {
           assertThat(answer.body()).contains(reason, "\"param\":\"dynamic-lora\"");
         });
     ClusterFixture.await( // the answer may come first
-        () -> server.metric("verdier:lora_load_failures_total") - failures == 11,
-        "eleven loads failed");
+        () -> server.metric("verdier:lora_load_failures_total") - failures == 12,
+        "twelve loads failed");
     requireLoadFails("gs://bucket/nothing", 404);
     requireLoadFails("gs://bucket/bad-rank", 400);
     requireLoadFails("", 400);

@@ -274,6 +274,17 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
+  public void addLora(Tensor sum, LoraTarget target, AttentionBatch batch) {
+    requireRows(sum.rows(), batch.count());
+    requireColumns(sum.columns(), target.product().rows());
+    if (batch.hasAdapters()) {
+      lora.rows().find(target, batch);
+      lora.add((CpuTensor) sum, batch);
+      pool.run(lora, lora.rows().count());
+    }
+  }
+
+  @Override
   public void matmulGate(
       Operand out, Operand in, Matrix gateUp, LoraTarget target, AttentionBatch batch) {
     Product adapted = target.product();
@@ -298,6 +309,20 @@ public final class CpuBackend implements Backend {
     requireColumns(Math.min(out.length, in.rows() * weight.rows()), in.rows() * weight.rows());
     matmul.target(out, 0, weight.rows(), Epilogue.STORE);
     multiply((CpuTensor) in, (PackedMatrix) weight);
+  }
+
+  @Override
+  public void logits(
+      float[] out, Operand in, Matrix weight, LoraTarget target, AttentionBatch batch) {
+    requireRows(in.rows(), batch.count());
+    requireColumns(in.columns(), target.product().columns());
+    requireColumns(weight.rows(), target.product().rows());
+    logits(out, in, weight);
+    if (batch.hasAdapters()) {
+      lora.rows().find(target, batch);
+      lora.add(out, weight.rows(), (CpuTensor) in);
+      pool.run(lora, lora.rows().count());
+    }
   }
 
   private void multiply(CpuTensor out, Operand in, Matrix weight, Epilogue epilogue) {

@@ -3,6 +3,8 @@ package io.verdier.engine.backend.cpu;
 import io.verdier.engine.backend.LoraFactors;
 import io.verdier.engine.backend.LoraImage;
 import io.verdier.engine.backend.LoraShape;
+import io.verdier.engine.backend.LoraShape.Product;
+import io.verdier.engine.backend.LoraShape.Product.Input;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -17,6 +19,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <pre>
  *   a   [rank][columns, rounded up to 256]           dot products go along a row
+ *       [columns][rank]                              of tokens: a column is looked up
  *   b   [rows / 16, rounded up][rank][16]            sixteen outputs at a time take rank after rank
  * </pre>
  */
@@ -40,6 +43,12 @@ final class CpuLoraImage implements LoraImage {
     int stride() {
       return align(columns, BLOCK_COLUMNS);
     }
+
+    /** What the first factor has for a token at a rank, scaled. Only where inputs are tokens. */
+    float lookUp(int token, int r) {
+      short half = a.getAtIndex(ValueLayout.JAVA_SHORT, (long) token * rank + r);
+      return Float.intBitsToFloat(half << 16) * scale;
+    }
   }
 
   CpuLoraImage(LoraShape shape) {
@@ -52,8 +61,13 @@ final class CpuLoraImage implements LoraImage {
     return shape;
   }
 
-  static long bytes(int rank, int columns, int rows) {
-    return ((long) align(columns, BLOCK_COLUMNS) + align(rows, LANES)) * rank * Short.BYTES;
+  /** What factors of a rank take that add to rows of a product. */
+  static long bytes(Product product, int rows, int rank) {
+    long columns =
+        product.input() == Input.TOKENS
+            ? product.columns()
+            : align(product.columns(), BLOCK_COLUMNS);
+    return (columns + align(rows, LANES)) * rank * Short.BYTES;
   }
 
   private static int align(int count, int to) {
@@ -64,6 +78,16 @@ final class CpuLoraImage implements LoraImage {
     return parts[index];
   }
 
+  /** Whether it adds to a product. */
+  boolean adapts(int product) {
+    for (int i = firstParts[product]; i < firstParts[product + 1]; i++) {
+      if (parts[i] != null) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   @Override
   @SuppressWarnings("MustBeClosedChecker") // closed by close, or when it is filled again
   public void fill(List<LoraFactors> factors) {
@@ -72,19 +96,35 @@ final class CpuLoraImage implements LoraImage {
     Arena fresh = Arena.ofShared();
     arena = fresh;
     for (LoraFactors part : factors) {
-      parts[firstParts[part.product()] + part.part()] = laidOut(part, fresh);
+      MemorySegment a =
+          switch (shape.products().get(part.product()).input()) {
+            case ROWS -> byRank(part.a(), fresh);
+            case TOKENS -> byColumn(part.a(), fresh);
+          };
+      parts[firstParts[part.product()] + part.part()] = laidOut(part, a, fresh);
     }
   }
 
-  private static Part laidOut(LoraFactors factors, Arena arena) {
+  private static MemorySegment byRank(StoredTensor stored, Arena arena) {
+    int stride = align(stored.columns(), BLOCK_COLUMNS);
+    MemorySegment a = NativeMemory.allocate((long) stored.rows() * stride * Short.BYTES, arena);
+    for (int r = 0; r < stored.rows(); r++) {
+      stored.copyBfloat16(r, a, (long) r * stride * Short.BYTES);
+    }
+    return a;
+  }
+
+  private static MemorySegment byColumn(StoredTensor stored, Arena arena) {
+    long numbers = (long) stored.rows() * stored.columns();
+    MemorySegment a = NativeMemory.allocate(numbers * Short.BYTES, arena);
+    stored.copyBfloat16Transposed(a, 0, stored.rows());
+    return a;
+  }
+
+  private static Part laidOut(LoraFactors factors, MemorySegment a, Arena arena) {
     int rank = factors.rank();
     int columns = factors.a().columns();
     int rows = factors.b().rows();
-    int stride = align(columns, BLOCK_COLUMNS);
-    MemorySegment a = NativeMemory.allocate((long) rank * stride * Short.BYTES, arena);
-    for (int r = 0; r < rank; r++) {
-      factors.a().copyBfloat16(r, a, (long) r * stride * Short.BYTES);
-    }
     MemorySegment b = NativeMemory.allocate((long) rank * align(rows, LANES) * Short.BYTES, arena);
     StoredTensor stored = factors.b();
     MemorySegment row = arena.allocate((long) rank * Short.BYTES);

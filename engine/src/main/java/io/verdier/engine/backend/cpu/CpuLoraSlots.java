@@ -34,7 +34,7 @@ final class CpuLoraSlots implements LoraSlots {
     long bytes = 0;
     for (Product product : shape.products()) {
       for (int rows : product.partRows()) {
-        bytes += CpuLoraImage.bytes(shape.rankMax(), product.columns(), rows);
+        bytes += CpuLoraImage.bytes(product, rows, shape.rankMax());
       }
     }
     return bytes;
@@ -43,6 +43,12 @@ final class CpuLoraSlots implements LoraSlots {
   @Override
   public CpuLoraImage image() {
     return new CpuLoraImage(shape);
+  }
+
+  @Override
+  public boolean adapts(int slot, int product) {
+    CpuLoraImage image = held[Objects.checkIndex(slot, shape.slots())];
+    return image != null && image.adapts(product);
   }
 
   @Override

@@ -1,9 +1,12 @@
 package io.verdier.engine.backend.cpu;
 
+import io.verdier.engine.backend.AttentionBatch;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What adapters add to rows of a product, in plain loops. Set up by the executor thread, run by the
@@ -20,9 +23,12 @@ final class LoraJob implements ComputePool.Job {
   private final Scratch[] scratch;
   private final LoraRows rows = new LoraRows();
   private CpuTensor in = new CpuTensor(0, 0);
-  private CpuTensor out = in;
+  private @Nullable AttentionBatch tokens; // in place of rows of `in`
+  private float[] out = {};
+  private int first; // where the first row begins in it
+  private int stride;
+  private boolean byPlace; // whether only rows with an adapter have one in it
   private float[] addend = {}; // [places][columns of gate and up]
-  private int addendColumns; // 0: what is found is added to out
 
   /** What a worker needs. */
   private static final class Scratch {
@@ -58,36 +64,65 @@ final class LoraJob implements ComputePool.Job {
 
   /** Units that add to a product. */
   void add(CpuTensor target, CpuTensor input) {
-    out = target;
+    tokens = null;
     in = input;
-    addendColumns = 0;
+    target(target.data, target.at(0), target.stride);
+  }
+
+  /** The same, where the batch's tokens are the input. */
+  void add(CpuTensor target, AttentionBatch batch) {
+    tokens = batch;
+    target(target.data, target.at(0), target.stride);
+  }
+
+  /** The same to rows of so many columns that lie side by side. */
+  void add(float[] target, int columns, CpuTensor input) {
+    tokens = null;
+    in = input;
+    target(target, 0, columns);
+  }
+
+  private void target(float[] data, int at, int columns) {
+    out = data;
+    first = at;
+    stride = columns;
+    byPlace = false;
   }
 
   /** Units that leave what is to be added, {@code [places][columns]}. */
   float[] leave(int columns, CpuTensor input) {
-    in = input;
-    addendColumns = columns;
     if (addend.length < rows.count() * columns) {
       addend = new float[rows.count() * columns];
     }
     Arrays.fill(addend, 0, rows.count() * columns, 0f); // parts without an adapter add nothing
+    add(addend, columns, input);
+    byPlace = true;
     return addend;
   }
 
   @Override
   public void run(int unit, int worker) {
     int row = rows.row(unit);
+    int at = first + (byPlace ? unit : row) * stride;
     for (int part = 0; part < rows.partCount(); part++) {
       CpuLoraImage.Part factors = rows.part(unit, part);
       if (factors != null) {
-        shrink(factors, row, scratch[worker]);
-        int column = rows.firstColumn(part);
-        if (addendColumns == 0) {
-          expand(factors, scratch[worker], out.data, out.at(row) + column);
+        AttentionBatch batch = tokens;
+        if (batch == null) {
+          shrink(factors, row, scratch[worker]);
         } else {
-          expand(factors, scratch[worker], addend, unit * addendColumns + column);
+          lookUp(factors, batch.token(batch.first() + row), scratch[worker]);
         }
+        expand(factors, scratch[worker], out, at + rows.firstColumn(part));
       }
+    }
+  }
+
+  private static void lookUp(CpuLoraImage.Part factors, int token, Scratch own) {
+    Objects.checkIndex(token, factors.columns());
+    float[] low = own.low(factors.rank());
+    for (int r = 0; r < factors.rank(); r++) {
+      low[r] = factors.lookUp(token, r);
     }
   }
 
@@ -119,8 +154,8 @@ final class LoraJob implements ComputePool.Job {
   private static void expand(CpuLoraImage.Part factors, Scratch own, float[] to, int at) {
     int rank = factors.rank();
     float[] sums = own.sums;
-    for (int first = 0; first < factors.rows(); first += LANES) {
-      short[] b = own.halves(factors.b(), (long) first * rank, rank * LANES);
+    for (int output = 0; output < factors.rows(); output += LANES) {
+      short[] b = own.halves(factors.b(), (long) output * rank, rank * LANES);
       Arrays.fill(sums, 0f);
       for (int r = 0; r < rank; r++) {
         float low = own.low[r];
@@ -128,9 +163,9 @@ final class LoraJob implements ComputePool.Job {
           sums[lane] = Math.fma(number(b[r * LANES + lane]), low, sums[lane]);
         }
       }
-      int count = Math.min(LANES, factors.rows() - first);
+      int count = Math.min(LANES, factors.rows() - output);
       for (int lane = 0; lane < count; lane++) {
-        to[at + first + lane] += sums[lane];
+        to[at + output + lane] += sums[lane];
       }
     }
   }

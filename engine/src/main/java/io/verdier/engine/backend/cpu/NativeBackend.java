@@ -301,6 +301,15 @@ final class NativeBackend implements Backend {
   }
 
   @Override
+  public void addLora(Tensor sum, LoraTarget target, AttentionBatch batch) {
+    require(sum.rows(), batch.count(), "rows");
+    require(sum.columns(), target.product().rows(), "columns");
+    if (adapts(target, batch)) {
+      lora.add((NativeTensor) sum, batch);
+    }
+  }
+
+  @Override
   public void matmulGate(
       Operand out, Operand in, Matrix gateUp, LoraTarget target, AttentionBatch batch) {
     require(gateUp.rows(), target.product().rows(), "rows");
@@ -315,6 +324,10 @@ final class NativeBackend implements Backend {
   private boolean adapts(Operand in, LoraTarget target, AttentionBatch batch) {
     require(in.rows(), batch.count(), "rows");
     require(in.columns(), target.product().columns(), "columns");
+    return adapts(target, batch);
+  }
+
+  private boolean adapts(LoraTarget target, AttentionBatch batch) {
     if (!batch.hasAdapters()) {
       return false;
     }
@@ -330,6 +343,22 @@ final class NativeBackend implements Backend {
     product = fitting(product, in.rows(), columns);
     NativeMatrix matrix = requireOrder(weight, RowOrder.PLAIN);
     matmul.toHeap((NativeOperand) in, matrix, product, out);
+  }
+
+  /** Rows with an adapter go to the heap twice, which is little beside their additions. */
+  @Override
+  public void logits(
+      float[] out, Operand in, Matrix weight, LoraTarget target, AttentionBatch batch) {
+    int columns = weight.rows();
+    require(columns, target.product().rows(), "rows");
+    logits(out, in, weight);
+    if (adapts(in, target, batch)) {
+      lora.add(product, (NativeOperand) in);
+      for (int place = 0; place < lora.rows().count(); place++) {
+        int row = lora.rows().row(place);
+        product.copyOut(row, 0, out, row * columns, columns);
+      }
+    }
   }
 
   /** The tensor if it is large enough, else one that is. */

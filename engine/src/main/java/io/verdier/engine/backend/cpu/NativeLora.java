@@ -1,14 +1,17 @@
 package io.verdier.engine.backend.cpu;
 
+import io.verdier.engine.backend.AttentionBatch;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Objects;
 
 /**
  * Additions of adapters in C. Owned by the executor thread; units are run by the pool.
  *
  * <p>Two jobs: what the first factor makes of a row, a unit for each row and part of the product,
- * and what the second adds to it, in units of some outputs.
+ * and what the second adds to it, in units of some outputs. Where tokens are the input, the first
+ * has nothing to compute: the executor thread looks a few numbers up for each row.
  */
 final class NativeLora {
   private static final int PART_FIELDS = 7;
@@ -20,6 +23,7 @@ final class NativeLora {
   private final Arena arena;
   private final NativeJob shrink;
   private final NativeJob expand;
+  private final NativeOperand none;
   private final LoraRows rows = new LoraRows();
   private MemorySegment parts = MemorySegment.NULL; // [parts] of PART_FIELDS
   private MemorySegment low = MemorySegment.NULL; // [parts][lowStride] f32
@@ -34,6 +38,7 @@ final class NativeLora {
     this.arena = arena;
     shrink = new NativeJob(library.loraShrink, FIELDS, arena);
     expand = new NativeJob(library.loraExpand, FIELDS, arena);
+    none = new NativeOperand(OperandFormat.BF16, 0, 0, arena);
   }
 
   /** Which rows the next call works on. */
@@ -43,7 +48,16 @@ final class NativeLora {
 
   /** Adds to the rows of a product. */
   void add(NativeTensor out, NativeOperand in) {
-    collect(in, out.address(), out.stride(), false);
+    collect(out.address(), out.stride(), false);
+    shrink(in);
+    expand();
+  }
+
+  /** Adds to the rows of a product whose inputs are the batch's tokens. */
+  void add(NativeTensor out, AttentionBatch batch) {
+    collect(out.address(), out.stride(), false);
+    lookUp(batch);
+    expand();
   }
 
   /** What adapters add to gate and up; {@code places} has each row's. */
@@ -58,7 +72,9 @@ final class NativeLora {
       addend = NativeMemory.allocate(bytes * 2, arena);
     }
     addend.asSlice(0, bytes).fill((byte) 0); // a part without an adapter adds nothing
-    collect(in, addend.address(), columns, true);
+    collect(addend.address(), columns, true);
+    shrink(in);
+    expand();
     int selected = in.rows();
     if (places.byteSize() < (long) selected * Integer.BYTES) {
       places = arena.allocate((long) selected * 2 * Integer.BYTES, 64);
@@ -67,8 +83,8 @@ final class NativeLora {
     return new Addend(addend.address(), places.address());
   }
 
-  /** Lists what there is to do and has it done. */
-  private void collect(NativeOperand in, long out, int stride, boolean byPlace) {
+  /** Lists what there is to do. */
+  private void collect(long out, int stride, boolean byPlace) {
     reserve(rows.count() * rows.partCount());
     count = 0;
     rankMax = 0;
@@ -83,7 +99,13 @@ final class NativeLora {
         }
       }
     }
-    run(in);
+    if (low.byteSize() < (long) count * lowStride() * Float.BYTES) {
+      low = arena.allocate((long) count * 2 * lowStride() * Float.BYTES, 64);
+    }
+  }
+
+  private int lowStride() {
+    return rankMax * CpuLoraImage.LANES;
   }
 
   private void reserve(int most) {
@@ -105,28 +127,48 @@ final class NativeLora {
     outputsMax = Math.max(outputsMax, factors.rows());
   }
 
-  private void run(NativeOperand in) {
-    if (count == 0) {
-      return;
+  private void shrink(NativeOperand in) {
+    if (count > 0) {
+      put(shrink, in.read());
+      pool.run(shrink, count);
     }
-    int lowStride = rankMax * CpuLoraImage.LANES;
-    if (low.byteSize() < (long) count * lowStride * Float.BYTES) {
-      low = arena.allocate((long) count * 2 * lowStride * Float.BYTES, 64);
+  }
+
+  /** What the first job leaves, in the order in which {@link #collect} lists it. */
+  private void lookUp(AttentionBatch batch) {
+    int part = 0;
+    for (int place = 0; place < rows.count(); place++) {
+      CpuLoraImage.Part factors = Objects.requireNonNull(rows.part(place, 0), "has an adapter");
+      int token = batch.token(batch.first() + rows.row(place));
+      Objects.checkIndex(token, factors.columns());
+      long to = (long) part++ * lowStride();
+      for (int r = 0; r < factors.rank(); r++) {
+        low.setAtIndex(ValueLayout.JAVA_FLOAT, to + r, factors.lookUp(token, r));
+      }
     }
+  }
+
+  private void expand() {
+    if (count > 0) {
+      put(expand, none);
+      pool.run(expand, count * slices());
+    }
+  }
+
+  private int slices() {
     int tiles = (outputsMax + CpuLoraImage.LANES - 1) / CpuLoraImage.LANES;
-    int slices = (tiles + TILES_PER_UNIT - 1) / TILES_PER_UNIT;
-    for (NativeJob job : new NativeJob[] {shrink, expand}) {
-      job.args
-          .start()
-          .put(in.read())
-          .put(parts.address())
-          .put(low.address())
-          .put((long) lowStride)
-          .put((long) slices)
-          .put((long) TILES_PER_UNIT)
-          .end();
-    }
-    pool.run(shrink, count);
-    pool.run(expand, count * slices);
+    return (tiles + TILES_PER_UNIT - 1) / TILES_PER_UNIT;
+  }
+
+  private void put(NativeJob job, NativeOperand in) {
+    job.args
+        .start()
+        .put(in)
+        .put(parts.address())
+        .put(low.address())
+        .put((long) lowStride())
+        .put((long) slices())
+        .put((long) TILES_PER_UNIT)
+        .end();
   }
 }

@@ -20,6 +20,7 @@ import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.backend.cuda.CudaLora.Addend;
+import io.verdier.engine.backend.cuda.CudaLora.Tokens;
 import io.verdier.engine.backend.cuda.CudaMatmul.Epilogue;
 import io.verdier.engine.backend.cuda.CudaMatrix.RowOrder;
 import io.verdier.engine.backend.cuda.Ranges.Kind;
@@ -112,9 +113,9 @@ public final class CudaBackend implements Backend {
     launch = new Launch(arena);
     weights = new CudaWeights(driver, launch);
     matmul = new CudaMatmul(driver, launch, MatmulPlan.Hardware.of(driver.device()));
-    rows = new CudaRows(driver, launch);
+    rows = new CudaRows(driver, launch, ranges);
     graphs = new StepGraphs(driver, options.eager() ? 0 : GRAPH_ROWS_MAX);
-    adapters = new CudaAdapters(driver, launch, graphs::clear);
+    adapters = new CudaAdapters(driver, launch, graphs, ranges);
     logits = new CudaLogits(driver);
     clock = new CudaClock(driver);
   }
@@ -142,12 +143,9 @@ public final class CudaBackend implements Backend {
             options.eager() ? ", eager" : "");
   }
 
-  /** Only where warpgroups multiply: there is no kernel to tell what other tensor cores can do. */
   @Override
   public Optional<Probe> probe() {
-    return driver.device().major() == 9
-        ? Optional.of(new CudaProbe(driver, launch))
-        : Optional.empty();
+    return CudaProbe.of(driver, launch);
   }
 
   @Override
@@ -293,10 +291,12 @@ public final class CudaBackend implements Backend {
     CudaMatrix matrix = (CudaMatrix) table;
     tokensMax = matrix.rows();
     CudaRows.requireTokens(batch, tokensMax);
-    long tokens = stepInputs == null ? rows.tokens(batch) : stepInputs.tokens();
-    try (var _ = ranges.open(Kind.EMBEDDING)) {
-      rows.embed((CudaTensor) out, matrix, tokens, counts(out.rows()), gridRows(out.rows()));
-    }
+    long counts = counts(out.rows());
+    rows.embed((CudaTensor) out, matrix, tokens(batch), counts, gridRows(out.rows()));
+  }
+
+  private long tokens(AttentionBatch batch) {
+    return stepInputs == null ? rows.tokens(batch) : stepInputs.tokens();
   }
 
   @Override
@@ -304,12 +304,10 @@ public final class CudaBackend implements Backend {
     requireRows(out.rows(), in.rows());
     requireColumns(out.columns(), in.columns());
     requireColumns(in.columns(), gain.size());
-    try (var _ = ranges.open(Kind.NORM)) {
-      rows.norm(
-          new CudaRows.Normed((CudaOperand) out, (CudaTensor) in, (CudaGain) gain, epsilon),
-          counts(in.rows()),
-          gridRows(in.rows()));
-    }
+    rows.norm(
+        new CudaRows.Normed((CudaOperand) out, (CudaTensor) in, (CudaGain) gain, epsilon),
+        counts(in.rows()),
+        gridRows(in.rows()));
   }
 
   @Override
@@ -362,24 +360,18 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void addLora(Tensor sum, Operand in, LoraTarget target, AttentionBatch batch) {
-    CudaLora lora = adapters.in(target.slots());
-    try (var _ = ranges.open(Kind.ADAPTERS)) {
-      int rowCount = graphs.captured().rows();
-      lora.add((CudaTensor) sum, (CudaOperand) in, target.index(), batch, rowCount);
-    }
+    adapters.add((CudaTensor) sum, (CudaOperand) in, target, batch);
+  }
+
+  @Override
+  public void addLora(Tensor sum, LoraTarget target, AttentionBatch batch) {
+    adapters.add((CudaTensor) sum, new Tokens(tokens(batch), rows.sampled()), target, batch);
   }
 
   @Override
   public void matmulGate(
       Operand out, Operand in, Matrix gateUp, LoraTarget target, AttentionBatch batch) {
-    CudaLora lora = adapters.in(target.slots());
-    CudaMatrix weight = (CudaMatrix) gateUp;
-    Addend addend;
-    try (var _ = ranges.open(Kind.ADAPTERS)) {
-      int rowCount = graphs.captured().rows();
-      addend = lora.addend(weight, (CudaOperand) in, target.index(), batch, rowCount);
-    }
-    gate(out, in, weight, addend);
+    gate(out, in, gateUp, adapters.addend((CudaMatrix) gateUp, (CudaOperand) in, target, batch));
   }
 
   @Override
@@ -455,6 +447,14 @@ public final class CudaBackend implements Backend {
     if (in.rows() > 0) {
       logits.read(out, product(in, weight));
     }
+  }
+
+  @Override
+  public void logits(
+      float[] out, Operand in, Matrix weight, LoraTarget target, AttentionBatch batch) {
+    CudaTensor product = product(in, weight);
+    addLora(product, in, target, batch);
+    logits.read(out, product);
   }
 
   @Override

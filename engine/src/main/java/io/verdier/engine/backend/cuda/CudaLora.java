@@ -6,12 +6,17 @@ import static io.verdier.engine.backend.Shapes.requireRows;
 import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.LoraShape;
 import io.verdier.engine.backend.LoraShape.Product;
+import io.verdier.engine.backend.LoraShape.Product.Input;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Additions of adapters: what {@code lora.cu} is launched with. Owned by the executor thread.
  *
  * <p>Two launches a product, and none in a step whose rows have no adapter. Buffers grow with the
  * rows that have one.
+ *
+ * <p>Rows of the output matrix are a batch of their own, told to the device where they are needed:
+ * behind the step, on which the next one's batch would else wait.
  */
 final class CudaLora {
   private static final int SHRINK_THREADS = 128;
@@ -25,14 +30,19 @@ final class CudaLora {
   private static final int SEGMENT_COLUMNS = 1024;
   private static final int RANKS = 16; // of a block
   private static final int PARTS_MAX = 3;
+  private static final int LOOK_UP_THREADS = 128;
 
   private final CudaDriver driver;
   private final Launch launch;
   private final CudaLoraSlots slots;
   private final Runnable onMove;
   private final CudaDriver.Kernel shrink;
+  private final CudaDriver.Kernel lookUp;
   private final CudaDriver.Kernel expand;
-  private final LoraInputs inputs;
+  private final LoraInputs inputsOfSteps;
+  private final LoraInputs inputsOfOthers;
+  private LoraInputs inputs; // one of them: those of the batch that is worked on
+  private @Nullable AttentionBatch step;
   private final DeviceBuffer sums; // f32 [rows][parts][segments][ranks] of one product
   private final DeviceBuffer addend; // f32 [rows][rows of a gated product's weights]
   private final int rankTiles;
@@ -59,8 +69,11 @@ final class CudaLora {
     this.onMove = onMove;
     shrink = driver.kernel("lora_shrink", 0);
     expand = driver.kernel("lora_expand", 0);
+    lookUp = driver.kernel("lora_look_up", 0);
     LoraShape shape = slots.shape();
-    inputs = new LoraInputs(driver, shape.slots(), onMove);
+    inputsOfSteps = new LoraInputs(driver, shape.slots(), onMove);
+    inputsOfOthers = new LoraInputs(driver, shape.slots(), () -> {}); // they are in no graph
+    inputs = inputsOfSteps;
     sums = new DeviceBuffer(driver);
     addend = new DeviceBuffer(driver);
     rankTiles = (shape.rankMax() + RANKS - 1) / RANKS;
@@ -69,7 +82,9 @@ final class CudaLora {
   }
 
   private static int segments(Product product) {
-    return (product.columns() + SEGMENT_COLUMNS - 1) / SEGMENT_COLUMNS;
+    return product.input() == Input.TOKENS
+        ? 1
+        : (product.columns() + SEGMENT_COLUMNS - 1) / SEGMENT_COLUMNS;
   }
 
   private long sumsOfRow(Product product) {
@@ -89,11 +104,17 @@ final class CudaLora {
   }
 
   /**
-   * Has the batch on the device, and room for what its rows need. Must come before a capture or a
-   * replay: neither allocates.
+   * Has a step's batch on the device, and room for what its rows need. Must come before a capture
+   * or a replay: neither allocates.
    */
   void prepare(AttentionBatch batch) {
+    step = batch;
+    use(batch);
+  }
+
+  private void use(AttentionBatch batch) {
     if (batch.hasAdapters()) {
+      inputs = batch == step ? inputsOfSteps : inputsOfOthers;
       inputs.on(batch);
       long rows = StepGraphs.roundedRows(batch.rowsMax()); // at once: growing would end all graphs
       sums.reserve(rows * sumsPerRow * Float.BYTES, onMove);
@@ -113,6 +134,40 @@ final class CudaLora {
     if (begin(in, adapted, batch)) {
       int tiles = tiles(capturedRows);
       shrink(in, product, tiles);
+      expand(out.address(), out.stride(), 0, product, tiles);
+    }
+  }
+
+  /**
+   * Tokens on the device.
+   *
+   * @param address of those of a batch's rows; a negative one is {@link AttentionBatch#sampled}
+   * @param sampled address of what the sampler has chosen
+   */
+  record Tokens(long address, long sampled) {}
+
+  /** Adds to a product whose inputs are the batch's tokens; other parameters as above. */
+  void add(CudaTensor out, Tokens tokens, int product, AttentionBatch batch, int capturedRows) {
+    Product adapted = slots.shape().products().get(product);
+    requireRows(out.rows(), batch.count());
+    requireColumns(out.columns(), adapted.rows());
+    requireRows(batch.count(), batch.rows());
+    use(batch);
+    if (batch.hasAdapters()) {
+      int tiles = tiles(capturedRows);
+      launch
+          .grid(tiles, LOOK_UP_THREADS)
+          .pointer(slots.address())
+          .integer64(slots.slotBytes())
+          .integer(slots.firstEntry(product))
+          .integer(rankTiles)
+          .pointer(tokens.address)
+          .pointer(tokens.sampled)
+          .pointer(inputs.countsAddress())
+          .pointer(inputs.orderAddress())
+          .pointer(inputs.tilesAddress())
+          .pointer(sums.address());
+      driver.launch(lookUp, launch);
       expand(out.address(), out.stride(), 0, product, tiles);
     }
   }
@@ -137,7 +192,7 @@ final class CudaLora {
     requireColumns(in.columns(), adapted.columns());
     requireRows(in.rows(), batch.count());
     requireRows(batch.count(), batch.rows());
-    prepare(batch);
+    use(batch);
     return batch.hasAdapters();
   }
 

@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cuda;
 import io.verdier.engine.backend.LoraFactors;
 import io.verdier.engine.backend.LoraImage;
 import io.verdier.engine.backend.LoraShape;
+import io.verdier.engine.backend.LoraShape.Product;
 import io.verdier.engine.weights.StoredTensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -57,11 +58,16 @@ final class CudaLoraImage implements LoraImage {
     factors.forEach(part -> part.require(shape));
     long end = bytes;
     for (LoraFactors part : factors) {
-      int columns = shape.products().get(part.product()).columns();
+      Product product = shape.products().get(part.product());
+      int ranks = CudaLoraSlots.align(part.rank(), CudaLoraSlots.RANKS_ALIGNED);
       long a = end;
-      put(part.a(), a, CudaLoraSlots.align(columns, CudaLoraSlots.COLUMNS_ALIGNED));
-      long b = a + CudaLoraSlots.bytesOfA(part.rank(), columns);
-      put(part.b(), b, CudaLoraSlots.align(part.rank(), CudaLoraSlots.RANKS_ALIGNED));
+      switch (product.input()) {
+        case ROWS ->
+            put(part.a(), a, CudaLoraSlots.align(product.columns(), CudaLoraSlots.COLUMNS_ALIGNED));
+        case TOKENS -> putColumns(part.a(), a, ranks);
+      }
+      long b = a + CudaLoraSlots.bytesOfA(part.rank(), product);
+      put(part.b(), b, ranks);
       end = b + CudaLoraSlots.bytesOfB(part.rank(), part.b().rows());
       long entry = (long) slots.firstEntry(part.product()) + part.part();
       MemorySegment words =
@@ -83,6 +89,22 @@ final class CudaLoraImage implements LoraImage {
       matrix.copyBfloat16(row, data, to);
       data.asSlice(to + rowBytes, (long) (stride - columns) * Short.BYTES).fill((byte) 0);
     }
+  }
+
+  /** Columns of a matrix in bfloat16, each filled up with zeros. */
+  private void putColumns(StoredTensor matrix, long at, int stride) {
+    data.asSlice(at, (long) matrix.columns() * stride * Short.BYTES).fill((byte) 0);
+    matrix.copyBfloat16Transposed(data, at, stride);
+  }
+
+  /** Whether it adds to a product. */
+  boolean adapts(int product) {
+    for (int entry = slots.firstEntry(product); entry < slots.firstEntry(product + 1); entry++) {
+      if (data.get(ValueLayout.JAVA_INT, (long) entry * CudaLoraSlots.UNIT_BYTES) > 0) {
+        return true; // the entry's rank
+      }
+    }
+    return false;
   }
 
   @Override

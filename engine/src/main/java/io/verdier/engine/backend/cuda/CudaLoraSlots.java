@@ -4,6 +4,7 @@ import io.verdier.engine.backend.HostCopy;
 import io.verdier.engine.backend.LoraImage;
 import io.verdier.engine.backend.LoraShape;
 import io.verdier.engine.backend.LoraShape.Product;
+import io.verdier.engine.backend.LoraShape.Product.Input;
 import io.verdier.engine.backend.LoraSlots;
 import java.util.Objects;
 
@@ -23,6 +24,7 @@ final class CudaLoraSlots implements LoraSlots {
   private final CopyQueue queue;
   private final long slotBytes;
   private final long address;
+  private final boolean[][] adapts; // [slots][products]
 
   CudaLoraSlots(CudaDriver driver, LoraShape shape) {
     this.driver = driver;
@@ -31,7 +33,7 @@ final class CudaLoraSlots implements LoraSlots {
     long bytes = tableBytes();
     for (Product product : shape.products()) {
       for (int rows : product.partRows()) {
-        bytes += bytesOfA(shape.rankMax(), product.columns()) + bytesOfB(shape.rankMax(), rows);
+        bytes += bytesOfA(shape.rankMax(), product) + bytesOfB(shape.rankMax(), rows);
       }
     }
     slotBytes = bytes;
@@ -41,6 +43,7 @@ final class CudaLoraSlots implements LoraSlots {
     }
     address = driver.allocate(Math.multiplyExact(slotBytes, shape.slots()));
     queue = driver.copyQueue();
+    adapts = new boolean[shape.slots()][shape.products().size()];
   }
 
   /** Of the entries that a slot begins with. */
@@ -53,8 +56,10 @@ final class CudaLoraSlots implements LoraSlots {
     return firstParts[product];
   }
 
-  static long bytesOfA(int rank, int columns) {
-    return (long) rank * align(columns, COLUMNS_ALIGNED) * Short.BYTES;
+  static long bytesOfA(int rank, Product product) {
+    return product.input() == Input.TOKENS
+        ? bytesOfB(rank, product.columns()) // a column is looked up, and lies like a row of B
+        : (long) rank * align(product.columns(), COLUMNS_ALIGNED) * Short.BYTES;
   }
 
   static long bytesOfB(int rank, int rows) {
@@ -85,6 +90,11 @@ final class CudaLoraSlots implements LoraSlots {
   }
 
   @Override
+  public boolean adapts(int slot, int product) {
+    return adapts[slot][product];
+  }
+
+  @Override
   public HostCopy load(int slot, LoraImage image) {
     Objects.checkIndex(slot, shape.slots());
     CudaLoraImage own = (CudaLoraImage) image;
@@ -93,6 +103,9 @@ final class CudaLoraSlots implements LoraSlots {
     }
     queue.followMain();
     queue.copyIn(address + slot * slotBytes, own.data(), own.bytes());
+    for (int product = 0; product < adapts[slot].length; product++) {
+      adapts[slot][product] = own.adapts(product);
+    }
     return new CudaHostCopy(queue);
   }
 }

@@ -2,6 +2,7 @@ package io.verdier.engine.backend.cuda;
 
 import io.verdier.engine.backend.Probe;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.function.DoubleSupplier;
 
 /**
@@ -24,7 +25,14 @@ final class CudaProbe implements Probe {
   private final CudaDriver.Event before;
   private final CudaDriver.Event after;
 
-  CudaProbe(CudaDriver driver, Launch launch) {
+  /** Only where warpgroups multiply: there is no kernel to tell what other tensor cores can do. */
+  static Optional<Probe> of(CudaDriver driver, Launch launch) {
+    return driver.device().major() == 9
+        ? Optional.of(new CudaProbe(driver, launch))
+        : Optional.empty();
+  }
+
+  private CudaProbe(CudaDriver driver, Launch launch) {
     this.driver = driver;
     this.launch = launch;
     before = driver.event();

@@ -1,6 +1,7 @@
 package io.verdier.engine.backend.cuda;
 
 import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.backend.cuda.Ranges.Kind;
 import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.Map;
@@ -19,6 +20,7 @@ final class CudaRows {
 
   private final CudaDriver driver;
   private final Launch launch;
+  private final Ranges ranges;
   private final CudaDriver.Kernel norm;
   private final CudaDriver.Kernel convert;
   private final CudaDriver.Kernel gather;
@@ -29,9 +31,10 @@ final class CudaRows {
   private final long sampled; // [ROWS_MAX], what the chunk run last has chosen
   private final int[] gathered = new int[ROWS_MAX];
 
-  CudaRows(CudaDriver driver, Launch launch) {
+  CudaRows(CudaDriver driver, Launch launch, Ranges ranges) {
     this.driver = driver;
     this.launch = launch;
+    this.ranges = ranges;
     norm = driver.kernel("rms_norm", NORM_COLUMNS_MAX * Float.BYTES);
     convert = driver.kernel("operand_from_tensor", 0);
     gather = driver.kernel("gather", 0);
@@ -107,7 +110,9 @@ final class CudaRows {
         .pointer(counts)
         .integer(0)
         .number(1);
-    driver.launch(Objects.requireNonNull(embed.get(table.format())), launch);
+    try (var _ = ranges.open(Kind.EMBEDDING)) {
+      driver.launch(Objects.requireNonNull(embed.get(table.format())), launch);
+    }
   }
 
   void norm(Normed normed, long counts, int rows) {
@@ -131,7 +136,9 @@ final class CudaRows {
         .integer(in.columns())
         .number(normed.epsilon)
         .pointer(counts);
-    driver.launch(norm, launch);
+    try (var _ = ranges.open(Kind.NORM)) {
+      driver.launch(norm, launch);
+    }
   }
 
   /** What is normalised. */

@@ -1,7 +1,9 @@
 package io.verdier.engine.backend.cuda;
 
+import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend.Matrix;
 import io.verdier.engine.backend.DeviceSampler;
+import io.verdier.engine.backend.LoraTarget;
 import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.sample.LogitStages;
@@ -305,6 +307,15 @@ final class CudaSampler implements DeviceSampler {
     public void run(Operand in, Matrix weight) {
       if (rows > 0) {
         answer(backend.product(in, weight));
+      }
+    }
+
+    @Override
+    public void run(Operand in, Matrix weight, LoraTarget target, AttentionBatch batch) {
+      if (rows > 0) {
+        CudaTensor product = backend.product(in, weight);
+        backend.addLora(product, in, target, batch);
+        answer(product);
       }
     }
 

@@ -4,6 +4,7 @@ import io.verdier.engine.backend.LoraFactors;
 import io.verdier.engine.backend.LoraShape;
 import io.verdier.engine.backend.LoraShape.Product;
 import io.verdier.engine.lora.AdapterSlots;
+import io.verdier.engine.model.AdaptedProducts;
 import io.verdier.engine.run.ModelRunner;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.DummyWeights;
@@ -12,7 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 
-/** Adapters that nobody trained, with every part at full rank. Stateless. */
+/** Adapters that nobody trained, with every part of every layer at full rank. Stateless. */
 final class BenchAdapters {
   private BenchAdapters() {}
 
@@ -37,7 +38,8 @@ final class BenchAdapters {
 
   private static List<LoraFactors> factors(LoraShape shape, String name, DummyWeights weights) {
     List<LoraFactors> factors = new ArrayList<>();
-    for (int product = 0; product < shape.products().size(); product++) {
+    int behindLayers = AdaptedProducts.embedding(shape.products().size());
+    for (int product = 0; product < behindLayers; product++) {
       Product adapted = shape.products().get(product);
       for (int part = 0; part < adapted.partRows().size(); part++) {
         String path = name + "." + product + "." + part;
