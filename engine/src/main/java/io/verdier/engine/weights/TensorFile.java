@@ -11,7 +11,7 @@ import java.util.Map;
  * is closed.
  */
 public final class TensorFile implements AutoCloseable {
-  private static final long DIGEST_BYTES = 1L << 24; // a buffer has fewer bytes than a file may
+  private static final long DIGEST_BYTES = 64 << 10; // some tens of microseconds
 
   private final Arena arena = Arena.ofShared();
   private final SafetensorsFile file;
@@ -39,6 +39,7 @@ public final class TensorFile implements AutoCloseable {
     for (long at = 0; at < bytes.byteSize(); at += DIGEST_BYTES) {
       long count = Math.min(DIGEST_BYTES, bytes.byteSize() - at);
       digest.update(bytes.asSlice(at, count).asByteBuffer());
+      ThreadPriority.letPass(count);
     }
   }
 

@@ -8,6 +8,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Views on pieces of a tensor, which copy nothing. */
 class StoredTensorTest {
@@ -46,6 +48,39 @@ class StoredTensorTest {
     StoredTensor piece = columns.rows(4, 2);
     assertThat(element(piece, 1, 1)).isEqualTo(5 * 5 + 4);
     assertThat(matrix(6, 5).columns(0, 5).isContiguous()).isTrue();
+  }
+
+  /** Numbers of two bytes, every one of them, at every place of a row whose last ones are few. */
+  @ParameterizedTest
+  @EnumSource(names = {"BF16", "F16"})
+  void isFinite_everyNumber_isWhatFloatsSay(DType type) {
+    int columns = 11;
+    MemorySegment data = arena.allocate(2L * 3 * columns, 8);
+    StoredTensor piece = new StoredTensor("t", type, new long[] {3, columns}, data).columns(1, 9);
+    for (int bits = 0; bits < 1 << 16; bits++) {
+      int at = columns + 1 + bits % 9;
+      data.setAtIndex(ValueLayout.JAVA_SHORT, at, (short) bits);
+      float number =
+          type == DType.BF16
+              ? Float.intBitsToFloat(bits << 16)
+              : Float.float16ToFloat((short) bits);
+      assertThat(piece.isFinite()).as("%x", bits).isEqualTo(Float.isFinite(number));
+      data.setAtIndex(ValueLayout.JAVA_SHORT, at, (short) 0);
+    }
+    data.setAtIndex(ValueLayout.JAVA_SHORT, columns, (short) 0x7f80);
+    assertThat(piece.isFinite()).as("beside the columns").isTrue();
+  }
+
+  @Test
+  void isFinite_floats_atEveryPlace() {
+    for (float number : new float[] {Float.MAX_VALUE, -0f, Float.NaN, -1 / 0f, 1 / 0f, 1e-42f}) {
+      for (int at = 0; at < 5; at++) {
+        MemorySegment data = arena.allocate(5 * Float.BYTES, 4);
+        data.setAtIndex(ValueLayout.JAVA_FLOAT, at, number);
+        StoredTensor tensor = new StoredTensor("t", DType.F32, new long[] {1, 5}, data);
+        assertThat(tensor.isFinite()).as(number + " at " + at).isEqualTo(Float.isFinite(number));
+      }
+    }
   }
 
   @Test

@@ -6,6 +6,7 @@ import io.verdier.engine.backend.LoraShape;
 import io.verdier.engine.backend.LoraShape.Product;
 import io.verdier.engine.backend.LoraShape.Product.Input;
 import io.verdier.engine.weights.StoredTensor;
+import io.verdier.engine.weights.ThreadPriority;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -110,6 +111,7 @@ final class CpuLoraImage implements LoraImage {
     MemorySegment a = NativeMemory.allocate((long) stored.rows() * stride * Short.BYTES, arena);
     for (int r = 0; r < stored.rows(); r++) {
       stored.copyBfloat16(r, a, (long) r * stride * Short.BYTES);
+      ThreadPriority.letPass((long) stride * Short.BYTES);
     }
     return a;
   }
@@ -134,6 +136,7 @@ final class CpuLoraImage implements LoraImage {
         long at = ((long) i / LANES * rank + r) * LANES + i % LANES;
         b.setAtIndex(ValueLayout.JAVA_SHORT, at, row.getAtIndex(ValueLayout.JAVA_SHORT, r));
       }
+      ThreadPriority.letPass((long) rank * Short.BYTES);
     }
     return new Part(rank, columns, rows, factors.scale(), a, b);
   }

@@ -5,6 +5,7 @@ import io.verdier.engine.backend.LoraImage;
 import io.verdier.engine.backend.LoraShape;
 import io.verdier.engine.backend.LoraShape.Product;
 import io.verdier.engine.weights.StoredTensor;
+import io.verdier.engine.weights.ThreadPriority;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
@@ -88,6 +89,7 @@ final class CudaLoraImage implements LoraImage {
       long to = at + (long) row * stride * Short.BYTES;
       matrix.copyBfloat16(row, data, to);
       data.asSlice(to + rowBytes, (long) (stride - columns) * Short.BYTES).fill((byte) 0);
+      ThreadPriority.letPass(rowBytes);
     }
   }
 

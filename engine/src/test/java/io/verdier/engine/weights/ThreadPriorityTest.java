@@ -1,4 +1,4 @@
-package io.verdier.engine.backend;
+package io.verdier.engine.weights;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
