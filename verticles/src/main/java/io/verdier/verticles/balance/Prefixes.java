@@ -48,10 +48,13 @@ public final class Prefixes {
   /**
    * The engine's cache holds so many tokens: what was read before those has been forgotten there,
    * and is no reason to go back.
+   *
+   * @param tokens 0: nobody knows, as before an engine's first step
    */
   public void keep(long tokens) {
     long chunks = Math.min(tokens, Integer.MAX_VALUE) * CHARS_PER_TOKEN / CHUNK_CHARS;
-    rememberedMax = Math.clamp(chunks, REMEMBERED_MIN, REMEMBERED_MAX);
+    rememberedMax =
+        tokens == 0 ? REMEMBERED_MAX : Math.clamp(chunks, REMEMBERED_MIN, REMEMBERED_MAX);
     Iterator<Long> eldest = recent.keySet().iterator();
     while (recent.size() > rememberedMax) {
       eldest.next();

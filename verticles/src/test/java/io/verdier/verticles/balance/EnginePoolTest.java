@@ -58,9 +58,12 @@ class EnginePoolTest {
 
   @Test
   void prompt_thatTheCacheCannotHoldAnyMore_isNoReasonToGoBack() {
-    cacheTokens = 2000;
+    cacheTokens = 0;
     String first = "first ".repeat(800); // 1,200 tokens, about
     int engine = choose(first);
+    assertThat(choose(first)).as("before a step was done").isEqualTo(engine);
+    pool.onEnd(engine);
+    cacheTokens = 2000;
     waiting[engine] = 3;
     assertThat(choose(first)).as("still there").isEqualTo(engine);
     pool.onEnd(engine);
