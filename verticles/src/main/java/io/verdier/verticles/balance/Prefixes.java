@@ -64,8 +64,8 @@ public final class Prefixes {
 
   /** These have been read too. */
   public void add(long[] hashes) {
-    for (long hash : hashes) {
-      recent.put(hash, true);
+    for (int i = hashes.length - 1; i >= 0; i--) { // caches forget the end of a prompt first
+      recent.put(hashes[i], true);
     }
   }
 

@@ -71,7 +71,7 @@ class EnginePoolTest {
     for (int other = 0; other < 3; other++) {
       waiting[other] = other == engine ? 0 : 100;
     }
-    assertThat(choose("second ".repeat(700))).isEqualTo(engine);
+    assertThat(choose("second ".repeat(1200))).isEqualTo(engine);
     pool.onEnd(engine);
     for (int other = 0; other < 3; other++) {
       waiting[other] = other == engine ? 1 : 0;
