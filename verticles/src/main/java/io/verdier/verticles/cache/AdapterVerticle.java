@@ -28,11 +28,13 @@ import io.verdier.verticles.observe.LoraMetrics;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
+import io.vertx.core.WorkerExecutor;
 import io.vertx.core.eventbus.Message;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import java.util.function.ToLongFunction;
 import org.slf4j.Logger;
@@ -40,18 +42,16 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Brings adapters into host memory, for all engines of the model alike, and knows their names. A
- * worker verticle with {@link #THREADS} threads: one at a time is this actor's and owns what is
- * here, the others fetch, read and lay out. The executor never waits for any of it.
+ * worker verticle, whose thread owns what is here; others fetch, read and lay out. The executor
+ * never waits for any of it.
  *
  * <p>Whom an adapter was granted to has it until the ingress says that the sequence has ended,
  * however it did.
  */
 public final class AdapterVerticle extends VerticleBase {
-  /** The actor's and those that work for it. */
-  public static final int THREADS = 1 + AdapterStore.OPEN_MAX;
-
   private static final Logger LOG = LoggerFactory.getLogger(AdapterVerticle.class);
   private static final int SHOWN_IDENTITY_CHARS = 12;
+  private static final long READING_HOURS_MAX = 24; // Vert.x warns of what takes longer
 
   private final Setup setup;
   private final AdapterFiles files;
@@ -60,6 +60,7 @@ public final class AdapterVerticle extends VerticleBase {
   private long ownKeys; // below zero, unlike those of sequences
   private Bus bus;
   private LoraMetrics metrics;
+  private WorkerExecutor readers; // not the actor's thread: they give way, for good
 
   /**
    * What the actor is given.
@@ -180,6 +181,12 @@ public final class AdapterVerticle extends VerticleBase {
             files::diskBytes,
             sum(AdapterSlots::deviceBytes),
             sum(AdapterSlots::loads));
+    readers =
+        vertx.createSharedWorkerExecutor(
+            "verdier-adapter-files-" + setup.engines.firstEngine(),
+            AdapterStore.OPEN_MAX,
+            READING_HOURS_MAX,
+            TimeUnit.HOURS);
     return bus.consumeAny(setup.engines.adapters(), this::onMessage);
   }
 
@@ -223,7 +230,7 @@ public final class AdapterVerticle extends VerticleBase {
 
   /** On a thread of its own, which takes what those leave it that compute. */
   private <T> Future<T> beside(Callable<T> work) {
-    return vertx.executeBlocking(
+    return readers.executeBlocking(
         () -> {
           ThreadPriority.giveWay();
           return work.call();
@@ -334,6 +341,6 @@ public final class AdapterVerticle extends VerticleBase {
   @Override
   public Future<?> stop() {
     served.close();
-    return Future.succeededFuture();
+    return readers.close();
   }
 }

@@ -223,7 +223,7 @@ final class ModelActors {
             Stream.concat(card.names().stream(), card.aliases().stream())
                 .collect(Collectors.toUnmodifiableSet()),
             card.name());
-    return worker("adapters", new AdapterVerticle(its), AdapterVerticle.THREADS);
+    return worker("adapters", new AdapterVerticle(its));
   }
 
   /** Each worker has a thread of its own, named after it. */
