@@ -51,6 +51,7 @@ final class PipelinedForward implements ForwardPass {
 
   @Override
   public void forward(AttentionBatch batch) {
+    pipeline.beginStep();
     int parts = Math.clamp(batch.rows() / partRowsMin, 1, pipeline.stages());
     int rows = (batch.rows() + parts - 1) / parts;
     for (int first = 0; first < batch.rows(); first += rows) {

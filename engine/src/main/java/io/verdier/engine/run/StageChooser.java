@@ -7,6 +7,7 @@ import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.run.pipeline.StageResult;
 import io.verdier.engine.run.pipeline.StageResult.Choice;
 import io.verdier.engine.run.pipeline.StageResult.Choices;
+import io.verdier.engine.run.pipeline.StageResult.Confirmed;
 import io.verdier.engine.run.pipeline.StageResult.Fault;
 import io.verdier.engine.run.pipeline.StageResult.Score;
 import io.verdier.engine.run.pipeline.StageResult.States;
@@ -14,6 +15,7 @@ import io.verdier.engine.run.pipeline.StageResult.Token;
 import io.verdier.engine.run.pipeline.StageResult.Vacated;
 import io.verdier.engine.run.pipeline.StageWork;
 import io.verdier.engine.run.pipeline.StageWork.Choose;
+import io.verdier.engine.run.pipeline.StageWork.Confirm;
 import io.verdier.engine.run.pipeline.StageWork.Pool;
 import io.verdier.engine.run.pipeline.StageWork.Rows;
 import io.verdier.engine.run.pipeline.StageWork.Start;
@@ -68,6 +70,7 @@ final class StageChooser {
       case Rows rows -> keep(rows.first(), rows.values().length / model.spec().hidden());
       case Choose choose -> back.accept(choose(choose));
       case Pool pool -> back.accept(pool(pool));
+      case Confirm ignored -> back.accept(new Confirmed());
       case Vacate ignored -> back.accept(new Vacated());
     }
   }

@@ -24,9 +24,11 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -222,6 +224,58 @@ class PipelineEngineTest {
       assertThatThrownBy(() -> silent.send(new StageWork.Vacate()))
           .isInstanceOf(PipelineFailure.class);
     }
+  }
+
+  /** Steps of a long prompt: nobody asks what came of them. */
+  @Test
+  void steps_thatNobodyAnswers_areNoMoreThanOneAhead() {
+    try (Pipeline slow = Pipeline.start(2, new Silence(), Duration.ofMillis(20))) {
+      for (int step = 0; step < 2; step++) {
+        slow.beginStep();
+        slow.send(rows());
+      }
+      assertThatThrownBy(slow::beginStep)
+          .isInstanceOf(PipelineFailure.class)
+          .hasMessageContaining("no result came");
+    }
+    try (Pipeline quick = Pipeline.start(2, new Echo(), Duration.ofSeconds(20))) {
+      for (int step = 0; step < 50; step++) {
+        quick.beginStep();
+        quick.send(rows());
+        quick.send(rows()); // a part of the same
+        if (step % 7 == 0) {
+          quick.send(new StageWork.Choose(new long[0], List.of()));
+          assertThat(quick.await(StageResult.Choices.class).choices()).isEmpty();
+        }
+      }
+    }
+  }
+
+  private static StageWork.Rows rows() {
+    return new StageWork.Rows(0, List.of(), new float[0]);
+  }
+
+  /** A stage that has done all work at once. */
+  private static final class Echo implements Pipeline.Link {
+    private @Nullable Pipeline pipeline;
+
+    @Override
+    public void start(Pipeline of) {
+      pipeline = of;
+    }
+
+    @Override
+    public void send(StageWork work) {
+      Pipeline back = Objects.requireNonNull(pipeline);
+      if (work instanceof StageWork.Confirm) {
+        back.onResult(new StageResult.Confirmed());
+      } else if (work instanceof StageWork.Choose) {
+        back.onResult(new StageResult.Choices(List.of()));
+      }
+    }
+
+    @Override
+    public void close() {}
   }
 
   /** A stage that hangs. */

@@ -20,9 +20,14 @@ public final class Pipeline implements AutoCloseable {
   private static final StageResult NOTHING =
       new StageResult.Vacated(); // wakes, and is not looked at
 
+  private static final int STEPS_AHEAD = 1;
+
   private final int stages;
   private final Link next;
   private final Duration patience;
+  private int owed; // the executor thread's, like the next two: answers, confirmations not counted
+  private int confirmsOwed;
+  private boolean isUnanswered; // rows went down, and nothing has come back since
   private final BlockingQueue<StageResult> results = new LinkedBlockingQueue<>();
   private final AtomicReference<@Nullable String> failure = new AtomicReference<>();
   private final AtomicReference<@Nullable Consumer<String>> listener = new AtomicReference<>();
@@ -72,7 +77,32 @@ public final class Pipeline implements AutoCloseable {
    */
   public void send(StageWork work) {
     requireWhole();
+    if (work instanceof StageWork.Rows) {
+      isUnanswered = true;
+    } else if (!(work instanceof StageWork.Confirm)) {
+      owed++;
+    }
     next.send(work);
+  }
+
+  /**
+   * Begins a step: waits where more than {@value #STEPS_AHEAD} before it are under way. Steps of a
+   * long prompt have no answer that anybody waits for, and the first stage would run ahead of a
+   * slower one by as much memory as the prompt's rows take.
+   *
+   * @throws PipelineFailure once a stage has failed, or if a step takes too long
+   */
+  public void beginStep() {
+    if (!isUnanswered || owed > 0) { // an answer is on its way where a step has failed in between
+      return;
+    }
+    send(new StageWork.Confirm());
+    isUnanswered = false;
+    confirmsOwed++;
+    if (confirmsOwed > STEPS_AHEAD) {
+      take(StageResult.Confirmed.class);
+      confirmsOwed--;
+    }
   }
 
   /**
@@ -81,6 +111,16 @@ public final class Pipeline implements AutoCloseable {
    * @throws PipelineFailure once a stage has failed, or if none comes in time
    */
   public <T extends StageResult> T await(Class<T> type) {
+    for (; confirmsOwed > 0; confirmsOwed--) { // they were asked for before it
+      take(StageResult.Confirmed.class);
+    }
+    T result = take(type);
+    owed--;
+    isUnanswered = false;
+    return result;
+  }
+
+  private <T extends StageResult> T take(Class<T> type) {
     requireWhole();
     StageResult result;
     try {

@@ -42,6 +42,9 @@ public sealed interface StageResult {
    */
   record States(float[] values) implements StageResult {}
 
+  /** All stages have done what went down before it was asked for. */
+  record Confirmed() implements StageResult {}
+
   /** All stages have given their memory back. */
   record Vacated() implements StageResult {}
 }

@@ -91,6 +91,9 @@ public sealed interface StageWork {
   /** Hidden states of these rows of the last step are wanted: {@link StageResult.States}. */
   record Pool(int[] rows) implements StageWork {}
 
+  /** Whether all of the work before is done: {@link StageResult.Confirmed}. */
+  record Confirm() implements StageWork {}
+
   /** All stages give their caches' memory back: {@link StageResult.Vacated}. */
   record Vacate() implements StageWork {}
 }

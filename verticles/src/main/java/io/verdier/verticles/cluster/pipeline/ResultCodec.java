@@ -4,6 +4,7 @@ import io.verdier.engine.ErrorCode;
 import io.verdier.engine.run.pipeline.StageResult;
 import io.verdier.engine.run.pipeline.StageResult.Choice;
 import io.verdier.engine.run.pipeline.StageResult.Choices;
+import io.verdier.engine.run.pipeline.StageResult.Confirmed;
 import io.verdier.engine.run.pipeline.StageResult.Fault;
 import io.verdier.engine.run.pipeline.StageResult.Score;
 import io.verdier.engine.run.pipeline.StageResult.States;
@@ -20,6 +21,7 @@ final class ResultCodec {
   private static final int CHOICES = 1;
   private static final int STATES = 2;
   private static final int VACATED = 3;
+  private static final int CONFIRMED = 4;
 
   private static final int TOKEN = 1;
   private static final int SCORE = 2;
@@ -32,6 +34,7 @@ final class ResultCodec {
       case Choices choices -> out.octet(CHOICES).list(choices.choices(), ResultCodec::writeChoice);
       case States states -> out.octet(STATES).reals(states.values());
       case Vacated ignored -> out.octet(VACATED);
+      case Confirmed ignored -> out.octet(CONFIRMED);
     }
   }
 
@@ -43,6 +46,7 @@ final class ResultCodec {
       case CHOICES -> new Choices(in.list(ResultCodec::readChoice));
       case STATES -> new States(in.reals());
       case VACATED -> new Vacated();
+      case CONFIRMED -> new Confirmed();
       default -> throw new WireException("no such result");
     };
   }

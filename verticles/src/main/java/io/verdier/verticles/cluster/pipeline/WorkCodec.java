@@ -2,6 +2,7 @@ package io.verdier.verticles.cluster.pipeline;
 
 import io.verdier.engine.run.pipeline.StageWork;
 import io.verdier.engine.run.pipeline.StageWork.Choose;
+import io.verdier.engine.run.pipeline.StageWork.Confirm;
 import io.verdier.engine.run.pipeline.StageWork.Mask;
 import io.verdier.engine.run.pipeline.StageWork.Pool;
 import io.verdier.engine.run.pipeline.StageWork.Rows;
@@ -23,6 +24,7 @@ final class WorkCodec {
   private static final int CHOOSE = 2;
   private static final int POOL = 3;
   private static final int VACATE = 4;
+  private static final int CONFIRM = 5;
 
   private WorkCodec() {}
 
@@ -36,6 +38,7 @@ final class WorkCodec {
           out.octet(CHOOSE).longs(choose.forgotten()).list(choose.wanted(), WorkCodec::writeWanted);
       case Pool pool -> out.octet(POOL).ints(pool.rows());
       case Vacate ignored -> out.octet(VACATE);
+      case Confirm ignored -> out.octet(CONFIRM);
     }
   }
 
@@ -48,6 +51,7 @@ final class WorkCodec {
       case CHOOSE -> new Choose(in.longs(), in.list(WorkCodec::readWanted));
       case POOL -> new Pool(in.ints());
       case VACATE -> new Vacate();
+      case CONFIRM -> new Confirm();
       default -> throw new WireException("no such work");
     };
   }

@@ -5,12 +5,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.run.pipeline.StageResult.Choices;
+import io.verdier.engine.run.pipeline.StageResult.Confirmed;
 import io.verdier.engine.run.pipeline.StageResult.Fault;
 import io.verdier.engine.run.pipeline.StageResult.Score;
 import io.verdier.engine.run.pipeline.StageResult.States;
 import io.verdier.engine.run.pipeline.StageResult.Token;
 import io.verdier.engine.run.pipeline.StageResult.Vacated;
 import io.verdier.engine.run.pipeline.StageWork.Choose;
+import io.verdier.engine.run.pipeline.StageWork.Confirm;
 import io.verdier.engine.run.pipeline.StageWork.Mask;
 import io.verdier.engine.run.pipeline.StageWork.Pool;
 import io.verdier.engine.run.pipeline.StageWork.Rows;
@@ -72,6 +74,7 @@ class StageCodecTest {
                     new Wanted(4, 1, 10, null, 4095, 7, new int[] {8, 9}, null)))),
         new Work(new Pool(new int[] {0, 5, 2047})),
         new Work(new Vacate()),
+        new Work(new Confirm()),
         new Result(
             new Choices(
                 List.of(
@@ -80,7 +83,8 @@ class StageCodecTest {
                     new Score(LOGPROBS),
                     new Fault(ErrorCode.INVALID_ARGUMENT, "no token is left")))),
         new Result(new States(new float[] {1.5f, -0f})),
-        new Result(new Vacated()));
+        new Result(new Vacated()),
+        new Result(new Confirmed()));
   }
 
   private static Rows rows(float... values) {
