@@ -33,7 +33,10 @@ class ManyAdaptersIT {
   private static final int COUNT = 1000;
   private static final int POPULAR = 8; // asked for all the time
   private static final int CLIENTS = 48;
-  private static final int TRIES_MAX = 60;
+
+  /** Half a minute: a source that has failed five times in a row is not asked for three seconds. */
+  private static final int TRIES_MAX = 600;
+
   private static final int ROOMS = 16;
   private static final long QUOTA_BYTES = 1 << 20;
   private static final int SEED = 7;
