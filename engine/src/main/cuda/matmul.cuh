@@ -289,10 +289,11 @@ struct TileSchedule {
 
 // ---------------------------------------------------------------------------------------------------------------- the ring
 //
-// sm_90: one thread copies ahead of the warps that multiply. A stage holds `stageGroups` groups of 64 k: first the tokens' pieces,
+// sm_90: one warp copies ahead of those that multiply. A stage holds `stageGroups` groups of 64 k: first the tokens' pieces,
 // [stageGroups][TOKENS][64] bf16, then the weight tiles' pieces, [tiles][stageGroups] groups, filled up to whole kilobytes. full[s] completes
 // when the stage's bytes have arrived, empty[s] when every consuming warp has read them. Bulk copies cost one instruction for kilobytes, so
-// that one thread keeps the tens of kilobytes in flight an SM needs at 1 us of latency.
+// that one warp keeps the tens of kilobytes in flight an SM needs at 1 us of latency. Of what a stage takes, a lane issues one or two: by a
+// single thread it was the issuing that all waited for, the more so the fewer bytes weights have.
 
 static const int STAGES_MAX = 16;
 
@@ -353,49 +354,53 @@ struct Ring {
   DEVICE void copyWeights(const Matmul& m, const Work& work, int chunk, int stage) const {
     int bytes = groupsOf(m, chunk) * Format::GROUP_BYTES;
 #pragma unroll 1
-    for (int i = 0; i < work.tileCount; i++) {
+    for (int i = threadIdx.x % 32; i < work.tileCount; i += 32) {
       long group = static_cast<long>(work.firstTile + i * work.tileStride) * m.groups() + chunk * stageGroups;
       bulk_copy(weights(stage, i, 0), m.weights + group * Format::GROUP_BYTES, bytes, full + stage);
     }
   }
 
+  /// By the lanes that have no weights to copy, as far as there are such.
   DEVICE void copyTokens(const Matmul& m, const Work& work, int bytes, int chunk, int stage) const {
+    int groups = groupsOf(m, chunk);
 #pragma unroll 1
-    for (int i = 0; i < groupsOf(m, chunk); i++) {
+    for (int i = 31 - threadIdx.x % 32; i < groups; i += 32) {
       long row = static_cast<long>(chunk * stageGroups + i) * m.operandRows + work.token0;
       bulk_copy(memory + stage * stageBytes() + i * TOKEN_BYTES, m.operand + row * 128, bytes, full + stage);
     }
   }
 
-  /// The copying thread's whole life. `early` is work that this block has whatever the number of tokens: its weights are asked for before
+  /// The copying warp's whole life. `early` is work that this block has whatever the number of tokens: its weights are asked for before
   /// the kernel before this one has ended, because they do not depend on it.
   template <class Schedule>
   DEVICE void produce(const Matmul& m, Schedule schedule) const {
+    bool leads = threadIdx.x % 32 == 0;
     int chunks = (m.groups() + stageGroups - 1) / stageGroups;
     int begun = schedule.early() ? min(stages, chunks) : 0;
     Work work = schedule.earlyWork();
     for (int chunk = 0; chunk < begun; chunk++) {
-      mbar_expect_more(full + chunk, weightBytes(m, work, chunk));
+      if (leads) mbar_expect_more(full + chunk, weightBytes(m, work, chunk));
+      __syncwarp();
       copyWeights(m, work, chunk, chunk);
     }
     pdl_wait();
     int rows = *m.counts;
     int bytes = tokenBytes(work, rows);
-    for (int chunk = 0; chunk < begun; chunk++) {
-      mbar_expect_tx(full + chunk, groupsOf(m, chunk) * bytes);
+    RingPlace place;
+    for (int chunk = 0; chunk < begun; chunk++, place.advance(stages)) {
+      if (leads) mbar_expect_tx(full + chunk, groupsOf(m, chunk) * bytes);
+      __syncwarp();
       copyTokens(m, work, bytes, chunk, chunk);
     }
-    RingPlace place;
-    for (int chunk = 0; chunk < begun; chunk++) place.advance(stages);
     schedule.start(rows);
     for (; schedule.next(work); begun = 0) {
       bytes = tokenBytes(work, rows);
-      for (int chunk = begun; chunk < chunks; chunk++) {
+      for (int chunk = begun; chunk < chunks; chunk++, place.advance(stages)) {
         mbar_wait(empty + place.stage, place.parity ^ 1);
-        mbar_expect_tx(full + place.stage, groupsOf(m, chunk) * bytes + weightBytes(m, work, chunk));
+        if (leads) mbar_expect_tx(full + place.stage, groupsOf(m, chunk) * bytes + weightBytes(m, work, chunk));
+        __syncwarp();
         copyWeights(m, work, chunk, place.stage);
         copyTokens(m, work, bytes, chunk, place.stage);
-        place.advance(stages);
       }
     }
   }

@@ -5,7 +5,7 @@
 //   matmul_small_FORMAT_T              32 * (warps + 1)         (blocks, tokens / T)         stages * KB(stageGroups * (T*128 + tiles*G))
 //     T = 8, 16, 32, 64                warps 1..8, T = 64: 7                                 tiles = warps
 //   matmul_wgmma_FORMAT_TxW            128 * (W + 1)            min(SMs, output tiles)       stages * KB(stageGroups * (T*128 + 4*W*G)) + W*8704
-//     TxW = 32x1 64x1 128x1 128x2 256x2                         tile = 64*W rows x T tokens
+//     TxW = 32x1 64x1 64x2 128x1 128x2 256x2                    tile = 64*W rows x T tokens
 //   matmul_tile_FORMAT_T               32 * warps, T = 128: 256 output tiles                 stages * (T*128 + tiles*G)
 //     T = 8, 16, 32, 64, 128           warps 1..8               tile = 16*warps rows x T,    stages 8, 6, 5, 4, 3 (fixed)
 //                                                               T = 128: 128 rows            tiles = warps, T = 128: 8
@@ -42,7 +42,7 @@ struct MatmulPlan {
 };
 
 constexpr int MATMUL_STAGES_MAX = 16;
-constexpr int MATMUL_SHARED_MIN = 76 * 1024;    // three such blocks do not fit into the 228 KB of an SM
+constexpr int MATMUL_SHARED_MIN = 120 * 1024;   // two such blocks do not fit into the 228 KB of an SM
 constexpr int MATMUL_PASS_BYTES = 32 * 68 * 4;  // a warpgroup's in the epilogue of matmul_wgmma
 
 constexpr int matmul_ceil(int a, int b) { return (a + b - 1) / b; }
@@ -51,10 +51,12 @@ constexpr int matmul_max(int a, int b) { return a > b ? a : b; }
 constexpr int matmul_kilobytes(int bytes) { return matmul_ceil(bytes, 1024) * 1024; }
 
 /// One block an SM, as many warps as share its tiles evenly in rounds of at most eight, with 64 tokens seven. Four stages, so that three are
-/// under way while one is read; pieces of 8 KB where an SM has few tiles, because what a stage costs the few warps then counts most. A block
-/// takes more than a third of an SM's shared memory: beside one that still runs there is room for one of the next kernel, which starts
-/// reading its weights, and not for two, which would be slower than one for all. The kernel takes groups by twos: an even number a stage.
-constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, const MatmulDevice& device, int stages = 4, int pieceBytes = 0,
+/// under way while one is read, six where four bits and few tokens make them small; pieces of 8 KB where an SM has few tiles, because what a
+/// stage costs the few warps then counts most. A block takes more than half of an SM's shared memory. Beside one that still runs there is
+/// no room for one of the next kernel, which would start reading its weights: it takes from the other more than it gains (bf16 242 -> 246
+/// tokens/s of Llama 3.1 8B on an H200, fp8 304 -> 350), although these products alone, after each other, gain by it. The kernel takes
+/// groups by twos: an even number a stage.
+constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, const MatmulDevice& device, int stages = 0, int pieceBytes = 0,
                                        int blockTiles = 0) {
   MatmulPlan plan{MatmulKernel::SMALL, tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64, 0, 0, 0, 0, 0, 0, 0, 0};
   int tiles = matmul_ceil(n, 16);
@@ -66,11 +68,12 @@ constexpr MatmulPlan matmul_small_plan(int tokens, int n, int groupBytes, const 
   int groupBytesAll = plan.tokens * 128 + plan.warps * groupBytes;
   int ringBytes = device.sharedBytesMax - 1024;
   if (pieceBytes == 0) pieceBytes = plan.warps <= 3 ? 8192 : 4096;
+  if (stages == 0) stages = groupBytes < 1024 && plan.tokens == 8 ? 6 : 4;
   plan.stageGroups = matmul_ceil(pieceBytes, groupBytes);
   while (plan.stageGroups > 2 && stages * matmul_kilobytes(plan.stageGroups * groupBytesAll) > ringBytes) plan.stageGroups /= 2;
   int stageBytes = matmul_kilobytes(plan.stageGroups * groupBytesAll);
   plan.stages = matmul_min(stages, ringBytes / stageBytes);
-  plan.sharedBytes = matmul_max(plan.stages * stageBytes, MATMUL_SHARED_MIN);
+  plan.sharedBytes = matmul_max(plan.stages * stageBytes, matmul_min(MATMUL_SHARED_MIN, ringBytes));
   return plan;
 }
 
@@ -113,8 +116,11 @@ constexpr MatmulPlan matmul_plan(int tokens, int n, int groupBytes, const Matmul
   if (device.wgmma) {
     // Where the 64-row tiles leave half of the SMs idle, two blocks share the tokens of each, and the weights in L2.
     bool halves = 2 * matmul_ceil(n, 64) <= sms;
-    // With many tiles on every SM matmul_small keeps up with the memory, which wgmma from 64-row tiles does not.
-    if (tokens <= 64 && matmul_fills(n, 256, tokens, 64, sms)) return matmul_small_plan(tokens, n, groupBytes, device);
+    // With many tiles on every SM matmul_small keeps up with the memory, which wgmma from 64-row tiles does not. Of weights of fewer bits
+    // there are so many more a second that the tensor cores of mma.sync do not, but those of few tiles come sooner by it.
+    bool fills = matmul_fills(n, 256, tokens, 64, sms), bf16 = groupBytes == 2048;
+    if (tokens <= 64 && fills && !bf16) return matmul_wgmma_plan(64, 2, tokens, n, groupBytes, device);
+    if (tokens <= 64 && fills == bf16) return matmul_small_plan(tokens, n, groupBytes, device);
     if (tokens <= 64) return matmul_wgmma_plan(halves ? 32 : 64, 1, tokens, n, groupBytes, device);
     if (tokens <= 128 && halves) return matmul_wgmma_plan(64, 1, tokens, n, groupBytes, device);
     if (tokens > 128 && matmul_fills(n, 128, tokens, 256, sms)) return matmul_wgmma_plan(256, 2, tokens, n, groupBytes, device);

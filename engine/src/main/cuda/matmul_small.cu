@@ -3,7 +3,7 @@
 // A block is one copying warp and `blockDim / 32 - 1` multiplying warps. A multiplying warp owns 16 weight rows at a time over the whole K,
 // because the sum of an output has one order and is not split: for N = 4096 the whole card has 256 such warps, two an SM, and each must
 // take 18 GB/s. What lets it:
-//   - the ring: the copying thread keeps stages of kilobytes in flight, and starts on the weights while the kernel before this one runs;
+//   - the ring: the copying warp keeps stages of kilobytes in flight, and starts on the weights while the kernel before this one runs;
 //   - the chain of dependent instructions (mma on the one accumulator, 33 cycles a step of 512 bytes, so 15 bytes a cycle and warp of bf16)
 //     is not interrupted: two groups, eight steps, are one run of instructions without a branch, in which the compiler finds for loads,
 //     conversions and pointers the cycles in which a step waits for the one before it.
@@ -190,7 +190,7 @@ DEVICE void small_finish(const Matmul& m, int tile, int token0, int rows, const 
   }
 }
 
-template <class Format, int TOKENS, class Reader>
+template <class Format, int TOKENS>
 DEVICE void matmul_small(const Matmul& m) {
   DYNAMIC_SHARED(memory);
   SHARED mbarrier full[STAGES_MAX];
@@ -203,12 +203,12 @@ DEVICE void matmul_small(const Matmul& m) {
 
   SmallSchedule schedule(m, warps, TOKENS);
   if (warp == warps) {
-    if (threadIdx.x % 32 == 0) ring.produce(m, schedule);
+    ring.produce(m, schedule);
     return;
   }
   pdl_wait();
   int rows = *m.counts;
-  Reader reader(ring, warp);
+  SmallReader<Format, TOKENS> reader(ring, warp);
   Work work;
   while (schedule.next(work)) {
     if (warp >= work.tileCount) {
@@ -234,7 +234,7 @@ DEVICE void matmul_small(const Matmul& m) {
 
 #define MATMUL_SMALL(name, Format, TOKENS)                                       \
   KERNEL_BOUNDS(name, TOKENS == 64 ? 256 : 288, 1, MATMUL_PARAMETERS) {          \
-    matmul_small<Format, TOKENS, SmallReader<Format, TOKENS>>(MATMUL_ARGUMENTS); \
+    matmul_small<Format, TOKENS>(MATMUL_ARGUMENTS);                              \
   }
 #else
 #define MATMUL_SMALL(name, Format, TOKENS) \

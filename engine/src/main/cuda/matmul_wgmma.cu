@@ -7,10 +7,10 @@
 // the group behind it has begun.
 //
 //   TOKENS 256, 2 warpgroups   prefill: 128 x 256 outputs a block, tensor cores the limit. A stage of 64 k is 48 KB for 1024 cycles of them
-//   TOKENS 128, 2 warpgroups   large N: 128 rows share the tokens
+//   TOKENS 64-128, 2           large N: 128 rows share the tokens
 //   TOKENS 32-128, 1 warpgroup small N: as many blocks as 64-row tiles, so that most SMs take part in reading the weights
 //
-// Blocks are persistent: grid min(SMs, tiles), each walks through its tiles while its copying thread is already ahead in the next one.
+// Blocks are persistent: grid min(SMs, tiles), each walks through its tiles while its copying warp is already ahead in the next one.
 // block 128 * (WARPGROUPS + 1), dynamic shared memory: the ring, then 8704 bytes a warpgroup to hand results over. matmul_plan.h has it.
 #include "matmul.cuh"
 
@@ -245,7 +245,7 @@ DEVICE void matmul_wgmma(const Matmul& m) {
   TileSchedule<TOKENS, TOKENS <= 128> schedule(m, WARPGROUPS * 4);
   if (threadIdx.x >= WARPGROUPS * 128) {
     if (TOKENS == 256) registers_lower<56>();
-    if (threadIdx.x == WARPGROUPS * 128) ring.produce(m, schedule);
+    if (threadIdx.x < WARPGROUPS * 128 + 32) ring.produce(m, schedule);
   } else {
     if (TOKENS == 256) registers_raise<224>();
     wgmma_consume<Format, TOKENS, WARPGROUPS>(m, ring, schedule);
@@ -264,6 +264,7 @@ DEVICE void matmul_wgmma(const Matmul& m) {
 #define MATMUL_WGMMA_FORMAT(format, Format)                    \
   MATMUL_WGMMA(matmul_wgmma_##format##_32x1, Format, 32, 1)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_64x1, Format, 64, 1)    \
+  MATMUL_WGMMA(matmul_wgmma_##format##_64x2, Format, 64, 2)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_128x1, Format, 128, 1)  \
   MATMUL_WGMMA(matmul_wgmma_##format##_128x2, Format, 128, 2)  \
   MATMUL_WGMMA(matmul_wgmma_##format##_256x2, Format, 256, 2)

@@ -3,14 +3,13 @@
 //   nvcc -std=c++17 -O3 -arch=sm_90a -I engine/src/main/cuda engine/src/test/cuda/matmul_bench.cu -o matmul_bench
 //   ./matmul_bench              everything, below 30 s: bits and values, layers, each product with a sweep of its launches, layers again
 //   ./matmul_bench check        only bits and values
-//   ./matmul_bench quant        decode in every format, below 30 s: matmul_small as it is, as it was, with other rings
+//   ./matmul_bench quant        bits, then decode with weights of fewer bits, below 30 s: each product with a sweep of its launches, layers
 //   ./matmul_bench tiny         one small product by every kernel, for compute-sanitizer
 //
 // Weights rotate through a pool of several times the L2 cache, so that every launch reads them from memory. A time is the median of several
 // replays of a graph of launches; GB/s counts the weights once, TFLOP/s 2 * tokens * N * K. Shares are of what two probes of the
 // same run reach: reading the pool, and wgmma on registers and shared memory alone. Exit status 1: some kernel is wrong.
 #include "matmul_small.cu"
-#include "small_by_group.cuh"
 #include "matmul_tile.cu"
 #include "matmul_wgmma.cu"
 #include "pack.cu"
@@ -178,15 +177,9 @@ struct Kernel {
 #define ALL(format, F)                                                                                                             \
   TILE(format, F, 128) TILE(format, F, 64) TILE(format, F, 32) TILE(format, F, 16) TILE(format, F, 8)                             \
   SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64)                                               \
-  WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
+  WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 64, 2) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
 
 const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8) ALL(int8, INT8) ALL(int4, INT4)};
-
-/// What matmul_small is compared with.
-#define BY_GROUP(format, F, t) {"by_group_" #t, (const void*)small_by_group_##format##_##t, MatmulKernel::SMALL, F, t, 0},
-#define BY_GROUP_ALL(format, F) BY_GROUP(format, F, 8) BY_GROUP(format, F, 16) BY_GROUP(format, F, 32) BY_GROUP(format, F, 64)
-
-const Kernel OTHERS[] = {BY_GROUP_ALL(bf16, BF16) BY_GROUP_ALL(fp8, FP8) BY_GROUP_ALL(int8, INT8) ALL(int4, INT4)};
 
 const struct Shape {
   const char* name;
@@ -227,7 +220,7 @@ double elapsed(cudaEvent_t a, cudaEvent_t b) {
 long long weight_bytes(const Shape& shape, Format format) { return static_cast<long long>(shape.n) / 16 * (shape.k / 64) * GROUP_BYTES[format]; }
 
 /// As the rule would launch it, or a small kernel with another ring and so many weight tiles a block.
-MatmulPlan small_plan(const Kernel& kernel, const Shape& shape, int tokens, int stages = 4, int pieceBytes = 0, int blockTiles = 0) {
+MatmulPlan small_plan(const Kernel& kernel, const Shape& shape, int tokens, int stages = 0, int pieceBytes = 0, int blockTiles = 0) {
   MatmulPlan plan = matmul_small_plan(kernel.tokens, shape.n, GROUP_BYTES[kernel.format], device, stages, pieceBytes, blockTiles);
   plan.gridY = matmul_ceil(tokens, kernel.tokens);
   return plan;
@@ -445,9 +438,9 @@ std::vector<MatmulPlan> plans_of(const Kernel& kernel, const Shape& shape, int t
   std::vector<MatmulPlan> plans = {plan_of(kernel, shape, tokens)};
   if (kernel.kind == MatmulKernel::SMALL) {
     for (int stages : {3, 4, 6, 8})
-      for (int piece : {4096, 8192, 16384}) {
+      for (int piece : {2048, 4096, 8192, 16384}) {
         MatmulPlan plan = small_plan(kernel, shape, tokens, stages, piece);
-        if (plan.stages != stages || plan.stageGroups != matmul_ceil(piece, GROUP_BYTES[kernel.format])) continue;
+        if (plan.stages != stages || plan.stageGroups != matmul_ceil(piece, GROUP_BYTES[kernel.format]) || plan.stageGroups % 2 == 1) continue;
         if (plan.stages != plans[0].stages || plan.stageGroups != plans[0].stageGroups) plans.push_back(plan);
       }
     if (tokens > 8) {
@@ -515,15 +508,15 @@ const Kernel& kernel_of(Format format, const MatmulPlan& plan) {
   abort();
 }
 
-/// Seconds of the four products of a layer after each other, eight layers: what decode sees of the gaps between kernels. By `only`, or by
-/// the kernels of the plans.
-double time_layer(Format format, int tokens, const MatmulPlan (&plans)[4], bool pdl, const Kernel* only = nullptr) {
+/// Seconds of the four products of a layer after each other, eight layers: what decode sees of the gaps between kernels. By the
+/// kernels of the plans.
+double time_layer(Format format, int tokens, const MatmulPlan (&plans)[4], bool pdl) {
   return seconds(8, 5, [&] {
     long long where = 0;
     for (int i = 0; i < 32; i++) {
       const Shape& shape = SHAPES[i % 4];
       if (where + weight_bytes(shape, format) > POOL) where = 0;
-      launch(only ? *only : kernel_of(format, plans[i % 4]), plans[i % 4], shape, where, shape.epilogue == EPILOGUE_GATE ? (void*)expected : (void*)out,
+      launch(kernel_of(format, plans[i % 4]), plans[i % 4], shape, where, shape.epilogue == EPILOGUE_GATE ? (void*)expected : (void*)out,
              count_index(tokens), shape.epilogue, pdl && i > 0);
       where += weight_bytes(shape, format);
     }
@@ -550,11 +543,6 @@ void bench_layer(Format format, int tokensIndex) {
       snprintf(text, sizeof text, "%d stages", stages);
       show(text, time_layer(format, tokens, changed, true));
     }
-    for (int i = 0; i < 4; i++) {
-      changed[i] = small_plan(kernel_of(format, rule[i]), SHAPES[i], tokens, 3);
-      changed[i].sharedBytes = changed[i].stages * changed[i].stageGroups * (changed[i].tokens * 128 + changed[i].warps * GROUP_BYTES[format]);
-    }
-    show("3 stages, no least shared memory", time_layer(format, tokens, changed, true));
   }
   if (bests[format][0][tokensIndex].kernel) {
     for (int i = 0; i < 4; i++) changed[i] = bests[format][i][tokensIndex].plan;
@@ -599,8 +587,6 @@ void set_up() {
   fill_operand<<<4096, 256, 0, stream>>>(operand, TOKENS_MAX, 14336, 3);
   for (const Kernel& kernel : KERNELS)
     CUDA(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel.kind == MatmulKernel::TILE ? 160 * 1024 : device.sharedBytesMax - 1024));
-  for (const Kernel& kernel : OTHERS)
-    CUDA(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize, device.sharedBytesMax - 1024));
   CUDA(cudaFuncSetAttribute(probe_wgmma, cudaFuncAttributeMaxDynamicSharedMemorySize, 65536));
   CUDA(cudaStreamSynchronize(stream));
 }
@@ -616,66 +602,6 @@ void check_all(Stage stage) {
 void layers() {
   for (Format format : {BF16, FP8})
     for (int i = 0; TOKENS[i] <= 128; i++) bench_layer(format, i);
-}
-
-/// Whether the kernel has the bits of matmul_tile.
-bool has_bits_of_tile(const Kernel& kernel, const Shape& shape, int tokens) {
-  const Kernel* tile = nullptr;
-  for (const Kernel& other : KERNELS)
-    if (other.format == kernel.format && other.kind == MatmulKernel::TILE && other.tokens == 64) tile = &other;
-  CUDA(cudaMemsetAsync(out, 0x7f, 4ll * tokens * shape.n, stream));
-  launch(*tile, plan_of(*tile, shape, tokens), shape, 0, expected, count_index(tokens), EPILOGUE_STORE, false);
-  launch(kernel, plan_of(kernel, shape, tokens), shape, 0, out, count_index(tokens), EPILOGUE_STORE, false);
-  unsigned long long count = compare(out, expected, 4ll * tokens * shape.n);
-  if (count) report_failure("bits", kernel, shape, tokens, count);
-  return count == 0;
-}
-
-/// Decode of one format: each product by matmul_small as it is and as it was, then layers of them, and these with other rings.
-void bench_quant(Format format, int tokens) {
-  const Kernel* kernels[2] = {};
-  for (const Kernel& kernel : KERNELS)
-    if (kernel.format == format && kernel.kind == MatmulKernel::SMALL && kernel.tokens == (tokens < 8 ? 8 : tokens)) kernels[0] = &kernel;
-  for (const Kernel& kernel : OTHERS)
-    if (kernel.format == format && kernel.tokens == kernels[0]->tokens) kernels[1] = &kernel;
-  double layerBytes = 0;
-  MatmulPlan rule[4];
-  printf("quant    %-4s %5d", FORMAT_NAMES[format], tokens);
-  for (int i = 0; i < 4; i++) {
-    const Shape& shape = SHAPES[i];
-    rule[i] = small_plan(*kernels[0], shape, tokens);
-    double bytes = weight_bytes(shape, format);
-    layerBytes += bytes;
-    printf("; %s", shape.name);
-    for (const Kernel* kernel : kernels) {
-      bool good = has_bits_of_tile(*kernel, shape, tokens);
-      double t = time_kernel(*kernel, rule[i], shape, tokens);
-      printf(" %s %.1f us %.0f%%%s", kernel == kernels[0] ? "now" : "before", t * 1e6, 100 * bytes / t / read_rate, good ? "" : " WRONG");
-    }
-  }
-  printf("; layer");
-  for (const Kernel* kernel : kernels) {
-    double t = time_layer(format, tokens, rule, true, kernel);
-    printf(" %s %.1f us %.0f%%", kernel == kernels[0] ? "now" : "before", t * 1e6, 100 * layerBytes / t / read_rate);
-  }
-  if (tokens > 32) {
-    for (int i = 0; i < 4; i++) rule[i] = matmul_plan(tokens, SHAPES[i].n, GROUP_BYTES[format], device);
-    double t = time_layer(format, tokens, rule, true);
-    printf(" rule %.1f us %.0f%%", t * 1e6, 100 * layerBytes / t / read_rate);
-  }
-  printf("; other rings:");
-  for (int stages : {3, 4, 6, 8})
-    for (int piece : {4096, 8192, 16384}) {
-      MatmulPlan changed[4];
-      bool possible = true;
-      for (int i = 0; i < 4; i++) {
-        changed[i] = small_plan(*kernels[0], SHAPES[i], tokens, stages, piece);
-        possible &= changed[i].stages == stages && changed[i].stageGroups == matmul_ceil(piece, GROUP_BYTES[format]);
-      }
-      if (possible) printf(" %dx%d %.1f", stages, changed[0].stageGroups, time_layer(format, tokens, changed, true, kernels[0]) * 1e6);
-    }
-  printf("\n");
-  fflush(stdout);
 }
 
 /// A kernel that waits for ever would hold the GPU for ever.
@@ -701,8 +627,13 @@ int main(int argc, char** argv) {
   check_conversions();
   probe();
   if (mode == "quant" || mode == "--quant") {
-    for (Format format : {FP8, INT8, INT4, BF16})
-      for (int tokens : {1, 8, 16, 32, 64}) bench_quant(format, tokens);
+    check_all(Stage::MMA);
+    check_all(Stage::WGMMA);
+    for (Format format : {FP8, INT8, INT4})
+      for (int i = 0; TOKENS[i] <= 128; i++) {
+        for (int shape = 0; shape < 4; shape++) bench(format, shape, i);
+        bench_layer(format, i);
+      }
     printf(failed ? "FAILED: some kernel is wrong, see MISMATCH above\n" : "all kernels agree\n");
     return failed;
   }

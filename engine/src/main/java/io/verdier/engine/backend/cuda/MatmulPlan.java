@@ -19,8 +19,7 @@ record MatmulPlan(
     int stages,
     int stageGroups) {
   private static final int STAGES_MAX = 16;
-  private static final int SMALL_STAGES = 4;
-  private static final int SMALL_SHARED_MIN = 76 << 10; // three do not fit into a multiprocessor
+  private static final int SMALL_SHARED_MIN = 120 << 10; // two do not fit into a multiprocessor
   private static final int STATIC_BYTES = 1024;
   private static final int PASS_BYTES = 32 * 68 * Float.BYTES; // a warpgroup's, in the epilogue
   private static final int TOKEN_BYTES = 128; // of a group of 64 columns
@@ -58,8 +57,14 @@ record MatmulPlan(
       // of each, and the weights in L2.
       boolean halves = 2 * ceil(rows, 64) <= processors;
       // With many tiles on every multiprocessor warps keep up with the memory, which wgmma does
-      // not.
-      if (tokens <= 64 && fills(rows, 256, tokens, 64, processors)) {
+      // not. Of weights of fewer bits there are so many more a second that they do not, but few
+      // tiles come sooner by them.
+      boolean fills = fills(rows, 256, tokens, 64, processors);
+      boolean whole = format == WeightFormat.BF16;
+      if (tokens <= 64 && fills && !whole) {
+        return warpgroups(64, 2, tokens, rows, format, device);
+      }
+      if (tokens <= 64 && fills == whole) {
         return small(tokens, rows, format, device);
       }
       if (tokens <= 64) {
@@ -88,9 +93,10 @@ record MatmulPlan(
 
   /**
    * A block a multiprocessor, with as many warps as share its tiles evenly: at most eight, or seven
-   * with 64 tokens, which want registers. Three stages are under way while one is read; where a
-   * block has few tiles, long ones, because the cost of a stage then counts most. The kernel takes
-   * groups by twos. Beside a block that still runs there is room for one of the next kernel.
+   * with 64 tokens, which want registers. Three stages are under way while one is read, five where
+   * they are small; where a block has few tiles, long ones, because the cost of a stage then counts
+   * most. The kernel takes groups by twos. Beside a block that still runs there is no room for one
+   * of the next kernel, which would take memory's time from it.
    */
   private static MatmulPlan small(int tokens, int rows, WeightFormat format, Hardware device) {
     int tile = tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64;
@@ -100,18 +106,19 @@ record MatmulPlan(
     int warps = ceil(perBlock, ceil(perBlock, tile < 64 ? 8 : 7));
     int bytes = tile * TOKEN_BYTES + warps * format.groupBytes(); // of 64 columns
     int ringBytes = device.sharedBytesMax - STATIC_BYTES;
+    int wanted = format == WeightFormat.INT4 && tile == 8 ? 6 : 4;
     int stageGroups = ceil(warps <= 3 ? 8192 : 4096, format.groupBytes());
-    while (stageGroups > 2 && SMALL_STAGES * kilobytes(stageGroups * bytes) > ringBytes) {
+    while (stageGroups > 2 && wanted * kilobytes(stageGroups * bytes) > ringBytes) {
       stageGroups /= 2;
     }
     int stageBytes = kilobytes(stageGroups * bytes);
-    int stages = Math.min(SMALL_STAGES, ringBytes / stageBytes);
+    int stages = Math.min(wanted, ringBytes / stageBytes);
     return new MatmulPlan(
         "matmul_small_" + format.label() + "_" + tile,
         gridX,
         ceil(tokens, tile),
         32 * (warps + 1),
-        Math.max(stages * stageBytes, SMALL_SHARED_MIN),
+        Math.max(stages * stageBytes, Math.min(SMALL_SHARED_MIN, ringBytes)),
         stages,
         stageGroups);
   }

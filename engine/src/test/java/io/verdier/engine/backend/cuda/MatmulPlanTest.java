@@ -15,13 +15,14 @@ class MatmulPlanTest {
       textBlock =
           """
           # tokens, rows, format, kernel, gridX, threads, sharedBytes, stages, stageGroups
-             1,   4096, BF16, matmul_small_bf16_8,    132,  96,  81920, 4, 4
-             1,   6144, BF16, matmul_small_bf16_8,    132, 128, 114688, 4, 4
+             1,   4096, BF16, matmul_small_bf16_8,    132,  96, 122880, 4, 4
+             1,   6144, BF16, matmul_small_bf16_8,    132, 128, 122880, 4, 4
              1,  28672, FP8,  matmul_small_fp8_8,     132, 256, 131072, 4, 4
-             1,   4096, INT4, matmul_small_int4_8,    132,  96, 135168, 4, 16
+             1,   4096, INT4, matmul_small_int4_8,    132,  96, 202752, 6, 16
             32,  28672, INT4, matmul_small_int4_32,   132, 256, 126976, 4, 4
             32,  28672, BF16, matmul_small_bf16_32,   132, 256, 147456, 4, 2
-            48,   4096, INT8, matmul_wgmma_int8_32x1, 128, 256, 205312, 6, 4
+            48,   4096, INT8, matmul_small_int8_64,   132,  96, 163840, 4, 4
+            64,  28672, FP8,  matmul_wgmma_fp8_64x2,  132, 384, 214016, 3, 4
             64,   4096, BF16, matmul_wgmma_bf16_32x1, 128, 256, 205312, 4, 4
             64,   6144, BF16, matmul_wgmma_bf16_64x1,  96, 256, 205312, 3, 4
             64,  28672, BF16, matmul_small_bf16_64,   132, 256, 180224, 4, 2
