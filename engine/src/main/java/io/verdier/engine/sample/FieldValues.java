@@ -1,5 +1,6 @@
 package io.verdier.engine.sample;
 
+import io.verdier.engine.JsonExcerpt;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.sample.SamplingField.Kind;
 import io.verdier.engine.sample.SamplingField.Range;
@@ -111,7 +112,8 @@ final class FieldValues {
 
   /** A refusal that names field, value and what it must be. */
   static RejectedException refused(String path, @Nullable Object value, String mustBe) {
-    return RejectedException.invalid(path, path + " is " + shown(value) + "; it must be " + mustBe);
+    return RejectedException.invalid(
+        path, path + " is " + JsonExcerpt.of(value) + "; it must be " + mustBe);
   }
 
   private static RejectedException wrongKind(String path, @Nullable Object value, Kind kind) {
@@ -130,7 +132,7 @@ final class FieldValues {
     String text =
         path
             + " has the key "
-            + shown(key)
+            + JsonExcerpt.of(key)
             + "; keys must be token ids between 0 and "
             + (vocabSize - 1);
     throw RejectedException.invalid(path, text);
@@ -157,16 +159,6 @@ final class FieldValues {
       boolean tooLarge = exact.abs().compareTo(BigDecimal.valueOf(Long.MAX_VALUE)) > 0;
       throw refused(path, value, tooLarge ? "a whole number of 64 bits" : Kind.INTEGER.text());
     }
-  }
-
-  private static String shown(@Nullable Object value) {
-    return switch (value) {
-      case null -> "null";
-      case String string -> "\"" + shortened(string) + "\"";
-      case List<?> list -> list.isEmpty() ? "an empty list" : "a list";
-      case Map<?, ?> map -> map.isEmpty() ? "an empty object" : "an object";
-      default -> shortened(value.toString());
-    };
   }
 
   private static String shortened(String text) {

@@ -4,6 +4,7 @@ import static io.verdier.engine.sample.SamplingField.*;
 
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.sample.SamplingField.Range;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.List;
@@ -248,11 +249,12 @@ public final class SamplingSchema {
       if (ids.length > SCORED_IDS_MAX) {
         throw FieldValues.refused(name, ids.length, "at most " + SCORED_IDS_MAX + " token ids");
       }
+      List<Integer> shown = Arrays.stream(ids).boxed().toList();
       if (ids.length > 0 && kind == Choices.FOUND) {
-        throw FieldValues.refused(name, List.of(), "left out of a beam search");
+        throw FieldValues.refused(name, shown, "left out of a beam search");
       }
       if (ids.length > 0 && logprobs() < 0) {
-        throw FieldValues.refused(name, List.of(), "left out unless logprobs is there");
+        throw FieldValues.refused(name, shown, "left out unless logprobs is there");
       }
       return ids;
     }
@@ -267,7 +269,8 @@ public final class SamplingSchema {
         return top;
       }
       if (top > 0) {
-        throw FieldValues.refused(TOP_LOGPROBS.apiName(), top, "left out unless logprobs is true");
+        throw FieldValues.refused(
+            TOP_LOGPROBS.apiName(), integer(TOP_LOGPROBS), "left out unless logprobs is true");
       }
       return -1;
     }

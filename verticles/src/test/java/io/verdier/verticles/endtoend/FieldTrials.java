@@ -74,6 +74,15 @@ final class FieldTrials {
         .contains(field.name());
   }
 
+  /** Whether a refusal says what was sent, or which of its elements is wrong. */
+  static boolean tells(String message, String json) {
+    if (json.matches("\\[.+]")) {
+      return tells(message, json.substring(1, json.length() - 1)) || message.contains(json);
+    }
+    boolean decimal = !json.matches("-?[0-9]+") && json.matches("-?[0-9].*");
+    return message.contains(decimal ? Double.toString(Double.parseDouble(json)) : json);
+  }
+
   /** As the server decodes it; only what {@link #VALUES} has. */
   static Object decoded(String json) {
     return switch (json) {

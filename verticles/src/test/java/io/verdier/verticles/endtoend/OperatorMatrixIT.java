@@ -2,6 +2,7 @@ package io.verdier.verticles.endtoend;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.verdier.engine.JsonExcerpt;
 import io.verdier.verticles.endtoend.Client.Answer;
 import io.verdier.verticles.endtoend.FieldTrials.Trial;
 import io.verdier.verticles.http.api.ApiField;
@@ -9,6 +10,7 @@ import io.verdier.verticles.http.api.ApiTable;
 import io.verdier.verticles.http.api.ApiType.Kind;
 import io.verdier.verticles.http.api.ApiType.Shape;
 import io.verdier.verticles.http.api.Body;
+import io.verdier.verticles.http.api.Status;
 import io.verdier.verticles.launch.InProcessServer;
 import java.io.IOException;
 import java.net.Socket;
@@ -80,7 +82,7 @@ class OperatorMatrixIT {
         if (BODIES.contains(body) && body.place() == Body.Place.BODY) {
           for (Trial trial : trials(field)) {
             Answer answer = client.post(body.path(), sent(body, field, trial), KEY);
-            if (!isRight(answer, field.name(), trial.fits())) {
+            if (!isRight(answer, field, trial)) {
               faults.add(body + " " + field.name() + " " + trial.json() + ": " + answer.body());
             }
             trials++;
@@ -114,10 +116,16 @@ class OperatorMatrixIT {
   }
 
   /** What fits may still be refused for what it says, but is no fault. */
-  private static boolean isRight(Answer answer, String name, boolean fits) {
-    if (fits) {
-      return Set.of(200, 400, 404).contains(answer.status());
-    }
+  private static boolean isRight(Answer answer, ApiField field, Trial trial) {
+    boolean anyValue = field.status().kind() == Status.Kind.REFUSED; // whatever it is
+    return trial.fits()
+        ? Set.of(200, 400, 404).contains(answer.status())
+        : isRefusedByName(answer, field.name())
+            && (anyValue
+                || FieldTrials.tells(answer.json().at("/error/message").asText(), trial.json()));
+  }
+
+  private static boolean isRefusedByName(Answer answer, String name) {
     return answer.status() == 400
         && answer.json().at("/error/message").asText().contains(name)
         && answer.json().at("/error/param").asText().equals(name);
@@ -140,7 +148,7 @@ class OperatorMatrixIT {
             boolean right =
                 trial.fits()
                     ? answer.status() == (isGet ? 404 : 200)
-                    : isRight(answer, field.name(), false);
+                    : isRefusedByName(answer, field.name()) && tellsOfQuery(answer, trial.json());
             if (!right) {
               faults.add(body + " " + field.name() + "=" + trial.json() + ": " + answer);
             }
@@ -151,6 +159,13 @@ class OperatorMatrixIT {
       }
     }
     assertThat(faults).isEmpty();
+  }
+
+  /** What is no number is told as the text that it is. */
+  private static boolean tellsOfQuery(Answer answer, String value) {
+    String message = answer.json().at("/error/message").asText();
+    return message.contains(" is " + JsonExcerpt.of(value) + ";")
+        || message.contains(" is " + value + ";");
   }
 
   private static List<Trial> queryTrials(ApiField field) {

@@ -104,7 +104,7 @@ record ChatRequest(
     if (documents != null) {
       for (int i = 0; i < documents.size(); i++) {
         if (!(documents.get(i) instanceof Map<?, ?>)) {
-          throw fields.wrong("documents." + i, "an object");
+          throw Fields.wrongAt(fields.path("documents") + "." + i, documents.get(i), "an object");
         }
       }
       arguments.put("documents", documents);

@@ -174,7 +174,7 @@ final class ConstraintFields {
     List<String> options = new ArrayList<>(given.size());
     for (Object option : given) {
       if (!(option instanceof String text)) {
-        throw from.wrong(name, "a list of strings");
+        throw Fields.wrongAt(from.path(name) + "." + options.size(), option, "a string");
       }
       options.add(text);
     }

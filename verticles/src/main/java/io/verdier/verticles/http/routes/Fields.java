@@ -1,6 +1,7 @@
 package io.verdier.verticles.http.routes;
 
 import io.verdier.engine.ErrorCode;
+import io.verdier.engine.JsonExcerpt;
 import io.verdier.engine.RejectedException;
 import java.math.BigDecimal;
 import java.math.BigInteger;
@@ -25,7 +26,7 @@ record Fields(Map<String, @Nullable Object> map, String path) {
       Map<String, @Nullable Object> object = (Map<String, @Nullable Object>) map;
       return new Fields(object, path + ".");
     }
-    throw RejectedException.invalid(path, path + " must be an object.");
+    throw wrongAt(path, value, "an object");
   }
 
   String path(String name) {
@@ -60,23 +61,23 @@ record Fields(Map<String, @Nullable Object> map, String path) {
   }
 
   int integer(String name, int min, int max, int absent) {
-    Object value = map.get(name);
-    if (value == null) {
+    Object given = map.get(name);
+    if (given == null) {
       return absent;
     }
-    if (value instanceof Double real && real == Math.rint(real)) {
+    Object value = given;
+    if (given instanceof Double real && real == Math.rint(real)) {
       value = BigDecimal.valueOf(real).toBigInteger(); // 2.0 is a whole number, as in vLLM
     }
     if (!(value instanceof Long || value instanceof BigInteger)) {
-      throw wrong(name, "a whole number");
+      throw wrong(name, "a whole number from " + min + " to " + max);
     }
     long whole = ((Number) value).longValue();
     boolean fits = value instanceof Long || ((BigInteger) value).bitLength() < Long.SIZE;
     if (fits && whole >= min && whole <= max) {
       return (int) whole;
     }
-    throw RejectedException.invalid(
-        path(name), path(name) + " is " + value + "; it must be from " + min + " to " + max + ".");
+    throw wrong(name, "from " + min + " to " + max);
   }
 
   double number(String name, double min, double max, double absent) {
@@ -85,14 +86,13 @@ record Fields(Map<String, @Nullable Object> map, String path) {
       return absent;
     }
     if (!(value instanceof Number number)) {
-      throw wrong(name, "a number");
+      throw wrong(name, "a number from " + min + " to " + max);
     }
     double real = number.doubleValue();
     if (real >= min && real <= max) {
       return real;
     }
-    throw RejectedException.invalid(
-        path(name), path(name) + " is " + value + "; it must be from " + min + " to " + max + ".");
+    throw wrong(name, "from " + min + " to " + max);
   }
 
   @Nullable List<?> list(String name) {
@@ -108,8 +108,22 @@ record Fields(Map<String, @Nullable Object> map, String path) {
     return value == null ? null : of(value, path(name));
   }
 
+  /** A refusal that says what the field is, and what it must be. */
   RejectedException wrong(String name, String mustBe) {
-    return RejectedException.invalid(path(name), path(name) + " must be " + mustBe + ".");
+    return wrongAt(path(name), map.get(name), mustBe);
+  }
+
+  /**
+   * The same of what stands inside of a list.
+   *
+   * @param value null: it is not there
+   */
+  static RejectedException wrongAt(String path, @Nullable Object value, String mustBe) {
+    String text =
+        value == null
+            ? path + " must be " + mustBe + "."
+            : path + " is " + JsonExcerpt.of(value) + "; it must be " + mustBe + ".";
+    return RejectedException.invalid(path, text);
   }
 
   RejectedException unsupported(String name, String why) {

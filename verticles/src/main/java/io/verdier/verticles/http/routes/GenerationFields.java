@@ -183,15 +183,18 @@ final class GenerationFields {
     }
     List<?> given = stop instanceof String ? List.of(stop) : fields.list("stop");
     if (given == null || given.size() > limits.stopStringsMax()) {
-      throw fields.wrong("stop", "a string or a list of at most " + limits.stopStringsMax());
+      throw fields.wrong(
+          "stop", "a string or a list of at most " + limits.stopStringsMax() + " strings");
     }
     List<String> strings = new ArrayList<>();
     for (Object element : given) {
       if (!(element instanceof String string)
           || string.isEmpty()
           || string.length() > limits.stopStringCharsMax()) {
-        throw fields.wrong(
-            "stop", "made of strings of 1 to " + limits.stopStringCharsMax() + " characters");
+        throw Fields.wrongAt(
+            fields.path("stop") + (stop instanceof String ? "" : "." + strings.size()),
+            element,
+            "a string of 1 to " + limits.stopStringCharsMax() + " characters");
       }
       strings.add(string);
     }

@@ -25,7 +25,7 @@ final class HeaderFields {
       return fields;
     }
     if (!WHOLE.matcher(priority).matches()) {
-      throw RejectedException.invalid(PRIORITY, PRIORITY + " must be a whole number.");
+      throw Fields.wrongAt(PRIORITY, priority, "a whole number of at most 10 digits");
     }
     Map<String, @Nullable Object> map = new LinkedHashMap<>(fields.map());
     map.put("priority", Long.valueOf(priority));

@@ -40,7 +40,11 @@ record MessagesFields(Fields fields) {
     Map<String, @Nullable Object> chat = new LinkedHashMap<>(prompt().map());
     List<?> stops = fields.list("stop_sequences");
     if (stops != null && !stops.isEmpty()) {
-      stops.forEach(this::checkStop);
+      for (int i = 0; i < stops.size(); i++) {
+        if (!(stops.get(i) instanceof String text) || text.isEmpty()) {
+          throw Fields.wrongAt("stop_sequences." + i, stops.get(i), "a string that is not empty");
+        }
+      }
       chat.put("stop", stops);
     }
     output(chat);
@@ -72,12 +76,6 @@ record MessagesFields(Fields fields) {
     tools(chat);
     thinking(chat);
     return Fields.of(chat);
-  }
-
-  private void checkStop(@Nullable Object stop) {
-    if (!(stop instanceof String text) || text.isEmpty()) {
-      throw fields.wrong("stop_sequences", "a list of strings that are not empty");
-    }
   }
 
   private List<Object> messages() {

@@ -34,8 +34,7 @@ record PromptFields(Ingress ingress, Fields fields) {
           switch (element) {
             case String text -> new Prompt.Text(text, addSpecialTokens);
             case List<?> ids -> new Prompt.Tokens(TokenIds.read(ids, path, vocabulary));
-            case null, default ->
-                throw RejectedException.invalid(path, path + " must be a text or token ids.");
+            case null, default -> throw Fields.wrongAt(path, element, "a text or token ids");
           });
     }
     return prompts;

@@ -34,7 +34,7 @@ record Query(Map<String, List<Object>> values) {
       }
       Object value = decoded(field, parameter.getValue());
       if (!field.type().fits(value)) {
-        throw RejectedException.invalid(name, name + " must be " + field.type().text() + ".");
+        throw Fields.wrongAt(name, value, field.type().text());
       }
       if (field.status().hasEffect()) {
         values.computeIfAbsent(name, it -> new ArrayList<>()).add(value);

@@ -17,8 +17,8 @@ final class TokenIds {
     int[] ids = new int[given.size()];
     for (int i = 0; i < ids.length; i++) {
       if (!(given.get(i) instanceof Long id) || id < 0 || id >= vocabularySize) {
-        throw RejectedException.invalid(
-            path, path + "." + i + " must be a token id from 0 to " + (vocabularySize - 1) + ".");
+        throw Fields.wrongAt(
+            path + "." + i, given.get(i), "a token id from 0 to " + (vocabularySize - 1));
       }
       ids[i] = id.intValue();
     }

@@ -70,16 +70,23 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
     List<Object> tools = new ArrayList<>(given.size());
     for (Object element : given) {
       Fields tool = Fields.of(element, fields.path("tools") + "." + tools.size());
-      Fields function = tool.object("function");
-      if (!"function".equals(tool.string("type"))
-          || function == null
-          || function.string("name") == null) {
-        throw RejectedException.invalid(
-            fields.path("tools"), "Each tool must be of type function and have a function.name.");
-      }
+      check(tool);
       tools.add(tool.map());
     }
     return tools;
+  }
+
+  private static void check(Fields tool) {
+    if (!"function".equals(tool.string("type"))) {
+      throw tool.wrong("type", "function");
+    }
+    Fields function = tool.object("function");
+    if (function == null) {
+      throw tool.wrong("function", "an object with a name");
+    }
+    if (function.string("name") == null) {
+      throw function.wrong("name", "a string");
+    }
   }
 
   /** Tools that are declared may be called unless the request says otherwise. */
