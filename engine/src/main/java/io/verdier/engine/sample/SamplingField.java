@@ -105,10 +105,10 @@ public enum SamplingField {
   LOGPROBS(
       "logprobs",
       Kind.SWITCH_OR_COUNT,
-      Range.atLeast(0),
+      Range.atLeast(-1),
       null,
       "report log probabilities: true or false in chats, a number of tokens in completions;"
-          + " at most --max-logprobs"),
+          + " at most --max-logprobs, and -1 is all"),
   TOP_LOGPROBS(
       "top_logprobs",
       Kind.INTEGER,

@@ -82,8 +82,7 @@ public final class SamplingSchema {
   private Range range(SamplingField field) {
     return switch (field) {
       case N -> Range.between(1, bounds.choicesMax);
-      case LOGPROBS -> Range.between(0, bounds.logprobsMax);
-      case TOP_LOGPROBS, PROMPT_LOGPROBS -> Range.between(-1, bounds.logprobsMax);
+      case LOGPROBS, TOP_LOGPROBS, PROMPT_LOGPROBS -> Range.between(-1, bounds.logprobsMax);
       default -> field.range();
     };
   }
@@ -262,8 +261,8 @@ public final class SamplingSchema {
     private int logprobs() {
       int top = count(TOP_LOGPROBS);
       Object logprobs = given.getOrDefault(LOGPROBS, false);
-      if (logprobs instanceof Integer count) {
-        return count;
+      if (logprobs instanceof Integer) {
+        return count(LOGPROBS);
       }
       if (logprobs.equals(true)) {
         return top;

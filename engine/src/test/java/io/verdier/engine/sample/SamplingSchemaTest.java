@@ -136,7 +136,7 @@ class SamplingSchemaTest {
           max_tokens         | 0.0  | max_tokens is 0.0; it must be at least 1
           min_tokens         | -1.0 | min_tokens is -1.0; it must be at least 0
           top_logprobs       | 21.0 | top_logprobs is 21.0; it must be between -1 and 20
-          logprobs           | 21.0 | logprobs is 21.0; it must be between 0 and 20
+          logprobs           | 21.0 | logprobs is 21.0; it must be between -1 and 20
           prompt_logprobs    | -2.0 | prompt_logprobs is -2.0; it must be between -1 and 20
           seed               | 1e19 | seed is 1.0E19; it must be a whole number of 64 bits
           seed               | 0.5  | seed is 0.5; it must be a whole number
@@ -206,6 +206,11 @@ class SamplingSchemaTest {
     assertBuildRefused(Map.of("top_logprobs", -1, "logprobs", true), "top_logprobs")
         .hasMessageContaining("--max-logprobs allows fewer");
     assertBuildRefused(Map.of("prompt_logprobs", -1), "prompt_logprobs");
+    assertBuildRefused(Map.of("logprobs", -1), "logprobs")
+        .hasMessage(
+            "logprobs is -1; it must be at most 20: all are 1000 tokens, and --max-logprobs allows"
+                + " fewer");
+    assertBuildRefused(Map.of("top_logprobs", -1), "top_logprobs");
     assertBuildRefused(Map.of("logprob_token_ids", List.of(3)), "logprob_token_ids")
         .hasMessage("logprob_token_ids is [3]; it must be left out unless logprobs is there");
     assertBuildRefused(Map.of("allowed_token_ids", List.of()), "allowed_token_ids")
@@ -216,6 +221,10 @@ class SamplingSchemaTest {
   void build_legacyLogprobs_isACount() {
     assertThat(built(Map.of("logprobs", 3)).logprobs()).isEqualTo(3);
     assertThat(built(Map.of("logprobs", 0)).logprobs()).isEqualTo(0);
+    SamplingSchema all = new SamplingSchema(new SamplingSchema.Bounds(1000, -1, 8, 3), Map.of());
+    SamplingSchema.Builder builder = all.builder();
+    builder.set("logprobs", -1);
+    assertThat(builder.build(1, 1).logprobs()).isEqualTo(1000);
     assertThat(built(Map.of("logprobs", true)).logprobs()).isEqualTo(0);
     assertThat(built(Map.of("logprobs", false)).logprobs()).isEqualTo(-1);
   }

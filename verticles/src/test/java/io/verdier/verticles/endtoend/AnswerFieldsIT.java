@@ -78,6 +78,28 @@ class AnswerFieldsIT {
   }
 
   @Test
+  void logprobs_ofAllTokensOfACompletion_sumToOne() {
+    Map<String, Object> all = Map.of("logprobs", -1, "return_tokens_as_token_ids", true);
+    JsonNode tops = ok(TEXTS, text(all)).at("/choices/0/logprobs/top_logprobs");
+    assertThat(tops).isNotEmpty();
+    for (JsonNode top : tops) {
+      double sum = 0;
+      for (JsonNode logprob : top) {
+        sum += Math.exp(logprob.asDouble());
+      }
+      assertThat(sum).isBetween(0.9999, 1.0001);
+    }
+    Map<String, Object> echoed = Map.of("logprobs", -1, "echo", true, "max_tokens", 1);
+    assertThat(ok(TEXTS, text(echoed)).at("/choices/0/logprobs/top_logprobs").get(1).size())
+        .isGreaterThan(1000);
+    Answer predicted =
+        client.post(
+            "/generate",
+            Map.of("instances", List.of(Map.of("prompt", "Hi", "max_tokens", 1, "logprobs", -1))));
+    assertThat(predicted.status()).as(predicted.body()).isEqualTo(200);
+  }
+
+  @Test
   void logprobs_moreThanAnAnswerMayHave_refused() {
     Answer answer =
         client.post(CHATS, chat(Map.of("logprobs", true, "top_logprobs", -1, "max_tokens", 1000)));

@@ -246,6 +246,8 @@ class ChatCompletionsTest {
             List.of(",\"logprobs\":3", "logprobs"),
             List.of(",\"top_logprobs\":3", "top_logprobs"),
             List.of(",\"logprobs\":true,\"top_logprobs\":21", "top_logprobs"),
+            List.of(",\"logprobs\":true,\"top_logprobs\":-1", "top_logprobs"),
+            List.of(",\"prompt_logprobs\":-1", "prompt_logprobs"),
             List.of(",\"stream_options\":{}", "stream_options"),
             List.of(",\"stream\":true,\"prompt_logprobs\":1", "prompt_logprobs"),
             List.of(",\"tool_choice\":\"required\"", "tool_choice"),

@@ -191,6 +191,9 @@ class CompletionsTest {
             List.of("\"prompt\":[-1]", "prompt.0"),
             List.of("\"prompt\":[1.5]", "prompt.0"),
             List.of("\"prompt\":[\"a\",1]", "prompt.1"),
+            List.of("\"prompt\":\"a\",\"logprobs\":-1", "logprobs"),
+            List.of("\"prompt\":\"a\",\"logprobs\":-2", "logprobs"),
+            List.of("\"prompt\":\"a\",\"prompt_logprobs\":-1", "prompt_logprobs"),
             List.of("\"prompt\":[" + "\"a\",".repeat(128) + "\"a\"]", "prompt"),
             List.of("\"prompt\":\"a\",\"suffix\":\"b\"", "suffix"),
             List.of(
