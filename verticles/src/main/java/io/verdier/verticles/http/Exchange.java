@@ -95,6 +95,11 @@ public final class Exchange extends Requester {
     return ids.contains(requestId) || ids.contains(answerId);
   }
 
+  /** How errors are told. */
+  Problem.Dialect dialect() {
+    return dialect;
+  }
+
   /** From here on errors are told so. */
   void speak(Problem.Dialect routes) {
     dialect = routes == Problem.Dialect.OPENAI ? ingress().dialect() : routes;

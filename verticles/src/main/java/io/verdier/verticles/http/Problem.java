@@ -47,6 +47,17 @@ public record Problem(
     }
   }
 
+  /** The same within a stream, where older clients too look for an object of its own. */
+  public void writeEvent(JsonWriter out, Dialect dialect) {
+    if (dialect == Dialect.FLAT) {
+      out.object().name("error");
+      write(out, dialect);
+      out.end();
+    } else {
+      write(out, dialect);
+    }
+  }
+
   /** The status says it better than our types do; theirs are one for each. */
   private String anthropicType() {
     return switch (status) {

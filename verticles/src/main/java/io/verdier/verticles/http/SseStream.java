@@ -103,7 +103,7 @@ public final class SseStream implements Answer {
       return;
     }
     JsonWriter out = exchange.ingress().writer().clear();
-    format.fail(out, problem);
+    format.fail(out, problem, exchange.dialect());
     finish(out);
   }
 

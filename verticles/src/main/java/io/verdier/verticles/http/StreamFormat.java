@@ -15,6 +15,10 @@ public interface StreamFormat {
   /** What comes after every choice has ended. */
   void close(JsonWriter out, Usage usage);
 
-  /** The end of an answer that failed on its way. */
-  void fail(JsonWriter out, Problem problem);
+  /**
+   * The end of an answer that failed on its way.
+   *
+   * @param dialect of the connection; where a format has only one way to tell it, that counts
+   */
+  void fail(JsonWriter out, Problem problem, Problem.Dialect dialect);
 }

@@ -182,7 +182,7 @@ class DispatcherTest {
     public void close(JsonWriter out, Usage usage) {}
 
     @Override
-    public void fail(JsonWriter out, Problem problem) {}
+    public void fail(JsonWriter out, Problem problem, Problem.Dialect dialect) {}
   }
 
   private static void assertIsInternalError(HttpResponse<Buffer> answer) {

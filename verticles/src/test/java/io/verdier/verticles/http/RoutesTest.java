@@ -3,6 +3,8 @@ package io.verdier.verticles.http;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.verdier.conf.ServerConfig;
+import io.verdier.engine.ErrorCode;
+import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.routes.Routes;
 import java.net.http.HttpRequest;
@@ -50,6 +52,24 @@ class RoutesTest {
           .contains("\"choices\":[],\"usage\":{");
       assertThat(server.post("/v1/completions", body.formatted("\"include_usage\":false")).body())
           .doesNotContain("\"usage\"");
+      server.engine.behave(
+          submit -> {
+            long key = submit.keys()[0];
+            server.engine.send(FakeEngine.delta(submit, key, 0, "a", null));
+            server.engine.send(Delta.refused(key, ErrorCode.INTERNAL, "the step failed", null));
+          });
+      String error =
+          "{\"error\":{\"object\":\"error\",\"message\":\"the step failed\","
+              + "\"type\":\"InternalServerError\",\"param\":null,\"code\":500}}";
+      assertThat(server.post("/v1/completions", body.formatted("")).body())
+          .endsWith("data: " + error + "\n\ndata: [DONE]\n\n");
+      String chat = "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"stream\":true}";
+      assertThat(server.post("/v1/chat/completions", chat).body())
+          .endsWith("data: " + error + "\n\ndata: [DONE]\n\n");
+      String instance = "{\"instances\":[{\"prompt\":\"x\",\"stream\":true}]}";
+      assertThat(server.post("/generate", instance).body()).endsWith(error + "\0");
+      assertThat(server.post("/v1/messages", chat.replace("{\"m", "{\"max_tokens\":5,\"m")).body())
+          .contains("{\"type\":\"error\",\"error\":{\"type\":\"api_error\"");
     }
   }
 

@@ -124,7 +124,7 @@ final class BackgroundAnswer implements Answer {
   @Override
   public void onFailure(Problem problem) {
     JsonWriter out = work.ingress().writer().clear();
-    format.fail(out, problem);
+    format.fail(out, problem, Problem.Dialect.OPENAI);
     finish(out);
   }
 

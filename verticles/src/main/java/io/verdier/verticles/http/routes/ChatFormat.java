@@ -142,7 +142,7 @@ final class ChatFormat implements StreamFormat {
   }
 
   @Override
-  public void fail(JsonWriter out, Problem problem) {
-    EventHead.fail(out, problem);
+  public void fail(JsonWriter out, Problem problem, Problem.Dialect dialect) {
+    EventHead.fail(out, problem, dialect);
   }
 }

@@ -124,7 +124,7 @@ final class CompletionFormat implements StreamFormat {
   }
 
   @Override
-  public void fail(JsonWriter out, Problem problem) {
-    EventHead.fail(out, problem);
+  public void fail(JsonWriter out, Problem problem, Problem.Dialect dialect) {
+    EventHead.fail(out, problem, dialect);
   }
 }

@@ -87,9 +87,9 @@ final class EventHead {
     out.raw(DONE);
   }
 
-  static void fail(JsonWriter out, Problem problem) {
+  static void fail(JsonWriter out, Problem problem, Problem.Dialect dialect) {
     out.raw(DATA);
-    problem.write(out);
+    problem.writeEvent(out, dialect);
     out.raw(END).raw(DONE);
   }
 }

@@ -102,7 +102,7 @@ final class MessagesFormat implements StreamFormat, AnswerBlocks.Listener {
   }
 
   @Override
-  public void fail(JsonWriter writer, Problem problem) {
+  public void fail(JsonWriter writer, Problem problem, Problem.Dialect dialect) {
     NamedEvents.before(writer, "error");
     problem.write(writer, Problem.Dialect.ANTHROPIC);
     NamedEvents.after(writer);

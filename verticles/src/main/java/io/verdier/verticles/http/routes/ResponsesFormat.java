@@ -161,7 +161,7 @@ final class ResponsesFormat implements StreamFormat, AnswerBlocks.Listener {
   }
 
   @Override
-  public void fail(JsonWriter writer, Problem problem) {
+  public void fail(JsonWriter writer, Problem problem, Problem.Dialect dialect) {
     if (blocks == null) { // it came to nothing before its first news
       open(writer, "");
     }

@@ -62,8 +62,8 @@ final class TextFormat implements StreamFormat {
   public void close(JsonWriter out, Usage usage) {}
 
   @Override
-  public void fail(JsonWriter out, Problem problem) {
-    problem.write(out);
+  public void fail(JsonWriter out, Problem problem, Problem.Dialect dialect) {
+    problem.writeEvent(out, dialect);
     out.raw(NUL);
   }
 }

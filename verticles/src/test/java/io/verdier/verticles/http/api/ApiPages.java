@@ -101,9 +101,9 @@ final class ApiPages {
         `{"error":{"message","type","param","code"}}` as in v1, a wrong key included (vLLM: `{"error":"Unauthorized"}`); a chat's reasoning is
         in both `reasoning` (v1) and `reasoning_content` (v0.9).
 
-        With `--api-dialect v0.9` errors are flat, `{"object":"error","message","type","param","code"}`, and a stream ends with its usage
-        wherever `stream_options` does not say otherwise. The rest of v0.9 needs no switch; but an error within a stream stays as in v1, and
-        a message without tool calls has no empty `tool_calls`.
+        With `--api-dialect v0.9` errors are flat, `{"object":"error","message","type","param","code"}` (within a stream as the value of `error`),
+        and a stream ends with its usage wherever `stream_options` does not say otherwise. The rest of v0.9 needs no switch; but a message without
+        tool calls has no empty `tool_calls`.
 
         ## Routes
 
