@@ -216,6 +216,11 @@ public final class Tokenizer implements AutoCloseable {
     return vocabulary.isSpecial(requireKnown(id));
   }
 
+  /** Whether a special token is spelled so. */
+  public boolean hasSpecial(String text) {
+    return vocabulary.idOfAdded(text).stream().anyMatch(vocabulary::isSpecial);
+  }
+
   /**
    * The text of one token alone, as log probabilities show it: a part of a character is U+FFFD.
    *

@@ -86,6 +86,12 @@ final class Vocabulary {
     return tokens[id];
   }
 
+  /** Of an added token, as all special ones are. */
+  OptionalInt idOfAdded(String token) {
+    Integer id = added.get(token);
+    return id == null ? OptionalInt.empty() : OptionalInt.of(id);
+  }
+
   /** Added tokens by hash, others by search: this is for start-up, not for requests. */
   OptionalInt idOf(String token) {
     Integer id = added.get(token);

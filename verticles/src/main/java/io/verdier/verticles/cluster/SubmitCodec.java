@@ -47,7 +47,7 @@ final class SubmitCodec {
     out.flag(demand != null);
     if (demand != null) {
       writeConstraint(out, demand.constraint());
-      out.text(demand.parameter());
+      out.text(demand.parameter()).texts(demand.triggers());
       out.optionalText(demand.thoughts().map(Enum::name).orElse(null));
     }
     out.flag(submit.lengthPenalty().isPresent());
@@ -168,7 +168,7 @@ final class SubmitCodec {
           case 5 -> new Constraint.StructuralTag(in.text(), readStyle(in));
           default -> throw new WireException("no such constraint");
         };
-    return new Demand(constraint, in.text(), readThoughts(in));
+    return new Demand(constraint, in.text(), in.texts(), readThoughts(in));
   }
 
   private static JsonStyle readStyle(WireReader in) {

@@ -9,6 +9,7 @@ import io.verdier.engine.text.TextParams;
 import io.verdier.engine.text.ThinkingBudget;
 import io.verdier.engine.text.Tokenizer;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
+import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import java.util.ArrayList;
@@ -52,6 +53,13 @@ public record PromptEncoder(
   /** The last tokens of a prompt. */
   static int[] tail(int[] prompt) {
     return Arrays.copyOfRange(prompt, Math.max(0, prompt.length - TAIL_TOKENS), prompt.length);
+  }
+
+  /** What answers can be held to; null where there is nothing, or nothing that tokens can spell. */
+  @Nullable Demand held(@Nullable Demand demand) {
+    return demand == null || demand.triggers().stream().anyMatch(tokenizer::hasSpecial)
+        ? null
+        : demand;
   }
 
   /** What the model may think behind a prompt before it answers. */

@@ -86,7 +86,8 @@ public final class TokenizerVerticle extends VerticleBase {
   }
 
   private void onSubmit(Submit submit) {
-    Future<CompileQuery.@Nullable Reply> compiled = compiled(submit.demand());
+    Demand demand = encoder.held(submit.demand());
+    Future<CompileQuery.@Nullable Reply> compiled = compiled(demand);
     Future<String> adapter = adapter(submit);
     List<EngineRequest> requests;
     try {
@@ -95,7 +96,7 @@ public final class TokenizerVerticle extends VerticleBase {
       refuse(submit.keys(), refused(failed));
       return;
     }
-    if (submit.demand() == null && submit.adapter() == null) {
+    if (demand == null && submit.adapter() == null) {
       schedule(requests);
       return;
     }
@@ -103,8 +104,7 @@ public final class TokenizerVerticle extends VerticleBase {
       pending.add(key);
     }
     Future.all(compiled, adapter)
-        .onSuccess(
-            both -> onComplete(submit.demand(), requests, compiled.result(), adapter.result()))
+        .onSuccess(both -> onComplete(demand, requests, compiled.result(), adapter.result()))
         .onFailure(failed -> onIncomplete(submit, adapter, failed));
   }
 

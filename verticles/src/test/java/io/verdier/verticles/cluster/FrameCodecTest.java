@@ -100,6 +100,7 @@ class FrameCodecTest {
         new Demand(
             new Constraint.JsonSchema("{}", new Constraint.JsonStyle(true, "[ ]*", true)),
             "response_format",
+            List.of("<tool_call>"),
             Optional.of(ReasoningFormat.QWEN3));
     Delta.Score score = new Delta.Score(3, "t", new byte[] {-1, 0}, -0.5f, 2);
     Delta.Scores scores = new Delta.Scores(score, List.of(score, score), 19);

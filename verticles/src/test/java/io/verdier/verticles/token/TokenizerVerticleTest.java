@@ -229,6 +229,23 @@ class TokenizerVerticleTest {
         OptionalDouble.empty());
   }
 
+  /** No text has a special token, so nothing could begin with it. */
+  @Test
+  void submit_triggeredBySpecialToken_isHeldToNothing() throws Exception {
+    for (String trigger : List.of("<|python_tag|>", "<tool_call>")) {
+      bus.send(
+          Addresses.tokenizer(1),
+          submit(new Demand(DEMAND.constraint(), "tools", List.of(trigger), Optional.empty()), 1));
+      if (trigger.equals("<tool_call>")) { // not in this vocabulary: spelled by letters
+        take(compiling).reply(new CompileQuery.Reply(GUIDE));
+        assertThat(tokenized().requests().getFirst().guide()).isEqualTo(GUIDE);
+      } else {
+        assertThat(tokenized().requests().getFirst().guide()).isNull();
+        assertThat(compiling).isEmpty();
+      }
+    }
+  }
+
   @Test
   void submit_promptCannotBe_isRefusedWithoutItsConstraint() throws Exception {
     Submit submit = submit(DEMAND, 1);

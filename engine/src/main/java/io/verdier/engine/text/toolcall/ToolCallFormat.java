@@ -16,7 +16,8 @@ public enum ToolCallFormat {
   LLAMA3(
       List.of("llama3_json", "vertex-llama-3", "llama4_json"),
       Set.of("<|python_tag|>", "<|python_start|>", "<|python_end|>"),
-      (tools, sink) -> new LlamaParser(tools, sink, LlamaParser.Dialect.ALL)),
+      (tools, sink) -> new LlamaParser(tools, sink, LlamaParser.Dialect.ALL),
+      new CallSpelling("", "{\"name\": \"", "\", \"parameters\": ", "")),
   /** An array of calls and nothing else: what is written where a call is required. */
   LIST(List.of(), Set.of(), regions(List.of(), List.of())),
   /** Arguments and nothing else: what is written where the function is given. */
@@ -28,7 +29,8 @@ public enum ToolCallFormat {
   HERMES(
       List.of("hermes"),
       Set.of("<tool_call>", "</tool_call>"),
-      regions(List.of("<tool_call>"), List.of("</tool_call>"))),
+      regions(List.of("<tool_call>"), List.of("</tool_call>")),
+      new CallSpelling("<tool_call>", "{\"name\": \"", "\", \"arguments\": ", "</tool_call>")),
   MISTRAL(
       List.of("mistral"),
       Set.of(MistralParser.CALLS, MistralParser.ARGUMENTS, MistralParser.CALL_ID),
@@ -62,15 +64,26 @@ public enum ToolCallFormat {
   private final List<String> names;
   private final Set<String> visible;
   private final Maker maker;
+  private final Optional<CallSpelling> spelling;
 
   private interface Maker {
     ToolCallParser make(Tools tools, ToolCallSink sink);
   }
 
   ToolCallFormat(List<String> names, Set<String> visible, Maker maker) {
+    this(names, visible, maker, Optional.empty());
+  }
+
+  ToolCallFormat(List<String> names, Set<String> visible, Maker maker, CallSpelling spelling) {
+    this(names, visible, maker, Optional.of(spelling));
+  }
+
+  ToolCallFormat(
+      List<String> names, Set<String> visible, Maker maker, Optional<CallSpelling> spelling) {
     this.names = names;
     this.visible = visible;
     this.maker = maker;
+    this.spelling = spelling;
   }
 
   private static Maker regions(List<String> openers, List<String> closers) {
@@ -94,6 +107,14 @@ public enum ToolCallFormat {
    */
   public boolean hasShortIds() {
     return this == MISTRAL;
+  }
+
+  /**
+   * How calls are spelled; empty where they are no JSON, or begin with tokens that no text has, so
+   * that nobody can hold them to a schema while the rest of the text is free.
+   */
+  public Optional<CallSpelling> spelling() {
+    return spelling;
   }
 
   /** A parser for one text. */

@@ -1,6 +1,8 @@
 package io.verdier.verticles.http.routes;
 
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.text.toolcall.ToolCallFormat;
+import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Generation;
@@ -48,11 +50,12 @@ record ChatRequest(
         prompt.addGenerationPrompt()
             ? ingress.config().http().responseRole()
             : String.valueOf(last.get("role"));
+    Demand calls = tools.demand(fields, parsing.calls().flatMap(ToolCallFormat::spelling));
     GenerationFields generation =
         new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
     return new ChatRequest(
         generation
-            .generation(prompt, shape.streamed(), parsing, tools.demand(fields))
+            .generation(prompt, shape.streamed(), parsing, calls)
             .behind(parsing.thoughts(ingress.config().structuredOutput())),
         shape,
         parsing,

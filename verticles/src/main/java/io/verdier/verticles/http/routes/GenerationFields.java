@@ -167,6 +167,9 @@ final class GenerationFields {
 
   private @Nullable Demand demand(@Nullable Demand calls) {
     Demand asked = ConstraintFields.read(fields, ingress.config().structuredOutput());
+    if (asked != null && calls != null && calls.isTriggered()) {
+      return asked; // then no call can begin
+    }
     if (calls != null && asked != null) {
       throw RejectedException.invalid(
           asked.parameter(),

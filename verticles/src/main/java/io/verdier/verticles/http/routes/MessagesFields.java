@@ -278,6 +278,9 @@ record MessagesFields(Fields fields) {
       function.put("description", description);
     }
     function.put("parameters", schema.map());
+    if (tool.has("strict")) {
+      function.put("strict", tool.bool("strict", false));
+    }
     return ToolFields.declaration(function);
   }
 

@@ -3,12 +3,14 @@ package io.verdier.verticles.http.routes;
 import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.grammar.Constraint;
+import io.verdier.engine.text.toolcall.CallSpelling;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.http.Ingress;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -87,6 +89,7 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
     if (function.string("name") == null) {
       throw function.wrong("name", "a string");
     }
+    function.bool("strict", false);
   }
 
   /** Tools that are declared may be called unless the request says otherwise. */
@@ -130,7 +133,8 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
         choice.path("function.name"), "tool_choice names a function that tools do not declare.");
   }
 
-  private static Fields function(Object tool) {
+  /** The function of a tool that was checked. */
+  static Fields function(Object tool) {
     Fields function = Fields.of(tool, "tools").object("function");
     if (function == null) {
       throw new IllegalStateException("a tool was checked and has no function");
@@ -139,14 +143,19 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
   }
 
   /**
-   * What the answer must match, null where it may be anything: a list of calls, or the arguments of
-   * the one that the request names.
+   * What the answer must match, null where it may be anything: a list of calls, the arguments of
+   * the one that the request names, or those of calls that the model decides to make.
+   *
+   * @param spelling of the model's own calls; empty: they can be held to nothing
    */
-  @Nullable Demand demand(Fields fields) {
+  @Nullable Demand demand(Fields fields, Optional<CallSpelling> spelling) {
     Map<String, @Nullable Object> schema = new LinkedHashMap<>();
     switch (choice) {
-      case NONE, AUTO -> {
+      case NONE -> {
         return null;
+      }
+      case AUTO -> {
+        return StrictTools.demand(fields, callable, spelling, STYLE);
       }
       case NAMED -> schema.putAll(parameters(callable.getFirst()));
       case REQUIRED -> {
@@ -191,8 +200,9 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
     return call;
   }
 
+  /** The schema of its arguments. */
   @SuppressWarnings("NullAway") // a schema's null stays what it is
-  private static Map<String, Object> parameters(Object tool) {
+  static Map<String, Object> parameters(Object tool) {
     Fields parameters = function(tool).object("parameters");
     Map<String, Object> schema = new LinkedHashMap<>();
     if (parameters != null) {
