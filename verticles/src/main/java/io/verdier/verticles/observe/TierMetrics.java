@@ -17,6 +17,9 @@ import java.util.function.ToDoubleFunction;
 final class TierMetrics {
   private static final String LABEL = "tier";
 
+  /** As vLLM calls a tier of files. */
+  private static final String FILES = "fs";
+
   private final Exposition page;
   private final Supplier<Stats> stats;
   private final DoubleAdder hostSeconds = new DoubleAdder();
@@ -31,6 +34,7 @@ final class TierMetrics {
     this.stats = stats;
     tokens();
     blocks();
+    offload();
   }
 
   private void tokens() {
@@ -78,6 +82,32 @@ final class TierMetrics {
         "verdier:prefix_tier_load_seconds", "Time that sequences waited for it.", LABEL, seconds);
     page.gauges(
         "verdier:prefix_tier_usage", "Part in use, 0 to 1.", LABEL, behind(TierMetrics::usage));
+  }
+
+  /** What vLLM's offloading connector counts, as far as it means the same here. */
+  private void offload() {
+    page.counter(
+        "vllm:kv_offload_load_bytes",
+        "Bytes from host memory to the device.",
+        () -> blockBytes * stats.get().host().blocksOut());
+    page.counter(
+        "vllm:kv_offload_store_bytes",
+        "Bytes from the device to host memory.",
+        () -> blockBytes * stats.get().host().blocksIn());
+    page.counter(
+        "vllm:kv_offload_allocation_failure",
+        "Blocks that found no room in host memory.",
+        () -> stats.get().host().dropped());
+    page.counters(
+        "vllm:kv_offload_tiering_read_bytes",
+        "Bytes from a tier behind host memory to it.",
+        LABEL,
+        Map.of(FILES, () -> (double) blockBytes * stats.get().disk().blocksOut()));
+    page.counters(
+        "vllm:kv_offload_tiering_write_bytes",
+        "Bytes from host memory to a tier behind it.",
+        LABEL,
+        Map.of(FILES, () -> (double) blockBytes * stats.get().disk().blocksIn()));
   }
 
   private static double usage(TierCounts tier) {

@@ -46,8 +46,8 @@ final class MetricFamilies {
       return Arrays.stream(text.strip().split(" +")).filter(word -> !word.isEmpty()).toList();
     }
 
-    private boolean isOfClusters() {
-      return whose.equals("cluster");
+    private boolean isOf(String feature) {
+      return whose.equals(feature);
     }
   }
 
@@ -64,11 +64,16 @@ final class MetricFamilies {
 
   /** What a node has that is alone. */
   static List<Row> ofOneNode() {
-    return all().stream().filter(row -> !row.isOfClusters()).toList();
+    return all().stream().filter(row -> !row.isOf("cluster") && !row.isOf("traces")).toList();
   }
 
   /** What a node has besides where there are others. */
   static List<Row> ofClusters() {
-    return all().stream().filter(Row::isOfClusters).toList();
+    return all().stream().filter(row -> row.isOf("cluster")).toList();
+  }
+
+  /** What a node has besides that sends traces. */
+  static List<Row> ofTraces() {
+    return all().stream().filter(row -> row.isOf("traces")).toList();
   }
 }

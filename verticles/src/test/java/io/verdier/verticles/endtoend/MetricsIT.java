@@ -386,6 +386,9 @@ class MetricsIT {
     Scrape page = Scrape.of(server.baseUrl());
     Map<String, Set<String>> labels = new LinkedHashMap<>();
     page.families().forEach((name, family) -> addSeries(labels, name, family));
+    for (MetricFamilies.Row elsewhere : MetricFamilies.all()) {
+      labels.putIfAbsent(elsewhere.name(), elsewhere.labels().keySet());
+    }
     List<String> expressions = Dashboard.read(DASHBOARD).expressions();
     assertThat(expressions).hasSizeGreaterThan(30);
     for (String expression : expressions) {
@@ -401,6 +404,40 @@ class MetricsIT {
           .as(expression)
           .isEqualTo(expression.chars().filter(c -> c == ')').count());
     }
+  }
+
+  /** Families that no panel draws, because another one says the same or there is no number. */
+  private static final Map<String, String> UNDRAWN =
+      Map.of(
+          "vllm:gpu_cache_usage_perc", "older name of vllm:kv_cache_usage_perc",
+          "vllm:gpu_prefix_cache_queries_total", "older name of vllm:prefix_cache_queries_total",
+          "vllm:gpu_prefix_cache_hits_total", "older name of vllm:prefix_cache_hits_total",
+          "vllm:time_per_output_token_seconds", "older name of vllm:inter_token_latency_seconds",
+          "vllm:cache_config_info", "facts as labels, always 1",
+          "jvm_runtime_info", "facts as labels, always 1");
+
+  @Test
+  void dashboard_families_areAllDrawn() throws IOException {
+    Set<String> drawn = new TreeSet<>();
+    for (String expression : Dashboard.read(DASHBOARD).expressions()) {
+      for (String series : Dashboard.series(expression)) {
+        drawn.add(series);
+        drawn.add(series.replaceFirst("_(bucket|sum|count)$", ""));
+      }
+    }
+    Set<String> missing = new TreeSet<>();
+    for (MetricFamilies.Row family : MetricFamilies.all()) {
+      assertThat(drawn.contains(family.name()) && UNDRAWN.containsKey(family.name()))
+          .as(family.name() + " is drawn, and said not to be")
+          .isFalse();
+      if (!drawn.contains(family.name()) && !UNDRAWN.containsKey(family.name())) {
+        missing.add(family.name());
+      }
+    }
+    assertThat(missing).isEmpty();
+    assertThat(MetricFamilies.all())
+        .extracting(MetricFamilies.Row::name)
+        .containsAll(UNDRAWN.keySet());
   }
 
   private static void addSeries(Map<String, Set<String>> labels, String name, MetricFamily family) {

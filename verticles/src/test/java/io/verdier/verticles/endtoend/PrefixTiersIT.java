@@ -85,12 +85,16 @@ class PrefixTiersIT {
   }
 
   private static double tier(String metric, String tier) {
-    String name = "verdier:prefix_tier_" + metric + "_total{";
+    return number("verdier:prefix_tier_" + metric + "_total{", "tier=\"" + tier + "\"");
+  }
+
+  /** The first series whose line begins so and contains all of that. */
+  private static double number(String name, String... labels) {
     return server
         .server()
         .metricsText()
         .lines()
-        .filter(line -> line.startsWith(name) && line.contains("tier=\"" + tier + "\""))
+        .filter(line -> line.startsWith(name) && Arrays.stream(labels).allMatch(line::contains))
         .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
         .findFirst()
         .orElseThrow();
@@ -116,6 +120,8 @@ class PrefixTiersIT {
     assertThat(tier("bytes_out", "host")).isGreaterThan(bytes);
     assertThat(tier("evictions", "device")).isPositive();
     assertThat(tier("load_seconds", "host")).isPositive();
+    assertThat(number("vllm:kv_offload_load_bytes_total{")).isEqualTo(tier("bytes_out", "host"));
+    assertThat(number("vllm:kv_offload_store_bytes_total{")).isEqualTo(tier("bytes_in", "host"));
   }
 
   /** By counts and by time: another tenant's prompt is as slow as one that nobody has sent. */

@@ -94,7 +94,9 @@ class TracesIT {
   @Test
   void requests_workedOn_haveASpanEach() {
     assertThat(requests()).hasSize(3); // and none of what was refused before, or costs no step
-    assertThat(page).contains("verdier:trace_spans_total{");
+    for (MetricFamilies.Row row : MetricFamilies.ofTraces()) {
+      assertThat(page).contains("# TYPE " + row.name() + " " + row.type());
+    }
   }
 
   @Test
