@@ -28,7 +28,7 @@ final class FieldValues {
 
   static double number(String path, @Nullable Object value, Range range) {
     if (!(value instanceof Number number)) {
-      throw wrongKind(path, value, Kind.NUMBER);
+      throw wrongKind(path, value, Kind.NUMBER, range);
     }
     double real = number.doubleValue();
     if (!Double.isFinite(real) || !range.has(real)) {
@@ -39,19 +39,19 @@ final class FieldValues {
 
   /** A whole number of 32 bits within {@code range}; 2.0 is one. */
   static int integer(String path, @Nullable Object value, Range range) {
-    BigDecimal exact = exact(path, value);
+    BigDecimal exact = exact(path, value, range);
     if (!range.has(exact.doubleValue())) {
       throw refused(path, value, range.text());
     }
     if (exact.compareTo(INT_MAX) > 0) {
-      throw refused(path, value, "at most " + INT_MAX);
+      throw refused(path, value, Range.between(range.min(), Integer.MAX_VALUE).text());
     }
-    return (int) whole(path, value, exact);
+    return (int) whole(path, value, exact, range);
   }
 
   /** A whole number of 64 bits. */
   static long longInteger(String path, @Nullable Object value) {
-    return whole(path, value, exact(path, value));
+    return whole(path, value, exact(path, value, Range.ALL), Range.ALL);
   }
 
   static boolean bool(String path, @Nullable Object value) {
@@ -120,6 +120,12 @@ final class FieldValues {
     return refused(path, value, kind.text());
   }
 
+  private static RejectedException wrongKind(
+      String path, @Nullable Object value, Kind kind, Range range) {
+    String all = kind == Kind.INTEGER ? " of 64 bits" : "";
+    return refused(path, value, kind.text() + (range.equals(Range.ALL) ? all : " " + range.text()));
+  }
+
   private static int biasId(String path, String key, int vocabSize) {
     try {
       int id = Integer.parseInt(key.strip());
@@ -138,7 +144,7 @@ final class FieldValues {
     throw RejectedException.invalid(path, text);
   }
 
-  private static BigDecimal exact(String path, @Nullable Object value) {
+  private static BigDecimal exact(String path, @Nullable Object value, Range range) {
     return switch (value) {
       case BigDecimal decimal -> decimal;
       case BigInteger integer -> new BigDecimal(integer);
@@ -148,16 +154,16 @@ final class FieldValues {
       case Integer integer -> BigDecimal.valueOf(integer);
       case Short integer -> BigDecimal.valueOf(integer);
       case Byte integer -> BigDecimal.valueOf(integer);
-      case null, default -> throw wrongKind(path, value, Kind.INTEGER);
+      case null, default -> throw wrongKind(path, value, Kind.INTEGER, range);
     };
   }
 
-  private static long whole(String path, @Nullable Object value, BigDecimal exact) {
+  private static long whole(String path, @Nullable Object value, BigDecimal exact, Range range) {
     try {
       return exact.longValueExact(); // cheap also where the exponent is huge
     } catch (ArithmeticException inexact) {
       boolean tooLarge = exact.abs().compareTo(BigDecimal.valueOf(Long.MAX_VALUE)) > 0;
-      throw refused(path, value, tooLarge ? "a whole number of 64 bits" : Kind.INTEGER.text());
+      throw wrongKind(path, value, Kind.INTEGER, tooLarge ? Range.ALL : range);
     }
   }
 

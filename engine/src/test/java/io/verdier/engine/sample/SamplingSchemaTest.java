@@ -125,8 +125,8 @@ class SamplingSchemaTest {
           top_p              | 0.0  | top_p is 0.0; it must be above 0 and at most 1
           top_p              | 1.1  | top_p is 1.1; it must be above 0 and at most 1
           top_k              | -2.0 | top_k is -2.0; it must be at least -1
-          top_k              | 1.5  | top_k is 1.5; it must be a whole number
-          top_k              | 1e10 | top_k is 1.0E10; it must be at most 2147483647
+          top_k              | 1.5  | top_k is 1.5; it must be a whole number at least -1
+          top_k              | 1e10 | top_k is 1.0E10; it must be between -1 and 2147483647
           min_p              | 1.5  | min_p is 1.5; it must be between 0 and 1
           presence_penalty   | 2.5  | presence_penalty is 2.5; it must be between -2 and 2
           frequency_penalty  | -3.0 | frequency_penalty is -3.0; it must be between -2 and 2
@@ -139,7 +139,7 @@ class SamplingSchemaTest {
           logprobs           | 21.0 | logprobs is 21.0; it must be between -1 and 20
           prompt_logprobs    | -2.0 | prompt_logprobs is -2.0; it must be between -1 and 20
           seed               | 1e19 | seed is 1.0E19; it must be a whole number of 64 bits
-          seed               | 0.5  | seed is 0.5; it must be a whole number
+          seed               | 0.5  | seed is 0.5; it must be a whole number of 64 bits
           """)
   void set_numberOutOfRange_isRefusedByName(String field, double value, String text) {
     assertRefused(field, value).hasMessage(text);
@@ -147,12 +147,13 @@ class SamplingSchemaTest {
 
   @Test
   void set_wrongKind_isRefusedByName() {
-    assertRefused("temperature", "hot").hasMessage("temperature is \"hot\"; it must be a number");
+    assertRefused("temperature", "hot")
+        .hasMessage("temperature is \"hot\"; it must be a number between 0 and 2");
     assertRefused("temperature", List.of()).hasMessageContaining(" is []; it must be");
     assertRefused("top_k", Map.of("a", 1)).hasMessageContaining(" is {\"a\":1}; it must be");
-    assertRefused("top_k", true).hasMessage("top_k is true; it must be a whole number");
+    assertRefused("top_k", true).hasMessage("top_k is true; it must be a whole number at least -1");
     assertRefused("top_k", Double.NaN).hasMessageContaining("NaN; it must be");
-    assertRefused("seed", "7").hasMessage("seed is \"7\"; it must be a whole number");
+    assertRefused("seed", "7").hasMessage("seed is \"7\"; it must be a whole number of 64 bits");
     assertRefused("seed", BigInteger.TWO.pow(64)).hasMessageContaining("whole number of 64 bits");
     assertRefused("ignore_eos", 1).hasMessage("ignore_eos is 1; it must be true or false");
     assertRefused("logprobs", "yes").hasMessageContaining("a whole number");
@@ -168,7 +169,7 @@ class SamplingSchemaTest {
     assertRefused("stop_token_ids", List.of(1, 1000))
         .hasMessage("stop_token_ids[1] is 1000; it must be between 0 and 999");
     assertRefused("allowed_token_ids", Arrays.asList(1, null))
-        .hasMessage("allowed_token_ids[1] is null; it must be a whole number");
+        .hasMessage("allowed_token_ids[1] is null; it must be a whole number between 0 and 999");
   }
 
   @Test

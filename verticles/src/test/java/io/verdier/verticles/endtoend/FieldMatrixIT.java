@@ -235,11 +235,19 @@ class FieldMatrixIT {
             || trial.json().equals("null")
             || message.contains("may be shortened")
             || FieldTrials.tells(message, trial.json());
+    ApiType.Shape shape = field.type().shapes().getFirst();
+    boolean numeric = shape.kind() == ApiType.Kind.INT || shape.kind() == ApiType.Kind.NUMBER;
+    boolean tellsRange =
+        refused
+            || !numeric
+            || trial.json().equals("null")
+            || FieldTrials.tellsRange(message, shape);
     boolean right =
         taken
             ? answer.status() == 200
             : answer.status() == 400
                 && tells
+                && tellsRange
                 && message.contains(field.name())
                 && (ANTHROPIC.contains(body)
                     || answer.json().at("/error/param").asText().contains(field.name()));

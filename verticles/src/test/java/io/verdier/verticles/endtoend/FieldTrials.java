@@ -83,6 +83,22 @@ final class FieldTrials {
     return message.contains(decimal ? Double.toString(Double.parseDouble(json)) : json);
   }
 
+  /** Whether a refusal of a number says the bounds of the row, or narrower ones as things are. */
+  static boolean tellsRange(String message, ApiType.Shape shape) {
+    boolean narrower =
+        message.contains("may be shortened")
+            || message.contains("of 64 bits")
+            || message.contains("must be at least 2")
+            || message.contains("-1 or at least 1");
+    boolean least = shape.min() <= -Double.MAX_VALUE || message.contains(bound(shape.min()));
+    boolean most = shape.max() >= Double.MAX_VALUE || message.contains(bound(shape.max()));
+    return narrower || (least && most);
+  }
+
+  private static String bound(double value) {
+    return value >= 0x1p63 ? Long.toString(Long.MAX_VALUE) : plain(exact(value));
+  }
+
   /** As the server decodes it; only what {@link #VALUES} has. */
   static Object decoded(String json) {
     return switch (json) {

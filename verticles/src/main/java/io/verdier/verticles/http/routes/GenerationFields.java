@@ -53,7 +53,8 @@ final class GenerationFields {
     this.sampling = schema.builder();
     Object logprobs = fields.value("logprobs");
     if (logprobs != null && logprobs instanceof Boolean != (dialect == Dialect.CHAT)) {
-      throw fields.wrong("logprobs", dialect == Dialect.CHAT ? "true or false" : "a whole number");
+      throw fields.wrong(
+          "logprobs", dialect == Dialect.CHAT ? "true or false" : "a whole number, at least -1");
     }
     for (Map.Entry<String, @Nullable Object> field : fields.map().entrySet()) {
       if (dialect == Dialect.CHAT || !field.getKey().equals("top_logprobs")) {

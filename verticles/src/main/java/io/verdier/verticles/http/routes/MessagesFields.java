@@ -35,7 +35,7 @@ record MessagesFields(Fields fields) {
    */
   Fields chat(boolean tellsReasoning) {
     if (fields.integer("max_tokens", 1, Integer.MAX_VALUE, 0) == 0) {
-      throw fields.wrong("max_tokens", "a whole number");
+      throw fields.wrong("max_tokens", "a whole number, at least 1");
     }
     Map<String, @Nullable Object> chat = new LinkedHashMap<>(prompt().map());
     List<?> stops = fields.list("stop_sequences");
