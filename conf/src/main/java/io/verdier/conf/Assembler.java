@@ -326,10 +326,12 @@ final class Assembler {
 
   private ServerConfig.Parsing parsing() {
     String toolParser = settings.text("--tool-call-parser");
+    ReasoningFlags reasoning = new ReasoningFlags(settings, findings);
     return new ServerConfig.Parsing(
         settings.on("--enable-auto-tool-choice"),
         toolParser.equals("auto") ? Optional.empty() : Optional.of(toolParser),
-        settings.optionalText("--reasoning-parser"),
+        reasoning.parser(),
+        reasoning.end(),
         settings.on("--exclude-tools-when-tool-choice-none"));
   }
 

@@ -415,12 +415,14 @@ public record ServerConfig(
    * @param toolParser format of its calls, empty: known of the embedded model, which may then call
    *     without being allowed to; those of other models are not looked for
    * @param reasoningParser format of its reasoning, empty: it stays in the text
+   * @param reasoningEnd what is said where it is too long; empty: the format's own mark
    * @param hideUncallableTools whether the template sees no tools where none may be called
    */
   public record Parsing(
       boolean autoToolChoice,
       Optional<String> toolParser,
       Optional<String> reasoningParser,
+      String reasoningEnd,
       boolean hideUncallableTools) {}
 
   /**

@@ -68,7 +68,7 @@ class DefaultsTest {
                     1,
                     Duration.ZERO),
                 http(),
-                new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false),
+                new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), "", false),
                 vertex(),
                 limits(),
                 new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT),

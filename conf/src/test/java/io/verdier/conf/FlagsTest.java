@@ -20,6 +20,7 @@ class FlagsTest {
     return switch (flag.name()) {
       case "--override-generation-config" -> "{\"top_k\": 7}";
       case "--structured-outputs-config" -> "{\"disable_any_whitespace\": true}";
+      case "--reasoning-config" -> "{\"reasoning_parser\": \"qwen3\"}";
       case "--pooler-config", "--override-pooler-config" -> "{\"pooling_type\": \"MEAN\"}";
       case "--aip-mode" -> "PREDICTION";
       case "--block-size" -> "32";

@@ -16,6 +16,7 @@ import java.util.Set;
  * @param streaming whether text is wanted as it comes; otherwise only whole
  * @param thoughts how reasoning is marked, whose tokens are counted then
  * @param thoughtTokensMax most of those; {@link #UNBOUNDED}: as many as there come
+ * @param thoughtsEnd what is said when they are used up; empty: the mark that ends reasoning
  */
 public record TextParams(
     List<String> stopStrings,
@@ -24,7 +25,8 @@ public record TextParams(
     Set<String> visibleTokens,
     boolean streaming,
     Optional<ReasoningFormat> thoughts,
-    int thoughtTokensMax) {
+    int thoughtTokensMax,
+    String thoughtsEnd) {
   /** As {@link #thoughtTokensMax}. */
   public static final int UNBOUNDED = -1;
 
@@ -43,12 +45,20 @@ public record TextParams(
         Set.of(),
         streaming,
         Optional.empty(),
-        UNBOUNDED);
+        UNBOUNDED,
+        "");
   }
 
   /** The same with special tokens that somebody looks for. */
   public TextParams withVisibleTokens(Set<String> tokens) {
     return new TextParams(
-        stopStrings, includeStop, skipSpecialTokens, tokens, streaming, thoughts, thoughtTokensMax);
+        stopStrings,
+        includeStop,
+        skipSpecialTokens,
+        tokens,
+        streaming,
+        thoughts,
+        thoughtTokensMax,
+        thoughtsEnd);
   }
 }

@@ -26,7 +26,14 @@ class ThinkingLimitTest {
   private static ThinkingBudget budget(ReasoningFormat format, int tokensMax, String promptTail) {
     TextParams text =
         new TextParams(
-            List.of(), false, true, format.visibleTokens(), true, Optional.of(format), tokensMax);
+            List.of(),
+            false,
+            true,
+            format.visibleTokens(),
+            true,
+            Optional.of(format),
+            tokensMax,
+            "");
     return new ThinkingBudget(
         TOKENIZER,
         text,

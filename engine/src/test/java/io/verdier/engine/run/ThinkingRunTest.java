@@ -71,7 +71,7 @@ class ThinkingRunTest {
     params.stopIds = new int[0];
     TextParams text =
         new TextParams(
-            List.of(), false, true, Set.of(), true, Optional.of(ReasoningFormat.QWEN3), 2 * i);
+            List.of(), false, true, Set.of(), true, Optional.of(ReasoningFormat.QWEN3), 2 * i, "");
     EngineRequest request =
         new EngineRequest(i, prompt, prompt.length, params.build(), text, 0, "", "");
     if (i % 4 == 0) {

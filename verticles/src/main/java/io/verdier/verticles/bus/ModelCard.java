@@ -2,7 +2,10 @@ package io.verdier.verticles.bus;
 
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.Parsing;
+import io.verdier.engine.ErrorCode;
+import io.verdier.engine.RejectedException;
 import io.verdier.engine.model.EmbeddingSpec;
+import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.engine.text.toolcall.ToolCallFormat;
 import java.util.List;
 import java.util.Map;
@@ -47,14 +50,38 @@ public record ModelCard(
     adapters = List.copyOf(adapters);
   }
 
-  /** What is read out of answers by default: how the embedded model calls needs no flags. */
+  /**
+   * What is read out of answers by default: how the embedded model calls needs no flags.
+   *
+   * @throws RejectedException if what is to end reasoning does not
+   */
   public static Parsing parsing(ServerConfig config) {
     Parsing asked = config.parsing();
+    asked
+        .reasoningParser()
+        .flatMap(ReasoningFormat::of)
+        .ifPresent(format -> checkEnd(asked.reasoningEnd(), format));
     boolean isKnown = asked.toolParser().flatMap(ToolCallFormat::of).isPresent();
     return isKnown || config.model().source().isPresent()
         ? asked
         : new Parsing(
-            true, Optional.of(DEMO_CALLS), asked.reasoningParser(), asked.hideUncallableTools());
+            true,
+            Optional.of(DEMO_CALLS),
+            asked.reasoningParser(),
+            asked.reasoningEnd(),
+            asked.hideUncallableTools());
+  }
+
+  private static void checkEnd(String end, ReasoningFormat format) {
+    if (!end.isEmpty() && format.endings().stream().noneMatch(end::endsWith)) {
+      throw new RejectedException(
+          ErrorCode.INVALID_ARGUMENT,
+          "--reasoning-config: reasoning_end_str must end with "
+              + String.join(" or ", format.endings())
+              + ", the mark of --reasoning-parser "
+              + format.label()
+              + ".");
+    }
   }
 
   /** The name that answers show, and by which nodes speak of the model. */

@@ -81,7 +81,8 @@ final class AnnouncementCodec {
             });
     Parsing parsing = card.parsing();
     out.flag(parsing.autoToolChoice()).optionalText(parsing.toolParser().orElse(null));
-    out.optionalText(parsing.reasoningParser().orElse(null)).flag(parsing.hideUncallableTools());
+    out.optionalText(parsing.reasoningParser().orElse(null)).text(parsing.reasoningEnd());
+    out.flag(parsing.hideUncallableTools());
     out.text(card.fingerprint());
     out.list(
         card.adapters(),
@@ -109,6 +110,7 @@ final class AnnouncementCodec {
             in.flag(),
             Optional.ofNullable(in.optionalText()),
             Optional.ofNullable(in.optionalText()),
+            in.text(),
             in.flag()),
         in.text(),
         in.list(

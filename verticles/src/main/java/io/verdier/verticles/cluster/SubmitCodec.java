@@ -36,7 +36,7 @@ final class SubmitCodec {
     out.texts(text.stopStrings()).flag(text.includeStop()).flag(text.skipSpecialTokens());
     out.texts(List.copyOf(text.visibleTokens())).flag(text.streaming());
     out.optionalText(text.thoughts().map(Enum::name).orElse(null));
-    out.number(text.thoughtTokensMax());
+    out.number(text.thoughtTokensMax()).text(text.thoughtsEnd());
     out.number(submit.priority()).text(submit.cacheSalt());
     AdapterSource adapter = submit.adapter();
     out.flag(adapter != null);
@@ -80,7 +80,8 @@ final class SubmitCodec {
         new HashSet<>(in.texts()),
         in.flag(),
         readThoughts(in),
-        in.whole());
+        in.whole(),
+        in.text());
   }
 
   private static Optional<ReasoningFormat> readThoughts(WireReader in) {

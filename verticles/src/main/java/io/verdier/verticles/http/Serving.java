@@ -58,7 +58,7 @@ public record Serving(
             0,
             Map.of(),
             Optional.empty(),
-            new Parsing(false, Optional.empty(), Optional.empty(), false),
+            new Parsing(false, Optional.empty(), Optional.empty(), "", false),
             "",
             List.of());
     SamplingSchema schema = new SamplingSchema(new SamplingSchema.Bounds(1, 0, 1, 0), Map.of());

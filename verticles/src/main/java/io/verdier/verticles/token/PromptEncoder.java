@@ -179,7 +179,8 @@ public record PromptEncoder(
     if (text.thoughts().isEmpty() || text.thoughtTokensMax() == TextParams.UNBOUNDED) {
       return null;
     }
-    int[] ending = tokenizer.encode(text.thoughts().get().endings().getFirst(), false);
+    String end = text.thoughtsEnd().isEmpty() ? mark(text) : text.thoughtsEnd();
+    int[] ending = tokenizer.encode(end, false);
     if (!IntStream.of(ending).allMatch(token -> maySay(token, sampling))) {
       throw RejectedException.invalid(
           "thinking_token_budget",
@@ -187,6 +188,10 @@ public record PromptEncoder(
               + " allowed_token_ids, bad_words, or min_tokens and stop_token_ids. Leave one out.");
     }
     return new ThinkingBudget(tokenizer, text, tail(prompt), ending);
+  }
+
+  private static String mark(TextParams text) {
+    return text.thoughts().orElseThrow().endings().getFirst();
   }
 
   /** Whether nothing that the client asks can forbid a token. */

@@ -65,7 +65,7 @@ class ClusterViewTest {
             claim.createdSeconds,
             Map.of(),
             Optional.empty(),
-            new Parsing(false, Optional.empty(), Optional.empty(), false),
+            new Parsing(false, Optional.empty(), Optional.empty(), "", false),
             claim.fingerprint,
             adapters);
     return new Announcement(

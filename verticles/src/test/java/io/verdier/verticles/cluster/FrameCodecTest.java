@@ -79,7 +79,8 @@ class FrameCodecTest {
             Set.of("<think>"),
             true,
             Optional.of(ReasoningFormat.QWEN3),
-            17),
+            17,
+            "Enough.</think>"),
         -3,
         "salt",
         new AdapterSource("gs://b/a", AdapterSource.Namer.OPERATOR, "hash"),
@@ -148,7 +149,7 @@ class FrameCodecTest {
             5,
             Map.of("temperature", 0.5),
             Optional.of(new EmbeddingSpec(Pooling.LAST, true, 8, false, new int[] {4}, classifier)),
-            new Parsing(true, Optional.of("hermes"), Optional.empty(), false),
+            new Parsing(true, Optional.of("hermes"), Optional.empty(), "Enough.", false),
             "print",
             List.of(new AdapterCard("a", "r", "m", AdapterSource.ofClient("hf/a"))));
     PrefixSummary prefixes = PrefixSummary.of(List.of(1L, -5L));

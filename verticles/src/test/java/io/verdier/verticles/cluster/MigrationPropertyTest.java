@@ -237,7 +237,7 @@ class MigrationPropertyTest {
               0,
               Map.of(),
               Optional.empty(),
-              new Parsing(false, Optional.empty(), Optional.empty(), false),
+              new Parsing(false, Optional.empty(), Optional.empty(), "", false),
               "",
               List.of());
       view.onAnnouncement(

@@ -1,8 +1,10 @@
 package io.verdier.verticles.endtoend;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.launch.InProcessServer;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -257,6 +259,54 @@ class ThinkingIT {
       text.append(event.at("/choices/0/delta/reasoning").asText(""));
     }
     return text.toString();
+  }
+
+  @Test
+  void budget_ofACompletion_boundsItsThoughts() {
+    Map<String, Object> body = new HashMap<>();
+    body.put("prompt", "Say something.<think>\n");
+    body.put("max_tokens", 20);
+    body.put("temperature", 0);
+    body.put("logit_bias", Map.of(CLOSE, -100));
+    String free = client.post("/v1/completions", body).json().at("/choices/0/text").asText();
+    assertThat(free).doesNotContain("</think>");
+    body.put("thinking_token_budget", 3);
+    JsonNode answer = client.post("/v1/completions", body).json();
+    String text = answer.at("/choices/0/text").asText();
+    String thought = text.substring(0, text.indexOf("</think>"));
+    assertThat(free).startsWith(thought);
+    assertThat(answer.at("/usage/completion_tokens_details/reasoning_tokens").asInt()).isEqualTo(3);
+    body.put("guided_regex", PHONE);
+    assertThat(client.post("/v1/completions", body).body()).contains("holds its reasoning too");
+  }
+
+  @Test
+  void budget_usedUp_saysWhatTheOperatorWants() {
+    String end = "{\"reasoning_parser\":\"qwen3\",\"reasoning_end_str\":\" That is it.</think>\"}";
+    try (InProcessServer other =
+        InProcessServer.start(
+            "--model=" + directory, "--reasoning-config=" + end, "--chat-template=" + TEMPLATE)) {
+      Map<String, Object> body =
+          chat(
+              Map.of(CLOSE, -100, OPEN, -100, "4065", -100, "4072", -100, "4073", -100),
+              Map.of("guided_regex", PHONE, "chat_template_kwargs", Map.of("opened", true)));
+      body.put("thinking_token_budget", 4);
+      JsonNode message =
+          new Client(other.baseUrl())
+              .post("/v1/chat/completions", body)
+              .json()
+              .at("/choices/0/message");
+      assertThat(message.get("reasoning").asText()).endsWith(" That is it.").isNotEqualTo(end);
+      assertThat(message.get("content").asText()).matches(PHONE);
+      other.awaitIdle();
+    }
+    assertThatThrownBy(
+            () ->
+                ModelCard.parsing(
+                    InProcessServer.config(
+                        "--reasoning-parser=qwen3",
+                        "--reasoning-config={\"reasoning_end_str\":\"x\"}")))
+        .hasMessageContaining("must end with </think>");
   }
 
   @Test

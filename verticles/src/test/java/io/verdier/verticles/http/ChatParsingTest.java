@@ -41,6 +41,7 @@ class ChatParsingTest {
                     !tools.isEmpty(),
                     Optional.of(tools).filter(name -> !name.isEmpty()),
                     Optional.of(reasoning).filter(name -> !name.isEmpty()),
+                    "",
                     true));
   }
 
@@ -230,7 +231,7 @@ class ChatParsingTest {
 
   @Test
   void auto_notEnabled_refusedAsVllmDoes() throws Exception {
-    Parsing off = new Parsing(false, Optional.of("hermes"), Optional.empty(), false);
+    Parsing off = new Parsing(false, Optional.of("hermes"), Optional.empty(), "", false);
     try (HttpFixture server = HttpFixture.start(options -> options.parsing = off)) {
       for (String more : List.of(TOOLS, TOOLS + ",\"tool_choice\":\"auto\"")) {
         HttpResponse<String> response = post(server, more);
@@ -318,7 +319,7 @@ class ChatParsingTest {
         HttpFixture.start(
             options -> {
               options.parsing =
-                  new Parsing(false, Optional.empty(), Optional.of("deepseek_r1"), true);
+                  new Parsing(false, Optional.empty(), Optional.of("deepseek_r1"), "", true);
               options.structuredOutput = new StructuredOutput(false, false, true);
             })) {
       say(server, "[" + ROME + "]");
@@ -353,7 +354,8 @@ class ChatParsingTest {
     try (HttpFixture server =
         HttpFixture.start(
             options -> {
-              options.parsing = new Parsing(false, Optional.empty(), Optional.of("qwen3"), true);
+              options.parsing =
+                  new Parsing(false, Optional.empty(), Optional.of("qwen3"), "", true);
               options.structuredOutput = new StructuredOutput(false, false, true);
             })) {
       assertThat(post(server, budget + ",\"guided_regex\":\"a\"").body())

@@ -74,7 +74,7 @@ final class HttpFixture implements AutoCloseable {
     ServerConfig.Adapters adapters =
         new ServerConfig.Adapters(true, 1, 1, 16, List.of(), false, List.of("gs://", "hf://"));
     ServerConfig.Parsing parsing =
-        new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), false);
+        new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), "", false);
     ServerConfig.StructuredOutput structuredOutput =
         new ServerConfig.StructuredOutput(false, false, false);
   }

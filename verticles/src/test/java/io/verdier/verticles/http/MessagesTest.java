@@ -41,7 +41,7 @@ class MessagesTest {
     return HttpFixture.start(
         options ->
             options.parsing =
-                new Parsing(true, Optional.of("llama3_json"), Optional.of("qwen3"), false));
+                new Parsing(true, Optional.of("llama3_json"), Optional.of("qwen3"), "", false));
   }
 
   private static HttpResponse<String> post(HttpFixture server, String more) throws Exception {

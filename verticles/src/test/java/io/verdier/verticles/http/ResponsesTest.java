@@ -36,7 +36,7 @@ class ResponsesTest {
     return HttpFixture.start(
         options -> {
           options.parsing =
-              new Parsing(true, Optional.of("llama3_json"), Optional.of("qwen3"), false);
+              new Parsing(true, Optional.of("llama3_json"), Optional.of("qwen3"), "", false);
           options.storeResponses = true;
         });
   }

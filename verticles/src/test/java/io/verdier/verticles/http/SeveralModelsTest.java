@@ -40,7 +40,7 @@ class SeveralModelsTest {
             1_700_000_001L,
             Map.of(),
             Optional.empty(),
-            new Parsing(false, Optional.empty(), Optional.empty(), false),
+            new Parsing(false, Optional.empty(), Optional.empty(), "", false),
             "",
             List.of(
                 new AdapterCard(

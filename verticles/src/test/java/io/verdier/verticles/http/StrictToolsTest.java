@@ -30,7 +30,8 @@ class StrictToolsTest {
   private static HttpFixture start(String format) throws Exception {
     return HttpFixture.start(
         options ->
-            options.parsing = new Parsing(true, Optional.of(format), Optional.of("qwen3"), false));
+            options.parsing =
+                new Parsing(true, Optional.of(format), Optional.of("qwen3"), "", false));
   }
 
   private static String tool(String name, String strict) {
@@ -136,7 +137,8 @@ class StrictToolsTest {
   void name_withAQuote_isWrittenAsInJson() throws Exception {
     try (HttpFixture server = start("hermes")) {
       Demand demand = strict(server, tool("a\\\"b", "true"));
-      String call = "<tool_call>{\"name\": \"a\\\"b\", \"arguments\": {\"city\": \"Rome\"}}</tool_call>";
+      String call =
+          "<tool_call>{\"name\": \"a\\\"b\", \"arguments\": {\"city\": \"Rome\"}}</tool_call>";
       assertThat(matches(demand, call)).isTrue();
     }
   }

@@ -70,7 +70,8 @@ record ChatParsing(
         reads);
   }
 
-  private static int thoughtTokensMax(Fields fields, Optional<ReasoningFormat> reasoning) {
+  /** What the request's budget says. */
+  static int thoughtTokensMax(Fields fields, Optional<ReasoningFormat> reasoning) {
     int most = fields.integer(BUDGET, -1, Integer.MAX_VALUE, -1);
     if (most >= 0 && reasoning.isEmpty()) {
       throw fields.unsupported(

@@ -6,6 +6,7 @@ import io.verdier.engine.sample.Repetition;
 import io.verdier.engine.sample.SamplingSchema;
 import io.verdier.engine.sample.SamplingSchema.Choices;
 import io.verdier.engine.text.TextParams;
+import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
@@ -30,6 +31,7 @@ final class GenerationFields {
   private final Fields fields;
   private final SamplingSchema.Builder sampling;
   private final int maxTokensAbsent;
+  private final Dialect dialect;
 
   /** How the route names and presets things. */
   enum Dialect {
@@ -45,6 +47,7 @@ final class GenerationFields {
     ingress.serving().checkGenerates();
     this.ingress = ingress;
     this.fields = fields;
+    this.dialect = dialect;
     this.maxTokensAbsent = dialect == Dialect.CHAT ? Submit.MAX_TOKENS_OPEN : 16;
     SamplingSchema schema =
         dialect == Dialect.VERTEX_TEXT
@@ -81,18 +84,23 @@ final class GenerationFields {
           fields.path("prompt_logprobs"),
           "prompt_logprobs cannot be streamed; leave stream or prompt_logprobs out.");
     }
+    Optional<ReasoningFormat> thoughts = parsing == null ? boundedThoughts() : parsing.reasoning();
     TextParams text =
         new TextParams(
             stopStrings(),
             fields.bool("include_stop_str_in_output", false),
             fields.bool("skip_special_tokens", true),
-            parsing == null ? Set.of() : parsing.visibleTokens(),
+            parsing == null
+                ? thoughts.map(ReasoningFormat::visibleTokens).orElse(Set.of())
+                : parsing.visibleTokens(),
             streaming,
-            parsing == null ? Optional.empty() : parsing.reasoning(),
-            parsing == null ? TextParams.UNBOUNDED : parsing.thoughtTokensMax());
+            thoughts,
+            thoughtTokensMax(parsing, thoughts),
+            ingress.serving().card().parsing().reasoningEnd());
     PromptFields prompts = new PromptFields(ingress, fields);
     Demand demand = demand(calls);
-    checkBudget(text, demand);
+    boolean holdsThoughts = parsing == null || ingress.config().structuredOutput().holdsThoughts();
+    checkBudget(text, demand, holdsThoughts);
     OptionalDouble penalty = lengthPenalty(streaming, demand, text);
     sampling.endRepetition(repetition());
     return new Generation(
@@ -112,6 +120,25 @@ final class GenerationFields {
             AdapterFields.read(ingress, fields),
             demand,
             penalty));
+  }
+
+  private int thoughtTokensMax(@Nullable ChatParsing parsing, Optional<ReasoningFormat> thoughts) {
+    if (parsing != null) {
+      return parsing.thoughtTokensMax();
+    }
+    return thoughts.isEmpty()
+        ? TextParams.UNBOUNDED
+        : ChatParsing.thoughtTokensMax(fields, thoughts);
+  }
+
+  /** Of a text that nobody reads, tokens of reasoning are counted where a budget bounds them. */
+  private Optional<ReasoningFormat> boundedThoughts() {
+    Optional<ReasoningFormat> format =
+        ingress.serving().card().parsing().reasoningParser().flatMap(ReasoningFormat::of);
+    boolean bounded =
+        dialect == Dialect.COMPLETION
+            && ChatParsing.thoughtTokensMax(fields, format) != TextParams.UNBOUNDED;
+    return bounded ? format : Optional.empty();
   }
 
   /**
@@ -140,13 +167,12 @@ final class GenerationFields {
   }
 
   /** Where thoughts are held to what the answer must match, their end cannot be forced too. */
-  private void checkBudget(TextParams text, @Nullable Demand demand) {
-    boolean holdsThoughts = ingress.config().structuredOutput().holdsThoughts();
+  private void checkBudget(TextParams text, @Nullable Demand demand, boolean holdsThoughts) {
     if (text.thoughtTokensMax() >= 0 && demand != null && holdsThoughts) {
       throw fields.unsupported(
           ChatParsing.BUDGET,
-          "what the answer must match holds its reasoning too, as the server was started with"
-              + " enable_in_reasoning; leave out the budget or "
+          "what the answer must match holds its reasoning too, as on this route, or with the"
+              + " server's enable_in_reasoning; leave out the budget or "
               + demand.parameter()
               + ".");
     }
