@@ -1,13 +1,26 @@
 package io.verdier.verticles.http;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.verdier.conf.ServerConfig;
+import io.verdier.verticles.http.api.OpenApi;
 import io.verdier.verticles.http.routes.Routes;
+import io.verdier.verticles.launch.InProcessServer;
+import io.vertx.core.Vertx;
+import io.vertx.core.json.JsonObject;
+import io.vertx.openapi.contract.OpenAPIContract;
+import java.net.URI;
 import java.net.http.HttpResponse;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class DescriptionTest {
@@ -47,6 +60,38 @@ class DescriptionTest {
     }
   }
 
+  /** By another's validator, with the schemas that come with OpenAPI 3.1. */
+  @Test
+  void openApi_ofEveryRoute_isWhatTheSpecificationAsks() throws Exception {
+    ServerConfig everything =
+        InProcessServer.config(
+            "--admin-api-key=key", "--enable-lora", "--allow-runtime-lora-updating", "--cluster");
+    Map<String, Object> described = OpenApi.describe("1.2.3", Routes.table(everything));
+    String json = new ObjectMapper().writeValueAsString(described);
+    Vertx vertx = Vertx.vertx();
+    try (HttpFixture server = HttpFixture.start()) {
+      JsonObject whole = new JsonObject(json);
+      assertThat(whole.getJsonObject("paths").size()).isGreaterThan(40);
+      check(vertx, whole);
+      check(vertx, new JsonObject(server.get("/openapi.json").body()));
+      for (String broken :
+          List.of(
+              json.replaceFirst("\"in\":\"path\"", "\"in\":\"body\""),
+              json.replaceFirst("\"type\":\"integer\"", "\"type\":\"int\""),
+              json.replaceFirst("\"description\":\"[^\"]*\",\"content\"", "\"content\""))) {
+        assertThat(broken).isNotEqualTo(json);
+        assertThatThrownBy(() -> check(vertx, new JsonObject(broken))).as(broken).isNotNull();
+      }
+    } finally {
+      vertx.close().await();
+    }
+  }
+
+  private static void check(Vertx vertx, JsonObject description) {
+    OpenAPIContract contract = OpenAPIContract.from(vertx, description).await();
+    assertThat(contract.operations()).isNotEmpty();
+  }
+
   @Test
   void docs_asked_aPageOfTheServersOwn() throws Exception {
     try (HttpFixture server = HttpFixture.start(options -> options.rootPath = "/under")) {
@@ -57,7 +102,33 @@ class DescriptionTest {
         HttpResponse<String> page = server.get("/under/" + file);
         assertThat(page.statusCode()).as(file).isEqualTo(200);
         assertThat(page.body()).as(file).doesNotContain("http://", "https://");
+        checkNeeds(server, page.body());
       }
+    }
+  }
+
+  /** What a page, its styles and its scripts load, from the server itself. */
+  private static final Pattern NEEDED =
+      Pattern.compile(
+          "(?:src|href)=\"([^\"]+)\"|url\\(([^)]+)\\)|(?:from|import) \"([^\"]+)\"|fetch\\(\"([^\"]+)\"");
+
+  private static void checkNeeds(HttpFixture server, String text) throws Exception {
+    Matcher needed = NEEDED.matcher(text);
+    while (needed.find()) {
+      String file =
+          IntStream.rangeClosed(1, needed.groupCount())
+              .mapToObj(needed::group)
+              .filter(Objects::nonNull)
+              .findFirst()
+              .orElseThrow();
+      if (!file.startsWith("#")) {
+        assertThat(file).doesNotContain(":").doesNotStartWith("//");
+        String path = URI.create("/under/docs.html").resolve(file).getPath();
+        assertThat(server.get(path).statusCode()).as(file).isEqualTo(200);
+      }
+    }
+    if (text.startsWith("<!doctype")) {
+      assertThat(text).contains("default-src 'none'", "script-src 'self'", "connect-src 'self'");
     }
   }
 

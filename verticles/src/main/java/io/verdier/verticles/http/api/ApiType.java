@@ -106,7 +106,10 @@ public record ApiType(List<Shape> shapes) {
           schema.put("type", kind == Kind.INT ? "integer" : "number");
           bounds(schema);
         }
-        case CHOICE -> schema.put("enum", words);
+        case CHOICE -> {
+          schema.put("type", "string");
+          schema.put("enum", words);
+        }
         case STRINGS -> list(schema, Map.of("type", "string"));
         case IDS -> list(schema, Map.of("type", "integer", "minimum", 0L));
         case LIST -> schema.put("type", "array");

@@ -45,8 +45,15 @@ public final class OpenApi {
     return whole;
   }
 
+  /** A name for those who make clients of the description. */
+  private static String id(Route route) {
+    String words = route.path().replace("/*", "/id").replaceAll("[^A-Za-z0-9]+", "_");
+    return route.method().toLowerCase(Locale.ROOT) + words;
+  }
+
   private static Map<String, Object> operation(Route route) {
     Map<String, Object> operation = new LinkedHashMap<>();
+    operation.put("operationId", id(route));
     operation.put("summary", summary(route));
     List<Object> parameters = new ArrayList<>();
     if (route.path().endsWith("/*")) {
