@@ -265,6 +265,25 @@ class MessagesTest {
     }
   }
 
+  @Test
+  void messages_ofTheSystem_standWhereTheyAre() throws Exception {
+    try (HttpFixture server = start()) {
+      String messages =
+          "\"seed\":5,\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},"
+              + "{\"role\":\"system\",\"content\":%s},{\"role\":\"user\",\"content\":\"So?\"}]";
+      post(server, messages.formatted("[{\"type\":\"text\",\"text\":\"Be kind.\"}]"));
+      Submit ours = server.engine.awaitSubmit();
+      server.post(
+          "/v1/chat/completions", "{\"max_tokens\":9," + messages.formatted("\"Be kind.\"") + "}");
+      assertSame(ours, server.engine.awaitSubmit());
+      String reference =
+          "\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"tool_reference\","
+              + "\"tool_name\":\"f\"}]}]";
+      assertError(post(server, reference), 400, "invalid_request_error")
+          .contains("messages.0.content.0.tool_name: all tools are shown");
+    }
+  }
+
   private static void assertSame(Submit ours, Submit chats) {
     assertThat(ours.prompt()).isEqualTo(chats.prompt());
     assertThat(ours.sampling()).usingRecursiveComparison().isEqualTo(chats.sampling());

@@ -92,10 +92,15 @@ record MessagesFields(Fields fields) {
       switch (message.string("role")) {
         case "user" -> user(message, messages);
         case "assistant" -> messages.add(assistant(message));
-        case null, default -> throw message.wrong("role", "user or assistant");
+        case "system" -> messages.add(message("system", systemText(message)));
+        case null, default -> throw message.wrong("role", "user, assistant or system");
       }
     }
     return messages;
+  }
+
+  private static String systemText(Fields message) {
+    return ChatMessages.text(message, "content", message.value("content"));
   }
 
   private static Map<String, @Nullable Object> message(String role, @Nullable Object content) {
