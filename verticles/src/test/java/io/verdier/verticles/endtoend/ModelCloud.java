@@ -9,6 +9,7 @@ import com.sun.net.httpserver.HttpServer;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -18,7 +19,6 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.util.Arrays;
 import java.util.Base64;
 import java.util.HexFormat;
 import java.util.List;
@@ -29,8 +29,11 @@ import java.util.TreeMap;
 import java.util.concurrent.ConcurrentSkipListSet;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.zip.CRC32C;
 
 /**
@@ -42,13 +45,21 @@ final class ModelCloud implements AutoCloseable {
   private static final String OBJECTS = "/storage/v1/b/bucket/o";
   private static final String PREFIX = "models/demo/";
   private static final String RESOLVE = "/org/demo/resolve/" + COMMIT + "/";
+  private static final int PIECE_BYTES = 64 << 10;
   private static final Pattern RANGE = Pattern.compile("bytes=(\\d+)-(\\d+)");
 
   static final List<String> SHARDS =
       List.of("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
 
+  static final int LAYERS_OF_FIRST = 3;
+
   final AtomicLong bytesSent = new AtomicLong();
   volatile String gone = ""; // a file that is listed, and cannot be had
+  volatile long pauseNanos; // before each 64 KiB of a file
+
+  /** Hears which file is asked for, and may hold its answer back. */
+  volatile Consumer<String> onAsked = name -> {};
+
   final Set<String> asked = new ConcurrentSkipListSet<>(); // names of files
   private final Map<String, byte[]> files = new TreeMap<>();
   private final HttpServer server;
@@ -127,6 +138,16 @@ final class ModelCloud implements AutoCloseable {
     }
   }
 
+  /** SHA-256 of all files. */
+  Set<String> digests() {
+    return files.values().stream().map(ModelCloud::sha256).collect(Collectors.toSet());
+  }
+
+  /** Size of all files. */
+  int bytes() {
+    return files.values().stream().mapToInt(content -> content.length).sum();
+  }
+
   String endpoint() {
     return "http://127.0.0.1:" + server.getAddress().getPort();
   }
@@ -186,7 +207,7 @@ final class ModelCloud implements AutoCloseable {
     return answer;
   }
 
-  private static String sha256(byte[] content) {
+  static String sha256(byte[] content) {
     try {
       return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
     } catch (NoSuchAlgorithmException impossible) {
@@ -197,6 +218,7 @@ final class ModelCloud implements AutoCloseable {
   private void sendFile(HttpExchange exchange, String name) throws IOException {
     byte[] content = files.getOrDefault(name, new byte[0]);
     asked.add(name);
+    onAsked.accept(name);
     if (name.equals(gone)) {
       send(exchange, 404, new byte[0]);
       return;
@@ -211,8 +233,16 @@ final class ModelCloud implements AutoCloseable {
     exchange
         .getResponseHeaders()
         .set("Content-Range", "bytes %d-%d/%d".formatted(from, to - 1, content.length));
-    send(exchange, 206, Arrays.copyOfRange(content, from, to));
-    bytesSent.addAndGet(to - from);
+    exchange.sendResponseHeaders(206, to - from);
+    OutputStream body = exchange.getResponseBody();
+    for (int at = from; at < to; at += PIECE_BYTES) {
+      if (pauseNanos > 0) {
+        LockSupport.parkNanos(pauseNanos);
+      }
+      int count = Math.min(PIECE_BYTES, to - at);
+      body.write(content, at, count);
+      bytesSent.addAndGet(count);
+    }
   }
 
   private static void send(HttpExchange exchange, int status, byte[] body) throws IOException {
