@@ -3,21 +3,29 @@ package io.verdier.verticles.endtoend;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.cache.artifact.ArtifactStore;
+import io.verdier.cache.artifact.DownloadProgress;
+import io.verdier.conf.ServerConfig;
+import io.verdier.engine.backend.cpu.CpuBackend;
+import io.verdier.engine.model.LoadedModel;
+import io.verdier.engine.model.ModelLoader;
+import io.verdier.verticles.bus.ResolveModel;
+import io.verdier.verticles.cache.ModelFiles;
 import io.verdier.verticles.launch.InProcessServer;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.OptionalInt;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A model that is fetched serves the very tokens that the same files on the disk do. */
 class RemoteServingIT {
-  private static final Path GOLDEN = Path.of("../engine/src/test/resources/golden/logits.json");
   private static final String GCS = "gs://bucket/models/demo";
   private static final int CASES = 4;
   @TempDir Path directory;
@@ -29,16 +37,20 @@ class RemoteServingIT {
   }
 
   private InProcessServer start(String... flags) {
+    return InProcessServer.start(flags(flags));
+  }
+
+  private String[] flags(String... flags) {
     List<String> all = new ArrayList<>(List.of(flags));
     all.add("--storage-emulator-host=" + cloud.endpoint());
     all.add("--hf-endpoint=" + cloud.endpoint());
     all.add("--cache-dir=" + directory);
     all.add("--download-dir=" + directory.resolve("downloads"));
-    return InProcessServer.start(all.toArray(String[]::new));
+    return all.toArray(String[]::new);
   }
 
   @Test
-  void model_ofCloudStorage_servesGoldenTokensAndIsFetchedOnce() throws IOException {
+  void model_ofCloudStorage_servesGoldenTokensAndIsFetchedOnce() {
     try (InProcessServer server = start("--model=" + GCS)) {
       requireGolden(server, GCS);
     }
@@ -50,7 +62,7 @@ class RemoteServingIT {
   }
 
   @Test
-  void model_ofTheHub_servesGoldenTokensAndThenOffline() throws IOException {
+  void model_ofTheHub_servesGoldenTokensAndThenOffline() {
     try (InProcessServer server = start("--model=org/demo", "--revision=v1")) {
       requireGolden(server, "org/demo");
     }
@@ -63,12 +75,56 @@ class RemoteServingIT {
   }
 
   @Test
-  void model_ofShards_servesGoldenTokens() throws IOException {
+  void model_ofShards_servesGoldenTokens() {
     cloud.shard();
     for (String source : List.of(GCS, "org/demo")) {
       try (InProcessServer server = start("--model=" + source, "--revision=v1")) {
         requireGolden(server, source);
       }
+    }
+  }
+
+  /** The second shard is not sent before the first one's layers are packed. */
+  @Test
+  void load_secondShardHeldBack_packsTheFirstMeanwhile() throws InterruptedException {
+    cloud.shard();
+    List<String> order = new CopyOnWriteArrayList<>();
+    CountDownLatch packed = new CountDownLatch(ModelCloud.LAYERS_OF_FIRST);
+    cloud.onAsked =
+        name -> {
+          if (name.equals(ModelCloud.SHARDS.getLast())) {
+            order.add(await(packed) ? "second shard" : "nothing was packed without it");
+          }
+        };
+    ServerConfig config = InProcessServer.config(flags("--model=" + GCS));
+    ArtifactStore store =
+        new ArtifactStore(config, getClass().getClassLoader(), DownloadProgress.SILENT);
+    CompletableFuture<ResolveModel.Reply> early = new CompletableFuture<>();
+    Thread fetching =
+        Thread.ofVirtual().start(() -> new ModelFiles(store, config).resolve(early::complete));
+    try (LoadedModel model =
+        ModelLoader.load(
+            early.join().model(),
+            config,
+            rank -> new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.VECTOR),
+            (done, total) -> {
+              order.add("layer " + done);
+              packed.countDown();
+            })) {
+      fetching.join();
+      assertThat(model.spec().layers()).isEqualTo(6);
+    }
+    assertThat(order)
+        .containsExactly(
+            "layer 1", "layer 2", "layer 3", "second shard", "layer 4", "layer 5", "layer 6");
+  }
+
+  private static boolean await(CountDownLatch latch) {
+    try {
+      return latch.await(20, TimeUnit.SECONDS);
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+      return false;
     }
   }
 
@@ -87,7 +143,7 @@ class RemoteServingIT {
   }
 
   @Test
-  void tokenizer_ofCloudStorage_isFetchedWithoutWeights() throws IOException {
+  void tokenizer_ofCloudStorage_isFetchedWithoutWeights() {
     try (InProcessServer server = start("--tokenizer=" + GCS)) {
       requireGolden(server, "verdier-demo");
     }
@@ -109,25 +165,9 @@ class RemoteServingIT {
         .hasStackTraceContaining("Correct --revision");
   }
 
-  private static void requireGolden(InProcessServer server, String name) throws IOException {
+  private static void requireGolden(InProcessServer server, String name) {
     Client client = new Client(server.baseUrl());
     assertThat(client.get("/v1/models").json().at("/data/0/id").asText()).isEqualTo(name);
-    JsonNode cases = Client.JSON.readTree(GOLDEN.toFile()).get("cases");
-    for (int i = 0; i < CASES; i++) {
-      Map<String, Object> body = new LinkedHashMap<>();
-      body.put("prompt", ints(cases.get(i).get("ids")));
-      body.put("max_tokens", cases.get(i).at("/greedy/max_tokens").asInt());
-      body.put("temperature", 0);
-      body.put("return_token_ids", true);
-      JsonNode answer = client.post("/v1/completions", body).json();
-      assertThat(ints(answer.at("/choices/0/token_ids")))
-          .isEqualTo(ints(cases.get(i).at("/greedy/ids")));
-    }
-  }
-
-  private static List<Integer> ints(JsonNode array) {
-    List<Integer> values = new ArrayList<>();
-    array.forEach(value -> values.add(value.asInt()));
-    return values;
+    GoldenCase.all().stream().limit(CASES).forEach(golden -> golden.require(client));
   }
 }
