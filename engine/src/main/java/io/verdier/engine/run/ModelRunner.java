@@ -76,11 +76,14 @@ public final class ModelRunner implements StepRunner {
         model,
         tokensMax,
         sequencesMax,
-        new Parts(
-            new PipelinedForward(
-                model, pipeline, new AttentionBatch(tokensMax, sequencesMax), partRowsMin),
-            new PipelinedSampling(pipeline, tokensMax),
-            null));
+        staged(model, pipeline, new AttentionBatch(tokensMax, sequencesMax), partRowsMin));
+  }
+
+  private static Parts staged(
+      LoadedModel model, Pipeline pipeline, AttentionBatch part, int partRowsMin) {
+    PipelinedSampling sampling = new PipelinedSampling(pipeline, part.rowsMax());
+    PipelinedForward layers = new PipelinedForward(model, pipeline, sampling, part, partRowsMin);
+    return new Parts(layers, sampling, null);
   }
 
   /**

@@ -32,18 +32,26 @@ final class PipelinedForward implements ForwardPass {
 
   private final LoadedModel model;
   private final Pipeline pipeline;
+  private final PipelinedSampling sampling;
   private final int partRowsMin;
   private final AttentionBatch part;
   private final int hidden;
 
   /**
    * @param model the first stage
+   * @param sampling whose answers come over the same way
    * @param part room for any part of a step, which is as large as a step may be
    * @param partRowsMin smallest part of a step that has several
    */
-  PipelinedForward(LoadedModel model, Pipeline pipeline, AttentionBatch part, int partRowsMin) {
+  PipelinedForward(
+      LoadedModel model,
+      Pipeline pipeline,
+      PipelinedSampling sampling,
+      AttentionBatch part,
+      int partRowsMin) {
     this.model = model;
     this.pipeline = pipeline;
+    this.sampling = sampling;
     this.part = part;
     this.partRowsMin = partRowsMin;
     hidden = model.spec().hidden();
@@ -97,6 +105,7 @@ final class PipelinedForward implements ForwardPass {
 
   @Override
   public void states(int[] rows, int from, int count, float[] out) {
+    sampling.await(); // of a step that failed before it read: else that would come in its place
     pipeline.send(new StageWork.Pool(Arrays.copyOfRange(rows, from, from + count)));
     float[] values = pipeline.await(StageResult.States.class).values();
     if (values.length != count * hidden) {
@@ -108,6 +117,7 @@ final class PipelinedForward implements ForwardPass {
   @Override
   public void vacate() {
     model.transformer().vacate(model.cache());
+    sampling.await(); // likewise
     pipeline.send(new StageWork.Vacate());
     pipeline.await(StageResult.Vacated.class);
   }

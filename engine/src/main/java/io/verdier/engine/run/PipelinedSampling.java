@@ -73,8 +73,8 @@ final class PipelinedSampling implements RowSampling, RowResults {
     long[] gone = forgotten.stream().mapToLong(id -> id).toArray();
     forgotten = new ArrayList<>();
     choices = List.of();
-    awaited = false;
     pipeline.send(new Choose(gone, wanted));
+    awaited = false; // what could not be sent is not waited for
     return this;
   }
 
@@ -109,6 +109,7 @@ final class PipelinedSampling implements RowSampling, RowResults {
     return mask == null ? null : new Mask(mask.tokens(), mask.mayEnd(), mask.mustEnd());
   }
 
+  /** Reads what was asked for last, unless somebody has. */
   @Override
   public void await() {
     if (!awaited) {

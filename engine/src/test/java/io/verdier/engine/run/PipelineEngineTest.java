@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.verdier.conf.ServerConfig;
+import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.backend.cpu.CpuBackend.KernelForm;
@@ -223,6 +224,35 @@ class PipelineEngineTest {
           .hasMessageContaining("no result came within 0 s");
       assertThatThrownBy(() -> silent.send(new StageWork.Vacate()))
           .isInstanceOf(PipelineFailure.class);
+    }
+  }
+
+  /** A step that failed between the question and the answer must not cost the engine. */
+  @Test
+  void choice_thatNobodyRead_isNotTakenForTheNextAnswer() {
+    ServerConfig config =
+        TestConfig.of(
+            "--pipeline-parallel-size=2",
+            "--max-num-batched-tokens=64",
+            "--max-model-len=" + LENGTH_MAX,
+            "--num-gpu-blocks-override=" + BLOCKS);
+    List<LoadedModel> models;
+    try (StageLoader loader =
+        new StageLoader(CheckpointFiles.in(Golden.MODEL), config, index -> cpu())) {
+      models = loader.load(loader.blocks(), (done, total) -> {});
+    }
+    LocalStages behind = new LocalStages(models.subList(1, 2), config, null);
+    try (LoadedModel first = models.getFirst();
+        Pipeline pipeline = Pipeline.start(2, behind, Duration.ofSeconds(20))) {
+      PipelinedSampling sampling = new PipelinedSampling(pipeline, 64);
+      PipelinedForward layers =
+          new PipelinedForward(first, pipeline, sampling, new AttentionBatch(64, 8), 32);
+      sampling.run(new WantedRows(64), 0, 0);
+      layers.vacate();
+      sampling.run(new WantedRows(64), 0, 0);
+      layers.states(new int[0], 0, 0, new float[0]);
+      sampling.run(new WantedRows(64), 0, 0);
+      layers.vacate();
     }
   }
 
