@@ -11,7 +11,7 @@ import java.time.Duration;
  * @param node number of this one; 0 has the first stages and answers HTTP
  * @param masterHost address of node 0, which binds it
  * @param masterPort port of node 0; the others bind those behind it
- * @param patience so long nodes wait for each other at the start
+ * @param patience so long nodes wait for each other at the start, and then until all have loaded
  */
 public record PipelineConfig(
     int stages, int nodes, int node, String masterHost, int masterPort, Duration patience) {

@@ -26,6 +26,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -170,16 +171,32 @@ public final class StageHub implements Pipeline.Link {
   }
 
   /**
-   * Waits until all nodes have loaded.
+   * Waits until all nodes have loaded. This one has: they had as long as it, and get as long again
+   * as they had to come.
    *
-   * @throws ModelException if one of them cannot
+   * @throws ModelException if one of them cannot, or not in time
    */
   public void awaitReady() {
     try {
-      ready.get();
+      ready.get(pipeline.patience().toMillis(), TimeUnit.MILLISECONDS);
+    } catch (TimeoutException late) {
+      throw new ModelException(
+          "--pipeline-parallel-size: %s did not load within %d s after this node had. If that disk is so slow, start every node with a larger --distributed-timeout-seconds."
+              .formatted(loading(), pipeline.patience().toSeconds()),
+          late);
     } catch (ExecutionException | InterruptedException failed) {
       throw failed(failed);
     }
+  }
+
+  private String loading() {
+    return call(
+        () ->
+            nodes.values().stream()
+                .filter(node -> !node.isReady)
+                .map(node -> "node " + node.hello.node())
+                .sorted()
+                .collect(Collectors.joining(", ")));
   }
 
   private static ModelException failed(Exception failed) {

@@ -180,6 +180,30 @@ class StageHubTest {
   }
 
   @Test
+  void node_thatLoadsForever_isNamedWhenTheTimeIsOver() throws Exception {
+    StageHub hub = hub(3, "--distributed-timeout-seconds=2");
+    StageMember one = new StageMember(config(1, 3));
+    StageMember two = new StageMember(config(2, 3));
+    try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
+      Future<Integer> first = join(threads, one, FACTS, 5);
+      Future<Integer> second = join(threads, two, FACTS, 5);
+      hub.gather(5);
+      first.get();
+      second.get();
+      assertThatThrownBy(hub::awaitReady)
+          .isInstanceOf(ModelException.class)
+          .hasMessageContaining("node 1, node 2 did not load within 2 s after this node had")
+          .hasMessageContaining("--distributed-timeout-seconds");
+      hub.abandon("it took too long");
+      assertThat(one.awaitEnd()).isEqualTo("node 0 says: it took too long");
+      assertThat(two.awaitEnd()).isEqualTo("node 0 says: it took too long");
+    } finally {
+      one.close();
+      two.close();
+    }
+  }
+
+  @Test
   void node_thatCannotLoad_endsAllOthersWithItsReason() throws Exception {
     StageHub hub = hub(3);
     StageMember one = new StageMember(config(1, 3));
