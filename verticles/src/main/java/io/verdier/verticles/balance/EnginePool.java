@@ -14,6 +14,7 @@ import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.IntToLongFunction;
 import java.util.function.IntUnaryOperator;
+import java.util.function.Supplier;
 
 /**
  * The engines of this node, and which of them gets a request. Thread-safe: shared by all HTTP
@@ -180,8 +181,17 @@ public final class EnginePool {
    * @throws RejectedException if the model has gone
    */
   public int choose(Submit submit, int sequences) {
-    Group group = group(submit.model());
-    long[] prefixes = group.engines.size() == 1 ? NOTHING : Prefixes.of(submit);
+    return choose(submit.model(), sequences, () -> Prefixes.of(submit));
+  }
+
+  /**
+   * The same for a prompt whose prefixes somebody knows.
+   *
+   * @param known asked for where there is a choice
+   */
+  public int choose(String model, int sequences, Supplier<long[]> known) {
+    Group group = group(model);
+    long[] prefixes = group.engines.size() == 1 ? NOTHING : known.get();
     synchronized (group) {
       Engine chosen = group.balance.choose(group.engines, prefixes).orElseThrow();
       chosen.read.keep(cacheTokens.applyAsLong(chosen.number));

@@ -25,7 +25,7 @@ public final class Prefixes {
   public static final int CHUNK_CHARS = 128;
 
   /** What lies beyond the first 32 thousand characters decides nothing. */
-  private static final int CHUNKS_MAX = 256;
+  public static final int CHUNKS_MAX = 256;
 
   private static final int REMEMBERED_MAX = 4096;
   private static final int REMEMBERED_MIN = 16;

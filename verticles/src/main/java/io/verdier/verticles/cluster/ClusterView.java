@@ -232,23 +232,39 @@ final class ClusterView {
   }
 
   /**
+   * What counts when an engine is chosen, besides the prompt. Immutable.
+   *
+   * @param sequences that go there: of some requests a part alone
+   * @param excluded nodes that had no room for them
+   * @param fingerprint of the model that began the answers; empty: none has
+   */
+  record Wish(int sequences, Set<String> excluded, String fingerprint) {
+    /** Of all continuations of a new request. */
+    static Wish all(Submit submit) {
+      return new Wish(submit.keys().length, Set.of(), "");
+    }
+  }
+
+  /**
    * Chooses an engine and counts the work there.
    *
-   * @param excluded nodes that had no room for it
-   * @param fingerprint of the model that began the answer; empty: none has
+   * @param prefixes of its prompt
+   * @param wish what else counts
    * @return empty if there is none
    */
-  Optional<Node> choose(Submit submit, long[] prefixes, Set<String> excluded, String fingerprint) {
+  Optional<Node> choose(Submit submit, long[] prefixes, Wish wish) {
     List<Node> usable =
         nodes.values().stream()
-            .filter(node -> !excluded.contains(node.id))
+            .filter(node -> !wish.excluded.contains(node.id))
             .filter(node -> isUsable(node, submit.model(), submit.adapter()))
-            .filter(node -> fingerprint.isEmpty() || card(node).fingerprint().equals(fingerprint))
+            .filter(
+                node ->
+                    wish.fingerprint.isEmpty() || card(node).fingerprint().equals(wish.fingerprint))
             .toList();
     Optional<Node> best = balance.choose(usable, prefixes);
     best.ifPresent(
         node -> {
-          node.sent += submit.keys().length;
+          node.sent += wish.sequences;
           node.given.add(prefixes);
         });
     return best;

@@ -146,10 +146,10 @@ final class EngineGate {
       }
     }
     prefixes.keep(engines.cacheTokens());
-    prefixes.add(Prefixes.of(submit));
+    prefixes.add(work.prefixes());
     movedIn += work.attempt() > 1 ? submit.keys().length : 0;
     long[] keys = new long[submit.keys().length];
-    int chosen = engines.choose(submit, keys.length);
+    int chosen = engines.choose(submit.model(), keys.length, work::prefixes);
     for (int i = 0; i < keys.length; i++) {
       keys[i] = SequenceKey.of(chosen, instance, counter++);
     }

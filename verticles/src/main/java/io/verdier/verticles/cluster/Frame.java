@@ -17,8 +17,13 @@ sealed interface Frame {
   /** Once a second, and whenever something changes. */
   record Announce(Announcement announcement) implements Frame {}
 
-  /** Generate these. */
-  record Work(int attempt, Submit submit) implements Frame {}
+  /**
+   * Generate these.
+   *
+   * @param prefixes of the prompt as its client sent it, and as it begins the next turn of a
+   *     conversation: a later attempt has it in tokens
+   */
+  record Work(int attempt, Submit submit, long[] prefixes) implements Frame {}
 
   /**
    * End these.

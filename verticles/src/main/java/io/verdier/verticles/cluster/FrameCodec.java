@@ -1,5 +1,6 @@
 package io.verdier.verticles.cluster;
 
+import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.DetokenizeQuery;
 import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.TokenizeQuery;
@@ -41,7 +42,10 @@ final class FrameCodec {
     switch (frame) {
       case Announce announce ->
           AnnouncementCodec.write(out.octet(ANNOUNCE), announce.announcement());
-      case Work work -> SubmitCodec.write(out.octet(WORK).number(work.attempt()), work.submit());
+      case Work work -> {
+        SubmitCodec.write(out.octet(WORK).number(work.attempt()), work.submit());
+        out.longs(work.prefixes());
+      }
       case Stop stop ->
           out.octet(STOP).longs(stop.keys()).ints(stop.attempts()).text(stop.why().name());
       case News news -> out.octet(NEWS).list(news.items(), FrameCodec::writeItem);
@@ -62,7 +66,7 @@ final class FrameCodec {
     Frame frame =
         switch (in.octet()) {
           case ANNOUNCE -> new Announce(AnnouncementCodec.read(in));
-          case WORK -> new Work(in.whole(), SubmitCodec.read(in));
+          case WORK -> new Work(in.whole(), SubmitCodec.read(in), readPrefixes(in));
           case STOP -> readStop(in);
           case NEWS -> new News(in.list(FrameCodec::readItem));
           case BOUNCE -> new Bounce(in.longs(), in.whole(), DeltaCodec.readRefused(in));
@@ -74,6 +78,14 @@ final class FrameCodec {
         };
     in.requireEnd();
     return frame;
+  }
+
+  private static long[] readPrefixes(WireReader in) {
+    long[] prefixes = in.longs();
+    if (prefixes.length > Prefixes.CHUNKS_MAX) {
+      throw new WireException(prefixes.length + " prefixes");
+    }
+    return prefixes;
   }
 
   private static Stop readStop(WireReader in) {

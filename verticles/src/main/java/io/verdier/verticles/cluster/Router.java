@@ -9,6 +9,7 @@ import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.Submit;
+import io.verdier.verticles.cluster.ClusterView.Wish;
 import io.verdier.verticles.cluster.Frame.Bounce;
 import io.verdier.verticles.cluster.Frame.Item;
 import io.verdier.verticles.cluster.Frame.Stop;
@@ -133,7 +134,7 @@ final class Router {
 
   void onSubmit(Submit submit) {
     long[] prefixes = Prefixes.of(submit);
-    ClusterView.Node engine = view.choose(submit, prefixes, Set.of(), "").orElse(null);
+    ClusterView.Node engine = view.choose(submit, prefixes, Wish.all(submit)).orElse(null);
     if (engine == null) {
       for (long key : submit.keys()) {
         deliver.accept(
@@ -148,7 +149,7 @@ final class Router {
       stream.attempt = 1;
       streams.put(stream.key, stream);
     }
-    tell.accept(engine.id, new Frame.Work(1, submit));
+    tell.accept(engine.id, new Frame.Work(1, submit, prefixes));
   }
 
   private static void give(Stream stream, ClusterView.Node engine) {
@@ -325,8 +326,8 @@ final class Router {
     }
     for (List<Stream> group : groups.values()) {
       Stream first = group.getFirst();
-      ClusterView.Node engine =
-          view.choose(first.submit, first.prefixes, first.bounced, first.fingerprint).orElse(null);
+      Wish wish = new Wish(group.size(), first.bounced, first.fingerprint);
+      ClusterView.Node engine = view.choose(first.submit, first.prefixes, wish).orElse(null);
       if (engine == null) {
         continue;
       }
@@ -335,11 +336,12 @@ final class Router {
         stream.parkedMillis = 0;
         migrations++;
         if (!stream.isOfSearch()) {
-          tell.accept(engine.id, new Frame.Work(stream.attempt, resumed(stream)));
+          Submit rest = resumed(stream);
+          tell.accept(engine.id, new Frame.Work(stream.attempt, rest, stream.prefixes));
         }
       }
       if (first.isOfSearch()) { // it has told nothing yet, and begins anew
-        tell.accept(engine.id, new Frame.Work(first.attempt, first.submit));
+        tell.accept(engine.id, new Frame.Work(first.attempt, first.submit, first.prefixes));
       }
     }
   }

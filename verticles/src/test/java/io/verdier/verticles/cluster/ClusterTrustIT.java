@@ -233,7 +233,8 @@ class ClusterTrustIT {
       List<Frame> frames =
           List.of(
               new Frame.Drain(true),
-              new Frame.Work(1, FrameCodecTest.submit(new Prompt.Text("x", true), null)),
+              new Frame.Work(
+                  1, FrameCodecTest.submit(new Prompt.Text("x", true), null), new long[0]),
               new Frame.Reset(),
               new Frame.News(List.of(new Frame.Item(1, 0, Delta.ended(0, FinishReason.STOP)))));
       for (Frame frame : frames) {

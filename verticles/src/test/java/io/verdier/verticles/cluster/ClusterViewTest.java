@@ -16,6 +16,7 @@ import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.bus.Truncation;
 import io.verdier.verticles.cluster.Announcement.Load;
 import io.verdier.verticles.cluster.Announcement.Phase;
+import io.verdier.verticles.cluster.ClusterView.Wish;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -123,7 +124,7 @@ class ClusterViewTest {
   }
 
   private static Optional<String> choose(ClusterView view, Submit submit, Set<String> excluded) {
-    return view.choose(submit, Prefixes.of(submit), excluded, "").map(node -> node.id);
+    return view.choose(submit, Prefixes.of(submit), new Wish(1, excluded, "")).map(node -> node.id);
   }
 
   private Optional<String> choose(String prompt) {
@@ -335,7 +336,7 @@ class ClusterViewTest {
     assertThat(view.cards()).hasSize(1);
 
     Submit begun = submit("x", "").of("m");
-    assertThat(view.choose(begun, Prefixes.of(begun), Set.of(), "later"))
+    assertThat(view.choose(begun, Prefixes.of(begun), new Wish(1, Set.of(), "later")))
         .as("an answer that another model began")
         .isEmpty();
     view.onAnnouncement("b", engine(Phase.DRAINING, Load.NONE, "", new Claim("m", 4, "first")));

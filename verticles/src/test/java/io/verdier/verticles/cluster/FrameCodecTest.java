@@ -120,10 +120,11 @@ class FrameCodecTest {
     Delta bare = new Delta(-1, null, "", new int[0], List.of(), List.of(), null);
     return List.of(
         announce(),
-        new Frame.Work(3, submit(chat, demand)),
-        new Frame.Work(1, submit(new Prompt.Text("hi", true), null)),
-        new Frame.Work(2, submit(new Prompt.Tokens(new int[] {1, 2}), null, 8, 9)),
-        new Frame.Work(3, submit(new Prompt.Pair("a", "b"), null)),
+        new Frame.Work(3, submit(chat, demand), new long[] {5, -6}),
+        new Frame.Work(1, submit(new Prompt.Text("hi", true), null), new long[] {5, -6}),
+        new Frame.Work(
+            2, submit(new Prompt.Tokens(new int[] {1, 2}), null, 8, 9), new long[] {5, -6}),
+        new Frame.Work(3, submit(new Prompt.Pair("a", "b"), null), new long[] {5, -6}),
         new Frame.Stop(new long[] {1, 2}, new int[] {3, 4}, Frame.Stop.Why.MOVED),
         new Frame.News(List.of(new Frame.Item(1, 0, full), new Frame.Item(2, 9, bare))),
         new Frame.Bounce(new long[] {1}, 2, refused),
@@ -198,7 +199,10 @@ class FrameCodecTest {
             new Constraint.Rules("root ::= \"a\""),
             new Constraint.StructuralTag("{}", style))) {
       Frame frame =
-          new Frame.Work(1, submit(new Prompt.Text("x", true), new Demand(constraint, "p")));
+          new Frame.Work(
+              1,
+              submit(new Prompt.Text("x", true), new Demand(constraint, "p")),
+              new long[] {5, -6});
       assertThat(read(write(frame))).usingRecursiveComparison().isEqualTo(frame);
     }
   }
