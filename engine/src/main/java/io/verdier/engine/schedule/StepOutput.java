@@ -106,9 +106,12 @@ public record StepOutput(
       TierCounts host,
       TierCounts disk) {
 
-    /** Tokens whose keys and values fit: in the KV cache, and in host memory behind it. */
+    /**
+     * Tokens whose keys and values fit: in the KV cache, and behind it in host memory or on the
+     * disk, whichever is larger: what is in host memory goes to the disk as well.
+     */
     public long cachedTokensMax(int blockTokens) {
-      return ((long) blocksTotal + host.slots()) * blockTokens;
+      return ((long) blocksTotal + Math.max(host.slots(), disk.slots())) * blockTokens;
     }
 
     /** Without tiers behind the device. */
