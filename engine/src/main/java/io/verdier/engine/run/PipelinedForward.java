@@ -98,9 +98,10 @@ final class PipelinedForward implements ForwardPass {
     return (tokens + blockTokens - 1) / blockTokens;
   }
 
+  /** As many as go down at once: so what comes back fits wherever that does. */
   @Override
   public int statesMax() {
-    return part.rowsMax();
+    return Math.max(PART_ROWS_MIN, part.rowsMax() / pipeline.stages());
   }
 
   @Override

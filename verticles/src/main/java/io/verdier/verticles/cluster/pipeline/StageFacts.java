@@ -36,10 +36,12 @@ public final class StageFacts {
    *
    * @param files of the model
    * @param version of this program
-   * @throws ModelException if the model's files cannot be read
+   * @throws ModelException if the model's files cannot be read, or its steps do not fit between
+   *     nodes
    */
   public static Map<String, String> of(ServerConfig config, CheckpointFiles files, String version) {
     Description description = ModelLoader.describe(files, config);
+    StageRoom.require(config, description.spec().hidden(), description.lengthMax());
     ServerConfig.Scheduling scheduling = config.scheduling();
     PipelineConfig pipeline = config.cluster().pipeline();
     Map<String, String> facts = new TreeMap<>();

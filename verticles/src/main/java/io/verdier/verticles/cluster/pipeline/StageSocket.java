@@ -27,8 +27,8 @@ final class StageSocket {
   /** Of the first frame: names and numbers. */
   private static final int SHORT_BYTES_MAX = 64 << 10;
 
-  /** 8192 rows of 16384 floats are half of it. */
-  private static final int BYTES_MAX = 1 << 30;
+  /** 8192 rows of 16384 floats are half of it; {@link StageRoom} sees to it that all steps fit. */
+  static final int BYTES_MAX = 1 << 30;
 
   private final NetSocket socket;
   private final byte[] key;

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.model.ModelException;
+import io.verdier.engine.weights.CheckpointFiles;
 import io.verdier.verticles.launch.InProcessServer;
 import io.vertx.core.buffer.Buffer;
 import java.io.IOException;
@@ -14,6 +15,8 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -23,6 +26,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 
 /**
  * Who may join node 0, and what it says to all others. On the loopback interface and without any
@@ -255,6 +259,21 @@ class StageHubTest {
 
   private static Buffer signed(byte[] frame, byte[] signature) {
     return Buffer.buffer(frame).appendBytes(signature);
+  }
+
+  @Test
+  void facts_ofStepsThatDoNotFitBetweenNodes_areRefused(@TempDir Path directory)
+      throws IOException {
+    Path demo = Path.of("../engine/src/main/resources/demo-model/config.json");
+    String wide = Files.readString(demo).replace("\"hidden_size\": 256", "\"hidden_size\": 4096");
+    Files.writeString(directory.resolve("config.json"), wide);
+    CheckpointFiles files = CheckpointFiles.in(directory);
+    StageFacts.of(
+        config(0, 2, "--load-format=dummy", "--max-num-batched-tokens=100000"), files, "1");
+    ServerConfig large = config(0, 2, "--load-format=dummy", "--max-num-batched-tokens=200000");
+    assertThatThrownBy(() -> StageFacts.of(large, files, "1"))
+        .isInstanceOf(ModelException.class)
+        .hasMessageStartingWith("--max-num-batched-tokens 200000: a step's 100000 rows of 4096");
   }
 
   @Test
