@@ -126,12 +126,20 @@ public record Adapter(String identity, int rank, List<LoraFactors> factors, Tens
       if (factors.isEmpty()) {
         throw new AdapterException(WEIGHTS_FILE + ": it doesn't contain tensors.");
       }
+      int products = shape.products().size();
+      config.requireTied(
+          isThere(factors, AdaptedProducts.embedding(products)),
+          isThere(factors, AdaptedProducts.head(products)));
       int rank = factors.stream().mapToInt(LoraFactors::rank).max().orElse(0);
       return new Adapter(identity(json, file), rank, List.copyOf(factors), file);
     } catch (RuntimeException e) {
       file.close();
       throw e;
     }
+  }
+
+  private static boolean isThere(List<LoraFactors> factors, int product) {
+    return factors.stream().anyMatch(it -> it.product() == product);
   }
 
   /** One module may be there under two of its paths. */

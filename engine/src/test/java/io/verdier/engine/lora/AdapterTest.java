@@ -91,6 +91,23 @@ class AdapterTest {
     }
   }
 
+  /** What PEFT writes of a tied model: the output matrix has the embedding's, transposed. */
+  @Test
+  void read_tiedFactors_areServedForBothAndNeverForOne() throws IOException {
+    String tied = PLAIN.formatted(",\"ensure_weight_tying\":true");
+    SafetensorsWriter file = new SafetensorsWriter();
+    addEmbedding(file, "model.embed_tokens", 2, 10, 6);
+    write(tied, file);
+    refused("ensure_weight_tying is true, and the file has factors of embed_tokens but none");
+
+    add(file, DType.F32, "lm_head", 2, 6, 10);
+    write(tied, file);
+    try (Adapter adapter = Adapter.read(directory, SHAPE)) {
+      assertThat(adapter.factors().stream().map(AdapterTest::place))
+          .containsExactlyInAnyOrder("4.0", "5.0");
+    }
+  }
+
   @Test
   void read_otherVocabulary_isRefusedWithBothNumbers() throws IOException {
     SafetensorsWriter file = new SafetensorsWriter();
