@@ -264,14 +264,17 @@ public final class ArtifactStore {
           return there.get();
         }
         try (EntryLocks.Held _ = locks.change(name);
-            DiskQuota.Reservation _ =
-                quota.makeRoom(uri.shown(), name, wantedBytes(source, listing, choice))) {
+            DiskQuota.Reservation _ = room(uri, name, wantedBytes(source, listing, choice))) {
           DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
           fetch(source, new Wanted(listing, choice, watch), place);
         }
         quota.dropOlder(prefix, name);
       }
     }
+  }
+
+  private DiskQuota.Reservation room(ArtifactUri uri, String name, long bytes) throws IOException {
+    return quota.makeRoom(uri.shown(), name, bytes, PartialFile.journalBytes(bytes));
   }
 
   private static long wantedBytes(Source source, Listing listing, FileChoice choice) {
@@ -392,8 +395,7 @@ public final class ArtifactStore {
           return there.get();
         }
         try (EntryLocks.Held _ = locks.change(name);
-            DiskQuota.Reservation _ =
-                quota.makeRoom(url.shown(), name, Math.multiplyExact(2, file.size()))) {
+            DiskQuota.Reservation _ = room(url, name, Math.multiplyExact(2, file.size()))) {
           DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
           Path archive = place.entry().resolve(file.name());
           Downloader.Wanted wanted =

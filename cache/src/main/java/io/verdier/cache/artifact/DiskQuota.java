@@ -70,14 +70,17 @@ final class DiskQuota {
    * comes at the same time must not find the same room.
    *
    * @param keep name of its entry, which may hold some of it already
+   * @param besides bytes of journals while it comes: others go for them, and nothing is refused
    * @throws ArtifactException if it cannot fit beside what is in use
    */
-  synchronized Reservation makeRoom(String artifact, String keep, long bytes) throws IOException {
+  synchronized Reservation makeRoom(String artifact, String keep, long bytes, long besides)
+      throws IOException {
     if (bytesMax.isEmpty()) {
       return () -> {};
     }
     List<Entry> others = list().stream().filter(entry -> !entry.name().equals(keep)).toList();
-    long total = bytes + others.stream().mapToLong(this::counted).sum() + unseen(keep, others);
+    long total =
+        bytes + besides + others.stream().mapToLong(this::counted).sum() + unseen(keep, others);
     for (Entry oldest : others) {
       if (total <= bytesMax.getAsLong()) {
         break;
@@ -87,13 +90,13 @@ final class DiskQuota {
         total -= oldest.bytes;
       }
     }
-    if (total > bytesMax.getAsLong()) {
+    if (total - besides > bytesMax.getAsLong()) {
       throw new ArtifactException(
           "%s: its %s do not fit into --download-quota %s beside what is in use. Raise it."
               .formatted(
                   artifact, DiskFailure.size(bytes), DiskFailure.size(bytesMax.getAsLong())));
     }
-    reserved.put(keep, bytes);
+    reserved.put(keep, bytes + besides);
     return () -> giveBack(keep);
   }
 

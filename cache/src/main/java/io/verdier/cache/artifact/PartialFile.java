@@ -24,6 +24,8 @@ import java.util.TreeMap;
  * that was cut off is not believed, nor is a journal of other bytes: then the file begins anew.
  */
 final class PartialFile implements Closeable {
+  private static final long JOURNAL_BYTES = 16 << 10; // first lines, and those of breaks
+  private static final long JOURNALLED_BYTES = 64 << 10; // for each byte of a journal
   private static final String FORM = "verdier-partial 1 ";
 
   private final Path data;
@@ -129,6 +131,11 @@ final class PartialFile implements Closeable {
       near = have.floorEntry(to);
     }
     have.put(begin, end);
+  }
+
+  /** About what journals take at most, of files that have so many bytes together. */
+  static long journalBytes(long bytes) {
+    return JOURNAL_BYTES + bytes / JOURNALLED_BYTES;
   }
 
   /** What is still missing, in order, in pieces of at most so many bytes. */

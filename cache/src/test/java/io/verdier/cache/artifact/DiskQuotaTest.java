@@ -42,58 +42,74 @@ class DiskQuotaTest {
 
   @Test
   void makeRoom_enough_deletesNothing() throws Exception {
-    quota.makeRoom("x", "fresh", 100);
+    quota.makeRoom("x", "fresh", 100, 0);
     assertThat(left()).containsExactlyInAnyOrder("old", "older", "new");
   }
 
   @Test
   void makeRoom_full_deletesTheLongestUnused() throws Exception {
-    quota.makeRoom("x", "fresh", 101);
+    quota.makeRoom("x", "fresh", 101, 0);
     assertThat(left()).containsExactlyInAnyOrder("old", "new");
-    quota.makeRoom("x", "fresh", 500);
+    quota.makeRoom("x", "fresh", 500, 0);
     assertThat(left()).containsExactlyInAnyOrder("new");
+  }
+
+  /** Journals push others out, and are no reason to refuse. */
+  @Test
+  void makeRoom_journals_areCountedAsFarAsThereIsRoom() throws Exception {
+    quota.makeRoom("x", "fresh", 100, 1).close();
+    assertThat(left()).containsExactlyInAnyOrder("old", "new");
+    try (EntryLocks.Held _ = locks.use("old");
+        EntryLocks.Held _ = locks.use("new")) {
+      try (DiskQuota.Reservation _ = quota.makeRoom("x", "fresh", 350, 50)) {
+        assertThatThrownBy(() -> quota.makeRoom("y", "other", 1, 0))
+            .hasMessageContaining("y: its 1 bytes do not fit");
+      }
+      quota.makeRoom("x", "fresh", 400, 50).close();
+    }
+    assertThat(left()).containsExactlyInAnyOrder("old", "new");
   }
 
   @Test
   void makeRoom_oldestInUse_deletesTheNext() throws Exception {
     try (EntryLocks.Held _ = locks.use("older")) {
-      quota.makeRoom("x", "fresh", 101);
+      quota.makeRoom("x", "fresh", 101, 0);
       assertThat(left()).containsExactlyInAnyOrder("older", "new");
-      assertThatThrownBy(() -> quota.makeRoom("x", "fresh", 800))
+      assertThatThrownBy(() -> quota.makeRoom("x", "fresh", 800, 0))
           .hasMessageContaining("x: its 800 bytes do not fit")
           .hasMessageContaining("beside what is in use");
       assertThat(left()).containsExactlyInAnyOrder("older");
     }
-    quota.makeRoom("x", "fresh", 800);
+    quota.makeRoom("x", "fresh", 800, 0);
     assertThat(left()).isEmpty();
   }
 
   @Test
   void makeRoom_whileOthersAreOnTheirWay_countsThemInFull() throws Exception {
-    try (DiskQuota.Reservation _ = quota.makeRoom("x", "fresh", 400)) {
+    try (DiskQuota.Reservation _ = quota.makeRoom("x", "fresh", 400, 0)) {
       assertThat(left()).containsExactlyInAnyOrder("old", "new");
-      quota.makeRoom("y", "other", 100).close();
+      quota.makeRoom("y", "other", 100, 0).close();
       assertThat(left()).as("nothing of fresh is there yet").containsExactlyInAnyOrder("new");
       try (EntryLocks.Held _ = locks.change("fresh")) {
         add("fresh", 10, 3);
-        assertThatThrownBy(() -> quota.makeRoom("y", "other", 601))
+        assertThatThrownBy(() -> quota.makeRoom("y", "other", 601, 0))
             .hasMessageContaining("beside what is in use");
       }
     }
-    quota.makeRoom("y", "other", 990).close();
+    quota.makeRoom("y", "other", 990, 0).close();
     assertThat(left()).containsExactlyInAnyOrder("fresh");
   }
 
   @Test
   void makeRoom_forWhatIsPartlyThere_keepsIt() throws Exception {
-    quota.makeRoom("x", "older", 700);
+    quota.makeRoom("x", "older", 700, 0);
     assertThat(left()).containsExactlyInAnyOrder("older", "new");
   }
 
   @Test
   void list_interruptedDeletion_isFinished() throws Exception {
     add("trash-1", 10, 5);
-    quota.makeRoom("x", "fresh", 1);
+    quota.makeRoom("x", "fresh", 1, 0);
     assertThat(left()).doesNotContain("trash-1");
   }
 }
