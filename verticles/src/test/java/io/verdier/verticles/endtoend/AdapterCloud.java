@@ -23,7 +23,7 @@ import java.util.Random;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.function.ToIntFunction;
+import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.zip.CRC32C;
@@ -43,8 +43,33 @@ final class AdapterCloud implements AutoCloseable {
 
   final AtomicLong asked = new AtomicLong();
 
-  /** Status in place of an answer, by the path that is asked for; 0: none. */
-  volatile ToIntFunction<String> faults = path -> 0;
+  /**
+   * What goes wrong, by the path that is asked for: a directory's name for its listing, else the
+   * one that is in the address.
+   */
+  volatile Function<String, Fault> faults = path -> Fault.NONE;
+
+  /**
+   * What goes wrong with an answer. Immutable.
+   *
+   * @param status in place of the right one; 0: none
+   * @param cut of this part of the answer nothing comes, and the connection ends
+   */
+  record Fault(int status, Cut cut) {
+    static final Fault NONE = new Fault(0, Cut.NOTHING);
+    static final Fault HALF = new Fault(0, Cut.HALF);
+    static final Fault RESET = new Fault(0, Cut.ALL);
+
+    enum Cut {
+      NOTHING,
+      HALF,
+      ALL
+    }
+
+    static Fault status(int status) {
+      return new Fault(status, Cut.NOTHING);
+    }
+  }
 
   volatile long generation = 1;
   private final Map<String, byte[]> files = new ConcurrentSkipListMap<>(); // DIR/NAME
@@ -169,17 +194,19 @@ final class AdapterCloud implements AutoCloseable {
     String path = URLDecoder.decode(exchange.getRequestURI().getRawPath(), StandardCharsets.UTF_8);
     String query = String.valueOf(exchange.getRequestURI().getRawQuery());
     Matcher prefix = PREFIX.matcher(query);
-    int status = faults.applyAsInt(path.equals(OBJECTS) && prefix.find() ? prefix.group(1) : path);
-    if (status != 0) {
-      send(exchange, status, new byte[0]);
+    Fault fault = faults.apply(path.equals(OBJECTS) && prefix.find() ? prefix.group(1) : path);
+    if (fault.cut == Fault.Cut.ALL) {
+      throw new IOException("reset"); // the server ends the connection
+    } else if (fault.status != 0) {
+      send(exchange, fault.status, new byte[0]);
     } else if (path.equals(OBJECTS)) {
       Matcher asked = PREFIX.matcher(query);
       String start = asked.find() ? asked.group(1) : "";
       send(exchange, 200, list(URLDecoder.decode(start, StandardCharsets.UTF_8)));
     } else if (path.startsWith(OBJECTS + "/")) {
-      sendFile(exchange, files.get(path.substring(OBJECTS.length() + 1)));
+      sendFile(exchange, files.get(path.substring(OBJECTS.length() + 1)), fault);
     } else if (path.startsWith("/zip/")) {
-      sendFile(exchange, zip(path.substring("/zip/".length(), path.lastIndexOf('.'))));
+      sendFile(exchange, zip(path.substring("/zip/".length(), path.lastIndexOf('.'))), fault);
     } else {
       send(exchange, 404, new byte[0]);
     }
@@ -222,20 +249,27 @@ final class AdapterCloud implements AutoCloseable {
   }
 
   private static void sendFile(
-      HttpExchange exchange, byte @org.jspecify.annotations.Nullable [] content)
+      HttpExchange exchange, byte @org.jspecify.annotations.Nullable [] content, Fault fault)
       throws IOException {
-    Matcher range = RANGE.matcher(String.valueOf(exchange.getRequestHeaders().getFirst("Range")));
+    Matcher asked = RANGE.matcher(String.valueOf(exchange.getRequestHeaders().getFirst("Range")));
     if (content == null) {
       send(exchange, 404, new byte[0]);
-    } else if (!range.matches()) {
+    } else if (!asked.matches()) {
       send(exchange, 200, content);
     } else {
-      int from = Integer.parseInt(range.group(1));
-      int to = (int) Math.min(Long.parseLong(range.group(2)) + 1, content.length);
+      int from = Integer.parseInt(asked.group(1));
+      int to = (int) Math.min(Long.parseLong(asked.group(2)) + 1, content.length);
       exchange
           .getResponseHeaders()
           .set("Content-Range", "bytes %d-%d/%d".formatted(from, to - 1, content.length));
-      send(exchange, 206, Arrays.copyOfRange(content, from, to));
+      byte[] range = Arrays.copyOfRange(content, from, to);
+      if (fault.cut == Fault.Cut.HALF) {
+        exchange.sendResponseHeaders(206, range.length);
+        exchange.getResponseBody().write(range, 0, range.length / 2);
+        exchange.getResponseBody().flush();
+        throw new IOException("cut"); // likewise
+      }
+      send(exchange, 206, range);
     }
   }
 

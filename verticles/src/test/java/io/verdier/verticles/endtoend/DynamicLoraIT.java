@@ -315,13 +315,14 @@ class DynamicLoraIT {
   @Test
   void source_failsAndIsMended_failsOnlyThoseWhoAsked() {
     cloud.addGenerated("flaky", 99);
-    cloud.faults = path -> path.contains("flaky") ? 403 : 0;
+    cloud.faults =
+        path -> path.contains("flaky") ? AdapterCloud.Fault.status(403) : AdapterCloud.Fault.NONE;
     Client.Answer answer = client.post("/v1/completions", completion(0, "gs://bucket/flaky"));
     assertThat(answer.status()).isEqualTo(400);
     assertThat(answer.body()).contains("gs://bucket/flaky");
     assertThat(tokens(client.post("/v1/completions", completion(0, "gs://bucket/pirate"))))
         .isEqualTo(golden(0, "pirate"));
-    cloud.faults = path -> 0;
+    cloud.faults = path -> AdapterCloud.Fault.NONE;
     int tries = 0; // the failure stands for 100 ms
     do {
       answer = client.post("/v1/completions", completion(0, "gs://bucket/flaky"));

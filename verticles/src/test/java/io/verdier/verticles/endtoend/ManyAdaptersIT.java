@@ -3,6 +3,7 @@ package io.verdier.verticles.endtoend;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.verticles.endtoend.AdapterCloud.Fault;
 import io.verdier.verticles.launch.InProcessServer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -14,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -25,22 +27,33 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * A thousand adapters through eight slots, from a bucket that fails one time in five, on a disk and
- * in host memory that hold a few dozen: every answer is the one that its adapter gives alone. Some
- * 40 s.
+ * A thousand adapters through eight slots, from a bucket that fails one time in five, in listings
+ * and in the midst of files, on a disk and in host memory that hold a few dozen: every answer is
+ * the one that its adapter gives alone. Some 40 s.
  */
 class ManyAdaptersIT {
   private static final int COUNT = 1000;
   private static final int POPULAR = 8; // asked for all the time
   private static final int CLIENTS = 48;
 
-  /** Half a minute: a source that has failed five times in a row is not asked for three seconds. */
-  private static final int TRIES_MAX = 600;
+  /**
+   * A minute. A try fails with odds of 0.23: one listing in five is refused, mostly for good, and
+   * one in 25 of two files. A source that failed waits for 0.1, 0.2, … 3.2 s, then for 5 s each
+   * time: 16 tries in a minute, all of which fail with odds of 5e-11 for each of 1,400 fetches.
+   */
+  private static final int TRIES_MAX = 1200;
+
+  private static final List<Fault> OF_LISTINGS =
+      Stream.of(403, 404, 403, 404, 503).map(Fault::status).toList();
+  private static final List<Fault> OF_FILES =
+      List.of(Fault.status(403), Fault.status(404), Fault.status(500), Fault.HALF, Fault.RESET);
+  private static final int FAULTS_MIN = 10; // of each kind
 
   private static final int ROOMS = 16;
   private static final long QUOTA_BYTES = 1 << 20;
   private static final int SEED = 7;
   @TempDir Path directory;
+  private final Map<String, Integer> faults = new TreeMap<>(); // guarded by their source
 
   /** What one asks for, and how often it took. */
   private record Asked(int adapter, List<Integer> tokens, int tries) {}
@@ -71,21 +84,33 @@ class ManyAdaptersIT {
         assertThat(alone.stream().distinct().count()).isGreaterThan(COUNT / 4);
 
         Random random = new Random(SEED);
-        cloud.faults = path -> path.startsWith("/") ? 0 : fault(random);
+        cloud.faults = path -> fault(random, path.startsWith("/"));
         load(server, client, alone);
         server.awaitIdle();
 
         assertThat(server.metric("verdier:lora_waiting")).isZero();
         assertThat(server.metric("verdier:lora_load_failures_total")).isGreaterThan(COUNT / 10.0);
         assertThat(server.metric("verdier:lora_evictions_total")).isGreaterThan(COUNT);
+        assertThat(faults).hasSize(3 + OF_FILES.size()); // listings have two of them twice
+        assertThat(faults.values()).allMatch(count -> count >= FAULTS_MIN, "many of each kind");
+        System.out.println("faults: " + faults);
       }
     }
   }
 
-  /** Of one listing in five: mostly a refusal, else what the server tries again by itself. */
-  private static int fault(Random random) {
+  /**
+   * Of one listing in five mostly a refusal, else what the server tries again by itself. Of one
+   * answer in ten with a file's contents a refusal as well, or a breakdown before or in it.
+   */
+  private Fault fault(Random random, boolean isFile) {
     synchronized (random) {
-      return random.nextInt(5) > 0 ? 0 : List.of(403, 404, 403, 404, 503).get(random.nextInt(5));
+      if (random.nextInt(isFile ? 10 : 5) > 0) {
+        return Fault.NONE;
+      }
+      List<Fault> some = isFile ? OF_FILES : OF_LISTINGS;
+      Fault fault = some.get(random.nextInt(some.size()));
+      faults.merge((isFile ? "file " : "listing ") + fault, 1, Integer::sum);
+      return fault;
     }
   }
 
