@@ -61,22 +61,18 @@ final class ModelCloud implements AutoCloseable {
   volatile Consumer<String> onAsked = name -> {};
 
   final Set<String> asked = new ConcurrentSkipListSet<>(); // names of files
-  private final Map<String, byte[]> files = new TreeMap<>();
+  volatile long lastSentNanos;
+  private final Map<String, byte[]> files;
   private final HttpServer server;
 
   ModelCloud() {
-    List<String> names =
-        List.of(
-            "config.json",
-            "generation_config.json",
-            "model.safetensors",
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "special_tokens_map.json");
+    this(demo());
+  }
+
+  /** Another model in place of the demo model, by its files' names. */
+  ModelCloud(Map<String, byte[]> files) {
+    this.files = new TreeMap<>(files);
     try {
-      for (String name : names) {
-        files.put(name, read(name));
-      }
       server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -84,6 +80,21 @@ final class ModelCloud implements AutoCloseable {
     server.setExecutor(Executors.newVirtualThreadPerTaskExecutor());
     server.createContext("/", this::handle);
     server.start();
+  }
+
+  private static Map<String, byte[]> demo() {
+    Map<String, byte[]> files = new TreeMap<>();
+    for (String name :
+        List.of(
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "special_tokens_map.json")) {
+      files.put(name, read(name));
+    }
+    return files;
   }
 
   /** Has the weights in two files from now on, the second with the later half of the layers. */
@@ -129,12 +140,15 @@ final class ModelCloud implements AutoCloseable {
     return shard.equals(SHARDS.getLast());
   }
 
-  private static byte[] read(String name) throws IOException {
+  /** A file of the demo model. */
+  static byte[] read(String name) {
     try (InputStream in = ModelCloud.class.getResourceAsStream("/demo-model/" + name)) {
       if (in == null) {
         throw new IOException("the demo model has no " + name);
       }
       return in.readAllBytes();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 
@@ -243,6 +257,7 @@ final class ModelCloud implements AutoCloseable {
       body.write(content, at, count);
       bytesSent.addAndGet(count);
     }
+    lastSentNanos = System.nanoTime();
   }
 
   private static void send(HttpExchange exchange, int status, byte[] body) throws IOException {
