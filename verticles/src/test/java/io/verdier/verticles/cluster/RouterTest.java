@@ -64,7 +64,7 @@ class RouterTest {
             0,
             Map.of(),
             Optional.empty(),
-            new Parsing(false, Optional.empty(), Optional.empty(), false),
+            new Parsing(false, Optional.empty(), Optional.empty(), "", false),
             "",
             List.of());
     view.onAnnouncement(
