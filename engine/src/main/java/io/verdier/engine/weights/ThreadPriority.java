@@ -4,6 +4,9 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,13 +25,35 @@ public final class ThreadPriority {
   private static final @Nullable MethodHandle SET = find();
 
   /** Some hundred microseconds of work. */
-  private static final int BYTES_BETWEEN = 512 << 10;
+  static final int BYTES_BETWEEN = 512 << 10;
+
+  /** Where every core computes, a thread that gives way rests so many times as long as it works. */
+  static final int REST = 15;
+
+  /** Longer than that a thread did not work, but waited for a core. */
+  private static final long WORKED_NANOS_MAX = 2_000_000;
+
+  /** Steps follow each other sooner. */
+  private static final long STEPS_NANOS = 5_000_000;
 
   private static final ThreadLocal<Giving> GIVING = new ThreadLocal<>();
+  private static final AtomicInteger COMPUTING = new AtomicInteger(); // threads, of all pools
+  private static final AtomicLong COMPUTED = new AtomicLong(); // when one last had work
 
   /** Of a thread that gives way. */
   private static final class Giving {
-    long bytes; // since it last let others pass
+    private long bytes; // since it last let others pass
+    private long began = System.nanoTime(); // when that was over
+
+    void pass() {
+      long now = System.nanoTime();
+      bytes = 0;
+      if (COMPUTING.get() >= Runtime.getRuntime().availableProcessors()
+          && now - COMPUTED.getOpaque() < STEPS_NANOS) {
+        LockSupport.parkNanos(REST * Math.min(now - began, WORKED_NANOS_MAX));
+      }
+      began = System.nanoTime();
+    }
   }
 
   private ThreadPriority() {}
@@ -63,21 +88,30 @@ public final class ThreadPriority {
   }
 
   /**
-   * Lets threads pass that have come to want the core meanwhile, if the calling one gives way: the
-   * weight alone decides who gets how much of it, and one that computes would wait for milliseconds
-   * before it is its turn, while all others of its product wait for it.
+   * Lets threads compute that would have to share their cores with the calling one, if that gives
+   * way and there is no core without such a thread: it rests. The weight alone decides who gets how
+   * much of a core, but in slices of milliseconds, and while one thread waits for its core all
+   * others of its product wait for it.
    *
    * @param bytes that the calling thread has worked on since it last said so
    */
-  @SuppressWarnings("ThreadPriorityCheck") // nothing relies on it but how long others wait
   public static void letPass(long bytes) {
     Giving giving = GIVING.get();
     if (giving != null) {
       giving.bytes += bytes;
       if (giving.bytes >= BYTES_BETWEEN) {
-        giving.bytes = 0;
-        Thread.yield();
+        giving.pass();
       }
     }
+  }
+
+  /** So many more threads compute steps; negative: fewer. */
+  public static void addComputing(int threads) {
+    COMPUTING.addAndGet(threads);
+  }
+
+  /** They have work. */
+  public static void computes() {
+    COMPUTED.setOpaque(System.nanoTime());
   }
 }

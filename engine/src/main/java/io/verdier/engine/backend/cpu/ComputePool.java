@@ -1,5 +1,6 @@
 package io.verdier.engine.backend.cpu;
 
+import io.verdier.engine.weights.ThreadPriority;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
@@ -65,6 +66,7 @@ final class ComputePool implements AutoCloseable {
 
   ComputePool(int threads, Idling idling) {
     this.idling = idling;
+    ThreadPriority.addComputing(threads);
     workers = new Worker[threads - 1];
     for (int i = 0; i < workers.length; i++) {
       workers[i] = new Worker(i + 1);
@@ -78,6 +80,7 @@ final class ComputePool implements AutoCloseable {
 
   /** Runs all units and returns when they are done. */
   void run(Job next, int units) {
+    ThreadPriority.computes();
     if (units <= 1 || workers.length == 0) {
       runAlone(next, units);
       return;
@@ -112,6 +115,9 @@ final class ComputePool implements AutoCloseable {
 
   @Override
   public void close() {
+    if (!closed) {
+      ThreadPriority.addComputing(-threads());
+    }
     closed = true;
     for (Worker worker : workers) {
       LockSupport.unpark(worker.thread);
