@@ -16,6 +16,7 @@ import io.verdier.verticles.cluster.pipeline.StageFrame.Result;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Welcome;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Work;
 import io.vertx.core.buffer.Buffer;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -177,12 +178,17 @@ public final class StageHub implements Pipeline.Link {
    * @throws ModelException if one of them cannot, or not in time
    */
   public void awaitReady() {
+    awaitReady(pipeline.patience());
+  }
+
+  /** As {@link #awaitReady()}, for so long. */
+  void awaitReady(Duration patience) {
     try {
-      ready.get(pipeline.patience().toMillis(), TimeUnit.MILLISECONDS);
+      ready.get(patience.toMillis(), TimeUnit.MILLISECONDS);
     } catch (TimeoutException late) {
       throw new ModelException(
           "--pipeline-parallel-size: %s did not load within %d s after this node had. If that disk is so slow, start every node with a larger --distributed-timeout-seconds."
-              .formatted(loading(), pipeline.patience().toSeconds()),
+              .formatted(loading(), patience.toSeconds()),
           late);
     } catch (ExecutionException | InterruptedException failed) {
       throw failed(failed);

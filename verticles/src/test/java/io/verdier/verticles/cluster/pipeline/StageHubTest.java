@@ -17,6 +17,7 @@ import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -185,7 +186,7 @@ class StageHubTest {
 
   @Test
   void node_thatLoadsForever_isNamedWhenTheTimeIsOver() throws Exception {
-    StageHub hub = hub(3, "--distributed-timeout-seconds=2");
+    StageHub hub = hub(3);
     StageMember one = new StageMember(config(1, 3));
     StageMember two = new StageMember(config(2, 3));
     try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
@@ -194,9 +195,9 @@ class StageHubTest {
       hub.gather(5);
       first.get();
       second.get();
-      assertThatThrownBy(hub::awaitReady)
+      assertThatThrownBy(() -> hub.awaitReady(Duration.ofSeconds(1)))
           .isInstanceOf(ModelException.class)
-          .hasMessageContaining("node 1, node 2 did not load within 2 s after this node had")
+          .hasMessageContaining("node 1, node 2 did not load within 1 s after this node had")
           .hasMessageContaining("--distributed-timeout-seconds");
       hub.abandon("it took too long");
       assertThat(one.awaitEnd()).isEqualTo("node 0 says: it took too long");
