@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.verdier.conf.Flags;
+import io.verdier.conf.ServerConfig.ApiDialect;
 import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.conf.ServerConfig.StructuredOutput;
 import io.verdier.engine.grammar.Constraint;
@@ -393,6 +394,41 @@ class ChatParsingTest {
       assertThat(events.get(0).get("delta").toString())
           .isEqualTo("{\"reasoning\":\"I think\",\"reasoning_content\":\"I think\"}");
       assertThat(summed(events)).isEqualTo("I think.|Yes.|[]");
+    }
+  }
+
+  @Test
+  void reasoning_ofV09_onlyTheOlderNameAndNullWithoutAny() throws Exception {
+    try (HttpFixture server =
+        HttpFixture.start(
+            options -> {
+              options.dialect = ApiDialect.V0_9;
+              options.parsing =
+                  new Parsing(false, Optional.empty(), Optional.of("deepseek_r1"), "", true);
+            })) {
+      say(server, "I think", ".</thi", "nk>", "Yes.");
+      JsonNode thought = whole(server, "").get("message");
+      assertThat(thought.get("reasoning_content").asText()).isEqualTo("I think.");
+      assertThat(thought.has("reasoning")).isFalse();
+      assertThat(events(server, "").get(0).get("delta").toString())
+          .isEqualTo("{\"reasoning_content\":\"I think\"}");
+      say(server, "</think>", "Yes.");
+      JsonNode plain = whole(server, "").get("message");
+      assertThat(plain.get("content").asText()).isEqualTo("Yes.");
+      assertThat(plain.get("reasoning_content").isNull()).isTrue();
+      assertThat(plain.has("reasoning")).isFalse();
+      assertThat(plain.get("tool_calls").toString()).isEqualTo("[]");
+    }
+  }
+
+  @Test
+  void reasoning_ofV1WithoutAny_newerNameIsNull() throws Exception {
+    try (HttpFixture server = start("", "")) {
+      say(server, "Yes.");
+      JsonNode message = whole(server, "").get("message");
+      assertThat(message.get("reasoning").isNull()).isTrue();
+      assertThat(message.has("reasoning_content")).isFalse();
+      assertThat(message.has("tool_calls")).isFalse();
     }
   }
 

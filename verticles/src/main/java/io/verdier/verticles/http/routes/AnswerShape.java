@@ -20,6 +20,7 @@ import io.verdier.verticles.http.Usage;
  * @param tokenIds whether ids of prompt and generated tokens are shown
  * @param interval tokens of a choice in an event
  * @param tokensAsIds whether tokens beside log probabilities are shown as {@code token_id:…}
+ * @param dialect whose names a chat's reasoning has
  */
 record AnswerShape(
     String id,
@@ -32,7 +33,8 @@ record AnswerShape(
     boolean cachedDetails,
     boolean tokenIds,
     int interval,
-    boolean tokensAsIds) {
+    boolean tokensAsIds,
+    ApiDialect dialect) {
 
   /** The same with another id, its prefix included. */
   AnswerShape withId(String newId) {
@@ -47,7 +49,8 @@ record AnswerShape(
         cachedDetails,
         tokenIds,
         interval,
-        tokensAsIds);
+        tokensAsIds,
+        dialect);
   }
 
   /** Reads the fields that shape an answer. */
@@ -77,7 +80,8 @@ record AnswerShape(
         http.promptTokensDetails(),
         fields.bool("return_token_ids", false),
         fields.integer("stream_interval", 1, Integer.MAX_VALUE, http.answers().streamInterval()),
-        fields.bool("return_tokens_as_token_ids", http.answers().tokensAsTokenIds()));
+        fields.bool("return_tokens_as_token_ids", http.answers().tokensAsTokenIds()),
+        http.dialect());
   }
 
   /** The header wins over the field, a random id over neither. */

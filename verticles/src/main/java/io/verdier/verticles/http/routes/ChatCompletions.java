@@ -124,7 +124,7 @@ final class ChatCompletions {
     text.append(choice.text.toString());
     text.finish();
     out.object().field("index", index).name("message").object();
-    text.writeMessage(out, look.role(), look.echo());
+    text.writeMessage(out, look.role(), look.echo(), look.shape().dialect());
     out.end();
     out.name("logprobs");
     if (look.logprobs()) {

@@ -107,7 +107,7 @@ final class ChatFormat implements StreamFormat {
     boolean tokens = delta.tokens().length > 0 && (logprobs || shape.tokenIds());
     if (text.hasNews() || tokens || delta.end() != null) {
       out.raw(head.untilChoices()).object().field("index", choice).name("delta").object();
-      text.writeDelta(out);
+      text.writeDelta(out, shape.dialect());
       out.end();
       rest(out, delta, text.endsByCalling());
       out.end();

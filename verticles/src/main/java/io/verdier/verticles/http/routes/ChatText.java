@@ -1,5 +1,6 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.conf.ServerConfig.ApiDialect;
 import io.verdier.verticles.http.JsonWriter;
 import java.util.ArrayList;
 import java.util.List;
@@ -63,37 +64,41 @@ final class ChatText implements AnswerReader.Sink {
     calls.clear();
   }
 
-  /** Both names: older clients look for the second. */
-  void writeReasoning(JsonWriter out) {
+  /** Both names, as older clients look for the second; those of v0.9 know no other. */
+  private void writeReasoning(JsonWriter out, ApiDialect dialect) {
     if (!reasoning.isEmpty()) {
-      out.field("reasoning", reasoning.toString());
+      if (dialect != ApiDialect.V0_9) {
+        out.field("reasoning", reasoning.toString());
+      }
       out.field("reasoning_content", reasoning.toString());
     }
   }
 
   /**
-   * What a whole message says.
+   * What a whole message says. Where it has no reasoning, or v0.9 no calls, the field is there all
+   * the same: clients with types want it.
    *
    * @param echo what its content begins with
    */
-  void writeMessage(JsonWriter out, String role, String echo) {
+  void writeMessage(JsonWriter out, String role, String echo, ApiDialect dialect) {
     content.insert(0, echo);
     boolean none = content.isEmpty() && (called || parsing.reasoning().isPresent());
     out.field("role", role).field("content", none ? null : content.toString());
     out.name("refusal").nothing().name("annotations").nothing().name("audio").nothing();
     out.name("function_call").nothing();
-    if (!calls.isEmpty()) {
+    boolean older = dialect == ApiDialect.V0_9;
+    if (!calls.isEmpty() || older) {
       writeCalls(out, false);
     }
     if (reasoning.isEmpty()) {
-      out.name("reasoning").nothing();
+      out.name(older ? "reasoning_content" : "reasoning").nothing();
     }
-    writeReasoning(out);
+    writeReasoning(out, dialect);
   }
 
   /** What is new, as an event says it. */
-  void writeDelta(JsonWriter out) {
-    writeReasoning(out);
+  void writeDelta(JsonWriter out, ApiDialect dialect) {
+    writeReasoning(out, dialect);
     if (!content.isEmpty() || !hasNews()) {
       out.field("content", content.toString());
     }

@@ -102,8 +102,8 @@ final class ApiPages {
         in both `reasoning` (v1) and `reasoning_content` (v0.9).
 
         With `--api-dialect v0.9` errors are flat, `{"object":"error","message","type","param","code"}` (within a stream as the value of `error`),
-        and a stream ends with its usage wherever `stream_options` does not say otherwise. The rest of v0.9 needs no switch; but a message without
-        tool calls has no empty `tool_calls`.
+        a stream ends with its usage wherever `stream_options` does not say otherwise, a chat's reasoning is in `reasoning_content` alone (null where
+        the model did not think), and a message without tool calls has an empty `tool_calls`. The rest of v0.9 needs no switch.
 
         ## Routes
 
