@@ -4,6 +4,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import Anthropic from "@anthropic-ai/sdk";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
+import { jsonSchemaOutputFormat } from "@anthropic-ai/sdk/helpers/json-schema";
+import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
+import { z } from "zod";
 
 const client = new Anthropic({
   baseURL: process.env.VERDIER_BASE_URL,
@@ -124,6 +127,42 @@ test("errors are those of the client", async () => {
       return true;
     },
   );
+});
+
+const PLACE = {
+  type: "object",
+  properties: {
+    kind: { enum: ["river", "city"] },
+    old: { type: "boolean" },
+    parts: { const: 3 },
+  },
+  required: ["kind", "old", "parts"],
+  additionalProperties: false,
+};
+
+// The demo model says blanks wherever it may, until its tokens are used up.
+const json = (format) => ask({ output_config: { format }, structured_outputs: { disable_any_whitespace: true } });
+
+test("JSON answers are parsed by the helper, whole and streamed", async () => {
+  const body = json(jsonSchemaOutputFormat(PLACE, { transform: false }));
+  const message = await client.messages.parse(body);
+  assert.equal(message.stop_reason, "end_turn");
+  const place = message.parsed_output;
+  assert.deepEqual(Object.keys(place).sort(), ["kind", "old", "parts"]);
+  assert.ok(["river", "city"].includes(place.kind));
+  assert.equal(typeof place.old, "boolean");
+  assert.equal(place.parts, 3);
+  const streamed = await client.messages.stream(body).finalMessage();
+  assert.deepEqual(streamed.parsed_output, place);
+});
+
+test("JSON answers of a zod schema, and without a helper", async () => {
+  const Place = z.object({ kind: z.enum(["river", "city"]), old: z.boolean() });
+  const parsed = await client.messages.parse(json(zodOutputFormat(Place)));
+  assert.deepEqual(Place.parse(parsed.parsed_output), parsed.parsed_output);
+  const plain = await client.messages.create(json({ type: "json_schema", schema: PLACE }));
+  assert.equal(plain.content.length, 1);
+  assert.equal(JSON.parse(plain.content[0].text).parts, 3);
 });
 
 test("tools that the client's runner calls by itself", async () => {
