@@ -147,18 +147,8 @@ class StrictToolsTest {
   void strict_ofOtherApis_isTheSame() throws Exception {
     try (HttpFixture server = start("hermes")) {
       Demand chats = strict(server, tool("f", "true"));
-      String messages =
-          "{\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"tools\":["
-              + "{\"name\":\"f\",\"strict\":true,\"input_schema\":"
-              + PARAMETERS
-              + "}]}";
-      assertThat(demand(server, "/v1/messages", messages)).isEqualTo(chats);
-      String responses =
-          "{\"input\":\"Hi\",\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"strict\":true,"
-              + "\"parameters\":"
-              + PARAMETERS
-              + "}]}";
-      assertThat(demand(server, "/v1/responses", responses)).isEqualTo(chats);
+      assertThat(demand(server, "/v1/messages", anthropic())).isEqualTo(chats);
+      assertThat(demand(server, "/v1/responses", response())).isEqualTo(chats);
     }
   }
 
@@ -174,8 +164,55 @@ class StrictToolsTest {
     for (String format : List.of("pythonic", "qwen3_coder", "mistral", "deepseek_v3", "granite")) {
       try (HttpFixture server = start(format)) {
         assertThat(demand(server, CHATS, chat(tool("f", "true"), ""))).as(format).isNull();
+        assertThat(ignored(server, CHATS, chat(tool("f", "true"), "")))
+            .as(format)
+            .hasValue("tools.function.strict");
       }
     }
+  }
+
+  private static Optional<String> ignored(HttpFixture server, String path, String body)
+      throws Exception {
+    HttpResponse<String> response = server.post(path, body);
+    assertThat(response.statusCode()).as(response.body()).isEqualTo(200);
+    return response.headers().firstValue("X-Verdier-Ignored-Fields");
+  }
+
+  @Test
+  void strict_withoutEffect_isNamedAndOnlyThen() throws Exception {
+    String strict = tool("f", "true");
+    try (HttpFixture server = start("pythonic")) {
+      server.engine.behave(submit -> server.engine.say(submit, "Hello"));
+      assertThat(ignored(server, CHATS, chat(tool("g", "") + "," + strict, "")))
+          .hasValue("tools.function.strict");
+      assertThat(ignored(server, CHATS, chat(strict, ",\"stream\":true")))
+          .hasValue("tools.function.strict");
+      assertThat(ignored(server, CHATS, chat(tool("f", "false"), ""))).isEmpty();
+      assertThat(ignored(server, CHATS, chat(strict, ",\"tool_choice\":\"none\""))).isEmpty();
+      assertThat(ignored(server, CHATS, chat(strict, ",\"tool_choice\":\"required\""))).isEmpty();
+      assertThat(ignored(server, "/v1/messages", anthropic())).hasValue("tools.strict");
+      assertThat(ignored(server, "/v1/responses", response())).hasValue("tools.strict");
+    }
+    for (String format : List.of("hermes", "llama3_json")) {
+      try (HttpFixture server = start(format)) {
+        server.engine.behave(submit -> server.engine.say(submit, "Hello"));
+        assertThat(ignored(server, CHATS, chat(strict, ""))).isEmpty();
+      }
+    }
+  }
+
+  private static String anthropic() {
+    return "{\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"tools\":["
+        + "{\"name\":\"f\",\"strict\":true,\"input_schema\":"
+        + PARAMETERS
+        + "}]}";
+  }
+
+  private static String response() {
+    return "{\"input\":\"Hi\",\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"strict\":true,"
+        + "\"parameters\":"
+        + PARAMETERS
+        + "}]}";
   }
 
   @Test

@@ -1,6 +1,7 @@
 package io.verdier.verticles.http.routes;
 
 import io.verdier.engine.RejectedException;
+import io.verdier.engine.text.toolcall.CallSpelling;
 import io.verdier.engine.text.toolcall.ToolCallFormat;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.Prompt;
@@ -11,6 +12,7 @@ import io.verdier.verticles.observe.ToolReads;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -50,7 +52,11 @@ record ChatRequest(
         prompt.addGenerationPrompt()
             ? ingress.config().http().responseRole()
             : String.valueOf(last.get("role"));
-    Demand calls = tools.demand(fields, parsing.calls().flatMap(ToolCallFormat::spelling));
+    Optional<CallSpelling> spelling = parsing.calls().flatMap(ToolCallFormat::spelling);
+    if (StrictTools.hasNoEffect(tools, spelling)) {
+      exchange.ignored(idPrefix.equals(ID_PREFIX) ? "tools.function.strict" : "tools.strict", true);
+    }
+    Demand calls = tools.demand(fields, spelling);
     GenerationFields generation =
         new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
     return new ChatRequest(

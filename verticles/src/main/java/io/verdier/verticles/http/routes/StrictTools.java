@@ -82,6 +82,13 @@ final class StrictTools {
     return format;
   }
 
+  /** Whether some tool asks for what nobody holds its calls to. */
+  static boolean hasNoEffect(ToolFields tools, Optional<CallSpelling> spelling) {
+    return tools.choice() == ToolFields.Choice.AUTO
+        && spelling.isEmpty()
+        && tools.callable().stream().anyMatch(StrictTools::isStrict);
+  }
+
   private static boolean isStrict(Object tool) {
     return ToolFields.function(tool).bool("strict", false);
   }
