@@ -74,8 +74,8 @@ record ChatMessages(JsonBody json, int messagesMax) {
   private static String partText(Fields part) {
     String type = part.string("type");
     if (type == null || !TEXT_PARTS.contains(type)) {
-      throw part.unsupported(
-          "type", "the model being served takes text only; other parts are not supported.");
+      throw part.unsupportedValue(
+          "type", "the model being served takes text only, other parts are not supported.");
     }
     String text = part.string(type.equals("refusal") ? "refusal" : "text");
     if (text == null) {

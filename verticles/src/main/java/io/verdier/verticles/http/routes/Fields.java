@@ -126,6 +126,13 @@ record Fields(Map<String, @Nullable Object> map, String path) {
     return RejectedException.invalid(path, text);
   }
 
+  /** A refusal that says what the field is, where another value of it would be taken. */
+  RejectedException unsupportedValue(String name, String why) {
+    Object value = map.get(name);
+    String is = value == null ? " is not there; " : " is " + JsonExcerpt.of(value) + "; ";
+    return new RejectedException(ErrorCode.UNSUPPORTED, path(name) + is + why, path(name));
+  }
+
   RejectedException unsupported(String name, String why) {
     return new RejectedException(ErrorCode.UNSUPPORTED, path(name) + ": " + why, path(name));
   }

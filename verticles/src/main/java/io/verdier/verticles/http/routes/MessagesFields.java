@@ -266,7 +266,8 @@ record MessagesFields(Fields fields) {
   private static Object tool(Fields tool) {
     String type = tool.string("type");
     if (type != null && !type.equals("custom")) {
-      throw tool.unsupported("type", "this server runs no tools; only your own can be declared.");
+      throw tool.unsupportedValue(
+          "type", "this server runs no tools, only your own can be declared.");
     }
     String name = tool.string("name");
     Fields schema = tool.object("input_schema");

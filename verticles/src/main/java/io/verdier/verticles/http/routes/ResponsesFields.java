@@ -102,7 +102,8 @@ record ResponsesFields(Fields fields) {
 
   private static Object tool(Fields tool) {
     if (!"function".equals(tool.string("type"))) {
-      throw tool.unsupported("type", "this server runs no tools; only functions can be declared.");
+      throw tool.unsupportedValue(
+          "type", "this server runs no tools, only functions can be declared.");
     }
     if (tool.string("name") == null) {
       throw tool.wrong("name", "a string");

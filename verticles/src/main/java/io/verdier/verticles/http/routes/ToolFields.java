@@ -119,6 +119,10 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
   /** The tool that the choice names. */
   private static Object named(Fields fields, List<Object> tools) {
     Fields choice = Fields.of(fields.value("tool_choice"), fields.path("tool_choice"));
+    String type = choice.string("type");
+    if (type != null && !type.equals("function")) {
+      throw choice.wrong("type", "function");
+    }
     Fields function = choice.object("function");
     String name = function == null ? null : function.string("name");
     if (name == null) {
@@ -129,8 +133,7 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
         return tool;
       }
     }
-    throw RejectedException.invalid(
-        choice.path("function.name"), "tool_choice names a function that tools do not declare.");
+    throw Fields.wrongAt(choice.path("function.name"), name, "the name of one of the tools");
   }
 
   /** The function of a tool that was checked. */
