@@ -328,7 +328,7 @@ class PoolingIT {
         "/v1/embeddings | {\"input\":[]}                                  | input",
         "/v1/embeddings | {\"input\":\"\",\"add_special_tokens\":false} | prompt",
         "/v1/embeddings | {\"input\":[\"a\",7]}                           | input.1",
-        "/v1/embeddings | {\"input\":[99999999]}                          | input",
+        "/v1/embeddings | {\"input\":[99999999]}                          | input.0",
         "/v1/embeddings | {\"input\":\"a\",\"dimensions\":8}              | dimensions",
         "/v1/embeddings | {\"input\":\"a\",\"encoding_format\":\"bytes\"} | encoding_format",
         "/v1/embeddings | {\"input\":\"a\",\"embed_dtype\":\"fp8\"}   | embed_dtype",
