@@ -90,10 +90,12 @@ final class GcsSource implements Source {
                     encode(
                         "nextPageToken,items(name,size,generation,md5Hash,crc32c,contentEncoding)"),
                     pageToken.map(it -> "&pageToken=" + encode(it)).orElse("")));
-    try (Answer answer = http.send(Ask.get(address, headers()))) {
+    Map<String, String> headers = headers();
+    try (Answer answer = http.send(Ask.get(address, headers))) {
       Retry.requireNotBusy(answer);
-      if (answer.status() == 401 && tokens.forget()) {
-        throw new IOException("the token has expired");
+      boolean mayPass = answer.status() == 401 || (answer.status() == 403 && headers.isEmpty());
+      if (mayPass && tokens.forget()) {
+        throw new IOException("the token has expired, or there was none");
       }
       if (answer.status() != 200) {
         throw refusal(answer);
@@ -189,14 +191,24 @@ final class GcsSource implements Source {
     String said = message.isEmpty() ? "" : " Cloud Storage says: " + message;
     return new ArtifactException(
         switch (answer.status()) {
-          case 401, 403 ->
-              "%s: %s may not read it. Grant it roles/storage.objectViewer on the bucket.%s"
-                  .formatted(shown(), tokens.account(), said);
+          case 401, 403 -> shown() + ": " + forbidden() + said;
           case 404 -> "%s: there is no such bucket. Check the name.%s".formatted(shown(), said);
           default ->
               "%s: Cloud Storage answers with status %d.%s"
                   .formatted(shown(), answer.status(), said);
         });
+  }
+
+  private String forbidden() {
+    return tokens
+        .whyWithout()
+        .map(
+            "it is not public, and there is no token to ask with: %s. Start again, or name credentials in GOOGLE_APPLICATION_CREDENTIALS."
+                ::formatted)
+        .orElseGet(
+            () ->
+                "%s may not read it. Grant it roles/storage.objectViewer on the bucket."
+                    .formatted(tokens.account()));
   }
 
   private static String message(byte[] body) {

@@ -8,6 +8,8 @@ import io.verdier.cache.outbound.OutboundClient.Ask;
 import io.verdier.cache.outbound.OutboundPolicy;
 import java.io.Closeable;
 import java.io.IOException;
+import java.io.InterruptedIOException;
+import java.net.SocketTimeoutException;
 import java.net.URI;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
@@ -30,6 +32,10 @@ import org.jspecify.annotations.Nullable;
  * Access tokens for Google's APIs, in the order of Application Default Credentials: a credentials
  * file, else the metadata server of the machine, else none, which is enough for public buckets.
  * Thread-safe: one thread fetches, the others wait for its token.
+ *
+ * <p>A metadata server that does not answer is one that is not there, or one that is not there yet:
+ * on a node that has just started the pod may be faster. So it is asked with patience on a machine
+ * of Google's, and everywhere once Cloud Storage has refused to serve without a token.
  */
 final class GoogleTokens implements Closeable {
   private static final String SCOPE = "https://www.googleapis.com/auth/devstorage.read_only";
@@ -41,13 +47,21 @@ final class GoogleTokens implements Closeable {
 
   private static final Duration ASSERTION_LIFE = Duration.ofHours(1);
   private static final int METADATA_SECONDS = 2;
+
+  /** So long nobody asks a metadata server again that had no token: public buckets need none. */
+  private static final Duration WITHOUT = Duration.ofMinutes(5);
+
   private static final int TOKEN_SECONDS = 20;
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final Origin origin;
   private final Retry retry;
   private final InstantSource clock;
-  private @Nullable Token cached; // under the object's lock
+  private @Nullable Token cached; // this and all below under the object's lock
+  private boolean isGoogles; // the machine, or so it seems
+  private boolean isRefused; // Cloud Storage has refused to serve without a token
+  private @Nullable Instant withoutUntil; // null: the metadata server is to be asked
+  private String whyWithout = "";
 
   private record Token(String text, Instant expiry) {}
 
@@ -145,12 +159,15 @@ final class GoogleTokens implements Closeable {
    * Of the metadata server, and anonymous where there is none.
    *
    * @param host as {@code GCE_METADATA_HOST} has it, with or without a port
+   * @param isGoogles whether the machine seems to be one of Google's, and so to have one
    */
   static GoogleTokens ofMachine(
-      String host, OutboundPolicy policy, Retry retry, InstantSource clock) {
+      String host, boolean isGoogles, OutboundPolicy policy, Retry retry, InstantSource clock) {
     URI base = URI.create("http://" + host);
     OutboundClient http = new OutboundClient(policy.with(base), METADATA_SECONDS);
-    return new GoogleTokens(new Metadata(base, http), retry, clock);
+    GoogleTokens tokens = new GoogleTokens(new Metadata(base, http), retry, clock);
+    tokens.isGoogles = isGoogles;
+    return tokens;
   }
 
   /** Whose tokens these are, for error texts. */
@@ -158,11 +175,33 @@ final class GoogleTokens implements Closeable {
     return origin.account();
   }
 
-  /** Drops a token that was refused; false where another would be no better. */
+  /**
+   * Why there is no token though there might be one, for error texts; empty: there is one, or no
+   * machine was asked.
+   */
+  synchronized Optional<String> whyWithout() {
+    return Optional.of(whyWithout).filter(why -> !why.isEmpty());
+  }
+
+  /**
+   * Drops a token that was refused, or the belief that none is needed; false where another try
+   * would be no better.
+   */
   synchronized boolean forget() {
     boolean had = cached != null;
     cached = null;
-    return had;
+    if (had || !(origin instanceof Metadata)) {
+      return had;
+    }
+    if (withoutUntil == null) {
+      return true; // another thread was refused too, and the server is about to be asked
+    }
+    boolean isFirst = !isRefused;
+    isRefused = true;
+    if (isFirst) {
+      withoutUntil = null;
+    }
+    return isFirst;
   }
 
   /**
@@ -192,22 +231,61 @@ final class GoogleTokens implements Closeable {
   }
 
   private Optional<Token> ask(Metadata machine) throws IOException {
+    if (withoutUntil != null && clock.instant().isBefore(withoutUntil)) {
+      return Optional.empty();
+    }
+    try {
+      Optional<Token> token = askPatiently(machine);
+      withoutUntil = token.isPresent() ? null : clock.instant().plus(WITHOUT);
+      if (token.isPresent()) {
+        isRefused = false;
+        whyWithout = "";
+      }
+      return token;
+    } catch (IOException failed) {
+      if (failed instanceof InterruptedIOException && !(failed instanceof SocketTimeoutException)) {
+        throw failed; // nobody waits for it any more
+      }
+      withoutUntil = clock.instant().plus(WITHOUT);
+      whyWithout =
+          "the metadata server %s did not answer: %s"
+              .formatted(machine.base.getAuthority(), NetworkFailure.reason(failed));
+      return Optional.empty();
+    }
+  }
+
+  /** Once, where there is no sign of Google's cloud: there nobody would ever answer. */
+  private Optional<Token> askPatiently(Metadata machine) throws IOException {
+    for (int failures = 1; ; failures++) {
+      try {
+        return askOnce(machine);
+      } catch (IOException failed) {
+        if (!isGoogles && !isRefused) {
+          throw failed;
+        }
+        retry.waitAfter(failed, failures);
+      }
+    }
+  }
+
+  private Optional<Token> askOnce(Metadata machine) throws IOException {
     URI address =
         machine.base.resolve("/computeMetadata/v1/instance/service-accounts/default/token");
     Ask ask = Ask.get(address, Map.of("Metadata-Flavor", "Google"));
     try (Answer answer = machine.http.sendOnce(ask)) {
       if (answer.header("Metadata-Flavor").isEmpty()) {
-        return Optional.empty(); // some other machine's server
+        whyWithout = machine.base.getAuthority() + " is no metadata server of Google's cloud";
+        return Optional.empty();
       }
+      isGoogles = true;
       Retry.requireNotBusy(answer);
       if (answer.status() != 200) {
-        return Optional.empty(); // the machine has no service account
+        whyWithout =
+            "the metadata server has no token of a service account (status %d)"
+                .formatted(answer.status());
+        return Optional.empty();
       }
       return Optional.of(token(JSON.readTree(answer.bytes(ANSWER_BYTES_MAX))));
-    } catch (Retry.BusyException busy) {
-      throw busy;
-    } catch (IOException nowhere) {
-      return Optional.empty(); // not on Google's cloud
     }
   }
 

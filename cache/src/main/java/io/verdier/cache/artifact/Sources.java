@@ -23,6 +23,8 @@ import java.util.Set;
 final class Sources {
   private static final URI CLOUD_STORAGE = URI.create("https://storage.googleapis.com");
 
+  private static final Path PRODUCT = Path.of("/sys/class/dmi/id/product_name");
+
   /** Without a byte for so long a connection is broken. */
   private static final int SILENCE_SECONDS = 30;
 
@@ -76,7 +78,19 @@ final class Sources {
     return google
         .credentials()
         .map(file -> GoogleTokens.ofFile(file, policy, retry, clock))
-        .orElseGet(() -> GoogleTokens.ofMachine(google.metadataHost(), policy, retry, clock));
+        .orElseGet(
+            () ->
+                GoogleTokens.ofMachine(
+                    google.metadataHost(), isGoogles(PRODUCT), policy, retry, clock));
+  }
+
+  /** Whether the firmware says that this is a machine of Google's; containers see that too. */
+  static boolean isGoogles(Path product) {
+    try {
+      return Files.readString(product).strip().startsWith("Google");
+    } catch (IOException notLinux) {
+      return false;
+    }
   }
 
   Source url(ArtifactUri.Url url) {

@@ -55,7 +55,7 @@ class GoogleTokensTest {
   }
 
   private GoogleTokens ofMachine() {
-    return GoogleTokens.ofMachine(cloud.authority(), POLICY, retry, now::get);
+    return GoogleTokens.ofMachine(cloud.authority(), false, POLICY, retry, now::get);
   }
 
   private String serviceAccount(KeyPair keys) {
