@@ -10,8 +10,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileTime;
+import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -19,7 +19,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -46,6 +46,7 @@ public final class ArtifactStore {
   private final EntryLocks locks;
   private final DiskQuota quota;
   private final InstantSource clock;
+  private final Set<String> outages = ConcurrentHashMap.newKeySet(); // that were told of
 
   /** For the whole server. */
   public ArtifactStore(ServerConfig config, ClassLoader resources, DownloadProgress progress) {
@@ -102,9 +103,9 @@ public final class ArtifactStore {
         case ArtifactUri.Directory local -> local(local.path(), choice);
         case ArtifactUri.Hub repository ->
             choice == FileChoice.ADAPTER
-                ? own(uri, choice, sources.hub(repository), watch)
+                ? hubAdapter(repository, watch)
                 : hub(repository, choice, watch);
-        case ArtifactUri.Gcs place -> own(uri, choice, sources.gcs(place), watch);
+        case ArtifactUri.Gcs place -> gcs(place, choice, watch);
         case ArtifactUri.Url url -> archive(url, choice);
       };
     } catch (IOException failed) {
@@ -177,12 +178,7 @@ public final class ArtifactStore {
       throws IOException {
     Path repository = HubPlace.repository(config.hub().cache(), uri.repository());
     if (config.hub().offline()) {
-      return cached(uri, repository, choice)
-          .orElseThrow(
-              () ->
-                  new ArtifactException(
-                      "%s: not, or not wholly, in %s, and HF_HUB_OFFLINE forbids to fetch it. Unset it, or fetch the model where there is a network."
-                          .formatted(uri.shown(), config.hub().cache())));
+      return cached(uri, repository, choice).orElseThrow(() -> offline(uri));
     }
     try (Source source = sources.hub(uri)) {
       Listing listing;
@@ -203,6 +199,48 @@ public final class ArtifactStore {
       }
       return Artifact.unpinned(uri.shown(), place.directory());
     }
+  }
+
+  private ArtifactException offline(ArtifactUri.Hub uri) {
+    return new ArtifactException(
+        "%s: not, or not wholly, in %s, and HF_HUB_OFFLINE forbids to fetch it. Unset it, or fetch it where there is a network."
+            .formatted(uri.shown(), config.hub().cache()));
+  }
+
+  /**
+   * Read from the Hub's cache where it is there, and fetched to the server's own directory else:
+   * clients name adapters, and what they name must stay within the quota.
+   */
+  private Artifact hubAdapter(ArtifactUri.Hub uri, ArrivalWatch watch) throws IOException {
+    FileChoice choice = FileChoice.ADAPTER;
+    Path repository = HubPlace.repository(config.hub().cache(), uri.repository());
+    if (config.hub().offline()) {
+      return adapterThere(uri, repository).orElseThrow(() -> offline(uri));
+    }
+    try (Source source = sources.hub(uri)) {
+      Listing listing;
+      try {
+        listing = list(source);
+      } catch (ArtifactException failed) {
+        return instead(uri, failed, () -> adapterThere(uri, repository));
+      }
+      outages.remove(uri.identity());
+      HubPlace place = new HubPlace(repository, listing.version(), uri.revision());
+      return isThere(source, listing, choice, place)
+          ? Artifact.unpinned(uri.shown(), place.directory())
+          : own(uri, new Wanted(listing, choice, watch), source);
+    }
+  }
+
+  /** In the Hub's cache or the server's own directory, whichever has the later word. */
+  private Optional<Artifact> adapterThere(ArtifactUri.Hub uri, Path repository) throws IOException {
+    Optional<Artifact> cached = cached(uri, repository, FileChoice.ADAPTER);
+    FileTime noted =
+        cached.isPresent()
+            ? HubPlace.noted(repository, uri.revision())
+            : FileTime.from(Instant.EPOCH);
+    Optional<Artifact> own = kept(uri, FileChoice.ADAPTER, noted);
+    return own.isPresent() ? own : cached;
   }
 
   /** A cache that is mounted read-only needs no note of what a branch means now. */
@@ -250,43 +288,77 @@ public final class ArtifactStore {
 
   // Cloud Storage, and adapters from everywhere
 
-  private Artifact own(ArtifactUri uri, FileChoice choice, Source opened, ArrivalWatch watch)
+  private Artifact gcs(ArtifactUri.Gcs uri, FileChoice choice, ArrivalWatch watch)
       throws IOException {
-    try (Source source = opened) {
-      Listing listing = list(source);
-      String prefix = entryName(uri, choice);
-      String name = prefix + listing.version().substring(0, VERSION_CHARS);
+    try (Source source = sources.gcs(uri)) {
+      Listing listing;
+      try {
+        listing = list(source);
+      } catch (ArtifactException failed) {
+        boolean isAdapter = choice == FileChoice.ADAPTER; // a model's start can be tried again
+        FileTime ever = FileTime.from(Instant.EPOCH);
+        return instead(uri, failed, () -> isAdapter ? kept(uri, choice, ever) : Optional.empty());
+      }
+      outages.remove(uri.identity());
+      return own(uri, new Wanted(listing, choice, watch), source);
+    }
+  }
+
+  private Artifact own(ArtifactUri uri, Wanted wanted, Source source) throws IOException {
+    FileChoice choice = wanted.choice;
+    Listing listing = wanted.listing;
+    String prefix = entryName(uri, choice);
+    String name = prefix + listing.version().substring(0, VERSION_CHARS);
+    OwnPlace place = new OwnPlace(config.directory().resolve(name));
+    while (true) {
+      Optional<Artifact> there =
+          use(uri, name, place, () -> isThere(source, listing, choice, place));
+      if (there.isPresent()) {
+        return there.get();
+      }
+      try (EntryLocks.Held _ = locks.change(name);
+          DiskQuota.Reservation _ = room(uri, name, choice.bytes(source.shown(), listing))) {
+        DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
+        fetch(source, wanted, place);
+      }
+      quota.dropOlder(prefix, name);
+    }
+  }
+
+  /** What is on the disk already of something. */
+  private interface OnDisk {
+    Optional<Artifact> find() throws IOException;
+  }
+
+  /** What the source had when it could be asked; only where it refuses nothing. */
+  private Artifact instead(ArtifactUri uri, ArtifactException failed, OnDisk disk)
+      throws IOException {
+    if (!failed.isUnreachable()) {
+      throw failed;
+    }
+    Artifact there = disk.find().orElseThrow(() -> failed);
+    if (outages.add(uri.identity())) {
+      LOG.warn("{} Until then what is on the disk is served.", failed.text());
+    }
+    return there;
+  }
+
+  /** The version that was last used after a time, if it is whole. */
+  private Optional<Artifact> kept(ArtifactUri uri, FileChoice choice, FileTime after)
+      throws IOException {
+    for (String name : quota.usedAfter(entryName(uri, choice), after)) {
       OwnPlace place = new OwnPlace(config.directory().resolve(name));
-      while (true) {
-        Optional<Artifact> there =
-            use(uri, name, place, () -> isThere(source, listing, choice, place));
-        if (there.isPresent()) {
-          return there.get();
-        }
-        try (EntryLocks.Held _ = locks.change(name);
-            DiskQuota.Reservation _ = room(uri, name, wantedBytes(source, listing, choice))) {
-          DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
-          fetch(source, new Wanted(listing, choice, watch), place);
-        }
-        quota.dropOlder(prefix, name);
+      Optional<Artifact> whole =
+          use(uri, name, place, () -> choice.isWhole(uri.shown(), place.directory()));
+      if (whole.isPresent()) {
+        return whole;
       }
     }
+    return Optional.empty();
   }
 
   private DiskQuota.Reservation room(ArtifactUri uri, String name, long bytes) throws IOException {
     return quota.makeRoom(uri.shown(), name, bytes, PartialFile.journalBytes(bytes));
-  }
-
-  private static long wantedBytes(Source source, Listing listing, FileChoice choice) {
-    long small = choice.small(source.shown(), listing).stream().mapToLong(RemoteFile::size).sum();
-    boolean weights = choice == FileChoice.MODEL || choice == FileChoice.ADAPTER;
-    return !weights
-        ? small
-        : small
-            + listing.files().stream()
-                .filter(file -> file.name().endsWith(".safetensors") && !file.name().contains("/"))
-                .mapToLong(RemoteFile::size)
-                .sum();
   }
 
   /** Asked under an entry's lock. */
@@ -318,7 +390,7 @@ public final class ArtifactStore {
     } catch (OutboundException forbidden) {
       throw forbidden(source, forbidden);
     } catch (IOException unreachable) {
-      throw new ArtifactException(
+      throw ArtifactException.unreachable(
           "%s: cannot be asked: %s. Is there a way out to it?"
               .formatted(source.shown(), NetworkFailure.reason(unreachable)),
           unreachable);
@@ -390,7 +462,7 @@ public final class ArtifactStore {
       OwnPlace place = new OwnPlace(config.directory().resolve(name));
       while (true) {
         Optional<Artifact> there =
-            use(url, name, place, () -> choice.isWhole(url.shown(), place.directory()));
+            use(url, name, place, () -> Unpacking.isThere(url, file.name(), choice, place));
         if (there.isPresent()) {
           return there.get();
         }
@@ -401,41 +473,10 @@ public final class ArtifactStore {
           Downloader.Wanted wanted =
               new Downloader.Wanted(file, place.partial(file), it -> it.publish(archive));
           downloader.fetch(source, List.of(wanted), place.entry());
-          unpack(url, archive, choice, place);
+          Unpacking.into(place, url, archive, choice);
         }
         quota.dropOlder(prefix, name);
       }
-    }
-  }
-
-  /** Beside the final place, then renamed: half an archive never looks like a whole one. */
-  private static void unpack(ArtifactUri.Url url, Path archive, FileChoice choice, OwnPlace place)
-      throws IOException {
-    Path temporary = place.entry().resolve("unpack-" + UUID.randomUUID());
-    try {
-      Archive.unpack(url.shown(), archive, Archive.Kind.of(url.shown()), temporary);
-      Path root = root(temporary, choice);
-      if (!choice.isWhole(url.shown(), root)) {
-        throw new ArtifactException(
-            "%s: the archive lacks %s or the weights it needs as safetensors."
-                .formatted(url.shown(), choice.essential()));
-      }
-      deleteQuietly(place.directory());
-      Files.move(root, place.directory(), StandardCopyOption.ATOMIC_MOVE);
-      place.complete();
-      Files.delete(archive);
-    } finally {
-      deleteQuietly(temporary);
-    }
-  }
-
-  /** The directory itself, or the only one in it, as archives of a directory have it. */
-  private static Path root(Path directory, FileChoice choice) throws IOException {
-    try (var files = Files.list(directory)) {
-      List<Path> found = files.toList();
-      boolean wrapped =
-          found.size() == 1 && Files.isRegularFile(found.getFirst().resolve(choice.essential()));
-      return wrapped ? found.getFirst() : directory;
     }
   }
 

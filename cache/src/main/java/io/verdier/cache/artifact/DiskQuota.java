@@ -58,6 +58,27 @@ final class DiskQuota {
     Files.setLastModifiedTime(used, now);
   }
 
+  /** Entries whose names begin so, and that were used after a time; the latest used first. */
+  List<String> usedAfter(String prefix, FileTime time) throws IOException {
+    Map<String, FileTime> used = new HashMap<>();
+    try (Stream<Path> paths = Files.list(entries)) {
+      for (Path path : paths.toList()) {
+        Path last = path.resolve(OwnPlace.USED);
+        String name = String.valueOf(path.getFileName());
+        if (name.startsWith(prefix) && Files.exists(last)) {
+          used.put(name, Files.getLastModifiedTime(last));
+        }
+      }
+    } catch (NoSuchFileException none) {
+      return List.of();
+    }
+    return used.entrySet().stream()
+        .filter(entry -> entry.getValue().compareTo(time) > 0)
+        .sorted(Map.Entry.<String, FileTime>comparingByValue().reversed())
+        .map(Map.Entry::getKey)
+        .toList();
+  }
+
   /** Bytes that an artifact on its way will have; given back when it is there, or will not be. */
   @FunctionalInterface
   interface Reservation extends AutoCloseable {

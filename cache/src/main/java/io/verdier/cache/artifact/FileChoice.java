@@ -88,6 +88,18 @@ public enum FileChoice {
     return small;
   }
 
+  /** Of all files, before it is known which of the weights are named by an index. */
+  long bytes(String artifact, Listing listing) {
+    long small = small(artifact, listing).stream().mapToLong(RemoteFile::size).sum();
+    return !hasWeights
+        ? small
+        : small
+            + listing.files().stream()
+                .filter(file -> file.name().endsWith(".safetensors") && !file.name().contains("/"))
+                .mapToLong(RemoteFile::size)
+                .sum();
+  }
+
   private String hint(Listing listing) {
     Optional<String> deeper =
         listing.files().stream()

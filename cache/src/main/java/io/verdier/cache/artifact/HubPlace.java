@@ -6,6 +6,8 @@ import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
 import java.util.Optional;
 
 /**
@@ -42,6 +44,15 @@ record HubPlace(Path repository, String commit, String revision) implements Plac
     }
     boolean isCommit = Files.isDirectory(repository.resolve("snapshots").resolve(revision));
     return isCommit ? Optional.of(revision) : Optional.empty();
+  }
+
+  /** When it was last noted what the branch means; a commit never means another one. */
+  static FileTime noted(Path repository, String revision) {
+    try {
+      return Files.getLastModifiedTime(repository.resolve("refs").resolve(revision));
+    } catch (IOException isCommit) {
+      return FileTime.from(Instant.MAX);
+    }
   }
 
   @Override

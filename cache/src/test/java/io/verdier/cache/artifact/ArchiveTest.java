@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -120,6 +121,28 @@ class ArchiveTest {
     assertThat(open(name)).isEqualTo(opened);
     assertThat(cloud.bytesSent.get() - sent).as("one byte, to ask for the version").isEqualTo(1);
     assertThat(cloud.requests).allMatch(request -> request.method().equals("GET"));
+  }
+
+  @Test
+  void open_afterKillWhileUnpacking_cleansUp() throws IOException {
+    byte[] packed = zip(adapter("checkpoint-final/"));
+    cloud.files.put("a.zip", packed);
+    Path opened = open("a.zip");
+    Path entry = PartialFile.parent(opened);
+    Path half = entry.resolve("unpack-0000/checkpoint-final");
+    Files.createDirectories(half);
+    Files.writeString(half.resolve("adapter_config.json"), "{");
+    Path archive = Files.write(entry.resolve("archive.zip"), packed);
+    assertThat(open("a.zip")).isEqualTo(opened);
+    assertThat(RemoteFixture.tree(entry).keySet())
+        .containsExactly("files/adapter_config.json", "files/adapter_model.safetensors", "used");
+    assertThat(archive).doesNotExist();
+
+    Files.createDirectories(half); // killed before the end, too
+    Files.delete(opened.resolve("adapter_model.safetensors"));
+    assertThat(open("a.zip")).isEqualTo(opened);
+    assertThat(RemoteFixture.tree(opened)).containsKey("adapter_model.safetensors");
+    assertThat(half).doesNotExist();
   }
 
   @Test
