@@ -34,7 +34,8 @@ import org.jspecify.annotations.Nullable;
  * is.
  *
  * <p><b>Content, not names.</b> What is known of a client's source is believed for a minute; then
- * it is asked again for its version, and read anew if that is another one.
+ * it is asked again for its version, and read anew if that is another one. A source that cannot be
+ * asked means what it meant, as long as that is in host memory.
  *
  * @param <A> an adapter that was fetched: open files
  * @param <W> who wants one
@@ -121,7 +122,7 @@ public final class AdapterStore<A, W, F> {
   public record Stats(
       long loads, long failures, long evictions, int hostCount, long hostBytes, int waiting) {}
 
-  private record Known(String identity, String version, long sinceNanos) {}
+  private record Known(String identity, String version, long sinceNanos, boolean isUnreachable) {}
 
   /** Waits for its turn: with files that wait for a room, or for what was there when it came. */
   private record Ready<A, W>(
@@ -231,7 +232,7 @@ public final class AdapterStore<A, W, F> {
     Known before = known.remove(source);
     String identity =
         fetched.adapter == null && before != null ? before.identity : fetched.identity;
-    known.put(source, new Known(identity, fetched.version, nanos.getAsLong()));
+    known.put(source, new Known(identity, fetched.version, nanos.getAsLong(), false));
     if (known.size() > KNOWN_MAX) {
       known.remove(known.keySet().iterator().next());
     }
@@ -244,6 +245,25 @@ public final class AdapterStore<A, W, F> {
       throw new IllegalStateException("nobody wanted " + source.shown());
     }
     return wants;
+  }
+
+  /**
+   * A fetch has failed because nobody answers for the source: neither that there is another
+   * version, nor that there is none any more.
+   *
+   * @return whether it is news that what is in host memory is served instead
+   */
+  public boolean onUnreachable(AdapterSource source, F why) {
+    Known there = source.isReadAnew() ? null : known.get(source);
+    if (there == null || !host.has(there.identity)) {
+      onFetchFailed(source, why);
+      return false;
+    }
+    queue.end(source);
+    known.put(source, new Known(there.identity, there.version, nanos.getAsLong(), true));
+    line.add(new Ready<>(source, there.identity, null, landed(source)));
+    progress();
+    return !there.isUnreachable;
   }
 
   /** A fetch has failed. */

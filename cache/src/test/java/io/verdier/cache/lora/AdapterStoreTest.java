@@ -25,7 +25,11 @@ class AdapterStoreTest {
   private record Open(String identity) {}
 
   /** Something that takes time, and how it may end. */
-  private record Job(String what, Runnable succeed, Runnable fail) {}
+  private record Job(String what, Runnable succeed, Runnable fail, Runnable lose) {
+    Job(String what, Runnable succeed, Runnable fail) {
+      this(what, succeed, fail, fail);
+    }
+  }
 
   /**
    * Owned by the test's thread. Does what it is told when the test says so, and keeps the books.
@@ -38,6 +42,7 @@ class AdapterStoreTest {
     final Set<String> lent = new HashSet<>();
     final Set<Open> open = new HashSet<>();
     final List<String> asked = new ArrayList<>();
+    final List<Boolean> news = new ArrayList<>(); // of sources that cannot be asked
     final AdapterStore<Open, String, String> store;
 
     Hands(int rooms, LongSupplier nanos) {
@@ -52,7 +57,8 @@ class AdapterStoreTest {
           new Job(
               "fetch " + source.place(),
               () -> store.onFetched(source, fetched(identity, version)),
-              () -> store.onFetchFailed(source, "broken")));
+              () -> store.onFetchFailed(source, "broken"),
+              () -> news.add(store.onUnreachable(source, "unreachable"))));
     }
 
     private Fetched<Open> fetched(String identity, String version) {
@@ -288,6 +294,49 @@ class AdapterStoreTest {
   }
 
   @Test
+  void source_thatCannotBeAsked_meansWhatItMeant() {
+    AdapterStore<Open, String, String> store = store(1);
+    store.want("1", at("a"), 1);
+    hands.bring("a");
+    for (int i = 2; i < 5; i++) {
+      now += 60_000_000_000L;
+      store.want("" + i, at("a"), i);
+      hands.jobs.removeFirst().lose.run();
+      store.want("again " + i, at("a"), 10 + i); // believed for another minute
+    }
+    assertThat(hands.take())
+        .containsExactly(
+            "1 has a",
+            "2 has a",
+            "again 2 has a",
+            "3 has a",
+            "again 3 has a",
+            "4 has a",
+            "again 4 has a");
+    assertThat(hands.news).containsExactly(true, false, false);
+
+    now += 60_000_000_000L;
+    store.want("5", at("a"), 5);
+    hands.end("fetch a", false); // it answers, and refuses
+    assertThat(hands.take()).containsExactly("5 broken");
+  }
+
+  @Test
+  void source_thatCannotBeAskedAndIsNotThere_fails() {
+    AdapterStore<Open, String, String> store = store(1);
+    store.want("1", at("a"), 1);
+    hands.jobs.removeFirst().lose.run();
+    AdapterSource place = new AdapterSource("/b", Namer.OPERATOR, "");
+    store.want("2", place, 2);
+    hands.bring("/b");
+    store.want("3", place, 3); // an operator means what is there now
+    hands.jobs.removeFirst().lose.run();
+
+    assertThat(hands.take()).containsExactly("1 unreachable", "2 has /b", "3 unreachable");
+    assertThat(hands.news).containsExactly(false, false);
+  }
+
+  @Test
   void operatorsPlace_isReadAnewAndItsContentIsNotAskedFor() {
     AdapterStore<Open, String, String> store = store(2);
     AdapterSource place = new AdapterSource("/a", Namer.OPERATOR, "");
@@ -345,7 +394,7 @@ class AdapterStoreTest {
       } else if (dice < 8 && !hands.jobs.isEmpty()) {
         Job job = hands.jobs.remove(random.nextInt(hands.jobs.size()));
         boolean fails = random.nextInt(5) == 0 && !job.what.startsWith("recall");
-        (fails ? job.fail : job.succeed).run();
+        (!fails ? job.succeed : random.nextBoolean() ? job.fail : job.lose).run();
       } else if (!live.isEmpty()) {
         long key = live.stream().skip(random.nextInt(live.size())).findFirst().orElseThrow();
         live.remove(key);

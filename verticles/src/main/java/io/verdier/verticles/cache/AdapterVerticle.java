@@ -99,9 +99,17 @@ public final class AdapterVerticle extends VerticleBase {
                 metrics.onFetched((System.nanoTime() - start) / 1e9);
                 changed(() -> store.onFetched(source, fetched));
               })
-          .onFailure(
-              failed ->
-                  changed(() -> store.onFetchFailed(source, AdapterFiles.refused(source, failed))));
+          .onFailure(failed -> changed(() -> fetchFailed(source, failed)));
+    }
+
+    private void fetchFailed(AdapterSource source, Throwable failed) {
+      Refused why = AdapterFiles.refused(source, failed);
+      boolean isUnreachable = failed instanceof ArtifactException said && said.isUnreachable();
+      if (!isUnreachable) {
+        store.onFetchFailed(source, why);
+      } else if (store.onUnreachable(source, why)) {
+        LOG.warn("{} Until then what is in host memory is served.", why.text());
+      }
     }
 
     @Override
