@@ -15,7 +15,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.hawkular.agent.prometheus.types.Counter;
 import org.hawkular.agent.prometheus.types.Histogram;
@@ -33,7 +32,6 @@ import org.junit.jupiter.api.Test;
  */
 class MetricsIT {
   private static final Path ADAPTERS = Path.of("../engine/src/main/resources/demo-model/lora");
-  private static final Path PAGE = Path.of("../docs/metrics.md");
   private static final Path DASHBOARD = Path.of("../conf/grafana/verdier.json");
   private static final String CHATS = "/v1/chat/completions";
   private static final String TEXTS = "/v1/completions";
@@ -381,21 +379,6 @@ class MetricsIT {
     assertThat(Double.parseDouble(facts.get("kv_cache_max_concurrency")))
         .isEqualTo(blocks * blockTokens / 512.0);
     assertThat(facts.get("enable_prefix_caching")).isEqualTo("True");
-  }
-
-  @Test
-  void cacheConfig_labels_areThoseOfThePage() throws IOException {
-    String row =
-        Files.readAllLines(PAGE).stream()
-            .filter(line -> line.startsWith("| `vllm:cache_config_info`"))
-            .findFirst()
-            .orElseThrow();
-    String told = row.substring(row.indexOf(':', row.indexOf("Python")), row.indexOf(". vLLM"));
-    Scrape page = Scrape.of(server.baseUrl());
-    Set<String> labels = new TreeSet<>(page.one("vllm:cache_config_info").getLabels().keySet());
-    labels.removeAll(Set.of("model_name", "engine"));
-    assertThat(Pattern.compile("`([a-z_]+)`").matcher(told).results().map(it -> it.group(1)))
-        .containsExactlyElementsOf(labels);
   }
 
   @Test
