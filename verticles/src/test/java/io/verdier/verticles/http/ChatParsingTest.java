@@ -298,39 +298,6 @@ class ChatParsingTest {
   }
 
   @Test
-  void choice_ofAnObject_typeIsFunctionOrLeftOut() throws Exception {
-    try (HttpFixture server = start("hermes", "")) {
-      say(server, "{}");
-      String choice = TOOLS + ",\"tool_choice\":{%s\"function\":{\"name\":\"get_weather\"}}";
-      for (String good : List.of("", "\"type\":\"function\",")) {
-        assertThat(post(server, choice.formatted(good)).statusCode()).as(good).isEqualTo(200);
-      }
-      HttpResponse<String> refused = post(server, choice.formatted("\"type\":\"banana\","));
-      assertThat(refused.statusCode()).isEqualTo(400);
-      assertThat(refused.body())
-          .contains("tool_choice.type is \\\"banana\\\"; it must be function.");
-    }
-  }
-
-  @Test
-  void refusals_ofTypesAndNames_sayWhatWasSent() throws Exception {
-    try (HttpFixture server = start("hermes", "")) {
-      String nobody = TOOLS + ",\"tool_choice\":{\"function\":{\"name\":\"nobody\"}}";
-      assertThat(post(server, nobody).body())
-          .contains("tool_choice.function.name is \\\"nobody\\\"; it must be");
-      String chat = "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}";
-      assertThat(server.post("/v1/chat/completions", chat).body())
-          .contains("messages.0.content.0.type is \\\"image_url\\\"; the model being served");
-      String tools = ",\"tools\":[{\"type\":\"web_search\",\"name\":\"w\"}]}";
-      assertThat(server.post("/v1/responses", "{\"input\":\"Hi\"" + tools).body())
-          .contains("tools.0.type is \\\"web_search\\\"; this server runs no tools");
-      String message = "{\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]";
-      assertThat(server.post("/v1/messages", message + tools).body())
-          .contains("tools.0.type is \\\"web_search\\\"; this server runs no tools");
-    }
-  }
-
-  @Test
   void held_behindThoughts_bothAreTold() throws Exception {
     try (HttpFixture server = start("", "qwen3")) {
       String required = TOOLS + ",\"tool_choice\":\"required\"";
