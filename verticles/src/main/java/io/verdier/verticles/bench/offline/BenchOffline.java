@@ -151,14 +151,19 @@ public final class BenchOffline {
     DType type = ModelLoader.describe(directory, config).weightType();
     int ranks = config.backend().ranks();
     long start = System.nanoTime();
+    OpTimes operations = options.profile() ? new OpTimes() : null;
     LoadedModel model =
         ModelLoader.load(
-            directory, config, rank -> backends.open(config, type, rank), (done, total) -> {});
+            directory,
+            config,
+            rank -> timed(operations, backends.open(config, type, rank)),
+            (done, total) -> {});
     double loadSeconds = (System.nanoTime() - start) / 1e9;
     if (options.prefixTiers()) {
       return new PrefixBench(options, config, directory).measure(model, out);
     }
-    try (OfflineEngine engine = new OfflineEngine(model, config, options, guide(model))) {
+    try (OfflineEngine engine =
+        new OfflineEngine(model, config, options, guide(model), operations)) {
       Measured measured = new Measured(engine, model, type, ranks, loadSeconds);
       if (ranks == 1 || model.backend().threads() == 0) {
         return measure(measured, model.backend());
@@ -167,6 +172,21 @@ public final class BenchOffline {
         return measure(measured, whole);
       }
     }
+  }
+
+  private static Backend timed(@Nullable OpTimes operations, Backend backend) {
+    if (operations == null) {
+      return backend;
+    }
+    if (backend.threads() == 0) {
+      backend.close();
+      throw new UsageException(
+          List.of(
+              OfflineFlag.PROFILE.flag()
+                  + " times a CPU backend; this is "
+                  + backend.description()));
+    }
+    return operations.around(backend);
   }
 
   /**

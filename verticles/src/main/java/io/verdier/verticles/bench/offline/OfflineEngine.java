@@ -22,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Deque;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -47,6 +48,7 @@ final class OfflineEngine implements AutoCloseable {
   private final CacheFiller filler;
   private final Scheduler scheduler;
   private final @Nullable Guide guide; // of all answers
+  private final @Nullable OpTimes operations;
   private final List<String> adapters; // identities
   private final int[] endTokenIds;
   private int batches; // run so far
@@ -63,11 +65,17 @@ final class OfflineEngine implements AutoCloseable {
   /**
    * @param model closed with this
    * @param guide what all answers are held to; null: nothing
+   * @param operations what times the model's backend; null: nothing does
    */
   OfflineEngine(
-      LoadedModel model, ServerConfig config, OfflineOptions options, @Nullable Guide guide) {
+      LoadedModel model,
+      ServerConfig config,
+      OfflineOptions options,
+      @Nullable Guide guide,
+      @Nullable OpTimes operations) {
     this.options = options;
     this.guide = guide;
+    this.operations = operations;
     this.vocabulary = model.spec().vocabSize();
     this.endTokenIds = model.generation().endTokenIds();
     this.seed = config.model().seed();
@@ -231,7 +239,8 @@ final class OfflineEngine implements AutoCloseable {
           new StepTime(
               System.nanoTime() - start,
               runner.deviceNanos() - leftBefore,
-              (long) ((runner.deviceSeconds() - deviceBefore) * 1e9));
+              (long) ((runner.deviceSeconds() - deviceBefore) * 1e9),
+              operations == null ? Map.of() : operations.take());
       listener.onStep(begun.remove(), time);
     }
   }

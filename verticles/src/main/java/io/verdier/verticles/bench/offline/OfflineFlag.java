@@ -19,6 +19,7 @@ enum OfflineFlag {
   TEMPERATURE("T", "0", "sampling temperature; 0 takes the most probable token"),
   PREFIX_TIERS(
       null, null, "time a prompt's first token instead: unseen, and found in each prefix tier"),
+  PROFILE(null, null, "time each operation of the CPU backend too, by the shape of its weights"),
   JSON_SCHEMA(
       "FILE", null, "hold all answers to a JSON schema that lets none end early (a long array)"),
   LORA_ROWS(

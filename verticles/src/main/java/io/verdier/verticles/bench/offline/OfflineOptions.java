@@ -5,6 +5,8 @@ import io.verdier.conf.Flags;
 import io.verdier.conf.LoadResult;
 import io.verdier.conf.Nearest;
 import io.verdier.conf.Problem;
+import io.verdier.conf.ServerConfig;
+import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.engine.model.PublishedConfigs;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -22,6 +24,7 @@ import java.util.OptionalInt;
  * @param inputTokens of a prompt; 0: no prefill is measured
  * @param context tokens in the cache when decoding begins; empty: the prompt
  * @param prefixTiers whether first tokens are timed, by the tier that the prompt is found in
+ * @param profile whether each operation is timed too
  * @param jsonSchema file of a schema that all answers are held to
  * @param loraRows sequences of a batch that have an adapter
  * @param warmUpSeconds whole runs are repeated for so long before one counts
@@ -36,6 +39,7 @@ record OfflineOptions(
     OptionalInt context,
     float temperature,
     boolean prefixTiers,
+    boolean profile,
     Optional<String> jsonSchema,
     int loraRows,
     int repeats,
@@ -89,6 +93,7 @@ record OfflineOptions(
                 : OptionalInt.of(values.count(OfflineFlag.CONTEXT, 1)),
             (float) values.number(OfflineFlag.TEMPERATURE, 0, 1000, "a number from 0 to 1000"),
             values.text(OfflineFlag.PREFIX_TIERS).isPresent(),
+            values.profile(server),
             values.text(OfflineFlag.JSON_SCHEMA),
             values.loraRows(batch, server),
             values.count(OfflineFlag.REPEAT, 1),
@@ -213,6 +218,19 @@ record OfflineOptions(
 
     private static String names() {
       return String.join(", ", PublishedConfigs.NAMES);
+    }
+
+    boolean profile(Optional<LoadResult.Loaded> server) {
+      boolean asked = text(OfflineFlag.PROFILE).isPresent();
+      if (asked && server.isPresent()) {
+        ServerConfig config = server.get().config();
+        if (config.backend().ranks() > 1 || config.backend().kind() == BackendKind.CUDA) {
+          problems.add(
+              OfflineFlag.PROFILE.flag()
+                  + " times a single CPU backend; use a profiler of the device for others");
+        }
+      }
+      return asked;
     }
 
     int loraRows(int batch, Optional<LoadResult.Loaded> server) {

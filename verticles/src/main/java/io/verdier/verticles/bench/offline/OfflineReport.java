@@ -2,7 +2,9 @@ package io.verdier.verticles.bench.offline;
 
 import io.verdier.conf.LoadResult;
 import io.verdier.verticles.bench.Distribution;
+import io.verdier.verticles.bench.offline.OfflineEngine.Run;
 import io.verdier.verticles.bench.offline.OfflineResult.Subject;
+import io.verdier.verticles.bench.offline.OpTimes.Profile;
 import io.vertx.core.json.JsonArray;
 import io.vertx.core.json.JsonObject;
 import java.io.IOException;
@@ -61,6 +63,37 @@ final class OfflineReport {
         "Dot probe (GOP/s): before, after",
         pair(result.before().dotGops(), result.after().dotGops()));
     row(out, "Hash of the tokens; distinct ones", result.hash() + "; " + result.distinctTokens());
+    if (options.profile()) {
+      profile("prefill", result.runs().stream().map(Run::prefill).toList(), out);
+      profile("decode", result.runs().stream().map(Run::decode).toList(), out);
+    }
+  }
+
+  /** Means per step, so that they add up to its mean. */
+  private static void profile(String kind, List<PhaseTimes> runs, PrintStream out) {
+    int steps = runs.stream().mapToInt(PhaseTimes::steps).sum();
+    if (steps == 0) {
+      return;
+    }
+    Profile profile = new Profile();
+    runs.forEach(run -> profile.add(run.profile()));
+    double whole = runs.stream().mapToLong(PhaseTimes::nanos).sum() / 1e6 / steps;
+    out.printf(Locale.ROOT, "%nOf a %s step%22s%10s%10s%10s%n", kind, "ms", "%", "GB/s", "GOP/s");
+    double left = whole;
+    for (OpTimes.Line line : profile.lines()) {
+      double ms = line.nanos() / 1e6 / steps;
+      left -= ms;
+      String name = line.name() + " (" + line.calls() / steps + ")";
+      out.printf(Locale.ROOT, "  %-32s%8.3f%10.1f", name, ms, 100 * ms / whole);
+      if (line.operations() > 0) {
+        double gigabytes = (double) line.weightBytes() / line.nanos();
+        double rate = (double) line.operations() / line.nanos();
+        out.printf(Locale.ROOT, "%10.1f%10.0f", gigabytes, rate);
+      }
+      out.println();
+    }
+    out.printf(Locale.ROOT, "  %-32s%8.3f%10.1f%n", "between them", left, 100 * left / whole);
+    out.printf(Locale.ROOT, "  %-32s%8.3f%n", "all", whole);
   }
 
   static JsonObject json(OfflineResult result) {

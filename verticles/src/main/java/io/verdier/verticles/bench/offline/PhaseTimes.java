@@ -1,6 +1,9 @@
 package io.verdier.verticles.bench.offline;
 
+import io.verdier.verticles.bench.offline.OpTimes.Op;
+import io.verdier.verticles.bench.offline.OpTimes.Profile;
 import java.util.Arrays;
+import java.util.Map;
 
 /** Owned by the measuring thread. Steps of one kind within one run. */
 final class PhaseTimes {
@@ -10,6 +13,7 @@ final class PhaseTimes {
   private long nanos;
   private long leftNanos;
   private long deviceNanos;
+  private final Profile profile = new Profile();
 
   /**
    * What a step took.
@@ -18,8 +22,9 @@ final class PhaseTimes {
    * @param leftNanos what of that this thread has left to the backend: computing on the host,
    *     waiting for a device
    * @param deviceNanos how long the device has worked, by its own clock if it has one
+   * @param operations what each of the backend's operations took; empty where they are not timed
    */
-  record StepTime(long nanos, long leftNanos, long deviceNanos) {}
+  record StepTime(long nanos, long leftNanos, long deviceNanos, Map<String, Op> operations) {}
 
   /**
    * @param stepTokens tokens that the step computed
@@ -33,6 +38,15 @@ final class PhaseTimes {
     nanos += time.nanos;
     leftNanos += time.leftNanos;
     deviceNanos += time.deviceNanos;
+    profile.add(time.operations);
+  }
+
+  long nanos() {
+    return nanos;
+  }
+
+  Profile profile() {
+    return profile;
   }
 
   int steps() {

@@ -1,6 +1,7 @@
 package io.verdier.verticles.bench.offline;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import io.verdier.engine.backend.Probe;
 import io.verdier.engine.backend.cpu.CpuBackend;
@@ -205,6 +206,49 @@ class BenchOfflineTest {
     assertThat(shared.getLong("weight_bytes_per_token"))
         .isBetween(
             alone.getLong("weight_bytes_per_token"), alone.getLong("weight_bytes_per_token") * 2);
+  }
+
+  @Test
+  void run_withProfile_namesEachOperationAndAddsUpToTheStep() throws IOException {
+    String[] flags = {"--batch=2", "--input-len=20", "--output-len=9", "--repeat=2"};
+    String hash = measured(flags).getString("bits_hash");
+    String[] profiled = Arrays.copyOf(flags, 5);
+    profiled[4] = "--profile";
+
+    assertThat(measured(profiled).getString("bits_hash")).isEqualTo(hash);
+    for (String kind : List.of("Of a prefill step", "Of a decode step")) {
+      List<String> lines =
+          printed
+              .substring(printed.indexOf(kind))
+              .lines()
+              .skip(1)
+              .takeWhile(line -> !line.isBlank())
+              .toList();
+      assertThat(String.join("\n", lines))
+          .contains(
+              "matmul 64x32 (2)",
+              "matmulGate 96x32 (2)",
+              "matmulAdd 32x32 (2)",
+              "matmulAdd 32x48 (2)",
+              "attend (2)",
+              "rotateAndStore (2)",
+              "rmsNorm (5)",
+              "logits 500x32 (1)");
+      double all = milliseconds(lines.getLast());
+      double sum = lines.stream().limit(lines.size() - 1).mapToDouble(l -> milliseconds(l)).sum();
+      assertThat(lines.getLast()).contains("all");
+      assertThat(all).isPositive();
+      assertThat(sum).isCloseTo(all, within(0.0006 * lines.size()));
+    }
+
+    profiled[0] = "--tensor-parallel-size=2";
+    assertThat(run(withModel(profiled))).isEqualTo(2);
+    assertThat(printed).contains("--profile times a single CPU backend");
+  }
+
+  /** The number behind the name, of 34 characters. */
+  private static double milliseconds(String line) {
+    return Double.parseDouble(line.substring(34).strip().split(" +")[0]);
   }
 
   private JsonObject measured(String... argv) throws IOException {

@@ -29,6 +29,7 @@ class OfflineOptionsTest {
                 OptionalInt.empty(),
                 0,
                 false,
+                false,
                 Optional.empty(),
                 0,
                 5,
