@@ -12,7 +12,8 @@
  *   vi_mul_add     acc + a * b for a, b that fit in 16 bits   exact
  *
  * PANEL_BF16 and PANEL_INT8 are the most rows of a register block, WIDE(rows) its vectors of 16
- * weight rows: as many as leave registers for the weights.
+ * weight rows: as many as leave registers for the weights. NIBBLE_ROWS are the most rows whose int4
+ * weights are taken apart in registers.
  */
 #ifndef LANES_H
 #define LANES_H

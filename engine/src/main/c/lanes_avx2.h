@@ -5,7 +5,7 @@ typedef struct { __m256 l, h; } vf;
 typedef struct { __m256i l, h; } vi;
 
 /* 16 registers: 4 rows x 2 sums, 4 for split weights, 2 for an input; int8: 4 + 4 sums. */
-enum { PANEL_BF16 = 4, PANEL_INT8 = 2 };
+enum { PANEL_BF16 = 4, PANEL_INT8 = 2, NIBBLE_ROWS = 6 };
 enum { ATTEND_ROWS = 4 };
 #define WIDE(rows) ((rows) <= 1 ? 2 : 1)
 #define WIDE_INT(rows) 1

@@ -4,12 +4,14 @@
 typedef __m512 vf;
 typedef __m512i vi;
 
-/* 24 sums + 2 weights + 1 input of 32 registers; int8: 20 sums, since 24 are slower (measured);
-   int4, up to 6 rows: 12 + 12. */
+/* 24 sums + 2 weights + 1 input of 32 registers; int8: 16 sums, with which one block's last products
+   and the next one's first ones overlap best (of 8, 9, 10 and 12 rows, Zen 5); int4, up to 6 rows:
+   12 + 12. Where vectors multiply, nibbles taken apart again for 6 more rows cost less than widening
+   them for so few; tiles want them widened. */
 #if defined(__AMX_TILE__)
-enum { PANEL_BF16 = 32, PANEL_INT8 = 32, ATTEND_ROWS = 32 };
+enum { PANEL_BF16 = 32, PANEL_INT8 = 32, NIBBLE_ROWS = 6, ATTEND_ROWS = 32 };
 #else
-enum { PANEL_BF16 = 12, PANEL_INT8 = 10, ATTEND_ROWS = 12 };
+enum { PANEL_BF16 = 12, PANEL_INT8 = 8, NIBBLE_ROWS = 12, ATTEND_ROWS = 12 };
 #endif
 #define WIDE(rows) 2
 #define WIDE_INT(rows) 2

@@ -5,7 +5,7 @@ typedef float32x4x4_t vf;
 typedef int32x4x4_t vi;
 
 /* 32 registers: 4 rows x 4 sums, 8 for split weights, 2 for an input; int8: 2 x (4 + 4) sums. */
-enum { PANEL_BF16 = 4, PANEL_INT8 = 3 };
+enum { PANEL_BF16 = 4, PANEL_INT8 = 3, NIBBLE_ROWS = 6 };
 enum { ATTEND_ROWS = 4 };
 #define WIDE(rows) ((rows) <= 2 ? 2 : 1)
 #define WIDE_INT(rows) 1

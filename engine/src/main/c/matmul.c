@@ -89,6 +89,9 @@ V_INLINE void bf16_block(const int R, const int V, int half, const uint8_t *weig
   }
 }
 
+/* Weights of later columns, loaded early by the compiler, would take registers that sums need. */
+V_INLINE void no_loads_ahead(void) { __asm__ volatile("" ::: "memory"); }
+
 V_INLINE vf scale16(const uint8_t *scales, int half) {
   return vi_as_f(vi_shl(vi_load_u16((const uint16_t *)scales + half * 16), 16));
 }
@@ -126,6 +129,7 @@ V_INLINE void int8_block(const int R, const int V, int half, const uint8_t *weig
     ask(next);
 #pragma GCC unroll 16
     for (int q = 0; q < STEP / 4; q++) {
+      no_loads_ahead();
       vw lanes[2];
 #pragma GCC unroll 2
       for (int v = 0; v < V; v++) lanes[v] = vw_of(vi_load(w + q * 128 + v * 64), 128);
@@ -142,17 +146,20 @@ V_INLINE void int8_block(const int R, const int V, int half, const uint8_t *weig
   add_scaled(R, V, half, weight, block_scales(panel, R), exact, sums);
 }
 
-/* int4, for few rows: nibbles are taken apart in registers; a group's sum fits in 16 bits. */
+/*
+ * int4, for few rows: nibbles are taken apart in registers; a group's sum fits in 16 bits. The rows
+ * are some of a panel, from row `first` of `all` on, whose block `panel` is.
+ */
 V_INLINE void int4_block(const int R, const int V, int half, const uint8_t *weight, uint8_t *panel,
-                         int64_t groups, float *sums, early *next) {
-  const int32_t *totals = block_group_sums(panel, R);
+                         int64_t first, int64_t all, int64_t groups, float *sums, early *next) {
+  const int32_t *totals = block_group_sums(panel, all) + first * BLOCK_GROUPS;
   const int8_t *factors = (const int8_t *)weight + SCALES_BYTES;
   const uint8_t *w = weight + SCALES_BYTES + FACTORS_BYTES;
   vi exact[10][2], low = vi_set(0x0f0f0f0f);
 #pragma GCC unroll 6
   for (int r = 0; r < R; r++) exact[r][0] = exact[r][1] = vi_set(0);
   for (int64_t g = 0; g < groups; g++, w += INT4_GROUP_BYTES) {
-    const uint8_t *in = panel + g / 2 * R * STEP + g % 2 * GROUP;
+    const uint8_t *in = panel + (g / 2 * all + first) * STEP + g % 2 * GROUP;
     vi part[6][2];
     ask(next);
 #pragma GCC unroll 6
@@ -179,31 +186,60 @@ V_INLINE void int4_block(const int R, const int V, int half, const uint8_t *weig
       for (int r = 0; r < R; r++) exact[r][v] = vi_mul_add(exact[r][v], part[r][v], factor);
     }
   }
-  add_scaled(R, V, half, weight, block_scales(panel, R), exact, sums);
+  add_scaled(R, V, half, weight, block_scales(panel, all) + first, exact, sums);
 }
 
-#define INT_MICRO(format, name, R)                                                                \
-  static void name##_##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums,         \
-                         early next) {                                                            \
+/* int8: rows are all of a panel. */
+#define INT8_MICRO(R)                                                                             \
+  static void int8_##R(const uint8_t *w, const uint8_t *p, int64_t groups, float *sums,           \
+                       early next) {                                                              \
     for (; groups > 0; groups -= BLOCK_GROUPS) {                                                  \
       int64_t count = min64(groups, BLOCK_GROUPS);                                                \
       early none = NONE;                                                                          \
-      name##_block(R, WIDE_INT(R), 0, w, (uint8_t *)p, count, sums, &next);                       \
-      if (WIDE_INT(R) == 1) name##_block(R, 1, 1, w, (uint8_t *)p, count, sums, &none);           \
-      w += group_offset(format, count);                                                           \
+      int8_block(R, WIDE_INT(R), 0, w, (uint8_t *)p, count, sums, &next);                         \
+      if (WIDE_INT(R) == 1) int8_block(R, 1, 1, w, (uint8_t *)p, count, sums, &none);             \
+      w += group_offset(W_INT8, count);                                                           \
       p += R * INT8_ROW_BYTES;                                                                    \
     }                                                                                             \
   }
-INT_MICRO(W_INT4, int4, 1) INT_MICRO(W_INT4, int4, 2) INT_MICRO(W_INT4, int4, 3)
-INT_MICRO(W_INT4, int4, 4) INT_MICRO(W_INT4, int4, 5) INT_MICRO(W_INT4, int4, 6)
-INT_MICRO(W_INT8, int8, 1) INT_MICRO(W_INT8, int8, 2) INT_MICRO(W_INT8, int8, 3)
-INT_MICRO(W_INT8, int8, 4) INT_MICRO(W_INT8, int8, 5) INT_MICRO(W_INT8, int8, 6)
-INT_MICRO(W_INT8, int8, 7) INT_MICRO(W_INT8, int8, 8) INT_MICRO(W_INT8, int8, 9)
-INT_MICRO(W_INT8, int8, 10)
-static micro *const int4_micros[] = {int4_1, int4_2, int4_3, int4_4, int4_5, int4_6};
+INT8_MICRO(1) INT8_MICRO(2) INT8_MICRO(3) INT8_MICRO(4) INT8_MICRO(5) INT8_MICRO(6)
+INT8_MICRO(7) INT8_MICRO(8) INT8_MICRO(9) INT8_MICRO(10)
 static micro *const int8_micros[] = {int8_1, int8_2, int8_3, int8_4, int8_5,
                                      int8_6, int8_7, int8_8, int8_9, int8_10};
-enum { INT4_ROWS = 6 }; /* more are multiplied with widened weights */
+
+enum { INT4_ROWS = 6 }; /* of a register block */
+typedef void int4_micro(const uint8_t *weight, uint8_t *panel, int64_t first, int64_t all,
+                        int64_t groups, float *sums, early *next);
+#define INT4_MICRO(R)                                                                             \
+  static void int4_##R(const uint8_t *w, uint8_t *p, int64_t first, int64_t all, int64_t groups,  \
+                       float *sums, early *next) {                                                \
+    int4_block(R, WIDE_INT(R), 0, w, p, first, all, groups, sums, next);                          \
+    early none = NONE;                                                                            \
+    if (WIDE_INT(R) == 1) int4_block(R, 1, 1, w, p, first, all, groups, sums, &none);             \
+  }
+INT4_MICRO(1) INT4_MICRO(2) INT4_MICRO(3) INT4_MICRO(4) INT4_MICRO(5) INT4_MICRO(6)
+static int4_micro *const int4_micros[] = {int4_1, int4_2, int4_3, int4_4, int4_5, int4_6};
+
+/*
+ * A panel in register blocks, as even as they can be, block of columns by block: the second one
+ * finds the weights in the first-level cache, for which the first one asks memory.
+ */
+static void multiply_int4(const uint8_t *w, const uint8_t *panel, int64_t rows, int64_t groups,
+                          float *sums, early next) {
+  int64_t parts = (rows + INT4_ROWS - 1) / INT4_ROWS;
+  for (; groups > 0; groups -= BLOCK_GROUPS) {
+    int64_t count = min64(groups, BLOCK_GROUPS), first = 0;
+    early none = NONE;
+    for (int64_t part = 0; part < parts; part++) {
+      int64_t some = (rows - first + parts - part - 1) / (parts - part);
+      int4_micros[some - 1](w, (uint8_t *)panel, first, rows, count, sums + first * TILE,
+                            part == 0 ? &next : &none);
+      first += some;
+    }
+    w += group_offset(W_INT4, count);
+    panel += rows * INT8_ROW_BYTES;
+  }
+}
 
 #if defined(__AMX_TILE__)
 #include "matmul_amx.h"
@@ -240,6 +276,7 @@ typedef struct {
   int64_t first_tile, end_tile;
   int64_t first_panel, end_panel, panels; /* of all panels */
   int64_t first_row, rows;
+  int64_t panel_rows, longer_panels; /* the first ones have a row more */
   int64_t step;  /* tiles that are finished together */
   int64_t piece; /* groups that a tile's weights and panels meet in */
   int64_t pass;  /* groups after which the next tile's turn is */
@@ -275,12 +312,11 @@ static void begin(const task *t, int64_t tile) {
 /*
  * What to ask for while a piece is widened and meets a panel. A single panel: what comes behind in
  * the unit, far enough for memory to answer, evenly all the time, or memory would have pauses.
- * Several: each a share of the piece that is next.
+ * Several: each a share of the piece that is next, the first one the first share.
  */
-V_INLINE early early_of(const task *t, int64_t tile, int64_t group, int64_t end, int64_t panel) {
+V_INLINE early early_of(const task *t, int64_t tile, int64_t group, int64_t end, int64_t asks) {
   const matmul_args *a = t->a;
   int64_t count = min64(t->piece, end - group);
-  int64_t asks = a->format == W_INT4 && !t->widened ? count : count / (a->in.format == O_BF16 ? 1 : 2);
   int64_t panels = t->end_panel - t->first_panel;
   int64_t lines = (group_offset(a->format, t->piece) + 63) / 64;
   if (panels == 1) {
@@ -291,47 +327,55 @@ V_INLINE early early_of(const task *t, int64_t tile, int64_t group, int64_t end,
     if (t->widened && at >= tile_bytes) at += (t->step - 1) * tile_bytes;
     return (early){weights_of(t, tile, 0) + at, (lines + asks - 1) / asks};
   }
-  int64_t share = (lines + panels * asks - 1) / (panels * asks);
   const uint8_t *next = group + count < end ? weights_of(t, tile, group + count)
                         : tile + t->step < t->end_tile
                             ? weights_of(t, tile + t->step, t->from)
                             : 0;
-  if (!next) return NONE;
-  return (early){next + (panel - t->first_panel) * asks * share * 64, share};
+  return next ? (early){next, (lines + panels * asks - 1) / (panels * asks)} : NONE;
 }
 
-/* A tile's piece with every panel; both of a pair of tiles meet a panel while it is near. */
+/*
+ * A tile's piece with every panel; both of a pair of tiles meet a panel while it is near. Panels of
+ * a block lie one behind the other, and finding one must not take longer than a few cycles.
+ */
 static void meet(task *t, int64_t tile, int64_t group, int64_t end) {
   const matmul_args *a = t->a;
   int64_t count = min64(t->piece, end - group);
+  int by_steps = a->format == W_INT8 || t->widened; /* kernels ask once a step, others once a group */
+  int64_t asks = by_steps ? count / 2 : count;
   const uint8_t *weights[2];
   early next[2] = {NONE, NONE};
   int one_panel = t->end_panel - t->first_panel == 1;
   for (int i = 0; i < t->step; i++) {
     weights[i] = weights_of(t, tile + i, group);
-    if (one_panel) next[i] = early_of(t, tile + i, group, end, t->first_panel);
+    next[i] = early_of(t, tile + i, group, end, asks);
     if (t->widened) {
       uint8_t *to = t->wide + t->wide_at * group_offset(W_INT8, BLOCK_GROUPS);
       t->wide_at = (t->wide_at + 1) % (2 * t->step);
-      widen(weights[i], to, count, &next[i]);
+      early none = NONE;
+      widen(weights[i], to, count, one_panel ? &next[i] : &none);
       weights[i] = to;
     }
   }
+  const uint8_t *panel = operand_block(&a->in, t->first_row, group / BLOCK_GROUPS);
+  int64_t row_bytes = operand_row_bytes(a->in.format, min64(BLOCK_GROUPS, a->in.groups - group));
+  int64_t done = 0;
   for (int64_t p = t->first_panel; p < t->end_panel; p++) {
-    int64_t row = panel_first(&a->in, t->panels, p);
-    int64_t rows = panel_first(&a->in, t->panels, p + 1) - row;
-    const uint8_t *panel = operand_block(&a->in, row, group / BLOCK_GROUPS);
+    int64_t rows = t->panel_rows + (p < t->longer_panels);
     for (int i = 0; i < t->step; i++) {
-      float *sums = sums_of(t, tile + i) + (row - t->first_row) * TILE;
-      if (!one_panel) next[i] = early_of(t, tile + i, group, end, p);
+      float *sums = sums_of(t, tile + i) + done * TILE;
+      early ahead = next[i];
       if (a->format == W_BF16) {
-        multiply_bf16(&t->tiles, weights[i], panel, rows, count, sums, next[i]);
+        multiply_bf16(&t->tiles, weights[i], panel, rows, count, sums, ahead);
       } else if (a->format == W_INT8 || t->widened) {
-        multiply_int8(&t->tiles, weights[i], panel, rows, count, sums, next[i]);
+        multiply_int8(&t->tiles, weights[i], panel, rows, count, sums, ahead);
       } else {
-        int4_micros[rows - 1](weights[i], panel, count, sums, next[i]);
+        multiply_int4(weights[i], panel, rows, count, sums, ahead);
       }
+      next[i].from += next[i].lines * 64 * asks;
     }
+    panel += rows * row_bytes;
+    done += rows;
   }
 }
 
@@ -417,6 +461,8 @@ enum { PASS_BYTES = 512 << 10 };
 static void set_up(task *t, const matmul_args *a, int32_t unit, int32_t worker) {
   t->a = a;
   t->panels = panel_count(&a->in);
+  t->panel_rows = a->in.rows / t->panels;
+  t->longer_panels = a->in.rows % t->panels;
   t->wide_at = 0;
   int64_t slices = (t->panels + a->panels_per_unit - 1) / a->panels_per_unit;
   t->first_panel = unit % slices * a->panels_per_unit;
@@ -426,7 +472,7 @@ static void set_up(task *t, const matmul_args *a, int32_t unit, int32_t worker) 
   t->first_row = panel_first(&a->in, t->panels, t->first_panel);
   t->rows = panel_first(&a->in, t->panels, t->end_panel) - t->first_row;
   t->step = a->epilogue == GATE ? 2 : 1;
-  t->widened = a->format == W_INT4 && t->rows > INT4_ROWS;
+  t->widened = a->format == W_INT4 && t->rows > NIBBLE_ROWS;
   t->pass = a->in.groups;
   t->piece = t->pass;
   if (t->panels > 1 || t->widened) {

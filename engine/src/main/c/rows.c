@@ -119,14 +119,39 @@ static void rotate(float *x, int64_t head_dim, const float *gain, double epsilon
   }
 }
 
-/*
- * Queries in place; keys and values into their planes. A key goes to headDim / 2 cache lines, 4
- * bytes each, which attention reads in full right afterwards.
- */
+/* A key into its plane: headDim / 2 cache lines, 4 bytes each, which attention reads in full. */
+V_INLINE void put_key(uint8_t *plane, const float *k, int64_t head_dim, int64_t token) {
+  int64_t d = 0;
+  for (; d + 32 <= head_dim; d += 32) {
+    uint16_t halves[32] __attribute__((aligned(64)));
+    vi_store_u16(halves, vf_round_bf16(vf_load(k + d)));
+    vi_store_u16(halves + 16, vf_round_bf16(vf_load(k + d + 16)));
+    uint8_t *to = plane + (d * 8 + token) * 4;
+    for (int i = 0; i < 16; i++) memcpy(to + i * 64, halves + i * 2, 4);
+  }
+  uint16_t *to = (uint16_t *)plane;
+  for (; d < head_dim; d++) to[(d / 2 * 16 + token) * 2 + d % 2] = float_to_bf16(k[d]);
+}
+
+/* Values lie in pairs of tokens: two that come together are stored together. */
+V_INLINE void put_values(uint8_t *plane, const float *v, const float *next, int64_t head_dim,
+                         int64_t token) {
+  uint16_t *to = (uint16_t *)plane + token / 2 * ((head_dim + 31) / 32 * 64) + token % 2;
+  int64_t d = 0;
+  for (; next && d + 16 <= head_dim; d += 16) {
+    vi low = vf_round_bf16(vf_load(v + d)), high = vf_round_bf16(vf_load(next + d));
+    vi_store(to + d * 2, vi_or(low, vi_shl(high, 16)));
+  }
+  for (; d < head_dim; d++) {
+    to[d * 2] = float_to_bf16(v[d]);
+    if (next) to[d * 2 + 1] = float_to_bf16(next[d]);
+  }
+}
+
+/* Queries in place; keys and values into their planes. */
 void v_rope(const rope_args *a, int32_t unit, int32_t worker) {
   (void)worker;
   int64_t plane = (a->head_dim + 31) / 32 * 32 * 32; /* bytes */
-  int64_t pad = (a->head_dim + 31) / 32 * 32;
   int64_t end = min64(a->rows, (unit + 1) * a->rows_per_unit);
   for (int64_t row = unit * a->rows_per_unit; row < end; row++) {
     float *q = a->queries + row * a->query_stride;
@@ -136,14 +161,19 @@ void v_rope(const rope_args *a, int32_t unit, int32_t worker) {
     int64_t token = a->positions[row] % 16;
     for (int64_t h = 0; h < a->heads; h++) {
       float *k = a->keys + row * a->key_stride + h * a->head_dim;
-      const float *v = a->values + row * a->value_stride + h * a->head_dim;
       rotate(k, a->head_dim, a->key_gain, a->epsilon, a->angles[row]);
-      uint16_t *keys = (uint16_t *)(a->cache + a->planes[row] + h * plane);
-      uint16_t *values = (uint16_t *)(a->cache + a->planes[row] + (a->heads + h) * plane);
-      for (int64_t d = 0; d < a->head_dim; d++) {
-        keys[(d / 2 * 16 + token) * 2 + d % 2] = float_to_bf16(k[d]);
-        values[(token / 2 * pad + d) * 2 + token % 2] = float_to_bf16(v[d]);
-      }
+      put_key(a->cache + a->planes[row] + h * plane, k, a->head_dim, token);
     }
+  }
+  for (int64_t row = unit * a->rows_per_unit; row < end; row++) {
+    const float *v = a->values + row * a->value_stride;
+    int64_t position = a->positions[row], at = a->planes[row] + a->heads * plane;
+    int pair = position % 2 == 0 && row + 1 < end && a->planes[row + 1] == a->planes[row] &&
+               a->positions[row + 1] == position + 1;
+    for (int64_t h = 0; h < a->heads; h++, v += a->head_dim) {
+      put_values(a->cache + at + h * plane, v, pair ? v + a->value_stride : 0, a->head_dim,
+                 position % 16);
+    }
+    row += pair;
   }
 }

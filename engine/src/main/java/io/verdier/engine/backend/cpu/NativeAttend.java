@@ -30,6 +30,10 @@ final class NativeAttend {
   private static final int UNITS_PER_THREAD = 4;
 
   private static final long ELEMENTS_PER_UNIT = 16_384;
+
+  /** Tokens of a plane, whose cache lines threads should not write in turn. */
+  private static final long PLANE_TOKENS = 16;
+
   private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT;
   private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG;
 
@@ -87,6 +91,9 @@ final class NativeAttend {
     int headDim = storage.shape().headDim();
     long perRow = queries.columns() + 2L * keys.columns();
     long rowsPerUnit = Math.max(1, ELEMENTS_PER_UNIT / perRow);
+    if (rows >= 2L * pool.threads() * PLANE_TOKENS) {
+      rowsPerUnit = Math.ceilDiv(rowsPerUnit, PLANE_TOKENS) * PLANE_TOKENS;
+    }
     rope.args
         .start()
         .put(queries.address())

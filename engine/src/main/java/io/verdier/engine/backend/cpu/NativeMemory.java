@@ -19,7 +19,7 @@ import java.util.Optional;
  * measured). Where there is no {@code mmap}, the arena serves.
  */
 final class NativeMemory {
-  private static final long SMALL_BYTES = 16L << 20;
+  private static final long SMALL_BYTES = 1L << 20;
   private static final long PAGE_BYTES = 64 << 10; // or smaller
   private static final int MADV_DONTNEED = 4; // Linux
   private static final int PROT_READ_WRITE = 3;
