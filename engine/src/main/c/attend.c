@@ -1,9 +1,9 @@
 /*
  * Causal softmax attention over a paged bfloat16 cache, for decoding and for prompts alike.
  *
- * A unit is a run of tokens of one sequence with one key-value head; its rows are the queries of
- * all these tokens and of all query heads that share the key-value head, so a cache line is used
- * rows times. Rows go in blocks of up to ATTEND_ROWS through spans of SPAN positions at absolute
+ * A unit is a run of tokens of one sequence with some key-value heads, one after the other; the
+ * rows of a head are the queries of all these tokens and of all query heads that share it, so a
+ * cache line is used rows times. Rows go in blocks of up to ATTEND_ROWS through spans of SPAN positions at absolute
  * multiples of SPAN:
  *
  *   scores   [rows][SPAN] = q . k      bf16 pairs, dimensions in order     (attend_lanes.h, attend_amx.h)
@@ -163,11 +163,12 @@ V_INLINE const uint8_t *keys_of(const attend_args *a, const int32_t *table, int6
          (position % a->block_tokens / 16 * 2 * a->heads + head) * plane;
 }
 
-/* A unit on its way through spans and, within them, through blocks of rows. */
+/* A head of a unit on its way through spans and, within them, through blocks of rows. */
 typedef struct {
   const attend_args *a;
   const int32_t *table;
-  int64_t head, first; /* token */
+  int64_t head, end_head; /* of the unit */
+  int64_t first;          /* token */
   int64_t from, end;   /* positions that some row sees */
   work w;
   span spans[2]; /* of this block and of the one before it */
@@ -177,16 +178,20 @@ typedef struct {
 /*
  * Planes of the span at a position. Those that nobody sees are not known to exist: another one stands
  * there, so that planes can be taken in pairs. Planes lie 2 to 4 KB at a time all over the cache, which
- * no prefetcher foresees.
+ * no prefetcher foresees: behind a head's last span comes the next head's first one.
  */
 static void find(const unit_work *u, int64_t base, span *s) {
   *s = (span){.base = base, .from = max64(0, u->from - base), .to = min64(SPAN, u->end - base)};
   int64_t values = u->a->heads * (u->w.pad * 32);
   for (int64_t g = 0; g < PLANES; g++) {
-    int64_t here = min64(base + g * 16, u->end - 1), next = here + SPAN;
-    s->keys[g] = keys_of(u->a, u->table, u->head, max64(here, u->from));
+    int64_t here = min64(base + g * 16, u->end - 1), next = here + SPAN, head = u->head;
+    s->keys[g] = keys_of(u->a, u->table, head, max64(here, u->from));
     s->values[g] = s->keys[g] + values;
-    s->next_keys[g] = next < u->end ? keys_of(u->a, u->table, u->head, next) : s->keys[g];
+    if (next >= u->end) {
+      next = max64(u->from, min64(u->from / SPAN * SPAN + g * 16, u->end - 1));
+      head = min64(head + 1, u->end_head - 1);
+    }
+    s->next_keys[g] = keys_of(u->a, u->table, head, next);
     s->next_values[g] = s->next_keys[g] + values;
   }
 }
@@ -269,31 +274,36 @@ static int next_block(unit_work *u) {
  * A block's scores are weighed and its values multiplied with another part of the work in between, so that
  * nothing waits for what has just begun.
  */
+static void attend_head(unit_work *u, float scale) {
+  start(u->a, &u->w, u->first, u->head);
+  /* positions rise with the rows: the first row sees farthest back, the last one farthest on */
+  u->from = u->w.first_seen[0];
+  u->end = u->w.end_seen[u->w.rows - 1];
+  span before = {.base = u->from / SPAN * SPAN - SPAN};
+  u->b = (block){.s = &before, .row = u->w.rows};
+  int more = next_block(u);
+  products_scores(&u->w, &u->b);
+  while (more) {
+    block b = u->b;
+    weigh_all(&u->w, &b, scale);
+    more = next_block(u);
+    if (more) products_scores(&u->w, &u->b);
+    products_values(&u->w, &b);
+  }
+  finish(u->a, &u->w, u->first, u->head);
+}
+
 void v_attend(const attend_args *a, int32_t unit, int32_t worker) {
-  int64_t tile = unit / a->heads;
+  int64_t units_per_tile = a->heads / a->heads_per_unit, tile = unit / units_per_tile;
   int64_t rows = a->tile_count[tile] * (a->query_heads / a->heads);
   float scale = (float)(a->scale * 1.4426950408889634); /* log2(e) */
   unit_work u = {.a = a,
                  .table = a->tables + a->tile_table[tile],
-                 .head = unit % a->heads,
+                 .head = unit % units_per_tile * a->heads_per_unit,
                  .first = a->tile_first[tile],
                  .w = lay_out(a->scratch + worker * a->scratch_bytes, rows, a->head_dim)};
-  start(a, &u.w, u.first, u.head);
+  u.end_head = u.head + a->heads_per_unit;
   products_begin(rows);
-  /* positions rise with the rows: the first row sees farthest back, the last one farthest on */
-  u.from = u.w.first_seen[0];
-  u.end = u.w.end_seen[rows - 1];
-  span before = {.base = u.from / SPAN * SPAN - SPAN};
-  u.b = (block){.s = &before, .row = rows};
-  int more = next_block(&u);
-  products_scores(&u.w, &u.b);
-  while (more) {
-    block b = u.b;
-    weigh_all(&u.w, &b, scale);
-    more = next_block(&u);
-    if (more) products_scores(&u.w, &u.b);
-    products_values(&u.w, &b);
-  }
+  for (; u.head < u.end_head; u.head++) attend_head(&u, scale);
   products_end();
-  finish(a, &u.w, u.first, u.head);
 }

@@ -22,7 +22,7 @@
 #define V_INLINE static inline __attribute__((always_inline))
 
 /* Raised whenever a layout or an argument block changes; Java refuses another number. */
-#define V_ABI 5
+#define V_ABI 6
 
 /*
  * Raised whenever a matrix would be packed to other bytes than before, be it by a layout or by a
@@ -186,7 +186,8 @@ typedef struct {
   double scale;
   int64_t window;
   const int32_t *positions; /* [rows] */
-  const int32_t *tile_first; /* [units / heads] first row of a run of tokens of one sequence */
+  int64_t heads_per_unit;    /* divides heads */
+  const int32_t *tile_first; /* [tiles] first row of a run of tokens of one sequence */
   const int32_t *tile_count;
   const int64_t *tile_table; /* index of the run's block table in tables */
   const int32_t *tables;

@@ -23,7 +23,7 @@ import java.nio.file.StandardCopyOption;
  */
 final class KernelLibrary {
   /** Of {@code verdier.h}. */
-  private static final int ABI = 5;
+  private static final int ABI = 6;
 
   private static final Linker LINKER = Linker.nativeLinker();
   private static final ValueLayout.OfLong WORD = ValueLayout.JAVA_LONG;

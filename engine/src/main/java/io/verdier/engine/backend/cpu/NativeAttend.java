@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class NativeAttend {
   private static final int ROPE_FIELDS = 18;
-  private static final int ATTEND_FIELDS = 24;
+  private static final int ATTEND_FIELDS = 25;
 
   /** Queries that go through a key-value head's cache together, unless one token has more. */
   private static final int ROWS_MAX = 192;
@@ -136,6 +136,7 @@ final class NativeAttend {
     int rows = Math.clamp((long) batch.count() * queryHeads / units, ROWS_MIN, ROWS_MAX);
     reserveRows(batch.count());
     int tiles = layOutTiles(batch, Math.max(1, rows / shared));
+    int headsPerUnit = headsPerUnit(batch, heads, units);
     reserveScratch(Math.max(ROWS_MAX, shared), headDim);
     attend
         .args
@@ -151,6 +152,7 @@ final class NativeAttend {
         .put((double) how.scale())
         .put((long) how.window())
         .put(positions.address())
+        .put((long) headsPerUnit)
         .put(tileFirst.address())
         .put(tileCount.address())
         .put(tileTable.address())
@@ -162,7 +164,30 @@ final class NativeAttend {
         .put(scratch.address())
         .put(scratchBytes)
         .end();
-    pool.run(attend, tiles * heads);
+    pool.run(attend, tiles * heads / headsPerUnit);
+  }
+
+  /**
+   * Heads that a unit goes through, one by one, so that it asks for the next one's cache while it
+   * works: as many as leave units enough, the longest of them no longer than its share. Prompts
+   * compute for long on what they read, so that they need none of it.
+   */
+  private static int headsPerUnit(AttentionBatch batch, int heads, int units) {
+    long all = 0;
+    long longest = 1;
+    for (int i = 0; i < batch.count(); i++) {
+      int row = batch.first() + i;
+      if (batch.sliceEnd(batch.slice(row)) > row + 1) {
+        return 1;
+      }
+      all += batch.position(row) + 1;
+      longest = Math.max(longest, batch.position(row) + 1);
+    }
+    int most = Math.clamp(all * heads / (units * longest), 1, heads);
+    while (heads % most != 0) {
+      most--;
+    }
+    return most;
   }
 
   /** Cuts the selected rows into runs of tokens of one slice; returns how many. */
