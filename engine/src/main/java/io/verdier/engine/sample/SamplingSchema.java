@@ -66,6 +66,11 @@ public final class SamplingSchema {
             : FieldValues.integer("generation_config." + MAX_NEW_TOKENS, cap, Range.atLeast(1));
   }
 
+  /** Whether a model's generation config may say the default of a field. */
+  public static boolean mayBePreset(SamplingField field) {
+    return PRESET.contains(field);
+  }
+
   /** How the choices of a request come about. */
   public enum Choices {
     /** Each with random numbers of its own: without randomness they would be the same. */

@@ -6,11 +6,19 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.verdier.conf.ServerConfig;
+import io.verdier.verticles.http.api.ApiField;
+import io.verdier.verticles.http.api.ApiTable;
+import io.verdier.verticles.http.api.Body;
 import io.verdier.verticles.http.api.OpenApi;
 import io.verdier.verticles.http.routes.Routes;
 import io.verdier.verticles.launch.InProcessServer;
 import io.vertx.core.Vertx;
 import io.vertx.core.json.JsonObject;
+import io.vertx.json.schema.Draft;
+import io.vertx.json.schema.JsonSchema;
+import io.vertx.json.schema.JsonSchemaOptions;
+import io.vertx.json.schema.OutputUnit;
+import io.vertx.json.schema.Validator;
 import io.vertx.openapi.contract.OpenAPIContract;
 import java.net.URI;
 import java.net.http.HttpResponse;
@@ -51,6 +59,20 @@ class DescriptionTest {
                   .textValue())
           .isEqualTo("string");
       assertThat(chat.at("/messages/items/properties/*").isMissingNode()).isTrue();
+      assertThat(chat.at("/stream/default").isBoolean()).isTrue();
+      assertThat(chat.at("/n/default").intValue()).isEqualTo(1);
+      // The model may say it: who writes 1.0 out would win over that.
+      assertThat(chat.at("/temperature/default").isMissingNode()).isTrue();
+      assertThat(chat.at("/max_tokens/default").isMissingNode()).isTrue();
+      assertThat(
+              api.at("/components/schemas/CompletionRequest/properties/max_tokens/default")
+                  .intValue())
+          .isEqualTo(16);
+      assertThat(chat.at("/truncation_side/enum").toString()).isEqualTo("[\"left\",\"right\"]");
+      assertThat(chat.at("/n/format").textValue()).isEqualTo("int32");
+      assertThat(chat.at("/seed/format").textValue()).isEqualTo("int64");
+      assertThat(chat.at("/tools/items/properties/function/required").toString())
+          .isEqualTo("[\"name\"]");
       assertThat(chat.at("/best_of/x-verdier-status").textValue()).isEqualTo("refused");
       for (JsonNode reference : api.findValues("$ref")) {
         String name = reference.textValue();
@@ -85,6 +107,55 @@ class DescriptionTest {
     } finally {
       vertx.close().await();
     }
+  }
+
+  /** Another's reading of the schemas, of bodies that the server takes or refuses. */
+  @Test
+  void schemas_ofBodies_takeAndRefuseAsTheServerDoes() {
+    String chat = "ChatCompletionRequest";
+    String message = "{\"role\":\"user\",\"content\":\"Hi\"}";
+    assertTakes(chat, "{\"messages\":[" + message + "]}", true);
+    assertTakes(chat, "{}", false);
+    assertTakes(chat, "{\"messages\":[{\"content\":\"Hi\"}]}", false);
+    assertTakes(chat, "{\"messages\":[" + message + "],\"top_p\":0}", false);
+    assertTakes(chat, "{\"messages\":[" + message + "],\"truncation_side\":\"up\"}", false);
+    assertTakes(
+        chat, "{\"messages\":[" + message + "],\"tools\":[{\"type\":\"function\"}]}", false);
+    assertTakes("CompletionRequest", "{\"prompt\":[5,7]}", true);
+    assertTakes("CompletionRequest", "{\"prompt\":5}", false);
+    assertTakes("MessagesRequest", "{\"messages\":[" + message + "]}", false);
+    assertTakes("MessagesRequest", "{\"messages\":[" + message + "],\"max_tokens\":5}", true);
+    for (Body body : Body.values()) {
+      for (ApiField field : ApiTable.of(body).values()) {
+        if (field.hasFallback() && field.isTopLevel() && body.place() == Body.Place.BODY) {
+          JsonObject schema = schema(body.schema()).getJsonObject("properties");
+          assertThat(schema.getJsonObject(field.name()).getValue("default"))
+              .as(body + " " + field.name())
+              .hasToString(field.fallback().toString());
+          OutputUnit read =
+              validator(schema.getJsonObject(field.name())).validate(field.fallback());
+          assertThat(read.getValid()).as(body + " " + field.name()).isTrue();
+        }
+      }
+    }
+  }
+
+  private static void assertTakes(String schema, String body, boolean takes) {
+    assertThat(validator(schema(schema)).validate(new JsonObject(body)).getValid())
+        .as(schema + " " + body)
+        .isEqualTo(takes);
+  }
+
+  private static JsonObject schema(String name) {
+    JsonObject described = new JsonObject(OpenApi.describe("1", List.of()));
+    JsonObject read = new JsonObject(described.encode()); // lists and maps as a client has them
+    return read.getJsonObject("components").getJsonObject("schemas").getJsonObject(name);
+  }
+
+  private static Validator validator(JsonObject schema) {
+    return Validator.create(
+        JsonSchema.of(schema),
+        new JsonSchemaOptions().setBaseUri("app://test").setDraft(Draft.DRAFT202012));
   }
 
   private static void check(Vertx vertx, JsonObject description) {

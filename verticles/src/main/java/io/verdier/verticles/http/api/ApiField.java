@@ -13,7 +13,7 @@ import java.util.regex.Pattern;
  * @param group heading under which the table has it
  * @param name dots lead into objects, and into those of a list; {@link #ANY} is every other one
  * @param knownTo who else has the field: both, v0.9, v1 (vLLM's), openai, anthropic, vertex, ours
- * @param defaultText as the table says it; empty: none
+ * @param presence what holds where the field is not there
  * @param help a phrase without a full stop
  */
 public record ApiField(
@@ -22,7 +22,7 @@ public record ApiField(
     Set<Body> bodies,
     String knownTo,
     ApiType type,
-    String defaultText,
+    Presence presence,
     Status status,
     String help) {
   /** Last part of the name of a row that stands for all fields of its object without a row. */
@@ -43,15 +43,17 @@ public record ApiField(
           "a row has " + CELLS + " cells, not " + cells.length + ": " + row);
     }
     String name = cells[0].strip();
-    String type = cells[3].strip();
-    boolean sampling = type.equals("sampling");
+    boolean sampling = cells[3].strip().equals("sampling");
+    ApiType type = ApiType.of(cells[3].strip(), name);
     return new ApiField(
         group,
         name,
         bodies(cells[1].strip()),
         cells[2].strip(),
-        ApiType.of(type, name),
-        sampling && cells[4].isBlank() ? fallback(name) : cells[4].strip(),
+        type,
+        sampling && cells[4].isBlank()
+            ? Presence.of(SamplingField.named(name).orElseThrow())
+            : Presence.of(cells[4].strip(), type, name),
         Status.of(cells[5].strip()),
         sampling ? samplingHelp(name, cells[6].strip()) : cells[6].strip());
   }
@@ -66,14 +68,37 @@ public record ApiField(
     return bodies;
   }
 
-  private static String fallback(String name) {
-    Object value = SamplingField.named(name).orElseThrow().fallback();
-    return value == null ? "" : value.toString();
-  }
-
   private static String samplingHelp(String name, String more) {
     String help = SamplingField.named(name).orElseThrow().help();
     return more.isEmpty() ? help : help + "; " + more;
+  }
+
+  /** Whether the table itself has the value that counts where the field is not there. */
+  public boolean hasFallback() {
+    return presence.fallback() != null;
+  }
+
+  /**
+   * That value, a Boolean, Long, Double or String.
+   *
+   * @throws IllegalStateException if the table leaves it to others
+   */
+  public Object fallback() {
+    if (presence.fallback() == null) {
+      throw new IllegalStateException("the table has no default of " + name);
+    }
+    return presence.fallback();
+  }
+
+  /**
+   * For who knows a default of the field from elsewhere.
+   *
+   * @throws IllegalStateException if the table has one too
+   */
+  public void checkOpen() {
+    if (hasFallback()) {
+      throw new IllegalStateException("the table has a default of " + name);
+    }
   }
 
   /** Whether the field stands in the body itself, not in an object of it. */

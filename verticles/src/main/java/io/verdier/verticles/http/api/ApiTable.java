@@ -56,6 +56,19 @@ public final class ApiTable {
         .toList();
   }
 
+  /**
+   * Names of the fields that an object must have.
+   *
+   * @param object name of the object with a dot behind it; empty: the body itself
+   */
+  public static List<String> required(Body body, String object) {
+    return of(body).values().stream()
+        .filter(field -> field.presence().isRequired() && field.name().startsWith(object))
+        .map(field -> field.name().substring(object.length()))
+        .filter(name -> name.indexOf('.') < 0)
+        .toList();
+  }
+
   /** The row of a field of a body; null where nobody knows such a field. */
   public static @Nullable ApiField field(Body body, String name) {
     return of(body).get(name);
@@ -64,15 +77,14 @@ public final class ApiTable {
   /**
    * The field that an object has under a key; null where nobody knows it.
    *
-   * @param object name of the object in the table; empty: the body itself
+   * @param object name of the object in the table, a dot behind it; empty: the body itself
    */
-  public static @Nullable ApiField field(Body body, String object, String key) {
+  public static @Nullable ApiField keyed(Body body, String object, String key) {
     if (key.indexOf('.') >= 0) {
       return null; // the table's dots are not the client's
     }
-    String prefix = object.isEmpty() ? "" : object + ".";
-    ApiField own = field(body, prefix + key);
-    return own == null ? field(body, prefix + ApiField.ANY) : own;
+    ApiField own = field(body, object + key);
+    return own == null ? field(body, object + ApiField.ANY) : own;
   }
 
   /**

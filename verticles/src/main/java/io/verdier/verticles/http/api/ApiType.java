@@ -104,6 +104,9 @@ public record ApiType(List<Shape> shapes) {
         case BOOL -> schema.put("type", "boolean");
         case INT, NUMBER -> {
           schema.put("type", kind == Kind.INT ? "integer" : "number");
+          if (kind == Kind.INT) {
+            schema.put("format", min < Integer.MIN_VALUE || isLong() ? "int64" : "int32");
+          }
           bounds(schema);
         }
         case CHOICE -> {
@@ -121,6 +124,11 @@ public record ApiType(List<Shape> shapes) {
         case ANY -> {}
       }
       return schema;
+    }
+
+    /** Whether it has bounds that only 64 bits hold; whole numbers without a bound have 32. */
+    private boolean isLong() {
+      return max > Integer.MAX_VALUE && max < Double.MAX_VALUE;
     }
 
     private static void list(Map<String, Object> schema, Map<String, Object> items) {
@@ -226,18 +234,31 @@ public record ApiType(List<Shape> shapes) {
   /**
    * Says in a schema that {@link #schema} has made what is known of the fields of an object, or of
    * the objects of a list.
+   *
+   * @param required names of those that must be there
    */
-  static void inside(Map<String, Object> schema, Map<String, Object> properties) {
+  static void inside(
+      Map<String, Object> schema, Map<String, Object> properties, List<String> required) {
     if (schema.get("anyOf") instanceof List<?> shapes) {
       for (Object shape : shapes) {
         @SuppressWarnings("unchecked") // made by schema
         Map<String, Object> one = (Map<String, Object>) shape;
-        inside(one, properties);
+        inside(one, properties, required);
       }
     } else if ("object".equals(schema.get("type"))) {
-      schema.put("properties", properties);
+      fields(schema, properties, required);
     } else if ("array".equals(schema.get("type")) && !schema.containsKey("items")) {
-      schema.put("items", Map.of("type", "object", "properties", properties));
+      Map<String, Object> items = new LinkedHashMap<>(Map.of("type", "object"));
+      fields(items, properties, required);
+      schema.put("items", items);
+    }
+  }
+
+  private static void fields(
+      Map<String, Object> object, Map<String, Object> properties, List<String> required) {
+    object.put("properties", properties);
+    if (!required.isEmpty()) {
+      object.put("required", required);
     }
   }
 }

@@ -129,9 +129,11 @@ public final class OpenApi {
 
   private static Map<String, Object> predictions() {
     Map<String, Object> properties = properties(Body.PREDICTIONS, "");
-    Map<String, Object> instances =
-        map("type", "array", "items", map("$ref", COMPONENTS + Body.PREDICT.schema()));
-    properties.put("instances", instances);
+    List<Object> kinds =
+        List.of(
+            map("$ref", COMPONENTS + Body.PREDICT.schema()),
+            map("$ref", COMPONENTS + Body.CHAT.schema()));
+    properties.put("instances", map("type", "array", "items", map("anyOf", kinds)));
     return map(
         "type",
         "object",
@@ -153,7 +155,17 @@ public final class OpenApi {
   }
 
   private static Map<String, Object> schema(Body body) {
-    return map("type", "object", "properties", properties(body, ""));
+    Map<String, Object> schema = map("type", "object");
+    inside(schema, body, "");
+    return schema;
+  }
+
+  /** Says what is known of the fields of an object. */
+  private static void inside(Map<String, Object> schema, Body body, String prefix) {
+    Map<String, Object> properties = properties(body, prefix);
+    if (!properties.isEmpty()) {
+      ApiType.inside(schema, properties, ApiTable.required(body, prefix));
+    }
   }
 
   /**
@@ -168,10 +180,7 @@ public final class OpenApi {
         String key = field.name().substring(prefix.length());
         if (key.indexOf('.') < 0 && !key.equals(ApiField.ANY)) {
           Map<String, Object> property = property(field);
-          Map<String, Object> inner = properties(body, field.name() + ".");
-          if (!inner.isEmpty()) {
-            ApiType.inside(property, inner);
-          }
+          inside(property, body, field.name() + ".");
           properties.put(key, property);
         }
       }
@@ -182,6 +191,9 @@ public final class OpenApi {
   private static Map<String, Object> property(ApiField field) {
     Map<String, Object> property = field.type().schema();
     property.put("description", description(field));
+    if (field.hasFallback()) {
+      property.put("default", field.fallback());
+    }
     if (field.status().kind() == Status.Kind.REFUSED) {
       property.put("deprecated", true);
     }
@@ -191,8 +203,8 @@ public final class OpenApi {
 
   private static String description(ApiField field) {
     StringBuilder text = new StringBuilder(field.help());
-    if (!field.defaultText().isEmpty()) {
-      text.append("; default ").append(field.defaultText());
+    if (!field.presence().isRequired() && !field.presence().text().isEmpty()) {
+      text.append("; default ").append(field.presence().text());
     }
     if (!field.status().why().isEmpty()) {
       text.append(" (").append(field.status().kind().word()).append(": ");

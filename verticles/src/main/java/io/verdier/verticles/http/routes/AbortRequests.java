@@ -19,8 +19,8 @@ final class AbortRequests {
   private AbortRequests() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.ABORT);
+    Fields fields = Fields.of(body, Body.ABORT);
+    FieldGate.check(exchange, fields);
     List<?> given = fields.list("request_ids");
     Set<String> ids = new HashSet<>();
     for (Object id : given == null ? List.of() : given) {

@@ -57,7 +57,7 @@ record AnswerShape(
   static AnswerShape read(Exchange exchange, Fields fields, String idPrefix) {
     Ingress ingress = exchange.ingress();
     Http http = ingress.config().http();
-    boolean streamed = fields.bool("stream", false);
+    boolean streamed = fields.bool("stream");
     Fields options = fields.object("stream_options");
     if (options != null && !streamed) {
       throw RejectedException.invalid(
@@ -66,7 +66,7 @@ record AnswerShape(
     boolean forced = http.forceIncludeUsage();
     boolean unsaid = http.dialect() == ApiDialect.V0_9;
     boolean include = options != null && options.bool("include_usage", unsaid);
-    boolean continuous = options != null && options.bool("continuous_usage_stats", false);
+    boolean continuous = options != null && options.bool("continuous_usage_stats");
     String id = idPrefix + id(exchange, fields);
     exchange.answersAs(id);
     return new AnswerShape(
@@ -78,9 +78,30 @@ record AnswerShape(
         include || forced,
         (include && continuous) || forced,
         http.promptTokensDetails(),
-        fields.bool("return_token_ids", false),
-        fields.integer("stream_interval", 1, Integer.MAX_VALUE, http.answers().streamInterval()),
+        fields.bool("return_token_ids"),
+        fields.integer("stream_interval", http.answers().streamInterval()),
         fields.bool("return_tokens_as_token_ids", http.answers().tokensAsTokenIds()),
+        http.dialect());
+  }
+
+  /** Of an answer that is never streamed: vectors, classes or scores. */
+  static AnswerShape whole(Exchange exchange, Fields fields, String idPrefix) {
+    Ingress ingress = exchange.ingress();
+    Http http = ingress.config().http();
+    String id = idPrefix + id(exchange, fields);
+    exchange.answersAs(id);
+    return new AnswerShape(
+        id,
+        System.currentTimeMillis() / 1000,
+        ingress.serving().shownName(fields.string("model")),
+        "verdier-" + ingress.version(),
+        false,
+        false,
+        false,
+        http.promptTokensDetails(),
+        false,
+        1,
+        false,
         http.dialect());
   }
 

@@ -18,8 +18,8 @@ final class BatchChats {
   private BatchChats() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.CHAT);
+    Fields fields = Fields.of(body, Body.CHAT);
+    FieldGate.check(exchange, fields);
     refuse(fields);
     int max = exchange.ingress().limits().promptsMax();
     List<?> conversations = fields.list("messages");
@@ -30,7 +30,7 @@ final class BatchChats {
     for (Object conversation : conversations) {
       Map<String, @Nullable Object> one = new LinkedHashMap<>(body);
       one.put("messages", conversation);
-      requests.add(ChatRequest.read(exchange, Fields.of(one)));
+      requests.add(ChatRequest.read(exchange, fields.with(one)));
     }
     List<Generation> generations = requests.stream().map(ChatRequest::generation).toList();
     ChatCompletions.Look look = ChatCompletions.look(requests.getFirst(), null);
@@ -41,10 +41,10 @@ final class BatchChats {
 
   /** What one answer to several conversations has no place for; the same as in vLLM. */
   private static void refuse(Fields fields) {
-    if (fields.bool("stream", false)) {
+    if (fields.bool("stream")) {
       throw fields.unsupported("stream", "batches are not streamed; leave stream out.");
     }
-    if (fields.integer("n", 1, Integer.MAX_VALUE, 1) > 1) {
+    if (fields.integer("n") > 1) {
       throw fields.unsupported("n", "each conversation of a batch has one answer; leave n out.");
     }
     for (String name : List.of("tools", "echo", "return_prompt_text", "prompt_logprobs")) {
@@ -52,7 +52,7 @@ final class BatchChats {
         throw fields.unsupported(name, "batches do not have it; send the conversation by itself.");
       }
     }
-    if (fields.bool("use_beam_search", false)) {
+    if (fields.bool("use_beam_search")) {
       throw fields.unsupported("use_beam_search", "batches are not searched for.");
     }
   }

@@ -17,8 +17,8 @@ final class ChatCompletions {
   private ChatCompletions() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = HeaderFields.over(exchange, Fields.of(body));
-    FieldGate.check(exchange, fields, Body.CHAT);
+    Fields fields = HeaderFields.over(exchange, Fields.of(body, Body.CHAT));
+    FieldGate.check(exchange, fields);
     launch(exchange, ChatRequest.read(exchange, fields));
   }
 

@@ -30,7 +30,7 @@ record ChatMessages(JsonBody json, int messagesMax) {
     }
     List<Map<String, @Nullable Object>> messages = new ArrayList<>(given.size());
     for (int i = 0; i < given.size(); i++) {
-      messages.add(message(Fields.of(given.get(i), fields.path("messages") + "." + i)));
+      messages.add(message(fields.element("messages", i, given.get(i))));
     }
     return messages;
   }
@@ -65,8 +65,7 @@ record ChatMessages(JsonBody json, int messagesMax) {
     List<String> texts = new ArrayList<>(parts.size());
     for (int i = 0; i < parts.size(); i++) {
       Object part = parts.get(i);
-      String path = message.path(name) + "." + i;
-      texts.add(part instanceof String string ? string : partText(Fields.of(part, path)));
+      texts.add(part instanceof String string ? string : partText(message.element(name, i, part)));
     }
     return String.join("\n", texts);
   }
@@ -88,7 +87,7 @@ record ChatMessages(JsonBody json, int messagesMax) {
     List<?> given = message.list("tool_calls");
     List<Object> calls = new ArrayList<>();
     for (Object call : given == null ? List.of() : given) {
-      Fields fields = Fields.of(call, message.path("tool_calls") + "." + calls.size());
+      Fields fields = message.element("tool_calls", calls.size(), call);
       Fields function = fields.object("function");
       if (function == null || function.string("name") == null) {
         throw fields.wrong("function", "an object with a name");
@@ -115,6 +114,6 @@ record ChatMessages(JsonBody json, int messagesMax) {
     if (arguments == null || arguments instanceof String) {
       return Map.of();
     }
-    return Fields.of(arguments, function.path("arguments")).map();
+    return Fields.map(arguments, function.path("arguments"));
   }
 }

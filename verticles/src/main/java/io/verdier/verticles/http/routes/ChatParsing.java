@@ -66,13 +66,13 @@ record ChatParsing(
         tools.choice() != ToolFields.Choice.NAMED,
         thinks ? reasoning : Optional.empty(),
         thoughtTokensMax(fields, reasoning),
-        fields.bool("include_reasoning", true),
+        fields.bool("include_reasoning"),
         reads);
   }
 
   /** What the request's budget says. */
   static int thoughtTokensMax(Fields fields, Optional<ReasoningFormat> reasoning) {
-    int most = fields.integer(BUDGET, -1, Integer.MAX_VALUE, -1);
+    int most = fields.integer(BUDGET);
     if (most >= 0 && reasoning.isEmpty()) {
       throw fields.unsupported(
           BUDGET,

@@ -8,6 +8,7 @@ import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.http.api.Body;
 import io.verdier.verticles.observe.ToolReads;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -57,8 +58,7 @@ record ChatRequest(
       exchange.ignored(idPrefix.equals(ID_PREFIX) ? "tools.function.strict" : "tools.strict", true);
     }
     Demand calls = tools.demand(fields, spelling);
-    GenerationFields generation =
-        new GenerationFields(ingress, fields, GenerationFields.Dialect.CHAT);
+    GenerationFields generation = new GenerationFields(ingress, fields);
     return new ChatRequest(
         generation
             .generation(prompt, shape.streamed(), parsing, calls)
@@ -66,10 +66,10 @@ record ChatRequest(
         shape,
         parsing,
         role,
-        fields.bool("echo", false) && role.equals(last.get("role"))
+        fields.bool("echo") && role.equals(last.get("role"))
             ? String.valueOf(last.get("content"))
             : "",
-        fields.bool("return_prompt_text", false));
+        fields.bool("return_prompt_text"));
   }
 
   /** As vLLM's metrics name the APIs. */
@@ -83,8 +83,8 @@ record ChatRequest(
 
   /** The conversation and all that the chat template is given with it. */
   static Prompt.Chat prompt(Ingress ingress, Fields fields, ToolFields tools) {
-    boolean add = fields.bool("add_generation_prompt", true);
-    boolean resume = fields.bool("continue_final_message", false);
+    boolean add = fields.bool("add_generation_prompt");
+    boolean resume = fields.bool("continue_final_message");
     if (add && resume) {
       throw RejectedException.invalid(
           fields.path("continue_final_message"),
@@ -103,7 +103,7 @@ record ChatRequest(
         templateArguments(fields),
         add,
         resume,
-        fields.bool("add_special_tokens", false),
+        fields.as(Body.CHAT).bool("add_special_tokens"),
         template);
   }
 

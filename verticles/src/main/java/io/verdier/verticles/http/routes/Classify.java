@@ -23,14 +23,14 @@ final class Classify {
   private Classify() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.CLASSIFY);
+    Fields fields = Fields.of(body, Body.CLASSIFY);
+    FieldGate.check(exchange, fields);
     Ingress ingress = exchange.ingress();
     ingress.serving().checkName(fields.string("model"));
     Classifier classifier = ingress.serving().classifier();
     EmbeddingSpec spec = ingress.serving().pooled("Classify");
-    boolean activated = fields.bool("use_activation", fields.bool("activation", true));
-    AnswerShape shape = AnswerShape.read(exchange, fields, "classify-");
+    boolean activated = fields.bool("use_activation", fields.bool("activation"));
+    AnswerShape shape = AnswerShape.whole(exchange, fields, "classify-");
     List<Prompt> prompts = PooledPrompts.read(ingress, fields);
     List<Generation> works = PooledPrompts.works(ingress, fields, prompts, spec.pooling());
     Look look = new Look(shape, classifier, activated);

@@ -24,11 +24,11 @@ record CompletionRequest(
 
   static CompletionRequest read(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
-    Fields fields = HeaderFields.over(exchange, Fields.of(body));
-    FieldGate.check(exchange, fields, Body.TEXT);
+    Fields fields = HeaderFields.over(exchange, Fields.of(body, Body.TEXT));
+    FieldGate.check(exchange, fields);
     ingress.serving().checkName(fields.string("model"));
     AnswerShape shape = AnswerShape.read(exchange, fields, "cmpl-");
-    boolean echo = fields.bool("echo", false);
+    boolean echo = fields.bool("echo");
     List<Prompt> prompts = new PromptFields(ingress, fields).prompts("prompt");
     Generation generation = generation(ingress, fields, prompts.getFirst(), echo);
     boolean scored = echo && generation.sampling().logprobs() >= 0;
@@ -49,12 +49,11 @@ record CompletionRequest(
 
   private static Generation generation(
       Ingress ingress, Fields fields, Prompt prompt, boolean echo) {
-    boolean streamed = fields.bool("stream", false);
+    boolean streamed = fields.bool("stream");
     if (echo && Long.valueOf(0).equals(fields.value("max_tokens"))) {
       return promptOnly(ingress, fields, prompt, streamed);
     }
-    return new GenerationFields(ingress, fields, GenerationFields.Dialect.COMPLETION)
-        .generation(prompt, streamed);
+    return new GenerationFields(ingress, fields).generation(prompt, streamed);
   }
 
   /** {@code echo} with {@code max_tokens} 0 gives the prompt back, scored, and nothing else. */
@@ -63,8 +62,7 @@ record CompletionRequest(
     Map<String, @Nullable Object> one = new LinkedHashMap<>(fields.map());
     one.put("max_tokens", 1L);
     Generation generation =
-        new GenerationFields(ingress, Fields.of(one), GenerationFields.Dialect.COMPLETION)
-            .generation(prompt, streamed);
+        new GenerationFields(ingress, fields.with(one)).generation(prompt, streamed);
     return generation.with(prompt, generation.sampling().withMaxTokens(0));
   }
 
@@ -78,7 +76,7 @@ record CompletionRequest(
           "prompt_logprobs", "echo with logprobs reports the same; leave one of them out.");
     }
     // One choice of a prompt scores it for all: others could be ahead of it in a stream.
-    if (choices > 1 && fields.bool("stream", false)) {
+    if (choices > 1 && fields.bool("stream")) {
       throw fields.unsupported(
           "echo", "with logprobs, only single choices are streamed; leave n or stream out.");
     }

@@ -97,7 +97,7 @@ final class ConstraintFields {
     }
     schema.string("name");
     schema.string("description");
-    schema.bool("strict", true);
+    schema.bool("strict");
     if (!schema.has("schema")) {
       throw schema.wrong("schema", "a JSON schema");
     }
@@ -143,7 +143,7 @@ final class ConstraintFields {
     if (value == null || value instanceof String) {
       return (String) value;
     }
-    return JsonSource.of(Fields.of(value, from.path(name)).map());
+    return JsonSource.of(Fields.map(value, from.path(name)));
   }
 
   private void regex(Fields from, String name) {
@@ -161,7 +161,7 @@ final class ConstraintFields {
   }
 
   private void jsonObject(Fields from, String name) {
-    if (from.bool(name, false)) {
+    if (from.bool(name)) {
       add(from, name, new Constraint.JsonObject(style));
     }
   }

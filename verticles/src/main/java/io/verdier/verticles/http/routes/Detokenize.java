@@ -14,8 +14,8 @@ final class Detokenize {
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.DETOKENIZE);
+    Fields fields = Fields.of(body, Body.DETOKENIZE);
+    FieldGate.check(exchange, fields);
     ingress.serving().checkName(fields.string("model"));
     List<?> tokens = fields.list("tokens");
     if (tokens == null) {

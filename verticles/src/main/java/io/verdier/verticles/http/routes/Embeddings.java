@@ -19,23 +19,22 @@ final class Embeddings {
   private Embeddings() {}
 
   static void embeddings(Exchange exchange, Map<String, @Nullable Object> body) {
-    FieldGate.check(exchange, Fields.of(body), Body.EMBED);
-    run(exchange, Fields.of(body), VectorAnswer.Style.EMBEDDING);
+    run(exchange, Fields.of(body, Body.EMBED), VectorAnswer.Style.EMBEDDING);
   }
 
   static void pooling(Exchange exchange, Map<String, @Nullable Object> body) {
-    FieldGate.check(exchange, Fields.of(body), Body.POOLING);
-    run(exchange, Fields.of(body), VectorAnswer.Style.POOLING);
+    run(exchange, Fields.of(body, Body.POOLING), VectorAnswer.Style.POOLING);
   }
 
   private static void run(Exchange exchange, Fields fields, VectorAnswer.Style style) {
+    FieldGate.check(exchange, fields);
     Ingress ingress = exchange.ingress();
     ingress.serving().checkName(fields.string("model"));
     EmbeddingSpec spec = ingress.serving().embedding(style.api());
     Pooling pooling = pooling(fields, style, spec);
     VectorBytes bytes = VectorBytes.read(fields);
     VectorForm form = VectorForm.read(fields, spec);
-    AnswerShape shape = AnswerShape.read(exchange, fields, style.idPrefix());
+    AnswerShape shape = AnswerShape.whole(exchange, fields, style.idPrefix());
     List<Prompt> prompts = PooledPrompts.read(ingress, fields);
     List<Generation> works = PooledPrompts.works(ingress, fields, prompts, pooling);
     VectorAnswer.Look look =

@@ -29,8 +29,8 @@ final class EngineRoutes {
 
   static void pause(Exchange exchange, Map<String, @Nullable Object> none) {
     Query query = Query.read(exchange, Body.PAUSE);
-    Mode mode = query.bool("wait_for_inflight_requests", false) ? Mode.WAIT : mode(query);
-    Control pause = new Control.Pause(mode, query.bool("clear_cache", true));
+    Mode mode = query.bool("wait_for_inflight_requests") ? Mode.WAIT : mode(query);
+    Control pause = new Control.Pause(mode, query.bool("clear_cache"));
     ask(exchange, pause, (out, state) -> out.object().field("status", "paused").end());
   }
 
@@ -50,7 +50,7 @@ final class EngineRoutes {
 
   static void sleep(Exchange exchange, Map<String, @Nullable Object> none) {
     Query query = Query.read(exchange, Body.SLEEP);
-    ask(exchange, new Control.Sleep(query.integer("level", 1), mode(query)), (out, state) -> {});
+    ask(exchange, new Control.Sleep(query.integer("level"), mode(query)), (out, state) -> {});
   }
 
   static void wakeUp(Exchange exchange, Map<String, @Nullable Object> none) {
@@ -71,13 +71,13 @@ final class EngineRoutes {
     ask(
         exchange,
         new Control.Forget(
-            query.bool("reset_running_requests", false),
-            query.bool("reset_external", false) ? Reach.ALL_TIERS : Reach.DEVICE),
+            query.bool("reset_running_requests"),
+            query.bool("reset_external") ? Reach.ALL_TIERS : Reach.DEVICE),
         (out, state) -> out.object().name("success").value(state.isDone()).end());
   }
 
   private static Mode mode(Query query) {
-    return Mode.valueOf(query.string("mode", "abort").toUpperCase(Locale.ROOT));
+    return Mode.valueOf(query.string("mode").toUpperCase(Locale.ROOT));
   }
 
   /**

@@ -8,6 +8,7 @@ import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -51,25 +52,22 @@ final class FieldGate {
    * @throws io.verdier.engine.RejectedException if a field is refused, or one that nobody may read
    *     has a wrong type
    */
-  static void check(Exchange exchange, Fields fields, Body body) {
-    new FieldGate(exchange, body).check(fields, "");
+  static void check(Exchange exchange, Fields fields) {
+    new FieldGate(exchange, fields.body()).checkAll(fields);
   }
 
-  /**
-   * @param object name in the table; empty: the body itself
-   */
-  private void check(Fields fields, String object) {
+  private void checkAll(Fields fields) {
     for (Map.Entry<String, @Nullable Object> entry : fields.map().entrySet()) {
       if (entry.getValue() != null) {
-        check(fields, object, entry.getKey(), entry.getValue());
+        check(fields, entry.getKey(), entry.getValue());
       }
     }
   }
 
-  private void check(Fields fields, String object, String key, Object value) {
-    ApiField field = ApiTable.field(body, object, key);
+  private void check(Fields fields, String key, Object value) {
+    ApiField field = ApiTable.keyed(body, fields.object(), key);
     if (field == null) {
-      tell(object.isEmpty() ? key : object + "." + key, false);
+      tell(fields.object() + key, false);
       return;
     }
     switch (field.status().kind()) {
@@ -85,24 +83,24 @@ final class FieldGate {
         tell(field.name(), true);
       }
       case SUPPORTED, DIFFERS -> {
-        boolean conditional = object.isEmpty() && CONDITIONAL.contains(body);
+        boolean conditional = fields.object().isEmpty() && CONDITIONAL.contains(body);
         if (conditional && !field.type().fits(value)) {
           throw fields.wrong(key, field.type().text());
         }
         if (ApiTable.tellsFieldsOf(body, field.name())) {
-          inside(field.name(), value, fields.path(key));
+          inside(fields, key, value);
         }
       }
     }
   }
 
-  private void inside(String object, Object value, String path) {
+  private void inside(Fields fields, String key, Object value) {
     if (value instanceof Map<?, ?>) {
-      check(Fields.of(value, path), object);
+      checkAll(Objects.requireNonNull(fields.object(key)));
     } else if (value instanceof List<?> list) {
       for (int i = 0; i < list.size(); i++) {
         if (list.get(i) instanceof Map<?, ?>) {
-          check(Fields.of(list.get(i), path + "." + i), object);
+          checkAll(fields.element(key, i, list.get(i)));
         }
       }
     }

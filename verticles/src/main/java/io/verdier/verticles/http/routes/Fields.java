@@ -3,6 +3,10 @@ package io.verdier.verticles.http.routes;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.JsonExcerpt;
 import io.verdier.engine.RejectedException;
+import io.verdier.verticles.http.api.ApiField;
+import io.verdier.verticles.http.api.ApiTable;
+import io.verdier.verticles.http.api.ApiType;
+import io.verdier.verticles.http.api.Body;
 import java.math.BigDecimal;
 import java.math.BigInteger;
 import java.util.List;
@@ -10,23 +14,52 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Immutable: typed reading of a decoded JSON object. JSON null counts as absent everywhere, as in
- * vLLM; a value of the wrong type is refused with its dotted path, never converted.
+ * Immutable: typed reading of a decoded JSON object, by the table of fields: it has every range,
+ * and every default that is not the server's or the model's to say. JSON null counts as absent
+ * everywhere, as in vLLM; a value of the wrong type is refused with its dotted path, never
+ * converted.
+ *
+ * @param path of the object in what the client sent, a dot behind it; empty: the body itself
+ * @param body whose rows of the table count
+ * @param object name of the object in the table, a dot behind it
  */
-record Fields(Map<String, @Nullable Object> map, String path) {
+record Fields(Map<String, @Nullable Object> map, String path, Body body, String object) {
 
-  static Fields of(Map<String, @Nullable Object> map) {
-    return new Fields(map, "");
+  static Fields of(Map<String, @Nullable Object> map, Body body) {
+    return new Fields(map, "", body, "");
   }
 
-  /** An object inside another value. */
-  static Fields of(@Nullable Object value, String path) {
-    if (value instanceof Map<?, ?> map) {
+  /**
+   * An object in a list.
+   *
+   * @param name of the list
+   */
+  Fields element(String name, int index, @Nullable Object value) {
+    return new Fields(
+        map(value, path(name) + "." + index),
+        path(name) + "." + index + ".",
+        body,
+        object + name + ".");
+  }
+
+  /** A value of decoded JSON that must be an object. */
+  static Map<String, @Nullable Object> map(@Nullable Object value, String path) {
+    if (value instanceof Map<?, ?>) {
       @SuppressWarnings("unchecked") // decoded JSON: names are strings
-      Map<String, @Nullable Object> object = (Map<String, @Nullable Object>) map;
-      return new Fields(object, path + ".");
+      Map<String, @Nullable Object> map = (Map<String, @Nullable Object>) value;
+      return map;
     }
     throw wrongAt(path, value, "an object");
+  }
+
+  /** Other fields in the same place. */
+  Fields with(Map<String, @Nullable Object> others) {
+    return new Fields(others, path, body, object);
+  }
+
+  /** The same as a body of another kind. */
+  Fields as(Body other) {
+    return new Fields(map, path, other, "");
   }
 
   String path(String name) {
@@ -49,24 +82,81 @@ record Fields(Map<String, @Nullable Object> map, String path) {
     throw wrong(name, "a string");
   }
 
-  boolean bool(String name, boolean absent) {
+  boolean bool(String name) {
     Object value = map.get(name);
-    if (value == null) {
-      return absent;
-    }
+    return value == null ? (Boolean) row(name).fallback() : bool(name, value);
+  }
+
+  /**
+   * The same where the table leaves the default to others.
+   *
+   * @param absent what the server or the model says
+   */
+  boolean bool(String name, boolean absent) {
+    row(name).checkOpen();
+    Object value = map.get(name);
+    return value == null ? absent : bool(name, value);
+  }
+
+  private boolean bool(String name, Object value) {
     if (value instanceof Boolean bool) {
       return bool;
     }
     throw wrong(name, "true or false");
   }
 
-  int integer(String name, int min, int max, int absent) {
-    Object given = map.get(name);
-    if (given == null) {
-      return absent;
+  /** One of the words that the table has. */
+  String word(String name) {
+    Object value = map.get(name);
+    ApiField row = row(name);
+    if (value == null) {
+      return (String) row.fallback();
     }
-    Object value = given;
-    if (given instanceof Double real && real == Math.rint(real)) {
+    if (value instanceof String word && row.type().fits(value)) {
+      return word;
+    }
+    throw wrong(name, row.type().text());
+  }
+
+  int integer(String name) {
+    return integerUpTo(name, Integer.MAX_VALUE);
+  }
+
+  /**
+   * @param max in force where it is below that of the table
+   */
+  int integerUpTo(String name, int max) {
+    return map.get(name) == null ? ((Number) row(name).fallback()).intValue() : given(name, max);
+  }
+
+  /**
+   * The same where the table leaves the default to others.
+   *
+   * @param absent what the server or the model says, or that nothing is given
+   */
+  int integer(String name, int absent) {
+    return integer(name, Integer.MAX_VALUE, absent);
+  }
+
+  /**
+   * @param max in force where it is below that of the table
+   */
+  int integer(String name, int max, int absent) {
+    row(name).checkOpen();
+    return map.get(name) == null ? absent : given(name, max);
+  }
+
+  /**
+   * What is given, bounded by the table.
+   *
+   * @param most in force where it is below that of the table
+   */
+  int given(String name, int most) {
+    ApiType.Shape shape = row(name).type().shapes().getFirst();
+    int min = (int) Math.max(Integer.MIN_VALUE, shape.min());
+    int max = (int) Math.min(most, shape.max());
+    Object value = map.get(name);
+    if (value instanceof Double real && real == Math.rint(real)) {
       value = BigDecimal.valueOf(real).toBigInteger(); // 2.0 is a whole number, as in vLLM
     }
     if (!(value instanceof Long || value instanceof BigInteger)) {
@@ -80,19 +170,37 @@ record Fields(Map<String, @Nullable Object> map, String path) {
     throw wrong(name, "from " + min + " to " + max);
   }
 
-  double number(String name, double min, double max, double absent) {
+  /** Refuses a body without the field. */
+  void required(String name) {
+    if (!has(name)) {
+      throw wrong(name, row(name).type().text());
+    }
+  }
+
+  double number(String name) {
     Object value = map.get(name);
+    ApiField row = row(name);
     if (value == null) {
-      return absent;
+      return ((Number) row.fallback()).doubleValue();
     }
-    if (!(value instanceof Number number)) {
-      throw wrong(name, "a number from " + min + " to " + max);
+    if (value instanceof Number number && row.type().fits(value)) {
+      return number.doubleValue();
     }
-    double real = number.doubleValue();
-    if (real >= min && real <= max) {
-      return real;
+    throw wrong(name, row.type().text());
+  }
+
+  /** Whether the table has such a field here: a reader may serve bodies that have it and others. */
+  boolean knows(String name) {
+    return ApiTable.field(body, object + name) != null;
+  }
+
+  /** What the table says of a field that a reader looks at. */
+  ApiField row(String name) {
+    ApiField row = ApiTable.field(body, object + name);
+    if (row == null) {
+      throw new IllegalStateException("no row for " + object + name + " of " + body);
     }
-    throw wrong(name, "from " + min + " to " + max);
+    return row;
   }
 
   @Nullable List<?> list(String name) {
@@ -105,7 +213,9 @@ record Fields(Map<String, @Nullable Object> map, String path) {
 
   @Nullable Fields object(String name) {
     Object value = map.get(name);
-    return value == null ? null : of(value, path(name));
+    return value == null
+        ? null
+        : new Fields(map(value, path(name)), path(name) + ".", body, object + name + ".");
   }
 
   /** A refusal that says what the field is, and what it must be. */

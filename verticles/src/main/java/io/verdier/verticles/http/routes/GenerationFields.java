@@ -12,6 +12,8 @@ import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.http.api.ApiField;
+import io.verdier.verticles.http.api.Body;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -26,41 +28,29 @@ import org.jspecify.annotations.Nullable;
  */
 final class GenerationFields {
   private static final String SEARCH = "use_beam_search";
+  private static final String LOGPROBS = "logprobs";
+  private static final String REPETITION = "repetition_detection";
 
   private final Ingress ingress;
   private final Fields fields;
   private final SamplingSchema.Builder sampling;
-  private final int maxTokensAbsent;
-  private final Dialect dialect;
 
-  /** How the route names and presets things. */
-  enum Dialect {
-    /** {@code logprobs} is a switch; without {@code max_tokens} the model's length is the end. */
-    CHAT,
-    /** {@code logprobs} is a count; {@code max_tokens} is 16. */
-    COMPLETION,
-    /** As completions, without the model's own sampling defaults. */
-    VERTEX_TEXT
-  }
-
-  GenerationFields(Ingress ingress, Fields fields, Dialect dialect) {
+  GenerationFields(Ingress ingress, Fields fields) {
     ingress.serving().checkGenerates();
     this.ingress = ingress;
     this.fields = fields;
-    this.dialect = dialect;
-    this.maxTokensAbsent = dialect == Dialect.CHAT ? Submit.MAX_TOKENS_OPEN : 16;
+    // Vertex AI's own bodies do not have the model's sampling defaults.
     SamplingSchema schema =
-        dialect == Dialect.VERTEX_TEXT
+        fields.body() == Body.PREDICT
             ? ingress.serving().plainSampling()
             : ingress.serving().sampling();
     this.sampling = schema.builder();
-    Object logprobs = fields.value("logprobs");
-    if (logprobs != null && logprobs instanceof Boolean != (dialect == Dialect.CHAT)) {
-      throw fields.wrong(
-          "logprobs", dialect == Dialect.CHAT ? "true or false" : "a whole number, at least -1");
+    Object logprobs = fields.value(LOGPROBS); // a switch of chats, a count elsewhere
+    if (logprobs != null && !fields.row(LOGPROBS).type().fits(logprobs)) {
+      throw fields.wrong(LOGPROBS, fields.row(LOGPROBS).type().text());
     }
     for (Map.Entry<String, @Nullable Object> field : fields.map().entrySet()) {
-      if (dialect == Dialect.CHAT || !field.getKey().equals("top_logprobs")) {
+      if (fields.knows(field.getKey())) {
         sampling.set(field.getKey(), field.getValue());
       }
     }
@@ -79,7 +69,7 @@ final class GenerationFields {
    */
   Generation generation(
       Prompt prompt, boolean streaming, @Nullable ChatParsing parsing, @Nullable Demand calls) {
-    if (streaming && fields.integer("prompt_logprobs", -1, Integer.MAX_VALUE, 0) != 0) {
+    if (streaming && fields.integer("prompt_logprobs", 0) != 0) {
       throw RejectedException.invalid(
           fields.path("prompt_logprobs"),
           "prompt_logprobs cannot be streamed; leave stream or prompt_logprobs out.");
@@ -88,8 +78,8 @@ final class GenerationFields {
     TextParams text =
         new TextParams(
             stopStrings(),
-            fields.bool("include_stop_str_in_output", false),
-            fields.bool("skip_special_tokens", true),
+            fields.bool("include_stop_str_in_output"),
+            fields.bool("skip_special_tokens"),
             parsing == null
                 ? thoughts.map(ReasoningFormat::visibleTokens).orElse(Set.of())
                 : parsing.visibleTokens(),
@@ -110,7 +100,7 @@ final class GenerationFields {
             prompt,
             sampling.build(
                 ingress.randomSeed(),
-                maxTokensAbsent,
+                maxTokensAbsent(),
                 penalty.isPresent() ? Choices.FOUND : Choices.DRAWN),
             sampling.badWords(),
             prompts.truncation(),
@@ -120,6 +110,12 @@ final class GenerationFields {
             AdapterFields.read(ingress, fields),
             demand,
             penalty));
+  }
+
+  /** Where the table has no number, the model's length is the end. */
+  private int maxTokensAbsent() {
+    ApiField row = fields.row("max_tokens");
+    return row.hasFallback() ? ((Number) row.fallback()).intValue() : Submit.MAX_TOKENS_OPEN;
   }
 
   private int thoughtTokensMax(@Nullable ChatParsing parsing, Optional<ReasoningFormat> thoughts) {
@@ -136,7 +132,7 @@ final class GenerationFields {
     Optional<ReasoningFormat> format =
         ingress.serving().card().parsing().reasoningParser().flatMap(ReasoningFormat::of);
     boolean bounded =
-        dialect == Dialect.COMPLETION
+        fields.body() == Body.TEXT
             && ChatParsing.thoughtTokensMax(fields, format) != TextParams.UNBOUNDED;
     return bounded ? format : Optional.empty();
   }
@@ -148,8 +144,8 @@ final class GenerationFields {
    */
   private OptionalDouble lengthPenalty(
       boolean streaming, @Nullable Demand demand, TextParams text) {
-    double penalty = fields.number("length_penalty", -10, 10, 1);
-    if (!fields.bool(SEARCH, false)) {
+    double penalty = fields.number("length_penalty");
+    if (!fields.bool(SEARCH)) {
       return OptionalDouble.empty();
     }
     if (streaming) {
@@ -179,13 +175,13 @@ final class GenerationFields {
   }
 
   private Repetition repetition() {
-    Fields given = fields.object("repetition_detection");
+    Fields given = fields.knows(REPETITION) ? fields.object(REPETITION) : null;
     if (given == null) {
       return Repetition.NONE;
     }
-    int max = given.integer("max_pattern_size", 0, Integer.MAX_VALUE, 0);
-    int min = given.integer("min_pattern_size", 0, max, 0);
-    int count = given.integer("min_count", 0, Integer.MAX_VALUE, 0);
+    int max = given.integer("max_pattern_size");
+    int min = given.integerUpTo("min_pattern_size", max);
+    int count = given.integer("min_count");
     if (max > 0 && count < 2) {
       throw given.wrong("min_count", "at least 2");
     }

@@ -29,6 +29,6 @@ final class HeaderFields {
     }
     Map<String, @Nullable Object> map = new LinkedHashMap<>(fields.map());
     map.put("priority", Long.valueOf(priority));
-    return new Fields(map, fields.path());
+    return fields.with(map);
   }
 }

@@ -4,6 +4,7 @@ import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.engine.sample.Pooling;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Route.Action;
+import io.verdier.verticles.http.api.Body;
 import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -16,7 +17,7 @@ final class Invocations {
   private Invocations() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
+    Fields fields = Fields.of(body, Body.CHAT); // whose it is, is yet to be seen
     Optional<EmbeddingSpec> embedding = exchange.ingress().serving().card().embedding();
     meant(fields, embedding).run(exchange, body);
   }

@@ -25,12 +25,12 @@ final class LoraAdapters {
   private LoraAdapters() {}
 
   static void load(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.LOAD_ADAPTER);
+    Fields fields = Fields.of(body, Body.LOAD_ADAPTER);
+    FieldGate.check(exchange, fields);
     exchange.ingress().serving().checkName(fields.string("model"));
     String name = fields.string("lora_name");
     String place = fields.string("lora_path");
-    boolean isReplacing = fields.bool("load_inplace", false);
+    boolean isReplacing = fields.bool("load_inplace");
     if (name == null || name.isBlank() || place == null || place.isBlank()) {
       exchange.reply(
           ErrorMapper.userInput(
@@ -76,8 +76,8 @@ final class LoraAdapters {
   }
 
   static void unload(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.UNLOAD_ADAPTER);
+    Fields fields = Fields.of(body, Body.UNLOAD_ADAPTER);
+    FieldGate.check(exchange, fields);
     String name = fields.string("lora_name");
     if (name == null || name.isBlank()) {
       exchange.reply(ErrorMapper.userInput("'lora_name' must be provided.", "lora_name"));

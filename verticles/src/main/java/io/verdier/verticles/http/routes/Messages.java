@@ -23,8 +23,8 @@ final class Messages {
   private Messages() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.MESSAGES);
+    Fields fields = Fields.of(body, Body.MESSAGES);
+    FieldGate.check(exchange, fields);
     Fields chat =
         new MessagesFields(fields)
             .chat(exchange.ingress().config().parsing().reasoningParser().isPresent());
@@ -50,8 +50,8 @@ final class Messages {
 
   static void countTokens(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.COUNT);
+    Fields fields = Fields.of(body, Body.COUNT);
+    FieldGate.check(exchange, fields);
     Fields chat = new MessagesFields(fields).prompt();
     ingress.serving().checkName(chat.string("model"));
     ingress
@@ -113,7 +113,7 @@ final class Messages {
       return "";
     }
     try {
-      return JsonSource.of(Fields.of(json.parseAny(block.text.toString()), "input").map());
+      return JsonSource.of(Fields.map(json.parseAny(block.text.toString()), "input"));
     } catch (RejectedException brokenOff) {
       return "{}";
     }

@@ -34,9 +34,8 @@ record MessagesFields(Fields fields) {
    *     read, for clients send one whenever they ask for thinking
    */
   Fields chat(boolean tellsReasoning) {
-    if (fields.integer("max_tokens", 1, Integer.MAX_VALUE, 0) == 0) {
-      throw fields.wrong("max_tokens", "a whole number, at least 1");
-    }
+    fields.required("max_tokens");
+    fields.given("max_tokens", Integer.MAX_VALUE);
     Map<String, @Nullable Object> chat = new LinkedHashMap<>(prompt().map());
     List<?> stops = fields.list("stop_sequences");
     if (stops != null && !stops.isEmpty()) {
@@ -49,11 +48,11 @@ record MessagesFields(Fields fields) {
     }
     output(chat);
     Fields thinking = fields.object("thinking");
-    int most = thinking == null ? 0 : thinking.integer("budget_tokens", 1, Integer.MAX_VALUE, 0);
+    int most = thinking == null ? 0 : thinking.integer("budget_tokens", 0);
     if (most > 0 && tellsReasoning) {
       chat.putIfAbsent(ChatParsing.BUDGET, (long) most);
     }
-    return Fields.of(chat);
+    return Fields.of(chat, Body.CHAT);
   }
 
   /** What the prompt is made of. */
@@ -75,7 +74,7 @@ record MessagesFields(Fields fields) {
     }
     tools(chat);
     thinking(chat);
-    return Fields.of(chat);
+    return Fields.of(chat, Body.CHAT);
   }
 
   private List<Object> messages() {
@@ -88,7 +87,7 @@ record MessagesFields(Fields fields) {
       throw fields.wrong("messages", "a list of at least one message");
     }
     for (int i = 0; i < given.size(); i++) {
-      Fields message = Fields.of(given.get(i), fields.path("messages") + "." + i);
+      Fields message = fields.element("messages", i, given.get(i));
       switch (message.string("role")) {
         case "user" -> user(message, messages);
         case "assistant" -> messages.add(assistant(message));
@@ -147,7 +146,7 @@ record MessagesFields(Fields fields) {
     List<?> given = message.list("content");
     List<Fields> blocks = new ArrayList<>();
     for (Object block : given == null ? List.of() : given) {
-      blocks.add(Fields.of(block, message.path("content") + "." + blocks.size()));
+      blocks.add(message.element("content", blocks.size(), block));
     }
     if (blocks.isEmpty()) {
       throw message.wrong("content", "a string or a list of at least one block");
@@ -234,7 +233,7 @@ record MessagesFields(Fields fields) {
     List<?> given = fields.list("tools");
     List<Object> tools = new ArrayList<>();
     for (Object tool : given == null ? List.of() : given) {
-      tools.add(tool(Fields.of(tool, fields.path("tools") + "." + tools.size())));
+      tools.add(tool(fields.element("tools", tools.size(), tool)));
     }
     if (!tools.isEmpty()) {
       chat.put("tools", tools);
@@ -243,7 +242,7 @@ record MessagesFields(Fields fields) {
     if (choice == null) {
       return;
     }
-    chat.put("parallel_tool_calls", !choice.bool("disable_parallel_tool_use", false));
+    chat.put("parallel_tool_calls", !choice.bool("disable_parallel_tool_use"));
     switch (choice.string("type")) {
       case "auto" -> {
         if (!tools.isEmpty()) {
@@ -285,7 +284,7 @@ record MessagesFields(Fields fields) {
     }
     function.put("parameters", schema.map());
     if (tool.has("strict")) {
-      function.put("strict", tool.bool("strict", false));
+      function.put("strict", tool.bool("strict"));
     }
     return ToolFields.declaration(function);
   }

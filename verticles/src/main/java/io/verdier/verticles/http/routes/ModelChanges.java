@@ -30,8 +30,8 @@ final class ModelChanges {
           "In a cluster a node serves one model: start nodes with the new one and drain the"
               + " others.");
     }
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.UPDATE_MODELS);
+    Fields fields = Fields.of(body, Body.UPDATE_MODELS);
+    FieldGate.check(exchange, fields);
     String place = fields.string("model_config_path");
     if (place == null || place.isBlank()) {
       throw fields.wrong("model_config_path", "gs://bucket/file.yaml, or the path of a file");

@@ -7,16 +7,12 @@ import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalDouble;
-import org.jspecify.annotations.Nullable;
 
 /** Reads what all routes have in common that pool prompts. Stateless. */
 final class PooledPrompts {
   private static final TextParams NO_TEXT = new TextParams(List.of(), false, true, false);
-  private static final String ADD_GENERATION_PROMPT = "add_generation_prompt";
 
   private PooledPrompts() {}
 
@@ -25,10 +21,7 @@ final class PooledPrompts {
     if (!fields.has("messages")) {
       return new PromptFields(ingress, fields).prompts("input");
     }
-    Map<String, @Nullable Object> chat = new LinkedHashMap<>(fields.map());
-    chat.putIfAbsent(ADD_GENERATION_PROMPT, false); // nobody is to answer
-    Fields asked = new Fields(chat, fields.path());
-    return List.of(ChatRequest.prompt(ingress, asked, ToolFields.read(ingress, asked)));
+    return List.of(ChatRequest.prompt(ingress, fields, ToolFields.read(ingress, fields)));
   }
 
   /** The work that they make. */

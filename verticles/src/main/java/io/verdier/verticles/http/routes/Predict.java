@@ -52,7 +52,7 @@ final class Predict {
   private Predict() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
+    Fields fields = Fields.of(body, Body.PREDICTIONS);
     Action other = OTHERS.get(Objects.requireNonNullElse(fields.string(FORMAT), CHAT));
     if (fields.has("instances")) {
       instances(exchange, fields);
@@ -82,7 +82,7 @@ final class Predict {
   }
 
   private static void instances(Exchange exchange, Fields fields) {
-    FieldGate.check(exchange, fields, Body.PREDICTIONS);
+    FieldGate.check(exchange, fields);
     int max = exchange.ingress().limits().promptsMax();
     List<?> given = fields.list("instances");
     if (given == null || given.isEmpty() || given.size() > max) {
@@ -92,7 +92,7 @@ final class Predict {
     List<Fields> instances = new ArrayList<>(given.size());
     int chats = 0;
     for (int i = 0; i < given.size(); i++) {
-      Fields instance = withDefaults(Fields.of(given.get(i), "instances." + i), parameters);
+      Fields instance = withDefaults(fields.element("instances", i, given.get(i)), parameters);
       instances.add(instance);
       chats += isChat(instance) ? 1 : 0;
     }
@@ -112,26 +112,27 @@ final class Predict {
     }
     Map<String, @Nullable Object> merged = new LinkedHashMap<>(parameters.map());
     merged.putAll(instance.map());
-    return new Fields(merged, instance.path());
+    return instance.with(merged);
   }
 
   private static ChatRequest chat(Exchange exchange, Fields fields) {
-    Fields chat = without(FORMAT, fields);
-    FieldGate.check(exchange, chat, Body.CHAT);
+    Fields chat = without(FORMAT, fields).as(Body.CHAT);
+    FieldGate.check(exchange, chat);
     return ChatRequest.read(exchange, chat);
   }
 
   private static Fields without(String name, Fields fields) {
     Map<String, @Nullable Object> left = new LinkedHashMap<>(fields.map());
     left.remove(name);
-    return new Fields(left, fields.path());
+    return fields.with(left);
   }
 
   private static void texts(Exchange exchange, List<Fields> instances) {
     Ingress ingress = exchange.ingress();
     List<TextInstance> texts = new ArrayList<>(instances.size());
-    for (Fields instance : instances) {
-      FieldGate.check(exchange, without(FORMAT, instance), Body.PREDICT);
+    for (Fields given : instances) {
+      Fields instance = without(FORMAT, given).as(Body.PREDICT);
+      FieldGate.check(exchange, instance);
       ingress.serving().checkName(instance.string("model"));
       texts.add(TextInstance.read(ingress, instance));
     }

@@ -5,17 +5,19 @@ import io.verdier.engine.RejectedException;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Truncation;
 import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.http.api.Body;
 import java.util.ArrayList;
 import java.util.List;
 
 /** Reads what a request says of its prompts, whatever is made of them. Immutable. */
 record PromptFields(Ingress ingress, Fields fields) {
+  private static final String SIDE = "truncation_side";
   private static final int CACHE_SALT_CHARS_MAX = 256;
 
   /** A text, a list of texts, a list of token ids, or a list of such lists. */
   List<Prompt> prompts(String name) {
     Object given = fields.value(name);
-    boolean addSpecialTokens = fields.bool("add_special_tokens", true);
+    boolean addSpecialTokens = textBeginsSpecially(fields);
     if (given instanceof String text) {
       return List.of(new Prompt.Text(text, addSpecialTokens));
     }
@@ -40,6 +42,11 @@ record PromptFields(Ingress ingress, Fields fields) {
     return prompts;
   }
 
+  /** Whether a text, which no template has written, gets the tokens that the tokenizer adds. */
+  static boolean textBeginsSpecially(Fields fields) {
+    return fields.as(Body.TEXT).bool("add_special_tokens");
+  }
+
   /** Refuses more prompts than a request may have. */
   void checkCount(String name, int count) {
     int max = ingress.limits().promptsMax();
@@ -52,17 +59,13 @@ record PromptFields(Ingress ingress, Fields fields) {
   /** What is kept of a prompt that is too long. */
   Truncation truncation() {
     int kept = keptTokens();
-    return switch (fields.string("truncation_side")) {
-      case null -> new Truncation(kept, Truncation.End.LAST);
-      case "left" -> new Truncation(kept, Truncation.End.LAST);
-      case "right" -> new Truncation(kept, Truncation.End.FIRST);
-      default -> throw fields.wrong("truncation_side", "left or right");
-    };
+    boolean cutsLeft = !fields.knows(SIDE) || fields.word(SIDE).equals("left");
+    return new Truncation(kept, cutsLeft ? Truncation.End.LAST : Truncation.End.FIRST);
   }
 
   private int keptTokens() {
     int modelLen = ingress.serving().card().maxModelLen();
-    int kept = fields.integer("truncate_prompt_tokens", -1, modelLen, 0);
+    int kept = fields.integer("truncate_prompt_tokens", modelLen, 0);
     if (kept == 0) {
       if (fields.has("truncate_prompt_tokens")) {
         throw fields.wrong("truncate_prompt_tokens", "-1 or at least 1");
@@ -73,7 +76,7 @@ record PromptFields(Ingress ingress, Fields fields) {
   }
 
   int priority() {
-    int priority = fields.integer("priority", Integer.MIN_VALUE, Integer.MAX_VALUE, 0);
+    int priority = fields.integer("priority");
     if (priority != 0 && ingress.config().scheduling().policy() != Policy.PRIORITY) {
       throw fields.unsupported(
           "priority", "the server was not started with --scheduling-policy priority.");

@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
@@ -17,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * Immutable: the parameters behind a path, held to the table of fields as bodies are. Of those that
  * come several times the first one counts, unless all are asked for.
  */
-record Query(Map<String, List<Object>> values) {
+record Query(Body body, Map<String, List<Object>> values) {
   private static final Pattern WHOLE = Pattern.compile("-?[0-9]{1,18}");
 
   /**
@@ -42,7 +43,7 @@ record Query(Map<String, List<Object>> values) {
         exchange.ignored(name, true);
       }
     }
-    return new Query(values);
+    return new Query(body, values);
   }
 
   private static List<Map.Entry<String, String>> parameters(Exchange exchange) {
@@ -66,16 +67,32 @@ record Query(Map<String, List<Object>> values) {
     };
   }
 
-  boolean bool(String name, boolean absent) {
-    return first(name) instanceof Boolean value ? value : absent;
+  boolean bool(String name) {
+    return (Boolean) value(name);
   }
 
+  int integer(String name) {
+    return Math.toIntExact(((Number) value(name)).longValue());
+  }
+
+  /** The same where the table has no default. */
   int integer(String name, int absent) {
+    row(name).checkOpen();
     return first(name) instanceof Long value ? Math.toIntExact(value) : absent;
   }
 
-  String string(String name, String absent) {
-    return first(name) instanceof String value ? value : absent;
+  String string(String name) {
+    return (String) value(name);
+  }
+
+  /** The first one, else the table's. */
+  private Object value(String name) {
+    Object given = first(name);
+    return given == null ? row(name).fallback() : given;
+  }
+
+  private ApiField row(String name) {
+    return Objects.requireNonNull(ApiTable.field(body, name), name);
   }
 
   /** Every value of a parameter that may come several times. */

@@ -21,8 +21,8 @@ final class Render {
   record Rendered(int[] ids, String text) {}
 
   static void chat(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.CHAT);
+    Fields fields = Fields.of(body, Body.CHAT);
+    FieldGate.check(exchange, fields);
     ChatRequest request = ChatRequest.read(exchange, fields);
     AnswerShape shape = request.shape();
     rendered(exchange.ingress(), request.generation())

@@ -34,8 +34,8 @@ final class Responses {
   private Responses() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = HeaderFields.over(exchange, Fields.of(body));
-    FieldGate.check(exchange, fields, Body.RESPONSES);
+    Fields fields = HeaderFields.over(exchange, Fields.of(body, Body.RESPONSES));
+    FieldGate.check(exchange, fields);
     String previous = fields.string("previous_response_id");
     if (previous == null) {
       launch(exchange, fields, List.of());
@@ -130,7 +130,7 @@ final class Responses {
   static void get(Exchange exchange, Map<String, @Nullable Object> none) {
     Query query = Query.read(exchange, Body.RETRIEVE);
     String id = exchange.request().path().substring(PATH.length());
-    if (query.bool("stream", false)) {
+    if (query.bool("stream")) {
       checkStore(exchange.ingress(), null);
       int after = query.integer("starting_after", FollowedResponse.FROM_THE_FIRST);
       new FollowedResponse(exchange, id, after).begin();

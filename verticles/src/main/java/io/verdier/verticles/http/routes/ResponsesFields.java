@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -20,8 +21,6 @@ record ResponsesFields(Fields fields) {
           Body.RESPONSES,
           Body.CHAT,
           Set.of("tools", "tool_choice", "store", "metadata", "top_logprobs"));
-
-  private static final int TOP_LOGPROBS_MAX = 20; // OpenAI's
 
   /**
    * @param history the conversation so far, without what this request says
@@ -43,7 +42,7 @@ record ResponsesFields(Fields fields) {
     messages.addAll(history);
     messages.addAll(turn);
     chat.put("messages", messages);
-    int tokens = fields.integer("max_output_tokens", 1, Integer.MAX_VALUE, 0);
+    int tokens = fields.integer("max_output_tokens", 0);
     if (tokens > 0) {
       chat.put("max_tokens", (long) tokens);
     }
@@ -56,12 +55,12 @@ record ResponsesFields(Fields fields) {
     if (effort != null) {
       chat.put("reasoning_effort", effort);
     }
-    return Fields.of(chat);
+    return Fields.of(chat, Body.CHAT);
   }
 
   /** How many to show says nothing of whether to: that is asked for apart. */
   private void logprobs(Map<String, @Nullable Object> chat) {
-    int top = fields.integer("top_logprobs", 0, TOP_LOGPROBS_MAX, 0);
+    int top = fields.integer("top_logprobs");
     List<?> included = fields.list("include");
     if (included != null && included.contains("message.output_text.logprobs")) {
       chat.put("logprobs", true);
@@ -70,11 +69,8 @@ record ResponsesFields(Fields fields) {
   }
 
   private void truncation(Map<String, @Nullable Object> chat) {
-    switch (fields.string("truncation")) {
-      case null -> {}
-      case "disabled" -> {}
-      case "auto" -> chat.put("truncate_prompt_tokens", -1L);
-      default -> throw fields.wrong("truncation", "auto or disabled");
+    if (fields.word("truncation").equals("auto")) {
+      chat.put("truncate_prompt_tokens", -1L);
     }
   }
 
@@ -82,7 +78,7 @@ record ResponsesFields(Fields fields) {
     List<?> given = fields.list("tools");
     List<Object> tools = new ArrayList<>();
     for (Object tool : given == null ? List.of() : given) {
-      tools.add(tool(Fields.of(tool, fields.path("tools") + "." + tools.size())));
+      tools.add(tool(fields.element("tools", tools.size(), tool)));
     }
     if (!tools.isEmpty()) {
       chat.put("tools", tools);
@@ -91,7 +87,7 @@ record ResponsesFields(Fields fields) {
     if (choice instanceof String && (!tools.isEmpty() || !choice.equals("auto"))) {
       chat.put("tool_choice", choice);
     } else if (choice != null && !(choice instanceof String)) {
-      Fields named = Fields.of(choice, fields.path("tool_choice"));
+      Fields named = Objects.requireNonNull(fields.object("tool_choice"));
       String name = named.string("name");
       if (!"function".equals(named.string("type")) || name == null) {
         throw named.wrong("type", "function, with a name");

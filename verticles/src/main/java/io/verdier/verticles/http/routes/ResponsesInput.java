@@ -28,7 +28,7 @@ final class ResponsesInput {
       throw fields.wrong("input", "a text or a list of items");
     }
     for (int i = 0; i < items.size(); i++) {
-      input.item(Fields.of(items.get(i), fields.path("input") + "." + i));
+      input.item(fields.element("input", i, items.get(i)));
     }
     return input.messages;
   }
@@ -102,7 +102,7 @@ final class ResponsesInput {
     List<?> parts = item.list(name);
     List<String> texts = new ArrayList<>();
     for (Object part : parts == null ? List.of() : parts) {
-      texts.add(required(Fields.of(part, item.path(name) + "." + texts.size()), "text"));
+      texts.add(required(item.element(name, texts.size(), part), "text"));
     }
     return String.join("\n", texts);
   }

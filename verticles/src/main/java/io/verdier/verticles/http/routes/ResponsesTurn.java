@@ -23,8 +23,8 @@ record ResponsesTurn(ChatRequest request, Look look, boolean background) {
   static ResponsesTurn read(
       Exchange exchange, Fields fields, List<Map<String, @Nullable Object>> history) {
     boolean stores = exchange.ingress().config().http().storeResponses();
-    boolean kept = fields.bool("store", true) && stores;
-    boolean background = fields.bool("background", false);
+    boolean kept = fields.bool("store") && stores;
+    boolean background = fields.bool("background");
     if (background && !kept) {
       throw RejectedException.invalid(
           "background",

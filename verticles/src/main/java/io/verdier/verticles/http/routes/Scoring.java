@@ -38,8 +38,8 @@ final class Scoring {
   private Scoring() {}
 
   static void score(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.SCORE);
+    Fields fields = Fields.of(body, Body.SCORE);
+    FieldGate.check(exchange, fields);
     List<String> names =
         SIDES.stream()
             .filter(sides -> sides.stream().allMatch(fields::has))
@@ -53,7 +53,7 @@ final class Scoring {
           "%s has %d texts and %s %d; there must be 1 and any number, or as many of both."
               .formatted(names.getFirst(), left.size(), names.getLast(), right.size()));
     }
-    AnswerShape shape = AnswerShape.read(exchange, fields, "embd-");
+    AnswerShape shape = AnswerShape.whole(exchange, fields, "embd-");
     launch(
         exchange,
         fields,
@@ -74,16 +74,16 @@ final class Scoring {
   }
 
   static void rerank(Exchange exchange, Map<String, @Nullable Object> body) {
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.RERANK);
+    Fields fields = Fields.of(body, Body.RERANK);
+    FieldGate.check(exchange, fields);
     String query = fields.string("query");
     if (query == null) {
       throw fields.wrong("query", "a text");
     }
     List<String> documents = texts(fields, "documents");
-    int asked = fields.integer("top_n", 0, Integer.MAX_VALUE, 0);
+    int asked = fields.integer("top_n");
     int shown = asked == 0 ? documents.size() : Math.min(asked, documents.size());
-    AnswerShape shape = AnswerShape.read(exchange, fields, "rerank-");
+    AnswerShape shape = AnswerShape.whole(exchange, fields, "rerank-");
     launch(
         exchange,
         fields,
@@ -129,7 +129,7 @@ final class Scoring {
       Exchange exchange, Fields fields, List<String> left, List<String> right, Layout layout) {
     Ingress ingress = exchange.ingress();
     ingress.serving().checkName(fields.string("model"));
-    boolean activated = fields.bool("use_activation", fields.bool("activation", true));
+    boolean activated = fields.bool("use_activation", fields.bool("activation"));
     EmbeddingSpec spec = ingress.serving().pooled("Score");
     Pooling pooling = Embeddings.ofOneVector("Score", spec);
     new PromptFields(ingress, fields).checkCount("documents", right.size());

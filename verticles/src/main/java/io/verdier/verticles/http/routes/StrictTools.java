@@ -90,6 +90,6 @@ final class StrictTools {
   }
 
   private static boolean isStrict(Object tool) {
-    return ToolFields.function(tool).bool("strict", false);
+    return ToolFields.function(tool).bool("strict");
   }
 }

@@ -24,12 +24,11 @@ record TextInstance(Generation generation, String promptText, boolean raw, boole
     if (text == null) {
       throw fields.wrong("prompt", "a text");
     }
-    boolean streamed = fields.bool("stream", false);
-    boolean raw = fields.bool("raw_response", false);
-    Prompt prompt = new Prompt.Text(text, fields.bool("add_special_tokens", true));
+    boolean streamed = fields.bool("stream");
+    boolean raw = fields.bool("raw_response");
+    Prompt prompt = new Prompt.Text(text, PromptFields.textBeginsSpecially(fields));
     GenerationFields generation =
-        new GenerationFields(
-            ingress, raw ? withLogprobs(fields) : fields, GenerationFields.Dialect.VERTEX_TEXT);
+        new GenerationFields(ingress, raw ? withLogprobs(fields) : fields);
     return new TextInstance(generation.generation(prompt, streamed), text, raw, streamed);
   }
 
@@ -39,7 +38,7 @@ record TextInstance(Generation generation, String promptText, boolean raw, boole
     if (map.get("logprobs") == null) {
       map.put("logprobs", 0L);
     }
-    return new Fields(map, fields.path());
+    return fields.with(map);
   }
 
   /** How each choice looks, in the order of the predictions. */

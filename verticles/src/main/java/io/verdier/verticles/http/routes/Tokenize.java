@@ -15,10 +15,10 @@ final class Tokenize {
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Ingress ingress = exchange.ingress();
-    Fields fields = Fields.of(body);
-    FieldGate.check(exchange, fields, Body.TOKENIZE);
+    Fields fields = Fields.of(body, Body.TOKENIZE);
+    FieldGate.check(exchange, fields);
     ingress.serving().checkName(fields.string("model"));
-    boolean strings = fields.bool("return_token_strs", false);
+    boolean strings = fields.bool("return_token_strs");
     ingress
         .tokenized(prompt(ingress, fields), strings)
         .onComplete(reply -> write(exchange, reply, strings), exchange::fail);
@@ -32,7 +32,7 @@ final class Tokenize {
     if (text == null) {
       throw fields.wrong("prompt", "a text, unless there are messages");
     }
-    return new Prompt.Text(text, fields.bool("add_special_tokens", true));
+    return new Prompt.Text(text, PromptFields.textBeginsSpecially(fields));
   }
 
   private static void write(Exchange exchange, TokenizeQuery.Reply reply, boolean strings) {

@@ -6,10 +6,12 @@ import io.verdier.engine.grammar.Constraint;
 import io.verdier.engine.text.toolcall.CallSpelling;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.http.api.Body;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -47,7 +49,9 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
     Choice choice = choice(fields, given != null);
     List<Object> tools = given == null ? List.of() : tools(ingress, fields, given);
     List<Object> callable = choice == Choice.NAMED ? List.of(named(fields, tools)) : tools;
-    return new ToolFields(tools, callable, choice, fields.bool("parallel_tool_calls", true));
+    // Of a prompt alone, nobody answers.
+    boolean parallel = !fields.knows("parallel_tool_calls") || fields.bool("parallel_tool_calls");
+    return new ToolFields(tools, callable, choice, parallel);
   }
 
   /** A function as chats declare it. */
@@ -71,7 +75,7 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
     }
     List<Object> tools = new ArrayList<>(given.size());
     for (Object element : given) {
-      Fields tool = Fields.of(element, fields.path("tools") + "." + tools.size());
+      Fields tool = fields.element("tools", tools.size(), element);
       check(tool);
       tools.add(tool.map());
     }
@@ -89,7 +93,7 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
     if (function.string("name") == null) {
       throw function.wrong("name", "a string");
     }
-    function.bool("strict", false);
+    function.bool("strict");
   }
 
   /** Tools that are declared may be called unless the request says otherwise. */
@@ -118,7 +122,7 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
 
   /** The tool that the choice names. */
   private static Object named(Fields fields, List<Object> tools) {
-    Fields choice = Fields.of(fields.value("tool_choice"), fields.path("tool_choice"));
+    Fields choice = Objects.requireNonNull(fields.object("tool_choice"));
     String type = choice.string("type");
     if (type != null && !type.equals("function")) {
       throw choice.wrong("type", "function");
@@ -138,7 +142,8 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
 
   /** The function of a tool that was checked. */
   static Fields function(Object tool) {
-    Fields function = Fields.of(tool, "tools").object("function");
+    Fields function =
+        new Fields(Fields.map(tool, "tools"), "tools.", Body.CHAT, "tools.").object("function");
     if (function == null) {
       throw new IllegalStateException("a tool was checked and has no function");
     }

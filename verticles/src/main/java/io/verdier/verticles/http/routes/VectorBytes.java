@@ -3,6 +3,7 @@ package io.verdier.verticles.http.routes;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Base64;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /** How the numbers of vectors become bytes, for base64. Immutable. */
@@ -23,28 +24,10 @@ record VectorBytes(Type type, ByteOrder order) {
 
   /** What the request wants; null: plain numbers. */
   static @Nullable VectorBytes read(Fields fields) {
-    Type type =
-        switch (fields.string("embed_dtype")) {
-          case null -> Type.FLOAT32;
-          case "float32" -> Type.FLOAT32;
-          case "float16" -> Type.FLOAT16;
-          case "bfloat16" -> Type.BFLOAT16;
-          default ->
-              throw fields.unsupported(
-                  "embed_dtype", "only float32, float16 and bfloat16 are available.");
-        };
-    ByteOrder order =
-        switch (fields.string("endianness")) {
-          case null -> ByteOrder.LITTLE_ENDIAN;
-          case "native", "little" -> ByteOrder.LITTLE_ENDIAN; // whatever runs the server
-          case "big" -> ByteOrder.BIG_ENDIAN;
-          default -> throw fields.wrong("endianness", "native, little or big");
-        };
-    String format = fields.string("encoding_format");
-    if (format != null && !format.equals("float") && !format.equals("base64")) {
-      throw fields.unsupported("encoding_format", "only float and base64 are available.");
-    }
-    return "base64".equals(format) ? new VectorBytes(type, order) : null;
+    Type type = Type.valueOf(fields.word("embed_dtype").toUpperCase(Locale.ROOT));
+    boolean big = fields.word("endianness").equals("big"); // native is little, whatever runs this
+    ByteOrder order = big ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN;
+    return fields.word("encoding_format").equals("base64") ? new VectorBytes(type, order) : null;
   }
 
   /**

@@ -26,7 +26,7 @@ record VectorForm(int width, int kept, boolean normalized) {
           "dimensions",
           "the model does not say that its vectors may be shortened (matryoshka_dimensions in config.json).");
     }
-    int kept = fields.integer("dimensions", 1, spec.width(), spec.width());
+    int kept = fields.given("dimensions", spec.width());
     if (spec.widths().length > 0 && Arrays.binarySearch(spec.widths(), kept) < 0) {
       throw fields.wrong("dimensions", "one of " + Arrays.toString(spec.widths()));
     }

@@ -78,7 +78,7 @@ final class ApiPages {
         code(field.name()),
         bodies(field),
         field.type().text(),
-        field.defaultText(),
+        field.presence().text(),
         field.help() + "." + note);
   }
 
