@@ -121,11 +121,81 @@ class BeamSearchIT {
     assertThat(reasons).contains(stop);
   }
 
+  private static Answer streamed(String path, Map<String, Object> body, Map<String, ?> options) {
+    Map<String, Object> streaming = new LinkedHashMap<>(body);
+    streaming.put("stream", true);
+    if (!options.isEmpty()) {
+      streaming.put("stream_options", options);
+    }
+    Answer answer = client.post(path, streaming);
+    assertThat(answer.status()).as(answer.body()).isEqualTo(200);
+    assertThat(answer.header("Content-Type")).hasValue("text/event-stream; charset=utf-8");
+    assertThat(answer.body()).endsWith("data: [DONE]\n\n");
+    return answer;
+  }
+
+  @Test
+  void search_completionStreamed_isOneEventOfTheWholeAnswer() {
+    Map<String, Object> body = search(3, Map.of("echo", true));
+    JsonNode whole = client.post("/v1/completions", body).json();
+    JsonNode event = Client.events(streamed("/v1/completions", body, Map.of())).getFirst();
+    assertThat(Client.events(streamed("/v1/completions", body, Map.of()))).hasSize(1);
+    assertThat(event.get("object").textValue()).isEqualTo("text_completion");
+    assertThat(event.get("choices")).isEqualTo(whole.get("choices"));
+    assertThat(event.at("/usage/completion_tokens").asInt()).isBetween(3, 36);
+
+    List<JsonNode> events =
+        Client.events(streamed("/v1/completions", body, Map.of("include_usage", true)));
+    assertThat(events).hasSize(2);
+    assertThat(events.getFirst().get("usage").isNull()).isTrue();
+    assertThat(events.getFirst().get("choices")).isEqualTo(whole.get("choices"));
+    assertThat(events.getLast().get("choices")).isEmpty();
+    assertThat(events.getLast().get("usage")).isEqualTo(event.get("usage"));
+  }
+
+  @Test
+  void search_chatStreamed_choicesComeWhole() {
+    Map<String, Object> body = new LinkedHashMap<>();
+    body.put("messages", List.of(Map.of("role", "user", "content", "What is a car?")));
+    body.put("n", 2);
+    body.put("max_tokens", 10);
+    body.put("use_beam_search", true);
+    JsonNode whole = client.post("/v1/chat/completions", body).json().get("choices");
+    List<JsonNode> events =
+        Client.events(streamed("/v1/chat/completions", body, Map.of("include_usage", true)));
+    assertThat(events).hasSize(5); // two that begin, two with all of a choice, usage
+    assertThat(events.get(0).at("/choices/0/delta/role").textValue()).isEqualTo("assistant");
+    for (JsonNode event : events.subList(2, 4)) {
+      JsonNode choice = event.at("/choices/0");
+      JsonNode same = whole.get(choice.get("index").asInt());
+      assertThat(choice.at("/delta/content")).isEqualTo(same.at("/message/content"));
+      assertThat(choice.get("finish_reason")).isEqualTo(same.get("finish_reason"));
+    }
+    assertThat(events.getLast().get("choices")).isEmpty();
+    assertThat(events.getLast().at("/usage/completion_tokens").asInt()).isBetween(2, 20);
+  }
+
+  @Test
+  void search_streamedToClientsOfV09_usageUnlessRefused() {
+    try (InProcessServer old = InProcessServer.start("--api-dialect=v0.9", "--max-model-len=512")) {
+      Map<String, Object> body = search(2, Map.of("stream", true));
+      Client asking = new Client(old.baseUrl());
+      assertThat(Client.events(asking.post("/v1/completions", body))).hasSize(1);
+      body.put("stream_options", Map.of());
+      assertThat(Client.events(asking.post("/v1/completions", body))).hasSize(2);
+      body.put("stream_options", Map.of("include_usage", false));
+      assertThat(Client.events(asking.post("/v1/completions", body))).hasSize(1);
+      body.put("bad_words", List.of("car"));
+      Answer refused = asking.post("/v1/completions", body);
+      assertThat(refused.status()).isEqualTo(400);
+      assertThat(refused.json().get("object").textValue()).isEqualTo("error");
+    }
+  }
+
   @Test
   void search_whatItCannotHeed_refused() {
     for (Map<String, ?> more :
         List.of(
-            Map.of("stream", true),
             Map.of("allowed_token_ids", List.of(5)),
             Map.of("bad_words", List.of("car")),
             Map.of("response_format", Map.of("type", "json_object")))) {

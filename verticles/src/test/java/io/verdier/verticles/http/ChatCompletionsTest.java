@@ -255,7 +255,7 @@ class ChatCompletionsTest {
             List.of(",\"tools\":[]", "tools"),
             List.of(",\"tools\":[{\"type\":\"x\"}]", "tools.0.type"),
             List.of(",\"best_of\":2", "best_of"),
-            List.of(",\"stream\":true,\"use_beam_search\":true", "use_beam_search"),
+            List.of(",\"bad_words\":[\"a\"],\"use_beam_search\":true", "use_beam_search"),
             List.of(",\"thinking_token_budget\":5", "thinking_token_budget"),
             List.of(",\"chat_template\":\"x\"", "chat_template"),
             List.of(",\"continue_final_message\":true", "continue_final_message"),

@@ -38,7 +38,8 @@ public record Presence(boolean isRequired, @Nullable Object fallback, String tex
       return new Presence(false, null, "");
     }
     boolean open = SamplingSchema.mayBePreset(field);
-    String text = open ? value + ", or what generation_config.json says" : value.toString();
+    String text =
+        open ? value + ", or generation_config.json's, but for predict" : value.toString();
     return new Presence(false, open ? null : decoded(value), text);
   }
 

@@ -32,7 +32,7 @@ final class CompletionFormat implements StreamFormat {
   CompletionFormat(AnswerShape shape, List<String> echoes, boolean logprobs, boolean scoredEcho) {
     this.scoredEcho = scoredEcho;
     this.shape = shape;
-    this.head = new EventHead(shape, "text_completion");
+    this.head = new EventHead(shape, Completions.OBJECT);
     this.echoes = echoes;
     this.logprobs = logprobs;
     this.plain = !logprobs && !shape.runningUsage() && !shape.tokenIds();

@@ -76,7 +76,8 @@ record CompletionRequest(
           "prompt_logprobs", "echo with logprobs reports the same; leave one of them out.");
     }
     // One choice of a prompt scores it for all: others could be ahead of it in a stream.
-    if (choices > 1 && fields.bool("stream")) {
+    boolean comesWhole = fields.bool("use_beam_search");
+    if (choices > 1 && fields.bool("stream") && !comesWhole) {
       throw fields.unsupported(
           "echo", "with logprobs, only single choices are streamed; leave n or stream out.");
     }

@@ -20,6 +20,8 @@ import org.jspecify.annotations.Nullable;
 
 /** {@code POST /v1/completions}. Stateless. */
 final class Completions {
+  static final String OBJECT = "text_completion";
+
   private Completions() {}
 
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
@@ -63,7 +65,8 @@ final class Completions {
     List<String> echoes = echoes(request, prompts);
     SamplingParams sampling = request.generations().getFirst().sampling();
     boolean logprobs = sampling.logprobs() >= 0;
-    if (request.shape().streamed()) {
+    boolean found = request.generations().getFirst().asked().lengthPenalty().isPresent();
+    if (request.shape().streamed() && !found) {
       CompletionFormat format =
           new CompletionFormat(request.shape(), echoes, logprobs, request.scoredEcho());
       Answer answer =
@@ -80,9 +83,17 @@ final class Completions {
               sampling.promptLogprobs() >= 0 && !request.scoredEcho(),
               request.generations().getFirst().choices());
       WholeAnswer.Layout layout = (out, choices, usage) -> write(out, look, choices, usage);
-      Flight.launch(
-          exchange, request.generations(), new WholeAnswer(exchange, echoes.size(), layout));
+      Flight.launch(exchange, request.generations(), answer(exchange, look, layout));
     }
+  }
+
+  /** The whole answer, which may be wanted as the one event of a stream. */
+  private static WholeAnswer answer(Exchange exchange, Look look, WholeAnswer.Layout layout) {
+    AnswerShape shape = look.shape();
+    int choices = look.echoes().size();
+    return shape.streamed()
+        ? WholeAnswer.asEvent(exchange, choices, layout, new EventHead(shape, OBJECT))
+        : new WholeAnswer(exchange, choices, layout);
   }
 
   /** What a whole answer needs of its request; the prompts are not kept until then. Immutable. */
@@ -105,7 +116,7 @@ final class Completions {
 
   private static void write(JsonWriter out, Look look, List<Choice> choices, Usage usage) {
     AnswerShape shape = look.shape();
-    out.object().field("id", shape.id()).field("object", "text_completion");
+    out.object().field("id", shape.id()).field("object", OBJECT);
     out.field("created", shape.created()).field("model", shape.model());
     out.name("choices").array();
     for (int i = 0; i < choices.size(); i++) {
@@ -114,7 +125,11 @@ final class Completions {
     }
     out.end().name("service_tier").nothing();
     out.field("system_fingerprint", shape.fingerprint());
-    shape.usage(out, usage);
+    if (shape.streamed() && shape.finalUsage()) {
+      out.name("usage").nothing(); // it has an event of its own
+    } else {
+      shape.usage(out, usage);
+    }
     out.name("kv_transfer_params").nothing().end();
   }
 

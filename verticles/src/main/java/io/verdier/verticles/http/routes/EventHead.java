@@ -77,6 +77,16 @@ final class EventHead {
     out.raw(END_EVENT);
   }
 
+  /**
+   * A whole answer as an event, then what ends the stream.
+   *
+   * @param answer a JSON object
+   */
+  void only(JsonWriter out, byte[] answer, Usage usage) {
+    out.raw(DATA).raw(answer).raw(END);
+    close(out, usage);
+  }
+
   /** The event of the whole usage, then the end of the stream. */
   void close(JsonWriter out, Usage usage) {
     if (shape.finalUsage()) {

@@ -83,7 +83,7 @@ final class GenerationFields {
             parsing == null
                 ? thoughts.map(ReasoningFormat::visibleTokens).orElse(Set.of())
                 : parsing.visibleTokens(),
-            streaming,
+            streaming && !fields.bool(SEARCH),
             thoughts,
             thoughtTokensMax(parsing, thoughts),
             ingress.serving().card().parsing().reasoningEnd());
@@ -91,7 +91,7 @@ final class GenerationFields {
     Demand demand = demand(calls);
     boolean holdsThoughts = parsing == null || ingress.config().structuredOutput().holdsThoughts();
     checkBudget(text, demand, holdsThoughts);
-    OptionalDouble penalty = lengthPenalty(streaming, demand, text);
+    OptionalDouble penalty = lengthPenalty(demand, text);
     sampling.endRepetition(repetition());
     return new Generation(
         sampling.choices(),
@@ -142,14 +142,10 @@ final class GenerationFields {
    * model gives them; what would forbid some answers is refused, for it would find them all the
    * same.
    */
-  private OptionalDouble lengthPenalty(
-      boolean streaming, @Nullable Demand demand, TextParams text) {
+  private OptionalDouble lengthPenalty(@Nullable Demand demand, TextParams text) {
     double penalty = fields.number("length_penalty");
     if (!fields.bool(SEARCH)) {
       return OptionalDouble.empty();
-    }
-    if (streaming) {
-      throw fields.unsupported(SEARCH, "its answers are known only at its end; leave stream out.");
     }
     String unheeded = demand == null ? null : demand.parameter();
     unheeded = text.thoughtTokensMax() >= 0 ? ChatParsing.BUDGET : unheeded;
