@@ -29,6 +29,8 @@ public record GenerationDefaults(
    * Reads the file of the model's directory, of another one, or none, as {@code
    * --generation-config} says; {@code --override-generation-config} goes before it. Without a file
    * there are no defaults, only the end tokens of {@code config.json}.
+   *
+   * @throws ModelException if a directory is named that has no such file
    */
   static GenerationDefaults read(
       Path directory, ConfigReader config, int vocabSize, ServerConfig.Model asked) {
@@ -46,13 +48,20 @@ public record GenerationDefaults(
   }
 
   private static ConfigReader file(Path directory, String source) {
-    Path file =
-        switch (source) {
-          case "auto" -> directory.resolve(FILE);
-          case "vllm" -> Path.of("");
-          default -> Path.of(source).resolve(FILE);
-        };
-    return Files.isRegularFile(file) ? ConfigReader.read(file) : ConfigReader.of(FILE, Map.of());
+    Path file = (source.equals("auto") ? directory : Path.of(source)).resolve(FILE);
+    if (source.equals("vllm") || (source.equals("auto") && !Files.isRegularFile(file))) {
+      return ConfigReader.of(FILE, Map.of());
+    }
+    if (!Files.isRegularFile(file)) {
+      throw new ModelException(
+          "--generation-config is "
+              + source
+              + ", where there is no "
+              + FILE
+              + "; name a directory"
+              + " that has one, auto for the model's, or vllm for none.");
+    }
+    return ConfigReader.read(file);
   }
 
   private static int[] endTokenIds(ConfigReader generation, ConfigReader config, int vocabSize) {
