@@ -13,7 +13,8 @@
  *
  * PANEL_BF16 and PANEL_INT8 are the most rows of a register block, WIDE(rows) its vectors of 16
  * weight rows: as many as leave registers for the weights. NIBBLE_ROWS are the most rows whose int4
- * weights are taken apart in registers.
+ * weights are taken apart in registers. LORA_ROWS and LORA_WIDE(rows) are the same for adapters:
+ * rows, and ranks or tiles of outputs.
  */
 #ifndef LANES_H
 #define LANES_H

@@ -9,6 +9,8 @@ enum { PANEL_BF16 = 4, PANEL_INT8 = 2, NIBBLE_ROWS = 6 };
 enum { ATTEND_ROWS = 4 };
 #define WIDE(rows) ((rows) <= 1 ? 2 : 1)
 #define WIDE_INT(rows) 1
+#define LORA_ROWS 2
+#define LORA_WIDE(rows) ((rows) <= 1 ? 4 : 2)
 
 #define EACH(type, name, op) \
   V_INLINE type name(type a, type b) { return (type){op(a.l, b.l), op(a.h, b.h)}; }

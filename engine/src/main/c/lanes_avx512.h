@@ -15,6 +15,8 @@ enum { PANEL_BF16 = 12, PANEL_INT8 = 8, NIBBLE_ROWS = 12, ATTEND_ROWS = 12 };
 #endif
 #define WIDE(rows) 2
 #define WIDE_INT(rows) 2
+#define LORA_ROWS 4
+#define LORA_WIDE(rows) ((rows) <= 2 ? 8 : 4)
 
 V_INLINE vf vf_set(float x) { return _mm512_set1_ps(x); }
 V_INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }

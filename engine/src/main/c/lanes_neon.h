@@ -9,6 +9,8 @@ enum { PANEL_BF16 = 4, PANEL_INT8 = 3, NIBBLE_ROWS = 6 };
 enum { ATTEND_ROWS = 4 };
 #define WIDE(rows) ((rows) <= 2 ? 2 : 1)
 #define WIDE_INT(rows) 1
+#define LORA_ROWS 2
+#define LORA_WIDE(rows) ((rows) <= 1 ? 4 : 2)
 
 #define EACH(i) for (int i = 0; i < 4; i++)
 #define BOTH(type, name, op)                \

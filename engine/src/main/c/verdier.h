@@ -102,24 +102,30 @@ typedef struct {
   const int32_t *places; /* [rows] of the input in it, -1 for none */
 } matmul_args;
 
-/* What an adapter adds to one row of one part of a product; CpuLoraImage.java draws a and b. */
+/* What a part of an adapter adds to a few rows, whose places lie side by side; CpuLoraImage.java draws a and b. */
 typedef struct {
-  int64_t row; /* of the input */
+  int64_t first; /* place */
+  int64_t count; /* of places */
+  int64_t low;   /* row of low that is the first place's */
+  int64_t column; /* first output */
   int64_t rank;
-  int64_t rows; /* outputs */
+  int64_t outputs;
   double scale;
   const uint16_t *a;
   const uint16_t *b;
-  float *to; /* first output */
-} lora_part;
+} lora_piece;
 
 typedef struct {
   operand in;
-  const lora_part *parts; /* [units of shrink] */
-  float *low;             /* [parts][low_stride], 16 a rank while it is worked out */
+  const lora_piece *pieces;
+  const int32_t *rows; /* [places] of the input */
+  float *out;          /* first row */
+  int64_t out_stride;
+  int64_t by_place; /* whether out has a row for each place, and not for each row of the input */
+  float *low;       /* [places of all pieces][low_stride] */
   int64_t low_stride;
-  int64_t slices; /* units of a part in expand */
-  int64_t tiles_per_unit;
+  int64_t slices;   /* units of a piece */
+  int64_t per_unit; /* shrink: ranks; expand: tiles of 16 outputs */
 } lora_args;
 
 typedef struct {

@@ -269,7 +269,7 @@ public final class CpuBackend implements Backend {
     if (batch.hasAdapters()) {
       lora.rows().find(target, batch);
       lora.add((CpuTensor) sum, (CpuTensor) in);
-      pool.run(lora, lora.rows().count());
+      pool.run(lora, lora.rows().pieces());
     }
   }
 
@@ -280,7 +280,7 @@ public final class CpuBackend implements Backend {
     if (batch.hasAdapters()) {
       lora.rows().find(target, batch);
       lora.add((CpuTensor) sum, batch);
-      pool.run(lora, lora.rows().count());
+      pool.run(lora, lora.rows().pieces());
     }
   }
 
@@ -298,7 +298,7 @@ public final class CpuBackend implements Backend {
     if (batch.hasAdapters()) {
       lora.rows().find(target, batch);
       float[] addend = lora.leave(gateUp.rows(), (CpuTensor) in);
-      pool.run(lora, lora.rows().count());
+      pool.run(lora, lora.rows().pieces());
       matmul.addend(addend, lora.rows().places());
     }
     multiply((CpuTensor) in, (PackedMatrix) gateUp);
@@ -321,7 +321,7 @@ public final class CpuBackend implements Backend {
     if (batch.hasAdapters()) {
       lora.rows().find(target, batch);
       lora.add(out, weight.rows(), (CpuTensor) in);
-      pool.run(lora, lora.rows().count());
+      pool.run(lora, lora.rows().pieces());
     }
   }
 

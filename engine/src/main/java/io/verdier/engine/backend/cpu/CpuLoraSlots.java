@@ -1,6 +1,5 @@
 package io.verdier.engine.backend.cpu;
 
-import io.verdier.engine.backend.AttentionBatch;
 import io.verdier.engine.backend.HostCopy;
 import io.verdier.engine.backend.LoraImage;
 import io.verdier.engine.backend.LoraShape;
@@ -61,12 +60,8 @@ final class CpuLoraSlots implements LoraSlots {
     return DoneCopy.DONE;
   }
 
-  /** What a row's adapter adds to a part; null for nothing. */
-  CpuLoraImage.@Nullable Part part(int product, int part, AttentionBatch batch, int row) {
-    int slot = batch.adapter(batch.slice(row));
-    if (slot == AttentionBatch.NO_ADAPTER) {
-      return null;
-    }
+  /** What the adapter in a slot adds to a part; null for nothing. */
+  CpuLoraImage.@Nullable Part part(int slot, int product, int part) {
     CpuLoraImage image = held[Objects.checkIndex(slot, shape.slots())];
     return image == null ? null : image.part(firstParts[product] + part);
   }

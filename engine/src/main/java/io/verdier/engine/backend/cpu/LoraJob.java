@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What adapters add to rows of a product, in plain loops. Set up by the executor thread, run by the
- * pool; a unit is a row.
+ * pool; a unit is a piece, whose factors are read once for all of its rows.
  *
  * <p>A dot product has eight chains, of every eighth column; an output one chain over the ranks.
  */
@@ -21,7 +21,7 @@ final class LoraJob implements ComputePool.Job {
       ValueLayout.JAVA_SHORT.withOrder(ByteOrder.nativeOrder());
 
   private final Scratch[] scratch;
-  private final LoraRows rows = new LoraRows();
+  private final LoraRows rows = new LoraRows(4);
   private CpuTensor in = new CpuTensor(0, 0);
   private @Nullable AttentionBatch tokens; // in place of rows of `in`
   private float[] out = {};
@@ -33,7 +33,7 @@ final class LoraJob implements ComputePool.Job {
   /** What a worker needs. */
   private static final class Scratch {
     private short[] halves = {};
-    private float[] low = {};
+    private float[] low = {}; // [places][rank]
     private final float[] sums = new float[LANES];
 
     short[] halves(MemorySegment from, long at, int count) {
@@ -44,9 +44,9 @@ final class LoraJob implements ComputePool.Job {
       return halves;
     }
 
-    float[] low(int rank) {
-      if (low.length < rank) {
-        low = new float[rank];
+    float[] low(int size) {
+      if (low.length < size) {
+        low = new float[size];
       }
       return low;
     }
@@ -102,36 +102,40 @@ final class LoraJob implements ComputePool.Job {
 
   @Override
   public void run(int unit, int worker) {
-    int row = rows.row(unit);
-    int at = first + (byPlace ? unit : row) * stride;
-    for (int part = 0; part < rows.partCount(); part++) {
-      CpuLoraImage.Part factors = rows.part(unit, part);
-      if (factors != null) {
-        AttentionBatch batch = tokens;
-        if (batch == null) {
-          shrink(factors, row, scratch[worker]);
-        } else {
-          lookUp(factors, batch.token(batch.first() + row), scratch[worker]);
-        }
-        expand(factors, scratch[worker], out, at + rows.firstColumn(part));
+    Scratch own = scratch[worker];
+    AttentionBatch batch = tokens;
+    if (batch == null) {
+      shrink(unit, own);
+    } else {
+      lookUp(unit, batch, own);
+    }
+    expand(unit, own);
+  }
+
+  private void lookUp(int piece, AttentionBatch batch, Scratch own) {
+    CpuLoraImage.Part factors = rows.factors(piece);
+    int rank = factors.rank();
+    float[] low = own.low(rows.placeCount(piece) * rank);
+    for (int i = 0; i < rows.placeCount(piece); i++) {
+      int token = batch.token(batch.first() + rows.row(rows.firstPlace(piece) + i));
+      Objects.checkIndex(token, factors.columns());
+      for (int r = 0; r < rank; r++) {
+        low[i * rank + r] = factors.lookUp(token, r);
       }
     }
   }
 
-  private static void lookUp(CpuLoraImage.Part factors, int token, Scratch own) {
-    Objects.checkIndex(token, factors.columns());
-    float[] low = own.low(factors.rank());
-    for (int r = 0; r < factors.rank(); r++) {
-      low[r] = factors.lookUp(token, r);
-    }
-  }
-
-  private void shrink(CpuLoraImage.Part factors, int row, Scratch own) {
-    float[] low = own.low(factors.rank());
-    for (int r = 0; r < factors.rank(); r++) {
-      int count = factors.columns();
+  private void shrink(int piece, Scratch own) {
+    CpuLoraImage.Part factors = rows.factors(piece);
+    int rank = factors.rank();
+    int count = factors.columns();
+    float[] low = own.low(rows.placeCount(piece) * rank);
+    for (int r = 0; r < rank; r++) {
       short[] a = own.halves(factors.a(), (long) r * factors.stride(), count);
-      low[r] = dot(a, in.data, in.at(row), count) * factors.scale();
+      for (int i = 0; i < rows.placeCount(piece); i++) {
+        int at = in.at(rows.row(rows.firstPlace(piece) + i));
+        low[i * rank + r] = dot(a, in.data, at, count) * factors.scale();
+      }
     }
   }
 
@@ -151,23 +155,37 @@ final class LoraJob implements ComputePool.Job {
     return even + odd;
   }
 
-  private static void expand(CpuLoraImage.Part factors, Scratch own, float[] to, int at) {
+  private void expand(int piece, Scratch own) {
+    CpuLoraImage.Part factors = rows.factors(piece);
     int rank = factors.rank();
-    float[] sums = own.sums;
     for (int output = 0; output < factors.rows(); output += LANES) {
       short[] b = own.halves(factors.b(), (long) output * rank, rank * LANES);
-      Arrays.fill(sums, 0f);
-      for (int r = 0; r < rank; r++) {
-        float low = own.low[r];
-        for (int lane = 0; lane < LANES; lane++) {
-          sums[lane] = Math.fma(number(b[r * LANES + lane]), low, sums[lane]);
+      int count = Math.min(LANES, factors.rows() - output);
+      for (int i = 0; i < rows.placeCount(piece); i++) {
+        float[] sums = outputs(b, own, i * rank, rank);
+        int at = at(rows.firstPlace(piece) + i) + rows.firstColumn(piece) + output;
+        for (int lane = 0; lane < count; lane++) {
+          out[at + lane] += sums[lane];
         }
       }
-      int count = Math.min(LANES, factors.rows() - output);
-      for (int lane = 0; lane < count; lane++) {
-        to[at + output + lane] += sums[lane];
+    }
+  }
+
+  private static float[] outputs(short[] b, Scratch own, int low, int rank) {
+    float[] sums = own.sums;
+    Arrays.fill(sums, 0f);
+    for (int r = 0; r < rank; r++) {
+      float factor = own.low[low + r];
+      for (int lane = 0; lane < LANES; lane++) {
+        sums[lane] = Math.fma(number(b[r * LANES + lane]), factor, sums[lane]);
       }
     }
+    return sums;
+  }
+
+  /** Where the row in a place begins in what is added to. */
+  private int at(int place) {
+    return first + (byPlace ? place : rows.row(place)) * stride;
   }
 
   private static float number(short half) {

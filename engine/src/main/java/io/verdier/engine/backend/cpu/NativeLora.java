@@ -9,13 +9,14 @@ import java.util.Objects;
 /**
  * Additions of adapters in C. Owned by the executor thread; units are run by the pool.
  *
- * <p>Two jobs: what the first factor makes of a row, a unit for each row and part of the product,
- * and what the second adds to it, in units of some outputs. Where tokens are the input, the first
- * has nothing to compute: the executor thread looks a few numbers up for each row.
+ * <p>Two jobs: what the first factor makes of a piece's rows, in units of some ranks, and what the
+ * second adds to them, in units of some outputs. Where tokens are the input, the first has nothing
+ * to compute: the executor thread looks a few numbers up for each row.
  */
 final class NativeLora {
-  private static final int PART_FIELDS = 7;
-  private static final int FIELDS = 9;
+  private static final int PIECE_FIELDS = 9;
+  private static final int FIELDS = 13;
+  private static final int RANKS_PER_UNIT = 16;
   private static final int TILES_PER_UNIT = 64; // of 16 outputs
   private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG;
 
@@ -24,14 +25,22 @@ final class NativeLora {
   private final NativeJob shrink;
   private final NativeJob expand;
   private final NativeOperand none;
-  private final LoraRows rows = new LoraRows();
-  private MemorySegment parts = MemorySegment.NULL; // [parts] of PART_FIELDS
-  private MemorySegment low = MemorySegment.NULL; // [parts][lowStride] f32
+  private final LoraRows rows = new LoraRows(8);
+  private MemorySegment pieces = MemorySegment.NULL; // of PIECE_FIELDS
+  private MemorySegment low = MemorySegment.NULL; // [places of pieces][rankMax] f32
+  private MemorySegment inputs = MemorySegment.NULL; // [places] s32: rows of the input
   private MemorySegment places = MemorySegment.NULL; // [rows] s32
   private MemorySegment addend = MemorySegment.NULL; // [places][outputs] f32
-  private int count; // of parts
+  private Target target = new Target(0, 0, false);
   private int rankMax;
   private int outputsMax;
+
+  /**
+   * What is added to.
+   *
+   * @param byPlace whether it has a row for each place, and not for each row of the input
+   */
+  private record Target(long address, int stride, boolean byPlace) {}
 
   NativeLora(KernelLibrary library, ComputePool pool, Arena arena) {
     this.pool = pool;
@@ -48,14 +57,14 @@ final class NativeLora {
 
   /** Adds to the rows of a product. */
   void add(NativeTensor out, NativeOperand in) {
-    collect(out.address(), out.stride(), false);
+    collect(new Target(out.address(), out.stride(), false));
     shrink(in);
     expand();
   }
 
   /** Adds to the rows of a product whose inputs are the batch's tokens. */
   void add(NativeTensor out, AttentionBatch batch) {
-    collect(out.address(), out.stride(), false);
+    collect(new Target(out.address(), out.stride(), false));
     lookUp(batch);
     expand();
   }
@@ -72,103 +81,98 @@ final class NativeLora {
       addend = NativeMemory.allocate(bytes * 2, arena);
     }
     addend.asSlice(0, bytes).fill((byte) 0); // a part without an adapter adds nothing
-    collect(addend.address(), columns, true);
+    collect(new Target(addend.address(), columns, true));
     shrink(in);
     expand();
     int selected = in.rows();
-    if (places.byteSize() < (long) selected * Integer.BYTES) {
-      places = arena.allocate((long) selected * 2 * Integer.BYTES, 64);
-    }
+    places = fitting(places, (long) selected * Integer.BYTES);
     MemorySegment.copy(rows.places(), 0, places, ValueLayout.JAVA_INT, 0, selected);
     return new Addend(addend.address(), places.address());
   }
 
   /** Lists what there is to do. */
-  private void collect(long out, int stride, boolean byPlace) {
-    reserve(rows.count() * rows.partCount());
-    count = 0;
+  private void collect(Target to) {
+    target = to;
+    inputs = fitting(inputs, (long) rows.count() * Integer.BYTES);
+    MemorySegment.copy(rows.rows(), 0, inputs, ValueLayout.JAVA_INT, 0, rows.count());
+    pieces = fitting(pieces, (long) rows.pieces() * PIECE_FIELDS * Long.BYTES);
     rankMax = 0;
     outputsMax = 0;
-    for (int place = 0; place < rows.count(); place++) {
-      int row = rows.row(place);
-      long to = out + (long) (byPlace ? place : row) * stride * Float.BYTES;
-      for (int part = 0; part < rows.partCount(); part++) {
-        CpuLoraImage.Part factors = rows.part(place, part);
-        if (factors != null) {
-          put(row, factors, to + (long) rows.firstColumn(part) * Float.BYTES);
-        }
-      }
+    int firstLow = 0;
+    for (int piece = 0; piece < rows.pieces(); piece++) {
+      put(piece, firstLow);
+      firstLow += rows.placeCount(piece);
     }
-    if (low.byteSize() < (long) count * lowStride() * Float.BYTES) {
-      low = arena.allocate((long) count * 2 * lowStride() * Float.BYTES, 64);
-    }
+    low = fitting(low, (long) firstLow * rankMax * Float.BYTES);
   }
 
-  private int lowStride() {
-    return rankMax * CpuLoraImage.LANES;
-  }
-
-  private void reserve(int most) {
-    if (parts.byteSize() < (long) most * PART_FIELDS * Long.BYTES) {
-      parts = arena.allocate((long) most * 2 * PART_FIELDS * Long.BYTES, 64);
-    }
-  }
-
-  private void put(int row, CpuLoraImage.Part factors, long to) {
-    long at = (long) count++ * PART_FIELDS;
-    parts.setAtIndex(LONG, at, row);
-    parts.setAtIndex(LONG, at + 1, factors.rank());
-    parts.setAtIndex(LONG, at + 2, factors.rows());
-    parts.setAtIndex(ValueLayout.JAVA_DOUBLE, at + 3, factors.scale());
-    parts.setAtIndex(LONG, at + 4, factors.a().address());
-    parts.setAtIndex(LONG, at + 5, factors.b().address());
-    parts.setAtIndex(LONG, at + 6, to);
+  private void put(int piece, int firstLow) {
+    CpuLoraImage.Part factors = rows.factors(piece);
+    long at = (long) piece * PIECE_FIELDS;
+    pieces.setAtIndex(LONG, at, rows.firstPlace(piece));
+    pieces.setAtIndex(LONG, at + 1, rows.placeCount(piece));
+    pieces.setAtIndex(LONG, at + 2, firstLow);
+    pieces.setAtIndex(LONG, at + 3, rows.firstColumn(piece));
+    pieces.setAtIndex(LONG, at + 4, factors.rank());
+    pieces.setAtIndex(LONG, at + 5, factors.rows());
+    pieces.setAtIndex(ValueLayout.JAVA_DOUBLE, at + 6, factors.scale());
+    pieces.setAtIndex(LONG, at + 7, factors.a().address());
+    pieces.setAtIndex(LONG, at + 8, factors.b().address());
     rankMax = Math.max(rankMax, factors.rank());
     outputsMax = Math.max(outputsMax, factors.rows());
   }
 
+  private MemorySegment fitting(MemorySegment segment, long bytes) {
+    return segment.byteSize() < bytes ? arena.allocate(2 * bytes, 64) : segment;
+  }
+
   private void shrink(NativeOperand in) {
-    if (count > 0) {
-      put(shrink, in.read());
-      pool.run(shrink, count);
-    }
+    run(shrink, in.read(), rankMax, RANKS_PER_UNIT);
   }
 
   /** What the first job leaves, in the order in which {@link #collect} lists it. */
   private void lookUp(AttentionBatch batch) {
-    int part = 0;
-    for (int place = 0; place < rows.count(); place++) {
-      CpuLoraImage.Part factors = Objects.requireNonNull(rows.part(place, 0), "has an adapter");
-      int token = batch.token(batch.first() + rows.row(place));
-      Objects.checkIndex(token, factors.columns());
-      long to = (long) part++ * lowStride();
-      for (int r = 0; r < factors.rank(); r++) {
-        low.setAtIndex(ValueLayout.JAVA_FLOAT, to + r, factors.lookUp(token, r));
+    long to = 0;
+    for (int piece = 0; piece < rows.pieces(); piece++) {
+      CpuLoraImage.Part factors = rows.factors(piece);
+      for (int i = 0; i < rows.placeCount(piece); i++) {
+        int token = batch.token(batch.first() + rows.row(rows.firstPlace(piece) + i));
+        Objects.checkIndex(token, factors.columns());
+        for (int r = 0; r < factors.rank(); r++) {
+          low.setAtIndex(ValueLayout.JAVA_FLOAT, to + r, factors.lookUp(token, r));
+        }
+        to += rankMax;
       }
     }
   }
 
   private void expand() {
-    if (count > 0) {
-      put(expand, none);
-      pool.run(expand, count * slices());
+    run(expand, none, slices(outputsMax, CpuLoraImage.LANES), TILES_PER_UNIT);
+  }
+
+  private static int slices(int count, int each) {
+    return (count + each - 1) / each;
+  }
+
+  /** Runs a job over so many ranks or tiles of each piece. */
+  private void run(NativeJob job, NativeOperand in, int most, int perUnit) {
+    if (rows.pieces() == 0) {
+      return;
     }
-  }
-
-  private int slices() {
-    int tiles = (outputsMax + CpuLoraImage.LANES - 1) / CpuLoraImage.LANES;
-    return (tiles + TILES_PER_UNIT - 1) / TILES_PER_UNIT;
-  }
-
-  private void put(NativeJob job, NativeOperand in) {
+    int slices = slices(most, perUnit);
     job.args
         .start()
         .put(in)
-        .put(parts.address())
+        .put(pieces.address())
+        .put(inputs.address())
+        .put(target.address())
+        .put((long) target.stride())
+        .put(target.byPlace() ? 1L : 0L)
         .put(low.address())
-        .put((long) lowStride())
-        .put((long) slices())
-        .put((long) TILES_PER_UNIT)
+        .put((long) rankMax)
+        .put((long) slices)
+        .put((long) perUnit)
         .end();
+    pool.run(job, rows.pieces() * slices);
   }
 }
