@@ -64,7 +64,7 @@ class ComputePoolTest {
     long due = System.nanoTime() + 20_000_000_000L; // a busy machine starts threads late
     try (ComputePool pool = new ComputePool(3, idling)) {
       for (int round = 0;
-          round < 1000 || slices.get(1) + slices.get(2) == 0 && System.nanoTime() < due;
+          round < 1000 || (slices.get(1) + slices.get(2) == 0 && System.nanoTime() < due);
           round++) {
         AtomicIntegerArray seen = new AtomicIntegerArray(1);
         pool.run((unit, worker) -> seen.incrementAndGet(0), 9);
