@@ -62,6 +62,7 @@ final class Assembler {
         structuredOutput(),
         new PoolerFlags(settings, findings).pooler(),
         new TracingFlags(settings, findings).read(),
+        measures(),
         new ClusterFlags(settings, findings).cluster());
   }
 
@@ -381,6 +382,13 @@ final class Assembler {
           default -> LogLevel.INFO;
         };
     return new ServerConfig.Logging(level, LogFormat.valueOf(constant("--log-format")));
+  }
+
+  private MeasureConfig measures() {
+    return new MeasureConfig(
+        settings.on("--kv-cache-metrics"),
+        settings.real("--kv-cache-metrics-sample"),
+        settings.on("--enable-mfu-metrics"));
   }
 
   private ServerConfig.StructuredOutput structuredOutput() {

@@ -28,6 +28,7 @@ public record ServerConfig(
     StructuredOutput structuredOutput,
     Pooler pooler,
     TracingConfig tracing,
+    MeasureConfig measures,
     ClusterConfig cluster) {
 
   /** The same on another port: 0 was asked for, and this one was found. */
@@ -47,6 +48,7 @@ public record ServerConfig(
         structuredOutput,
         pooler,
         tracing,
+        measures,
         cluster);
   }
 
@@ -464,9 +466,8 @@ public record ServerConfig(
   public record Logging(LogLevel level, LogFormat format) {
 
     /**
-     * System properties that choose this logging. The launcher sets them before the first logger is
-     * made, except one that the operator set: logback reads its file once, and looks it up by one
-     * of them.
+     * System properties that choose this logging, set before the first logger is made, except one
+     * that the operator set: logback reads its file once, and looks it up by one of them.
      */
     public Map<String, String> systemProperties() {
       String file = format == LogFormat.JSON ? "logback-json.xml" : "logback.xml";

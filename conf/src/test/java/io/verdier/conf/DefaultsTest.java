@@ -76,6 +76,7 @@ class DefaultsTest {
                 pooler(),
                 new TracingConfig(
                     Optional.empty(), TracingConfig.Protocol.GRPC, Map.of(), "verdier", false),
+                new MeasureConfig(false, 0.01, false),
                 cluster()));
   }
 

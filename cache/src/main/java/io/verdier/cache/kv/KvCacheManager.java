@@ -27,6 +27,7 @@ public final class KvCacheManager {
   private final PrefixIndex index;
   private final BlockHasher hasher;
   private BlockWatcher watcher = BlockWatcher.NOBODY;
+  private BlockObserver observer = BlockObserver.NOBODY;
   private long evictions;
 
   /**
@@ -46,6 +47,11 @@ public final class KvCacheManager {
   /** Has somebody told what becomes of contents. */
   public void watch(BlockWatcher other) {
     watcher = other;
+  }
+
+  /** Has somebody measure how blocks are used. */
+  public void observe(BlockObserver other) {
+    observer = other;
   }
 
   public int blockCount() {
@@ -154,6 +160,7 @@ public final class KvCacheManager {
     // All hits are held before the first block is taken: taking could evict one of them.
     for (int i = 0; i < hits; i++) {
       pool.retain(table.block(i));
+      observer.onFound(table.block(i));
     }
     table.adopt(hits);
     extend(table, blocksFor(reserve));
@@ -231,6 +238,7 @@ public final class KvCacheManager {
     for (int block = 0; block < pool.blockCount(); block++) {
       index.remove(block);
     }
+    observer.onForgotten();
     return true;
   }
 
@@ -243,6 +251,7 @@ public final class KvCacheManager {
         watcher.onReuse(block, name);
         index.remove(block);
       }
+      observer.onTaken(block);
       table.append(block);
     }
   }

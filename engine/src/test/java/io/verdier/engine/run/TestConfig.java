@@ -64,6 +64,7 @@ public final class TestConfig {
         new ServerConfig.StructuredOutput(false, false, false),
         defaults.pooler(),
         defaults.tracing(),
+        defaults.measures(),
         defaults.cluster());
   }
 

@@ -6,6 +6,7 @@ import io.verdier.cache.lora.AdapterPolicy;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.DiskTier;
 import io.verdier.engine.lora.AdapterSlots;
+import io.verdier.engine.run.WorkMeter;
 import io.verdier.engine.text.Tokenizer;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.Addresses;
@@ -192,6 +193,13 @@ final class ModelActors {
     EngineMetrics its = setup.metrics.engine(number);
     its.cacheConfig(engine.cacheFacts());
     engine.tiers().ifPresent(it -> its.tierBlocks(it.blockBytes()));
+    if (config.measures().blocks()) {
+      double share = config.measures().blockShare();
+      engine.kv().observe(its.blockTimes(engine.kv().blockCount(), share));
+    }
+    if (config.measures().work()) {
+      its.estimate(new WorkMeter(engine.spec(), engine.device()));
+    }
     String of = config.backend().engines() == 1 ? "" : "-" + index;
     String scheduler = Addresses.scheduler(number);
     List<Future<?>> deployments = new ArrayList<>();

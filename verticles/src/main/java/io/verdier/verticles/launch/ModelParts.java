@@ -24,6 +24,7 @@ import io.verdier.engine.run.ModelRunner;
 import io.verdier.engine.run.NullRunner;
 import io.verdier.engine.run.StepRunner;
 import io.verdier.engine.run.TierSetup;
+import io.verdier.engine.run.WorkMeter;
 import io.verdier.engine.sample.SamplingSchema;
 import io.verdier.engine.schedule.Scheduler;
 import io.verdier.engine.schedule.SchedulerSettings;
@@ -47,8 +48,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalInt;
-import java.util.TreeMap;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
@@ -79,18 +78,23 @@ record ModelParts(
   /**
    * What one engine has for itself.
    *
+   * @param kv the scheduler's, whose observer may be set before it is deployed
+   * @param device what each of its devices has of the model
    * @param adapters empty: they are not served
    * @param cacheFacts for the metrics
    */
   record Engine(
       Scheduler scheduler,
+      KvCacheManager kv,
+      ModelSpec spec,
+      WorkMeter.Device device,
       StepRunner runner,
       Optional<AdapterSlots> adapters,
       Optional<TierSetup> tiers,
       Map<String, String> cacheFacts) {
 
     private Engine with(StepRunner other) {
-      return new Engine(scheduler, other, adapters, tiers, cacheFacts);
+      return new Engine(scheduler, kv, spec, device, other, adapters, tiers, cacheFacts);
     }
   }
 
@@ -315,10 +319,30 @@ record ModelParts(
             : "float32";
     return new Engine(
         new Scheduler(settings, kv, tiers.map(it -> it.books(kv)).orElse(null)),
+        kv,
+        description.spec(),
+        device(config, description, plan),
         runner,
         Optional.ofNullable(runner.adapters()),
         tiers,
-        cacheFacts(config, plan, cacheType, description.lengthMax()));
+        CacheFacts.of(config, plan, cacheType, description));
+  }
+
+  private static WorkMeter.Device device(
+      ServerConfig config, Description description, KvPlan plan) {
+    int bytes = description.weightType().bytes();
+    double weightBytes =
+        switch (config.backend().quantization()) {
+          case NONE -> bytes;
+          case FP8, INT8 -> 1;
+          case INT4 -> 0.5;
+        };
+    return new WorkMeter.Device(
+        config.backend().ranks(),
+        config.cluster().pipeline().stages(),
+        weightBytes,
+        bytes,
+        (double) plan.bytes() / plan.blocks() / plan.blockTokens());
   }
 
   /** What constraints see of the tokens: neither special ones nor those that end an answer. */
@@ -425,27 +449,6 @@ record ModelParts(
     }
     defaults.putAll(config.model().generationOverrides());
     return defaults;
-  }
-
-  /** As vLLM names and spells them: what reads them was written for Python. */
-  private static Map<String, String> cacheFacts(
-      ServerConfig config, KvPlan plan, String cacheType, int lengthMax) {
-    Map<String, String> facts = new TreeMap<>();
-    long tokens = (long) plan.blocks() * plan.blockTokens();
-    OptionalInt override = config.cache().blocksOverride();
-    facts.put("block_size", Integer.toString(plan.blockTokens()));
-    facts.put("cache_dtype", cacheType);
-    facts.put("enable_prefix_caching", config.cache().prefixCaching() ? "True" : "False");
-    facts.put("gpu_memory_utilization", Double.toString(config.backend().gpu().memoryShare()));
-    facts.put("kv_cache_max_concurrency", Double.toString((double) tokens / lengthMax));
-    facts.put("kv_cache_size_tokens", Long.toString(tokens));
-    facts.put("num_cpu_blocks", "None");
-    facts.put("num_gpu_blocks", Integer.toString(plan.blocks()));
-    facts.put(
-        "num_gpu_blocks_override",
-        override.isPresent() ? Integer.toString(override.getAsInt()) : "None");
-    facts.put("sliding_window", "None");
-    return facts;
   }
 
   /**

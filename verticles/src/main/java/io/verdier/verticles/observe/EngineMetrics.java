@@ -1,11 +1,15 @@
 package io.verdier.verticles.observe;
 
+import io.verdier.cache.kv.BlockObserver;
+import io.verdier.engine.run.WorkMeter;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.schedule.StepOutput;
+import io.verdier.engine.schedule.StepPlan;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.DoubleSupplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The metrics of one engine, and of the requests that it serves. Thread-safe.
@@ -31,6 +35,7 @@ public final class EngineMetrics {
   /** The scheduler's last word; replaced whole, so readers see one consistent record. */
   private volatile StepOutput.Stats stats = new StepOutput.Stats(0, 0, 0, 0, 1, 0, 0, 0, 0);
 
+  private volatile @Nullable WorkMeter work; // null: it is not estimated
   private volatile int sleepLevel;
   private volatile AdapterLoad adapters = AdapterLoad.NONE;
   private volatile double adaptersSeconds = nowSeconds();
@@ -135,6 +140,34 @@ public final class EngineMetrics {
     tiers.blockBytes(bytes);
   }
 
+  /**
+   * Measures how long blocks live.
+   *
+   * @param blocks all there are
+   * @param share of them to measure, 0 to 1
+   * @return hears of them, on the scheduler's thread
+   */
+  public BlockObserver blockTimes(int blocks, double share) {
+    return new BlockTimes(page, blocks, share, System::nanoTime);
+  }
+
+  /** Shows what steps compute and move, from now on. Called before the first step. */
+  public void estimate(WorkMeter meter) {
+    work = meter;
+    page.decimalCounter(
+        "vllm:estimated_flops_per_gpu",
+        "Floating-point operations of a device, estimated.",
+        meter::operations);
+    page.decimalCounter(
+        "vllm:estimated_read_bytes_per_gpu",
+        "Bytes that a device has read, estimated.",
+        meter::readBytes);
+    page.decimalCounter(
+        "vllm:estimated_write_bytes_per_gpu",
+        "Bytes that a device has written, estimated.",
+        meter::writtenBytes);
+  }
+
   /** Seconds that sequences have waited for blocks from the host and from the disk. */
   public void onTierWaits(double host, double disk) {
     tiers.onWaits(host, disk);
@@ -153,6 +186,14 @@ public final class EngineMetrics {
   /** When the scheduler last planned a step, by {@link System#nanoTime}. */
   public long lastStepNanos() {
     return lastStepNanos;
+  }
+
+  /** A step will be run. */
+  public void onPlan(StepPlan plan) {
+    WorkMeter meter = work;
+    if (meter != null) {
+      meter.add(plan);
+    }
   }
 
   /** The scheduler planned a step. */

@@ -215,6 +215,7 @@ public final class SchedulerVerticle extends VerticleBase {
     fetching = output.stats().disk().sequences();
     notedNanos = nowNanos;
     metrics.onStep(output.stats());
+    metrics.onPlan(output.plan());
     times.onStep(cancellations, output, nowNanos);
   }
 

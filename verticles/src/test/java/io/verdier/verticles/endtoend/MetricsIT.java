@@ -67,6 +67,8 @@ class MetricsIT {
         InProcessServer.start(
             "--max-model-len=512",
             "--enable-prompt-tokens-details",
+            "--kv-cache-metrics",
+            "--enable-mfu-metrics",
             "--enable-lora",
             "--max-loras=2",
             "--lora-modules",

@@ -4,6 +4,7 @@ import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.AnswerDefaults;
 import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.Limits;
+import io.verdier.conf.MeasureConfig;
 import io.verdier.conf.PipelineConfig;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.TracingConfig;
@@ -219,6 +220,7 @@ final class HttpFixture implements AutoCloseable {
         options.structuredOutput,
         new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty()),
         new TracingConfig(Optional.empty(), TracingConfig.Protocol.GRPC, Map.of(), "demo", false),
+        new MeasureConfig(false, 0.01, false),
         cluster());
   }
 
