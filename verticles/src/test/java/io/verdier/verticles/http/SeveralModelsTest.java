@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.ServerConfig.Parsing;
+import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.bus.AdapterCard;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ServerState;
@@ -40,7 +41,7 @@ class SeveralModelsTest {
             1_700_000_001L,
             Map.of(),
             Optional.empty(),
-            new Parsing(false, Optional.empty(), Optional.empty(), "", false),
+            new Parsing(false, Optional.empty(), Optional.of("qwen3"), "", false),
             "",
             List.of(
                 new AdapterCard(
@@ -145,6 +146,17 @@ class SeveralModelsTest {
         server.post("/v1/chat/completions", "{\"model\":\"other\"," + chat);
     assertThat(refused.statusCode()).isEqualTo(400);
     assertThat(refused.body()).contains("tool choice requires");
+  }
+
+  @Test
+  void reasoningParser_isTheModelsOwn() throws Exception {
+    String message =
+        "\"max_tokens\":8,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+            + "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":5}}";
+    Asked told = ask("/v1/messages", "{\"model\":\"other\"," + message);
+    assertThat(told.submit.text().thoughtTokensMax()).isEqualTo(5);
+    Asked untold = ask("/v1/messages", "{" + message); // nobody can tell what this one thinks
+    assertThat(untold.submit.text().thoughtTokensMax()).isEqualTo(TextParams.UNBOUNDED);
   }
 
   @Test

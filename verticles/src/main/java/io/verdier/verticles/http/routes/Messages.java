@@ -25,9 +25,9 @@ final class Messages {
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = Fields.of(body, Body.MESSAGES);
     FieldGate.check(exchange, fields);
-    Fields chat =
-        new MessagesFields(fields)
-            .chat(exchange.ingress().config().parsing().reasoningParser().isPresent());
+    boolean tellsReasoning =
+        exchange.ingress().serving().card().parsing().reasoningParser().isPresent();
+    Fields chat = new MessagesFields(fields).chat(tellsReasoning);
     ChatRequest request = ChatRequest.read(exchange, chat, "msg_");
     AnswerShape shape = request.shape();
     ChatParsing parsing = request.parsing();
