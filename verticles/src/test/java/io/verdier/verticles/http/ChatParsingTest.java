@@ -439,6 +439,12 @@ class ChatParsingTest {
       String off = ",\"include_reasoning\":false";
       assertThat(summed(whole(server, off))).isEqualTo("|Yes.|[]");
       assertThat(summed(events(server, off))).isEqualTo("|Yes.|[]");
+      // Nor by its tokens.
+      String tokens = ",\"return_token_ids\":true,\"logprobs\":true";
+      assertThat(whole(server, tokens).get("token_ids")).isNotEmpty();
+      assertThat(whole(server, tokens + off).get("token_ids").isNull()).isTrue();
+      assertThat(whole(server, tokens + off).get("logprobs").isNull()).isTrue();
+      assertThat(events(server, tokens + off)).noneMatch(it -> it.has("token_ids"));
     }
   }
 

@@ -66,6 +66,8 @@ final class ChatCompletions {
    *
    * @param echo what each choice begins with
    * @param prompt its text; null: it is not shown
+   * @param logprobs whether tokens of the answer come with them
+   * @param tokenIds whether the answer's token ids are shown
    */
   record Look(
       AnswerShape shape,
@@ -74,18 +76,22 @@ final class ChatCompletions {
       @Nullable String prompt,
       int choices,
       boolean logprobs,
+      boolean tokenIds,
       boolean promptLogprobs,
       ChatParsing parsing) {}
 
   static Look look(ChatRequest request, @Nullable String prompt) {
     SamplingParams sampling = request.generation().sampling();
+    // Tokens would tell the reasoning that is not to be seen.
+    boolean tells = request.parsing().showReasoning() || request.parsing().reasoning().isEmpty();
     return new Look(
         request.shape(),
         request.role(),
         request.echo(),
         prompt,
         request.generation().choices(),
-        sampling.logprobs() >= 0,
+        sampling.logprobs() >= 0 && tells,
+        request.shape().tokenIds() && tells,
         sampling.promptLogprobs() >= 0,
         request.parsing());
   }
@@ -134,7 +140,7 @@ final class ChatCompletions {
     }
     choice.ending(out, text.endsByCalling());
     out.name("token_ids");
-    if (look.shape().tokenIds()) {
+    if (look.tokenIds()) {
       out.values(choice.generated());
     } else {
       out.nothing();

@@ -104,7 +104,7 @@ final class ChatFormat implements StreamFormat {
     if (delta.end() != null) {
       text.finish();
     }
-    boolean tokens = delta.tokens().length > 0 && (logprobs || shape.tokenIds());
+    boolean tokens = delta.tokens().length > 0 && (logprobs || look.tokenIds());
     if (text.hasNews() || tokens || delta.end() != null) {
       out.raw(head.untilChoices()).object().field("index", choice).name("delta").object();
       text.writeDelta(out, shape.dialect());
@@ -131,7 +131,7 @@ final class ChatFormat implements StreamFormat {
       Choice.finishReason(out, end, called);
       Choice.stopReason(out, end);
     }
-    if (shape.tokenIds()) {
+    if (look.tokenIds()) {
       out.name("token_ids").values(delta.tokens());
     }
   }
