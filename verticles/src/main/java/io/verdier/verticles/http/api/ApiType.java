@@ -68,6 +68,15 @@ public record ApiType(List<Shape> shapes) {
       };
     }
 
+    private boolean isOfKind(Object value) {
+      return switch (kind) {
+        case CHOICE -> value instanceof String;
+        case INT, NUMBER -> value instanceof Number;
+        case STRINGS, IDS -> value instanceof List<?>;
+        case STRING, BOOL, LIST, OBJECT, BIAS, ANY -> fits(value);
+      };
+    }
+
     /** Of 64 bits; as everywhere, 2.0 is one. */
     private static boolean isWhole(Number value) {
       return value instanceof Long
@@ -217,6 +226,11 @@ public record ApiType(List<Shape> shapes) {
   /** Whether a value of decoded JSON, not null, has one of the shapes. */
   public boolean fits(Object value) {
     return shapes.stream().anyMatch(shape -> shape.fits(value));
+  }
+
+  /** Whether a value has a JSON type that the field takes, in whatever range. */
+  public boolean isOfKind(Object value) {
+    return shapes.stream().anyMatch(shape -> shape.isOfKind(value));
   }
 
   /** To end "it must be". */

@@ -83,8 +83,7 @@ final class FieldGate {
         tell(field.name(), true);
       }
       case SUPPORTED, DIFFERS -> {
-        boolean conditional = fields.object().isEmpty() && CONDITIONAL.contains(body);
-        if (conditional && !field.type().fits(value)) {
+        if (!isTyped(fields, field, value)) {
           throw fields.wrong(key, field.type().text());
         }
         if (ApiTable.tellsFieldsOf(body, field.name())) {
@@ -92,6 +91,17 @@ final class FieldGate {
         }
       }
     }
+  }
+
+  /**
+   * Of objects nobody may read all; what their readers say of ranges and words is kept, for it says
+   * more.
+   */
+  private boolean isTyped(Fields fields, ApiField field, Object value) {
+    if (!fields.object().isEmpty()) {
+      return field.type().isOfKind(value);
+    }
+    return !CONDITIONAL.contains(body) || field.type().fits(value);
   }
 
   private void inside(Fields fields, String key, Object value) {
