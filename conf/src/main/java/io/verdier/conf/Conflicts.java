@@ -277,19 +277,11 @@ final class Conflicts {
         findings.notice(flag + " has no effect with --no-enable-prefix-caching");
       } else if (settings.given(flag) && config.backend().kind() == BackendKind.NULL) {
         findings.notice(flag + " has no effect with the null backend");
-      } else if (settings.given(flag) && isInParts()) {
+      } else if (settings.given(flag) && config.cluster().pipeline().isWanted()) {
         findings.notice(
             flag
-                + " has no effect with "
-                + (config.backend().ranks() > 1
-                    ? "--tensor-parallel-size"
-                    : "--pipeline-parallel-size")
-                + " above 1 yet: prefixes are kept in the KV cache alone");
-      } else if (settings.given(flag)
-          && flag.equals("--prefix-cache-dir")
-          && config.backend().engines() > 1) {
-        findings.notice(
-            flag + " has no effect with several engines yet: prefixes are not kept on the disk");
+                + " has no effect with --pipeline-parallel-size above 1 yet: prefixes are kept in"
+                + " the KV cache alone");
       }
     }
     if (settings.given("--kv-offloading-size")
@@ -300,10 +292,6 @@ final class Conflicts {
     if (settings.given("--prefix-cache-size") && tiers.directory().isEmpty()) {
       findings.notice("--prefix-cache-size has no effect without --prefix-cache-dir");
     }
-  }
-
-  private boolean isInParts() {
-    return config.backend().ranks() > 1 || config.cluster().pipeline().isWanted();
   }
 
   private void noticeLoadFormat() {

@@ -55,9 +55,11 @@ class PrefixTierFlagsTest {
         .contains("--kv-offloading-size has no effect with --no-enable-prefix-caching");
     assertThat(notices("--kv-offloading-size=1", "--backend=null"))
         .contains("--kv-offloading-size has no effect with the null backend");
-    assertThat(notices("--prefix-cache-dir=/p", "--tensor-parallel-size=2"))
+    assertThat(notices("--prefix-cache-dir=/p", "--pipeline-parallel-size=2"))
         .anyMatch(
-            it -> it.startsWith("--prefix-cache-dir has no effect with --tensor-parallel-size"));
+            it -> it.startsWith("--prefix-cache-dir has no effect with --pipeline-parallel-size"));
+    assertThat(notices("--prefix-cache-dir=/p", "--tensor-parallel-size=2"))
+        .noneMatch(it -> it.contains("--prefix-cache-dir"));
     assertThat(notices("--prefix-cache-size=1G"))
         .contains("--prefix-cache-size has no effect without --prefix-cache-dir");
     assertThat(notices("--kv-offloading-size=1", "--host-prefix-kv-cache-utilization-target=0.5"))

@@ -12,8 +12,10 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
@@ -24,33 +26,60 @@ import org.slf4j.LoggerFactory;
  * The directory that the operator named, with a directory in it for each identity: blocks of one
  * model mean nothing to another. Stateless.
  *
+ * <p>Engines that serve one model from one process have a directory each, for the books of a file
+ * have one owner, and share the bytes alike.
+ *
  * <p>Those of others that nobody uses now may keep half of all bytes, and the longest unused go
  * first; the rest is this one's. What has another name than we give is not ours and is left alone.
  */
 public final class DiskDirectory {
   private static final Logger LOG = LoggerFactory.getLogger(DiskDirectory.class);
 
-  private static final String OURS = "[0-9a-f]{32}";
+  private static final String OURS = "[0-9a-f]{32}(-[0-9]+)?";
   private static final int NAME_BYTES = 16; // of the digest: the head has all of it
   private static final Set<String> FILES = Set.of(DiskFile.INDEX, DiskFile.BLOCKS, DiskFile.LOCK);
 
   private DiskDirectory() {}
 
   /**
-   * Opens the blocks of an identity.
+   * Which of the engines opens its blocks. Immutable.
    *
-   * @param bytesMax that all blocks in the directory may take
+   * @param index from 0
+   * @param count of engines with the same identity
+   */
+  public record Engine(int index, int count) {
+    public static final Engine ALONE = new Engine(0, 1);
+
+    public Engine {
+      Objects.checkIndex(index, count);
+    }
+
+    /** The first one finds what it had when it was alone. */
+    private static String directory(String name, int index) {
+      return index == 0 ? name : name + "-" + index;
+    }
+  }
+
+  /**
+   * Opens an engine's blocks of an identity.
+   *
+   * @param bytesMax that all blocks in the directory may take, those of all engines together
    * @return empty if another process has them
    * @throws IOException if the directory cannot be used
    */
-  public static Optional<DiskFile> open(Path root, Identity identity, long bytesMax)
+  public static Optional<DiskFile> open(Path root, Identity identity, Engine engine, long bytesMax)
       throws IOException {
     String name = HexFormat.of().formatHex(identity.digest(), 0, NAME_BYTES);
-    Path own = root.resolve(name);
+    Set<String> siblings = new HashSet<>();
+    for (int i = 0; i < engine.count; i++) {
+      siblings.add(Engine.directory(name, i));
+    }
+    Path own = root.resolve(Engine.directory(name, engine.index));
     Files.createDirectories(own);
-    long others = shrink(others(root, name), bytesMax / 2);
+    long others = shrink(others(root, siblings), bytesMax / 2);
     removeForeign(own);
-    Optional<DiskFile> file = DiskFile.open(own, identity, Math.max(0, bytesMax - others));
+    long share = Math.max(0, bytesMax - others) / engine.count;
+    Optional<DiskFile> file = DiskFile.open(own, identity, share);
     if (file.isPresent()) {
       Files.setLastModifiedTime(
           own.resolve(DiskFile.LOCK), FileTime.fromMillis(System.currentTimeMillis()));
@@ -58,11 +87,11 @@ public final class DiskDirectory {
     return file;
   }
 
-  private static List<Path> others(Path root, String own) throws IOException {
+  private static List<Path> others(Path root, Set<String> own) throws IOException {
     try (Stream<Path> all = Files.list(root)) {
       List<Path> found = new ArrayList<>();
       all.filter(it -> it.getFileName().toString().matches(OURS))
-          .filter(it -> !it.getFileName().toString().equals(own))
+          .filter(it -> !own.contains(it.getFileName().toString()))
           .sorted(Comparator.comparing(DiskDirectory::lastUse))
           .forEach(found::add);
       return found;

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
@@ -156,14 +157,19 @@ public final class DiskFile implements AutoCloseable {
   /**
    * Writes a block.
    *
+   * @param block its pieces, which lie one behind the other on the disk
    * @return whether all went well; if not, nothing is in the slot
    */
-  public boolean write(int slot, BlockHash name, MemorySegment block) {
-    ByteBuffer bytes = checked(block);
+  public boolean write(int slot, BlockHash name, MemorySegment... block) {
+    ByteBuffer[] pieces = checked(block);
     try {
       erase(slot);
-      int sum = sum(bytes);
-      writeFully(blocks, bytes.rewind(), slot * stride());
+      int sum = sum(pieces);
+      long at = slot * stride();
+      for (ByteBuffer piece : pieces) {
+        writeFully(blocks, piece.rewind(), at);
+        at += piece.capacity();
+      }
       writeFully(index, entry(slot, name, nextStamp(), sum), entryAt(slot));
       return true;
     } catch (IOException failed) {
@@ -175,18 +181,26 @@ public final class DiskFile implements AutoCloseable {
   /**
    * Reads a block.
    *
+   * @param block its pieces, of the sizes in which it was written or others
    * @return whether it is, to the bit, what was written under this name; if not, what is in {@code
    *     block} means nothing
    */
-  public boolean read(int slot, BlockHash name, MemorySegment block) {
-    ByteBuffer bytes = checked(block);
+  public boolean read(int slot, BlockHash name, MemorySegment... block) {
+    ByteBuffer[] pieces = checked(block);
     try {
       ByteBuffer entry = ByteBuffer.allocate(ENTRY_BYTES).order(ByteOrder.LITTLE_ENDIAN);
       if (!readFully(index, entry, entryAt(slot)) || !name.equals(name(entry, slot))) {
         return false;
       }
       int sum = entry.getInt(BLOCK_SUM);
-      if (!readFully(blocks, bytes, slot * stride()) || sum(bytes.rewind()) != sum) {
+      long at = slot * stride();
+      for (ByteBuffer piece : pieces) {
+        if (!readFully(blocks, piece, at)) {
+          return false;
+        }
+        at += piece.capacity();
+      }
+      if (sum(pieces) != sum) {
         return false;
       }
       writeFully(index, entry(slot, name, nextStamp(), sum), entryAt(slot)); // it was of use
@@ -204,11 +218,12 @@ public final class DiskFile implements AutoCloseable {
     }
   }
 
-  private ByteBuffer checked(MemorySegment block) {
-    if (block.byteSize() != blockBytes) {
-      throw new IllegalStateException(block.byteSize() + " bytes for blocks of " + blockBytes);
+  private ByteBuffer[] checked(MemorySegment... block) {
+    long bytes = Arrays.stream(block).mapToLong(MemorySegment::byteSize).sum();
+    if (bytes != blockBytes) {
+      throw new IllegalStateException(bytes + " bytes for blocks of " + blockBytes);
     }
-    return block.asByteBuffer();
+    return Arrays.stream(block).map(MemorySegment::asByteBuffer).toArray(ByteBuffer[]::new);
   }
 
   private synchronized long nextStamp() {
@@ -292,9 +307,11 @@ public final class DiskFile implements AutoCloseable {
     return List.copyOf(all);
   }
 
-  private static int sum(ByteBuffer bytes) {
+  private static int sum(ByteBuffer... pieces) {
     CRC32C crc = new CRC32C();
-    crc.update(bytes);
+    for (ByteBuffer piece : pieces) {
+      crc.update(piece.rewind());
+    }
     return (int) crc.getValue();
   }
 

@@ -1,6 +1,7 @@
 package io.verdier.cache.host;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.verdier.cache.host.DiskFile.Found;
 import io.verdier.cache.host.DiskFile.Identity;
@@ -117,7 +118,8 @@ class DiskFileTest {
   void open_twice_isRefusedTheSecondTime() throws IOException {
     try (DiskFile file = open(1)) {
       assertThat(file.slots()).isPositive();
-      assertThat(DiskDirectory.open(root, identity(1), BYTES_MAX)).isEmpty();
+      assertThat(DiskDirectory.open(root, identity(1), DiskDirectory.Engine.ALONE, BYTES_MAX))
+          .isEmpty();
     }
     open(1).close();
   }
@@ -129,7 +131,8 @@ class DiskFileTest {
         file.write(slot, TierSlotsTest.name(slot), block(slot));
       }
     }
-    Optional<DiskFile> smaller = DiskDirectory.open(root, identity(1), 3 * 8192);
+    Optional<DiskFile> smaller =
+        DiskDirectory.open(root, identity(1), DiskDirectory.Engine.ALONE, 3 * 8192);
     try (DiskFile file = smaller.orElseThrow()) {
       assertThat(file.slots()).isEqualTo(3);
       assertThat(file.found()).hasSize(3);
@@ -170,6 +173,56 @@ class DiskFileTest {
     }
   }
 
+  /** Each has blocks of its own, half of the bytes, and finds them again; none drops another's. */
+  @Test
+  void open_severalEngines_shareTheBoundAndKeepTheirBlocks() throws IOException {
+    for (int engine = 0; engine < 2; engine++) {
+      try (DiskFile file = open(new DiskDirectory.Engine(engine, 2))) {
+        assertThat(file.found()).isEmpty();
+        assertThat(file.slots()).isEqualTo((int) (BYTES_MAX / 2 / 8192));
+        for (int slot = 0; slot < file.slots(); slot++) {
+          file.write(slot, TierSlotsTest.name(100 * engine + slot), block(slot));
+        }
+      }
+    }
+    assertThat(bytes()).isLessThanOrEqualTo(BYTES_MAX + 2 * 4096);
+    try (DiskFile second = open(new DiskDirectory.Engine(1, 2));
+        DiskFile first = open(new DiskDirectory.Engine(0, 2))) {
+      assertThat(first.found()).hasSize(first.slots());
+      assertThat(second.found()).hasSize(second.slots());
+      assertThat(second.read(0, TierSlotsTest.name(100), block(0))).isTrue();
+      assertThat(second.read(0, TierSlotsTest.name(0), block(0))).isFalse();
+    }
+    try (DiskFile alone = open(1)) {
+      assertThat(alone.found()).as("what the first engine had").isNotEmpty();
+    }
+  }
+
+  /** As ranks have it: two pieces, one behind the other. */
+  @Test
+  void write_pieces_areOneBlock() throws IOException {
+    try (DiskFile file = open(1)) {
+      MemorySegment block = block(3);
+      long cut = block.byteSize() / 3;
+      assertThat(file.write(3, TierSlotsTest.name(3), block.asSlice(0, cut), block.asSlice(cut)))
+          .isTrue();
+      assertThat(isRead(file, 3)).isTrue();
+      MemorySegment to = MemorySegment.ofArray(new byte[(int) block.byteSize()]);
+      assertThat(file.read(3, TierSlotsTest.name(3), to.asSlice(0, 5), to.asSlice(5))).isTrue();
+      assertThat(to.mismatch(block)).isEqualTo(-1);
+      assertThatThrownBy(() -> file.write(3, TierSlotsTest.name(3), block, block.asSlice(0, 1)))
+          .isInstanceOf(IllegalStateException.class);
+    }
+    flip(own().resolve(DiskFile.BLOCKS), 3 * 8192L + block(3).byteSize() - 1);
+    try (DiskFile file = open(1)) {
+      assertThat(isRead(file, 3)).as("the last piece has another bit").isFalse();
+    }
+  }
+
+  private DiskFile open(DiskDirectory.Engine engine) throws IOException {
+    return DiskDirectory.open(root, identity(1), engine, BYTES_MAX).orElseThrow();
+  }
+
   private long bytes() throws IOException {
     try (var files = Files.walk(root)) {
       return files.filter(Files::isRegularFile).mapToLong(it -> it.toFile().length()).sum();
@@ -177,7 +230,8 @@ class DiskFileTest {
   }
 
   private DiskFile open(int model) throws IOException {
-    return DiskDirectory.open(root, identity(model), BYTES_MAX).orElseThrow();
+    return DiskDirectory.open(root, identity(model), DiskDirectory.Engine.ALONE, BYTES_MAX)
+        .orElseThrow();
   }
 
   static Identity identity(int model) {

@@ -20,7 +20,11 @@ final class DiskWriterProcess {
       blocks[i] = DiskFileTest.block(i);
     }
     try (DiskFile file =
-        DiskDirectory.open(Path.of(arguments[0]), DiskFileTest.identity(1), BYTES_MAX)
+        DiskDirectory.open(
+                Path.of(arguments[0]),
+                DiskFileTest.identity(1),
+                DiskDirectory.Engine.ALONE,
+                BYTES_MAX)
             .orElseThrow()) {
       System.out.println("writing");
       System.out.flush();

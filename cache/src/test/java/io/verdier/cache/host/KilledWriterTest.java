@@ -34,7 +34,11 @@ class KilledWriterTest {
       LockSupport.parkNanos(random.nextInt(5_000_000));
       process.destroyForcibly().waitFor();
       try (DiskFile file =
-          DiskDirectory.open(directory, DiskFileTest.identity(1), DiskWriterProcess.BYTES_MAX)
+          DiskDirectory.open(
+                  directory,
+                  DiskFileTest.identity(1),
+                  DiskDirectory.Engine.ALONE,
+                  DiskWriterProcess.BYTES_MAX)
               .orElseThrow()) {
         used += check(file, "seed %d, kill %d".formatted(seed, kill));
         lost += file.slots() - file.found().size();

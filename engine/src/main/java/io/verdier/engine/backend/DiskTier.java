@@ -4,6 +4,7 @@ import io.verdier.cache.host.DiskDone;
 import io.verdier.cache.host.DiskFile;
 import io.verdier.cache.host.DiskWork;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.ReadWriteLock;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
@@ -56,13 +57,17 @@ public final class DiskTier implements AutoCloseable {
     return switch (work.kind()) {
       case READ -> {
         long start = System.nanoTime();
-        boolean good = file.read(work.diskSlot(), work.name(), host.record(work.hostSlot()));
+        boolean good = file.read(work.diskSlot(), work.name(), pieces(work));
         readNanos.add(System.nanoTime() - start);
         yield good;
       }
-      case WRITE -> file.write(work.diskSlot(), work.name(), host.record(work.hostSlot()));
+      case WRITE -> file.write(work.diskSlot(), work.name(), pieces(work));
       case ERASE -> isErased(work.diskSlot());
     };
+  }
+
+  private MemorySegment[] pieces(DiskWork work) {
+    return host.pieces(work.hostSlot()).toArray(MemorySegment[]::new);
   }
 
   private boolean isErased(int slot) {

@@ -16,10 +16,11 @@ public interface HostBlocks extends AutoCloseable {
   int slots();
 
   /**
-   * A slot's record: {@link KvStorage#blockBytes} that mean something only to a storage of the same
-   * backend and shape. Not to be touched while a copy from or to it is under way.
+   * A slot's record, of one piece or of one for each rank: together {@link KvStorage#blockBytes}
+   * that mean something only to a storage of the same backend and shape. Not to be touched while a
+   * copy from or to it is under way.
    */
-  MemorySegment record(int slot);
+  List<MemorySegment> pieces(int slot);
 
   /** Waits for copies that are under way, and frees the memory. */
   @Override

@@ -40,6 +40,11 @@ final class LeadTransformer extends Transformer {
     return rank.isFirst() ? this : other(rank).transformer();
   }
 
+  /** The first rank's part of the caches of all. */
+  private static KvStorage first(KvStorage cache) {
+    return ((RankKvStorage) cache).first();
+  }
+
   @Override
   public long weightBytesPerStep() {
     return super.weightBytesPerStep()
@@ -51,7 +56,7 @@ final class LeadTransformer extends Transformer {
     threads.each(
         rank -> {
           if (rank.isFirst()) {
-            super.fill(batch, cache);
+            super.fill(batch, first(cache));
           } else {
             RankModel other = other(rank);
             other.transformer().fill(other.copyOf(batch), other.cache());
@@ -64,7 +69,7 @@ final class LeadTransformer extends Transformer {
     threads.each(
         rank -> {
           if (rank.isFirst()) {
-            super.forward(batch, cache);
+            super.forward(batch, first(cache));
           } else {
             RankModel other = other(rank);
             other.transformer().forward(other.copyOf(batch), other.cache());
@@ -77,21 +82,9 @@ final class LeadTransformer extends Transformer {
     threads.each(
         rank -> {
           if (rank.isFirst()) {
-            super.prepare(sequencesMax, cache);
+            super.prepare(sequencesMax, first(cache));
           } else {
             other(rank).transformer().prepare(sequencesMax, other(rank).cache());
-          }
-        });
-  }
-
-  @Override
-  public void vacate(KvStorage cache) {
-    threads.each(
-        rank -> {
-          if (rank.isFirst()) {
-            super.vacate(cache);
-          } else {
-            other(rank).cache().vacate();
           }
         });
   }

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param kvPlan of the cache; with several devices, of each one's
  * @param backend of the first rank, if there are several
- * @param cache likewise
+ * @param cache of all ranks
  * @param lengthMax most tokens of a sequence, prompt and answer together
  * @param adapters room for them; null: none may be used
  * @param memoryPlan empty where the host's memory is used

@@ -156,7 +156,7 @@ final class RankLoader {
         memoryPlan,
         parts.getFirst().backend(),
         transformer,
-        caches.getFirst(),
+        new RankKvStorage(caches, threads),
         adapters(parts),
         null);
   }

@@ -59,29 +59,31 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
   /** Bytes that may wait to be written to the disk. */
   private static final long WRITE_BYTES_MAX = 256L << 20;
 
+  /** What blocks are of. */
+  private record Source(
+      ServerConfig config, Path directory, LoadedModel model, int engine, String build) {}
+
   /**
    * Takes the memory and opens the files.
    *
    * @param directory of the model
+   * @param engine that the model is for, from 0
    * @param build of this program: another one may compute other bits
    * @return empty where none were asked for, or none can be used, which is said
    * @throws ModelException if the directory for prefixes cannot be used
    */
   public static Optional<TierSetup> of(
-      ServerConfig config, Path directory, LoadedModel model, String build) {
+      ServerConfig config, Path directory, LoadedModel model, int engine, String build) {
     ServerConfig.PrefixTiers asked = config.cache().tiers();
-    boolean isInParts = config.backend().ranks() > 1 || config.cluster().pipeline().isWanted();
-    if (!asked.isWanted() || !config.cache().prefixCaching() || isInParts) {
+    boolean isInStages = config.cluster().pipeline().isWanted();
+    if (!asked.isWanted() || !config.cache().prefixCaching() || isInStages) {
       return Optional.empty();
     }
-    int engines = config.backend().engines();
-    boolean isForHost = asked.hostShare() > 0 || asked.hostBytes().orElse(0) > 0;
-    if (engines > 1 && !isForHost) {
-      return Optional.empty(); // one file has one owner, and an engine each would share nothing
-    }
+    Source source = new Source(config, directory, model, engine, build);
     KvStorage cache = model.cache();
     long blockBytes = cache.blockBytes();
-    Optional<HostBlocks> memory = memory(cache, hostBytes(asked, model) / engines);
+    long hostBytes = hostBytes(asked, model) / config.backend().engines();
+    Optional<HostBlocks> memory = memory(cache, hostBytes);
     if (memory.isEmpty()) {
       LOG.warn("No host memory for prefixes: they are kept in the KV cache alone");
       return Optional.empty();
@@ -89,7 +91,7 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
     HostBlocks blocks = memory.get();
     noticeSize(blocks, model);
     try {
-      DiskTier disk = disk(config, directory, model, blocks, build);
+      DiskTier disk = disk(source, blocks);
       boolean device = model.backend().waitedNanos().isPresent();
       long copyBytes = device ? DEVICE_COPY_BYTES : HOST_COPY_BYTES;
       int copiesMax = Math.toIntExact(Math.max(1, copyBytes / blockBytes));
@@ -143,16 +145,20 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
     }
   }
 
-  private static @Nullable DiskTier disk(
-      ServerConfig config, Path directory, LoadedModel model, HostBlocks blocks, String build) {
-    Optional<Path> root = config.cache().tiers().directory();
-    if (root.isEmpty() || config.backend().engines() > 1) {
+  private static @Nullable DiskTier disk(Source source, HostBlocks blocks) {
+    ServerConfig.PrefixTiers asked = source.config.cache().tiers();
+    Optional<Path> root = asked.directory();
+    if (root.isEmpty()) {
       return null;
     }
     try {
-      Identity identity = identity(config, directory, model, build);
+      int engines = source.config.backend().engines();
       Optional<DiskFile> file =
-          DiskDirectory.open(root.get(), identity, config.cache().tiers().diskBytes());
+          DiskDirectory.open(
+              root.get(),
+              identity(source),
+              new DiskDirectory.Engine(source.engine, engines),
+              asked.diskBytes());
       if (file.isEmpty() || file.get().slots() == 0) {
         LOG.warn(
             "{}: no prefixes are kept there",
@@ -166,7 +172,7 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
           "Prefixes on the disk: {} of {} blocks ({} MiB)",
           file.get().found().size(),
           file.get().slots(),
-          (file.get().slots() * model.cache().blockBytes()) >> 20);
+          (file.get().slots() * source.model.cache().blockBytes()) >> 20);
       return new DiskTier(blocks, file.get());
     } catch (IOException e) {
       throw new ModelException("--prefix-cache-dir cannot be used: " + e.getMessage(), e);
@@ -174,17 +180,21 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
   }
 
   /** Everything that decides the bits of a block, besides its name. */
-  private static Identity identity(
-      ServerConfig config, Path directory, LoadedModel model, String build) throws IOException {
+  private static Identity identity(Source source) throws IOException {
+    ServerConfig config = source.config;
+    LoadedModel model = source.model;
     StringBuilder text = new StringBuilder();
-    text.append(BITS_VERSION).append('\n').append(build).append('\n');
+    text.append(BITS_VERSION).append('\n').append(source.build).append('\n');
     text.append(model.backend().description()).append('\n');
     text.append(model.backend().kvCacheType()).append('\n');
     KvShape shape = model.cache().shape(); // how many blocks there are makes no difference
     text.append(shape.layers()).append(' ').append(shape.heads()).append(' ');
     text.append(shape.headDim()).append(' ').append(shape.blockTokens()).append('\n');
-    text.append(Files.readString(directory.resolve(ModelLoader.CONFIG_FILE))).append('\n');
-    ModelLoader.checkpoint(directory, config)
+    if (config.backend().ranks() > 1) { // whose parts of a block lie one behind the other
+      text.append(config.backend().ranks()).append(" ranks\n");
+    }
+    text.append(Files.readString(source.directory.resolve(ModelLoader.CONFIG_FILE))).append('\n');
+    ModelLoader.checkpoint(source.directory, config)
         .ifPresent(it -> it.files().forEach(file -> append(text, file)));
     try {
       MessageDigest digest = MessageDigest.getInstance("SHA-256");

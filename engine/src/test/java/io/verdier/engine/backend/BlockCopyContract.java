@@ -45,7 +45,7 @@ abstract class BlockCopyContract extends LoraContract {
     outwards.holdSteps();
     new Prompt(storage).store(TABLE); // others' numbers
     outwards.await();
-    assertThat(host.record(6).byteSize()).isEqualTo(storage.blockBytes());
+    assertThat(host.pieces(6).getFirst().byteSize()).isEqualTo(storage.blockBytes());
     List<long[]> records = records(host, out);
 
     assertThat(prompt.attend(TABLE)).isNotEqualTo(before);
@@ -94,7 +94,7 @@ abstract class BlockCopyContract extends LoraContract {
       assertThatThrownBy(() -> storage.copyIn(host, List.of(pair)))
           .isInstanceOf(IndexOutOfBoundsException.class);
     }
-    assertThatThrownBy(() -> host.record(2)).isInstanceOf(IndexOutOfBoundsException.class);
+    assertThatThrownBy(() -> host.pieces(2)).isInstanceOf(IndexOutOfBoundsException.class);
     KvStorage larger = backend.kvStorage(new KvShape(2, 3, 3, 64, 16, 5));
     assertThatThrownBy(() -> larger.copyIn(host, List.of(new Pair(0, 0))))
         .isInstanceOf(IllegalStateException.class);
@@ -105,7 +105,9 @@ abstract class BlockCopyContract extends LoraContract {
   }
 
   private static List<long[]> records(HostBlocks host, List<Pair> pairs) {
-    return pairs.stream().map(p -> host.record(p.slot()).toArray(ValueLayout.JAVA_LONG)).toList();
+    return pairs.stream()
+        .map(p -> host.pieces(p.slot()).getFirst().toArray(ValueLayout.JAVA_LONG))
+        .toList();
   }
 
   /** Random keys and values of one sequence in every layer, and queries that look at them. */

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.verdier.cache.host.DiskDirectory;
 import io.verdier.cache.host.DiskFile;
 import io.verdier.cache.host.PrefixTiers;
+import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.DiskTier;
 import io.verdier.engine.backend.HostBlocks;
@@ -15,6 +16,7 @@ import io.verdier.engine.backend.cuda.TestCuda;
 import io.verdier.engine.backend.cuda.WeightFormat;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelLoader;
+import io.verdier.engine.model.RankBackends;
 import io.verdier.engine.run.Engine.Heard;
 import io.verdier.engine.sample.ParamsBuilder;
 import io.verdier.engine.schedule.EngineRequest;
@@ -46,15 +48,35 @@ class PrefixTierTest {
   private static final int HOST_SLOTS = 200;
   @TempDir Path directory;
 
-  /** What computes; the GPU's does all that it is not made to wait for as late as it may. */
+  /**
+   * What computes, one or two ranks of it; the GPU's does all that it is not made to wait for as
+   * late as it may.
+   */
   enum Device {
     CPU,
+    TWO_RANKS,
     GPU,
     GPU_FP8;
 
-    Backend open() {
+    LoadedModel load(int blocks) {
+      ServerConfig config =
+          TestConfig.of(
+              "--tensor-parallel-size=" + (this == TWO_RANKS ? 2 : 1),
+              "--max-num-batched-tokens=2048",
+              "--max-num-seqs=64",
+              "--max-model-len=" + LENGTH_MAX,
+              "--num-gpu-blocks-override=" + blocks);
+      RankBackends backends = rank -> open();
+      return ModelLoader.load(Golden.DRAFT, config, backends, (done, total) -> {});
+    }
+
+    boolean isDevice() {
+      return this == GPU || this == GPU_FP8;
+    }
+
+    private Backend open() {
       return switch (this) {
-        case CPU -> new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.VECTOR);
+        case CPU, TWO_RANKS -> new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.VECTOR);
         case GPU -> TestCuda.lateBackend(Options.defaults());
         case GPU_FP8 ->
             TestCuda.lateBackend(new Options(false, WeightFormat.BF16, CacheFormat.FP8, 0.9));
@@ -85,12 +107,7 @@ class PrefixTierTest {
     Machine(
         Device device, int hostSlots, int copiesMax, @Nullable Path prefixes, int plans, int blocks)
         throws IOException {
-      LoadedModel model =
-          ModelLoader.load(
-              Golden.DRAFT,
-              TestConfig.of(2048, 64, OptionalInt.of(LENGTH_MAX), OptionalInt.of(blocks)),
-              device.open(),
-              (done, total) -> {});
+      LoadedModel model = device.load(blocks);
       TierSetup tiers = hostSlots == 0 ? null : tiers(model, hostSlots, copiesMax, prefixes);
       runner = new ModelRunner(model, 2048, 64, tiers == null ? null : tiers.host());
       engine = new Engine(runner, 96, blocks, LENGTH_MAX, plans, tiers);
@@ -104,7 +121,11 @@ class PrefixTierTest {
       DiskTier disk = null;
       if (prefixes != null) {
         DiskFile.Identity identity = new DiskFile.Identity(new byte[32], blockBytes);
-        disk = new DiskTier(host, DiskDirectory.open(prefixes, identity, 64L << 20).orElseThrow());
+        disk =
+            new DiskTier(
+                host,
+                DiskDirectory.open(prefixes, identity, DiskDirectory.Engine.ALONE, 64L << 20)
+                    .orElseThrow());
       }
       return new TierSetup(
           new HostTier(host, disk), blockBytes, new PrefixTiers.Settings(0, copiesMax));
@@ -172,7 +193,7 @@ class PrefixTierTest {
   @EnumSource(Device.class)
   void run_promptsThatComeAgain_getTheSameBitsFromTheHost(Device device) throws IOException {
     Map<Integer, String> cold = cold(device);
-    int plans = device == Device.CPU ? 1 : 2;
+    int plans = device.isDevice() ? 2 : 1;
     try (Machine machine = new Machine(device, HOST_SLOTS, 3, null, plans, BLOCKS)) {
       for (int round = 0; round < 2; round++) {
         for (int prompt : LONG) {
@@ -191,7 +212,7 @@ class PrefixTierTest {
 
   /** Loads, steps, preemptions and cancellations of many at once, few blocks with each plan. */
   @ParameterizedTest
-  @CsvSource({"CPU,1,1", "CPU,2,4", "GPU,2,1", "GPU_FP8,2,100"})
+  @CsvSource({"CPU,1,1", "CPU,2,4", "TWO_RANKS,1,2", "TWO_RANKS,2,100", "GPU,2,1", "GPU_FP8,2,100"})
   void run_manyAtOnce_getTheSameBits(Device device, int plans, int copiesMax) throws IOException {
     List<EngineRequest> requests = new ArrayList<>();
     for (int prompt = 0; prompt < 14; prompt++) {

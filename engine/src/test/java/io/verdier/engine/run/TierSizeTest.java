@@ -26,7 +26,7 @@ class TierSizeTest {
             config,
             new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.VECTOR),
             (done, total) -> {})) {
-      Optional<TierSetup> setup = TierSetup.of(config, Golden.DRAFT, model, "test");
+      Optional<TierSetup> setup = TierSetup.of(config, Golden.DRAFT, model, 0, "test");
       if (setup.isEmpty()) {
         return 0;
       }

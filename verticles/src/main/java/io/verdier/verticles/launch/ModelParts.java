@@ -184,7 +184,7 @@ record ModelParts(
     List<Computing> engines = new ArrayList<>();
     try {
       for (LoadedModel model : models) {
-        engines.add(computing(config, files.model().directory(), model));
+        engines.add(computing(config, files.model().directory(), model, engines.size()));
       }
       return new Loaded(
           description, engines, fingerprint(config, files, Optional.of(models.getFirst())));
@@ -202,9 +202,10 @@ record ModelParts(
   }
 
   /** Takes over the model, also when it fails. */
-  private static Computing computing(ServerConfig config, Path directory, LoadedModel model) {
+  private static Computing computing(
+      ServerConfig config, Path directory, LoadedModel model, int engine) {
     ServerConfig.Scheduling scheduling = config.scheduling();
-    Optional<TierSetup> tiers = tiers(config, directory, model);
+    Optional<TierSetup> tiers = tiers(config, directory, model, engine);
     ModelRunner runner =
         new ModelRunner(
             model,
@@ -225,9 +226,10 @@ record ModelParts(
     }
   }
 
-  private static Optional<TierSetup> tiers(ServerConfig config, Path directory, LoadedModel model) {
+  private static Optional<TierSetup> tiers(
+      ServerConfig config, Path directory, LoadedModel model, int engine) {
     try {
-      return TierSetup.of(config, directory, model, Version.TEXT);
+      return TierSetup.of(config, directory, model, engine, Version.TEXT);
     } catch (RuntimeException | Error e) {
       model.close();
       throw e;

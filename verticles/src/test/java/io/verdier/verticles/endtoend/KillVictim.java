@@ -130,7 +130,8 @@ final class KillVictim {
   }
 
   private static DiskFile open(Path root) throws IOException {
-    return DiskDirectory.open(root, identity(root), BYTES_MAX).orElseThrow();
+    return DiskDirectory.open(root, identity(root), DiskDirectory.Engine.ALONE, BYTES_MAX)
+        .orElseThrow();
   }
 
   /** Of the only model that has blocks there: from the head of its index. */

@@ -20,6 +20,8 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * A server whose KV cache holds one long prompt, with host memory and a disk behind it. Takes some
@@ -59,6 +61,10 @@ class PrefixTiersIT {
   private record Answer(List<Integer> tokens, int cached, double millis) {}
 
   private static Answer ask(String baseUrl, int prompt, String salt) {
+    return ask(new Client(baseUrl), prompt, salt);
+  }
+
+  private static Answer ask(Client client, int prompt, String salt) {
     Map<String, Object> body = new LinkedHashMap<>();
     body.put("prompt", prompt(prompt));
     body.put("max_tokens", 4);
@@ -69,7 +75,7 @@ class PrefixTiersIT {
       body.put("cache_salt", salt);
     }
     long start = System.nanoTime();
-    Client.Answer answer = new Client(baseUrl).post("/v1/completions", body);
+    Client.Answer answer = client.post("/v1/completions", body);
     double millis = (System.nanoTime() - start) / 1e6;
     assertThat(answer.status()).as(answer.body()).isEqualTo(200);
     List<Integer> tokens = new ArrayList<>();
@@ -82,6 +88,61 @@ class PrefixTiersIT {
 
   private static int[] prompt(int number) {
     return new SplittableRandom(number).ints(LENGTH, 1, 4000).toArray();
+  }
+
+  /**
+   * Two engines with a directory each, and two ranks with a part of each block: what was there
+   * before a restart is found, with the same tokens, and the metrics say where.
+   */
+  @ParameterizedTest
+  @ValueSource(strings = {"--data-parallel-size=2", "--tensor-parallel-size=2"})
+  void completions_serverInPartsAfterARestart_findsPromptsOnTheDisk(String parts) {
+    String[] flags =
+        flags(
+            parts,
+            "--kv-offloading-size=0.2",
+            "--enable-prompt-tokens-details",
+            "--prefix-cache-dir=" + directory.resolve(parts));
+    List<List<Integer>> unseen = new ArrayList<>();
+    double written;
+    try (InProcessServer before = InProcessServer.start(flags)) {
+      Client client = new Client(before.baseUrl()); // by one connection engines take turns
+      for (int prompt = 300; prompt < 302; prompt++) {
+        Answer answer = ask(client, prompt, "");
+        assertThat(answer.cached).isZero();
+        unseen.add(answer.tokens);
+      }
+      written = sum(before, "bytes_in", "host");
+      ClusterFixture.await(
+          () -> sum(before, "bytes_in", "disk") == written, "the disk does not get all blocks");
+      assertThat(written).isPositive();
+      assertThat(sum(before, "hits", "disk")).isZero();
+      assertThat(sum(before, "bytes_out", "disk")).isZero();
+    }
+    try (InProcessServer after = InProcessServer.start(flags)) {
+      Client client = new Client(after.baseUrl());
+      for (int prompt = 300; prompt < 302; prompt++) {
+        Answer answer = ask(client, prompt, "");
+        assertThat(answer.cached).isEqualTo(CACHED);
+        assertThat(answer.tokens).isEqualTo(unseen.get(prompt - 300));
+      }
+      assertThat(ask(client, 300, "another").cached).isZero();
+      assertThat(ask(client, 301, "another").cached).isZero();
+      assertThat(sum(after, "hits", "disk")).isEqualTo(2.0 * CACHED);
+      assertThat(sum(after, "bytes_out", "disk")).isEqualTo(written);
+      assertThat(sum(after, "load_seconds", "disk")).isPositive();
+    }
+  }
+
+  /** Of all engines together. */
+  private static double sum(InProcessServer of, String metric, String tier) {
+    String name = "verdier:prefix_tier_" + metric + "_total{";
+    return of.server()
+        .metricsText()
+        .lines()
+        .filter(line -> line.startsWith(name) && line.contains("tier=\"" + tier + "\""))
+        .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
+        .sum();
   }
 
   private static double tier(String metric, String tier) {

@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cpu;
 import io.verdier.engine.backend.HostBlocks;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.Objects;
 
 /** Records outside the heap. Owned by the executor thread. Memory appears as it is written. */
@@ -28,7 +29,11 @@ final class CpuHostBlocks implements HostBlocks {
   }
 
   @Override
-  public MemorySegment record(int slot) {
+  public List<MemorySegment> pieces(int slot) {
+    return List.of(record(slot));
+  }
+
+  MemorySegment record(int slot) {
     return data.asSlice(Objects.checkIndex(slot, slots) * blockBytes, blockBytes);
   }
 

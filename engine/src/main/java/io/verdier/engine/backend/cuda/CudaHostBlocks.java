@@ -46,7 +46,11 @@ final class CudaHostBlocks implements HostBlocks {
   }
 
   @Override
-  public MemorySegment record(int slot) {
+  public List<MemorySegment> pieces(int slot) {
+    return List.of(record(slot));
+  }
+
+  MemorySegment record(int slot) {
     return data.asSlice(
         Objects.checkIndex(slot, slots) * storage.blockBytes(), storage.blockBytes());
   }

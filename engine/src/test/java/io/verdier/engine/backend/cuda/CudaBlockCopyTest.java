@@ -27,16 +27,18 @@ class CudaBlockCopyTest {
     try (CudaBackend backend = TestCuda.backend(Options.defaults())) {
       KvStorage storage = backend.kvStorage(new KvShape(2, 1, 1, 32, 16, 4));
       HostBlocks host = storage.hostBlocks(2);
-      fill(host.record(0), 1);
-      fill(host.record(1), 2);
+      fill(host.pieces(0).getFirst(), 1);
+      fill(host.pieces(1).getFirst(), 2);
       HostCopy in = storage.copyIn(host, List.of(new Pair(3, 0), new Pair(0, 1)));
       assertThat(in.isDone()).isFalse();
       in.await();
-      fill(host.record(0), 3);
+      fill(host.pieces(0).getFirst(), 3);
       HostCopy out = storage.copyOut(host, List.of(new Pair(3, 0)));
-      assertThat(host.record(0).get(ValueLayout.JAVA_LONG, 0)).as("not yet").isEqualTo(3);
+      assertThat(host.pieces(0).getFirst().get(ValueLayout.JAVA_LONG, 0))
+          .as("not yet")
+          .isEqualTo(3);
       out.await();
-      assertThat(host.record(0).get(ValueLayout.JAVA_LONG, 0)).isEqualTo(1);
+      assertThat(host.pieces(0).getFirst().get(ValueLayout.JAVA_LONG, 0)).isEqualTo(1);
     }
   }
 
@@ -53,7 +55,7 @@ class CudaBlockCopyTest {
       int count = (int) ((1L << 29) / storage.blockBytes());
       HostBlocks host = storage.hostBlocks(2 * count);
       for (int slot = 0; slot < count; slot++) {
-        fill(host.record(slot), slot);
+        fill(host.pieces(slot).getFirst(), slot);
       }
       int apart = blocks / count;
       List<Pair> there =
@@ -78,7 +80,8 @@ class CudaBlockCopyTest {
             (asked - start) / 1e3 / count);
       }
       for (int slot = 0; slot < count; slot++) {
-        assertThat(host.record(slot).mismatch(host.record(count + slot))).isEqualTo(-1);
+        assertThat(host.pieces(slot).getFirst().mismatch(host.pieces(count + slot).getFirst()))
+            .isEqualTo(-1);
       }
     }
   }
@@ -91,10 +94,11 @@ class CudaBlockCopyTest {
       KvStorage storage = backend.kvStorage(new KvShape(8, 8, 32, 128, 16, 4));
       int slots = (int) ((5L << 29) / storage.blockBytes());
       HostBlocks host = storage.hostBlocks(slots);
-      fill(host.record(slots - 1), 7);
+      fill(host.pieces(slots - 1).getFirst(), 7);
       storage.copyIn(host, List.of(new Pair(2, slots - 1))).await();
       storage.copyOut(host, List.of(new Pair(2, 0))).await();
-      assertThat(host.record(0).mismatch(host.record(slots - 1))).isEqualTo(-1);
+      assertThat(host.pieces(0).getFirst().mismatch(host.pieces(slots - 1).getFirst()))
+          .isEqualTo(-1);
     }
   }
 

@@ -84,7 +84,7 @@ final class PrefixBench {
   int measure(LoadedModel model, PrintStream out) throws IOException {
     ServerConfig.Scheduling scheduling = config.scheduling();
     TierSetup tiers =
-        TierSetup.of(config, directory, model, "bench")
+        TierSetup.of(config, directory, model, 0, "bench")
             .orElseThrow(
                 () -> new UsageException(List.of("--prefix-tiers: there is no tier to measure")));
     try (ModelRunner runner =
