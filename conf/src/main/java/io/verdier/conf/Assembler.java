@@ -238,7 +238,10 @@ final class Assembler {
         settings.whole("--max-lora-rank"),
         modules,
         settings.on("--allow-runtime-lora-updating"),
-        sources.isEmpty() ? List.of("gs://", "hf://", "https://") : sources);
+        new AdapterSources(
+            sources.isEmpty() ? List.of("gs://", "hf://", "https://") : sources,
+            settings.number("--max-lora-size"),
+            settings.duration("--lora-fetch-timeout")));
   }
 
   private ServerConfig.Backend backend() {

@@ -72,7 +72,7 @@ final class Conflicts {
           "%d is less than --max-loras %d: what a slot has lies in host memory, too"
               .formatted(adapters.hostRooms(), adapters.slots()));
     }
-    for (String source : adapters.sources()) {
+    for (String source : adapters.sources().allowed()) {
       if (!source.matches("/.*|(gs|hf|https?)://.*")) {
         problem(
             "--allowed-lora-sources",
@@ -258,7 +258,9 @@ final class Conflicts {
             "--max-lora-rank",
             "--lora-modules",
             "--allow-runtime-lora-updating",
-            "--allowed-lora-sources")) {
+            "--allowed-lora-sources",
+            "--max-lora-size",
+            "--lora-fetch-timeout")) {
       if (settings.given(flag)) {
         findings.notice(flag + " has no effect without --enable-lora");
       }

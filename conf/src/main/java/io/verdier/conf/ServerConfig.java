@@ -238,7 +238,6 @@ public record ServerConfig(
    * @param rankMax largest rank
    * @param modules served from the start
    * @param changeable whether requests may add and remove names
-   * @param sources beginnings of places that requests may name adapters of
    */
   public record Adapters(
       boolean enabled,
@@ -247,10 +246,9 @@ public record ServerConfig(
       int rankMax,
       List<AdapterModule> modules,
       boolean changeable,
-      List<String> sources) {
+      AdapterSources sources) {
     public Adapters {
       modules = List.copyOf(modules);
-      sources = List.copyOf(sources);
     }
   }
 

@@ -56,7 +56,14 @@ class DefaultsTest {
                         0, OptionalLong.empty(), 1024, Optional.empty(), 64L << 30)),
                 new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS, Optional.empty()),
                 new ServerConfig.Adapters(
-                    false, 1, 1, 16, List.of(), false, List.of("gs://", "hf://", "https://")),
+                    false,
+                    1,
+                    1,
+                    16,
+                    List.of(),
+                    false,
+                    new AdapterSources(
+                        List.of("gs://", "hf://", "https://"), 8L << 30, Duration.ofMinutes(10))),
                 new ServerConfig.Backend(
                     BackendKind.AUTO,
                     OptionalInt.empty(),

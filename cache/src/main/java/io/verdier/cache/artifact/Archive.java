@@ -28,6 +28,10 @@ final class Archive {
   private static final int RATIO_MAX = 8;
 
   private static final long SMALL_BYTES = 256L << 20;
+
+  /** Of what was written, this part more is asked for where an entry does not say its size. */
+  private static final int ROOM_SHARE = 16;
+
   private static final int TAR_BLOCK = 512;
   private static final int TAR_NAME_BYTES_MAX = 64 << 10;
   private static final String READ = ".*\\.(json|jinja|txt|safetensors)|(.*/)?tokenizer\\.model";
@@ -63,22 +67,38 @@ final class Archive {
 
   private final String artifact;
   private final Path directory;
+  private final Room room;
   private long bytesLeft;
+  private long written;
+  private long granted;
   private int entries;
 
-  private Archive(String artifact, Path directory, long bytesMax) {
+  /** Who has a say in how much is written. */
+  @FunctionalInterface
+  interface Room {
+    /**
+     * To be asked before there are so many bytes of files, more than the archive has itself.
+     *
+     * @throws ArtifactException if there is no room for them
+     */
+    void require(long bytes) throws IOException;
+  }
+
+  private Archive(String artifact, Path directory, Room room, long archiveBytes) {
     this.artifact = artifact;
     this.directory = directory;
-    this.bytesLeft = bytesMax;
+    this.room = room;
+    this.granted = archiveBytes;
+    this.bytesLeft = Math.addExact(Math.multiplyExact(archiveBytes, RATIO_MAX), SMALL_BYTES);
   }
 
   /**
    * @param directory that is made, and holds the files afterwards
-   * @throws ArtifactException if the archive is damaged or hostile
+   * @throws ArtifactException if the archive is damaged or hostile, or there is no room for it
    */
-  static void unpack(String artifact, Path archive, Kind kind, Path directory) throws IOException {
-    long bytesMax = Math.addExact(Math.multiplyExact(Files.size(archive), RATIO_MAX), SMALL_BYTES);
-    Archive unpacking = new Archive(artifact, directory, bytesMax);
+  static void unpack(String artifact, Path archive, Kind kind, Path directory, Room room)
+      throws IOException {
+    Archive unpacking = new Archive(artifact, directory, room, Files.size(archive));
     Files.createDirectories(directory);
     try (InputStream in = new BufferedInputStream(Files.newInputStream(archive), 1 << 16)) {
       switch (kind) {
@@ -202,13 +222,16 @@ final class Archive {
     if (isRead) {
       Files.createDirectories(PartialFile.parent(file));
     }
-    try (OutputStream out =
-        isRead ? Files.newOutputStream(file) : OutputStream.nullOutputStream()) {
-      copy(in, out, size);
+    if (isRead) {
+      try (OutputStream out = Files.newOutputStream(file)) {
+        copy(in, Optional.of(out), size);
+      }
+    } else {
+      copy(in, Optional.empty(), size);
     }
   }
 
-  private void copy(InputStream in, OutputStream out, long size) throws IOException {
+  private void copy(InputStream in, Optional<OutputStream> out, long size) throws IOException {
     byte[] buffer = new byte[1 << 16];
     long left = size;
     while (left > 0) {
@@ -219,14 +242,27 @@ final class Archive {
         }
         return;
       }
-      left -= n;
       bytesLeft -= n;
       if (bytesLeft < 0) {
         throw new ArtifactException(
             "%s: the archive unpacks to more than %d times its size; it is not unpacked."
                 .formatted(artifact, RATIO_MAX));
       }
-      out.write(buffer, 0, n);
+      if (out.isPresent()) {
+        requireRoom(n, left);
+        out.get().write(buffer, 0, n);
+      }
+      left -= n;
     }
+  }
+
+  /** In steps, since whoever gives room looks at the disk. */
+  private void requireRoom(int bytes, long left) throws IOException {
+    if (written + bytes > granted) {
+      long step = left < Long.MAX_VALUE / 2 ? left : written / ROOM_SHARE;
+      granted = written + Math.max(bytes, step);
+      room.require(granted);
+    }
+    written += bytes;
   }
 }

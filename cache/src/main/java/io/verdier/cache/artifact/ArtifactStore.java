@@ -40,6 +40,7 @@ public final class ArtifactStore {
   private static final int VERSION_CHARS = 12;
 
   private final ServerConfig.Artifacts config;
+  private final long adapterBytesMax;
   private final EmbeddedModel embedded;
   private final Downloader downloader;
   private final Sources sources;
@@ -61,6 +62,7 @@ public final class ArtifactStore {
 
   ArtifactStore(ServerConfig config, ClassLoader resources, Downloader downloader) {
     this.config = config.artifacts();
+    this.adapterBytesMax = config.adapters().sources().bytesMax();
     this.clock = InstantSource.system();
     this.embedded = new EmbeddedModel(config.cache().directory().resolve("models"), resources);
     this.downloader = downloader;
@@ -317,7 +319,8 @@ public final class ArtifactStore {
         return there.get();
       }
       try (EntryLocks.Held _ = locks.change(name);
-          DiskQuota.Reservation _ = room(uri, name, choice.bytes(source.shown(), listing))) {
+          DiskQuota.Reservation _ =
+              room(uri, choice, name, choice.bytes(source.shown(), listing))) {
         DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
         fetch(source, wanted, place);
       }
@@ -357,7 +360,10 @@ public final class ArtifactStore {
     return Optional.empty();
   }
 
-  private DiskQuota.Reservation room(ArtifactUri uri, String name, long bytes) throws IOException {
+  private DiskQuota.Reservation room(ArtifactUri uri, FileChoice choice, String name, long bytes)
+      throws IOException {
+    DiskQuota.requireSize(
+        uri.shown(), bytes, choice == FileChoice.ADAPTER ? adapterBytesMax : Long.MAX_VALUE);
     return quota.makeRoom(uri.shown(), name, bytes, PartialFile.journalBytes(bytes));
   }
 
@@ -451,8 +457,6 @@ public final class ArtifactStore {
     }
   }
 
-  // Archives
-
   private Artifact archive(ArtifactUri.Url url, FileChoice choice) throws IOException {
     try (Source source = sources.url(url)) {
       Listing listing = list(source);
@@ -467,13 +471,19 @@ public final class ArtifactStore {
           return there.get();
         }
         try (EntryLocks.Held _ = locks.change(name);
-            DiskQuota.Reservation _ = room(url, name, Math.multiplyExact(2, file.size()))) {
+            DiskQuota.Reservation _ = room(url, choice, name, Math.multiplyExact(2, file.size()))) {
           DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
           Path archive = place.entry().resolve(file.name());
           Downloader.Wanted wanted =
               new Downloader.Wanted(file, place.partial(file), it -> it.publish(archive));
           downloader.fetch(source, List.of(wanted), place.entry());
-          Unpacking.into(place, url, archive, choice);
+          long size = file.size(); // the archive is still there while it is unpacked
+          Unpacking.into(
+              place,
+              url,
+              archive,
+              choice,
+              it -> room(url, choice, name, size + Math.max(size, it)));
         }
         quota.dropOlder(prefix, name);
       }

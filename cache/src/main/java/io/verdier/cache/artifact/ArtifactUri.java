@@ -78,9 +78,9 @@ public sealed interface ArtifactUri {
 
   /**
    * Reads a source: an existing directory, {@code gs://bucket/dir}, {@code https://…}, else a Hub
-   * repository {@code org/name} (also {@code hf://org/name}).
+   * repository {@code org/name} (also {@code hf://org/name}, and either with {@code @revision}).
    *
-   * @param revision of a Hub repository; others have none
+   * @param revision of a Hub repository that names none itself; others have none
    * @throws ArtifactException if it is none of these
    */
   static ArtifactUri parse(String text, Optional<String> revision) {
@@ -104,19 +104,33 @@ public sealed interface ArtifactUri {
     if (text.startsWith("https://") || text.startsWith("http://")) {
       return url(text);
     }
-    String name = text.startsWith("hf://") ? text.substring("hf://".length()) : text;
+    return hub(text.startsWith("hf://") ? text.substring("hf://".length()) : text, revision);
+  }
+
+  private static Hub hub(String name, Optional<String> revision) {
     if (name.contains("://")) {
       String scheme = name.substring(0, name.indexOf("://"));
       throw new ArtifactException(
           "%s: addresses are fetched from gs:// and https://; others, as Hub repositories, are named org/name."
               .formatted(scheme));
     }
-    if (!REPOSITORY.matcher(name).matches() || name.contains("..")) {
+    int at = name.indexOf('@');
+    String repository = at < 0 ? name : name.substring(0, at);
+    if (!REPOSITORY.matcher(repository).matches() || repository.contains("..")) {
       throw new ArtifactException(
           "%s: no such directory. Pass a directory, gs://bucket/dir, or org/name of the Hugging Face Hub."
-              .formatted(text));
+              .formatted(name));
     }
-    return new Hub(name, revision.map(ArtifactUri::checkedRevision).orElse(MAIN));
+    if (at < 0) {
+      return new Hub(name, revision.map(it -> checked(it, "--revision")).orElse(MAIN));
+    }
+    String own = checked(name.substring(at + 1), repository + "@");
+    if (revision.isPresent() && !revision.get().equals(own)) {
+      throw new ArtifactException(
+          "%s: --revision %s names another revision. Leave one of them out."
+              .formatted(name, revision.get()));
+    }
+    return new Hub(repository, own);
   }
 
   private static Optional<Path> directory(String text) {
@@ -127,9 +141,9 @@ public sealed interface ArtifactUri {
     }
   }
 
-  private static String checkedRevision(String revision) {
+  private static String checked(String revision, String where) {
     if (!REVISION.matcher(revision).matches() || revision.contains("..")) {
-      throw new ArtifactException("--revision: not the name of a branch, tag or commit");
+      throw new ArtifactException(where + ": not the name of a branch, tag or commit");
     }
     return revision;
   }

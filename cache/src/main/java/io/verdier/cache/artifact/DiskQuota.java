@@ -79,6 +79,15 @@ final class DiskQuota {
         .toList();
   }
 
+  /** Refuses an adapter that is larger than any may be. */
+  static void requireSize(String artifact, long bytes, long bytesMax) {
+    if (bytes > bytesMax) {
+      throw new ArtifactException(
+          "%s: its %s are more than --max-lora-size %s."
+              .formatted(artifact, DiskFailure.size(bytes), DiskFailure.size(bytesMax)));
+    }
+  }
+
   /** Bytes that an artifact on its way will have; given back when it is there, or will not be. */
   @FunctionalInterface
   interface Reservation extends AutoCloseable {
@@ -88,7 +97,8 @@ final class DiskQuota {
 
   /**
    * Makes room for an artifact. Until the reservation is given back, others count it in full: what
-   * comes at the same time must not find the same room.
+   * comes at the same time must not find the same room. A second one of the same entry takes the
+   * first one's place.
    *
    * @param keep name of its entry, which may hold some of it already
    * @param besides bytes of journals while it comes: others go for them, and nothing is refused

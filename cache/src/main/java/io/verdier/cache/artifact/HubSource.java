@@ -196,7 +196,7 @@ final class HubSource implements Source {
     }
     if (code.equals("RevisionNotFound")) {
       return new ArtifactException(
-          "%s: the repository has no branch, tag or commit %s. Correct --revision; %s/refs lists them."
+          "%s: the repository has no branch, tag or commit %s. Correct --revision, or what follows @; %s/refs lists them."
               .formatted(repository.repository(), repository.revision(), page));
     }
     if (code.equals("EntryNotFound")) {

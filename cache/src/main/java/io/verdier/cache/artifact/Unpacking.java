@@ -33,12 +33,17 @@ final class Unpacking {
     return isWhole;
   }
 
-  /** Beside the final place, then renamed: half an archive never looks like a whole one. */
-  static void into(OwnPlace place, ArtifactUri.Url url, Path archive, FileChoice choice)
+  /**
+   * Beside the final place, then renamed: half an archive never looks like a whole one.
+   *
+   * @param room for what is unpacked
+   */
+  static void into(
+      OwnPlace place, ArtifactUri.Url url, Path archive, FileChoice choice, Archive.Room room)
       throws IOException {
     Path temporary = place.entry().resolve(TEMPORARY + UUID.randomUUID());
     try {
-      Archive.unpack(url.shown(), archive, Archive.Kind.of(url.shown()), temporary);
+      Archive.unpack(url.shown(), archive, Archive.Kind.of(url.shown()), temporary, room);
       Path root = root(temporary, choice);
       if (!choice.isWhole(url.shown(), root)) {
         throw new ArtifactException(

@@ -15,7 +15,8 @@ import java.util.Optional;
  *
  * <p>The operator allows beginnings: {@code gs://bucket/adapters}, {@code hf://org}, {@code
  * https://host/}, {@code /directory}. A beginning ends where a name does: {@code hf://org} does not
- * allow {@code hf://organ/x}. A directory allows what really lies below it, whatever links say.
+ * allow {@code hf://organ/x}; {@code hf://org/name} allows all of its revisions. A directory allows
+ * what really lies below it, whatever links say.
  */
 public final class AdapterPolicy {
   private static final int PLACE_CHARS_MAX = 8192;
@@ -65,7 +66,9 @@ public final class AdapterPolicy {
     return allowed.stream()
         .anyMatch(
             start ->
-                place.equals(start) || place.startsWith(start.endsWith("/") ? start : start + "/"));
+                place.equals(start)
+                    || place.startsWith(start.endsWith("/") ? start : start + "/")
+                    || (place.startsWith(HUB) && place.startsWith(start + "@")));
   }
 
   private static ArtifactException forbidden(AdapterSource source) {

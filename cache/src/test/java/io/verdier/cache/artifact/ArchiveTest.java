@@ -38,10 +38,10 @@ class ArchiveTest {
     fixture.close();
   }
 
-  private Path open(String name) {
+  private Path open(String name, String... flags) {
     String signed = "http://" + cloud.cdnAuthority() + "/file/" + name + "?X-Goog-Signature=secret";
     ArtifactUri uri = ArtifactUri.parse(signed, Optional.empty());
-    try (Artifact adapter = fixture.store().open(uri, FileChoice.ADAPTER)) {
+    try (Artifact adapter = fixture.store(flags).open(uri, FileChoice.ADAPTER)) {
       return adapter.directory();
     }
   }
@@ -121,6 +121,28 @@ class ArchiveTest {
     assertThat(open(name)).isEqualTo(opened);
     assertThat(cloud.bytesSent.get() - sent).as("one byte, to ask for the version").isEqualTo(1);
     assertThat(cloud.requests).allMatch(request -> request.method().equals("GET"));
+  }
+
+  /** Text of 1.5 MB that packs into two thousand bytes: what it becomes counts, not what it was. */
+  @ParameterizedTest
+  @ValueSource(strings = {"a.zip", "a.tar.gz"})
+  void open_archiveThatUnpacksToMoreThanTheQuota_isRefused(String name) throws IOException {
+    Map<String, byte[]> files = adapter("");
+    files.put("notes.txt", new byte[1_500_000]);
+    cloud.files.put(name, name.equals("a.zip") ? zip(files) : gzip(tar(files, '0')));
+    cloud.files.put("small.zip", zip(adapter("")));
+    Path other = open("small.zip", "--download-quota=1M");
+
+    assertThatThrownBy(() -> open(name, "--download-quota=1M"))
+        .isInstanceOf(ArtifactException.class)
+        .hasMessageContaining("do not fit into --download-quota 1.0 MiB");
+    Path artifacts = directory.resolve("downloads/artifacts");
+    assertThat(RemoteFixture.bytesBelow(artifacts)).isLessThan(1 << 20);
+    assertThat(RemoteFixture.tree(artifacts).keySet())
+        .noneMatch(file -> file.contains("notes") || file.contains("unpack-"));
+    assertThat(other).as("went, for the room that was asked for").doesNotExist();
+    assertThat(open(name, "--download-quota=2M").resolve("notes.txt")).hasSize(1_500_000);
+    assertThat(RemoteFixture.bytesBelow(artifacts)).isLessThan(2 << 20);
   }
 
   @Test

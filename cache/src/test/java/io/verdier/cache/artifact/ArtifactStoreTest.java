@@ -89,6 +89,17 @@ class ArtifactStoreTest {
   }
 
   @Test
+  void parse_repositoryWithItsRevision_meansThat() {
+    ArtifactUri tagged = new ArtifactUri.Hub("org/name", "refs/pr/1");
+    assertThat(parse("org/name@refs/pr/1")).isEqualTo(tagged);
+    assertThat(parse("hf://org/name@refs/pr/1")).isEqualTo(tagged);
+    assertThat(ArtifactUri.parse("org/name@v1", Optional.of("v1")))
+        .isEqualTo(ArtifactUri.parse("org/name", Optional.of("v1")));
+    assertThat(parse("org/name@main")).isEqualTo(parse("org/name"));
+    assertThat(tagged.identity()).isNotEqualTo(parse("org/name").identity());
+  }
+
+  @Test
   void parse_others_sayWhatIsKnown() {
     assertThatThrownBy(() -> parse("s3://bucket/m")).hasMessageContaining("gs:// and https://");
     assertThatThrownBy(() -> parse("/no/such/directory")).hasMessageContaining("no such directory");
@@ -97,6 +108,11 @@ class ArtifactStoreTest {
         .hasMessage("the https address of the model is malformed");
     assertThatThrownBy(() -> ArtifactUri.parse("org/name", Optional.of("../../x")))
         .hasMessageContaining("--revision");
+    assertThatThrownBy(() -> parse("org/name@../../x")).hasMessageContaining("org/name@: not the");
+    assertThatThrownBy(() -> parse("org/name@")).hasMessageContaining("org/name@: not the name");
+    assertThatThrownBy(() -> parse("org@v1/x")).hasMessageContaining("no such directory");
+    assertThatThrownBy(() -> ArtifactUri.parse("org/name@v1", Optional.of("v2")))
+        .hasMessageContaining("--revision v2 names another revision");
     assertThatThrownBy(() -> parse("org/..")).hasMessageContaining("no such directory");
   }
 

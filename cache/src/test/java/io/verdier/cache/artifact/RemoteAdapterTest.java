@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.time.Instant;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -77,6 +78,41 @@ class RemoteAdapterTest {
     cloud.files.put(WEIGHTS, RemoteFixture.bytes(6, 2 << 20));
     assertThatThrownBy(() -> open(HUB, "--download-quota=1M"))
         .hasMessageContaining("do not fit into --download-quota");
+  }
+
+  @Test
+  void open_largerThanAnyMayBe_isRefusedAndModelsAreNot() throws IOException {
+    cloud.files.put(WEIGHTS, RemoteFixture.bytes(6, 2 << 20));
+    for (ArtifactUri uri : List.of(HUB, GCS)) {
+      assertThatThrownBy(() -> open(uri, "--max-lora-size=1M"))
+          .isInstanceOf(ArtifactException.class)
+          .hasMessage(uri.shown() + ": its 2.0 MiB are more than --max-lora-size 1.0 MiB.");
+    }
+    assertThat(cloud.bytesSent).as("of files").hasValue(0);
+    assertThat(open(GCS, "--max-lora-size=3M").resolve(WEIGHTS)).hasSize(2 << 20);
+    cloud.files.clear();
+    RemoteFixture.addModel(cloud, 2 << 20);
+    try (Artifact model = fixture.store("--max-lora-size=1M").open(GCS, FileChoice.MODEL)) {
+      assertThat(model.directory()).isDirectory();
+    }
+  }
+
+  /** Two revisions are two adapters, side by side. */
+  @Test
+  void open_hubRevisions_areFetchedAndKeptApart() throws IOException {
+    Path main = open(HUB);
+    byte[] before = cloud.file(WEIGHTS);
+    cloud.commit = "f".repeat(40);
+    cloud.files.put(WEIGHTS, RemoteFixture.bytes(6, 80_000));
+    ArtifactUri tagged = ArtifactUri.parse(HUB.shown() + "@v2", Optional.empty());
+    Path second = open(tagged);
+    assertThat(cloud.requests)
+        .anyMatch(request -> request.path().startsWith("/api/models/org/demo/revision/v2"));
+    assertThat(second.resolve(WEIGHTS)).hasBinaryContent(cloud.file(WEIGHTS));
+    assertThat(main.resolve(WEIGHTS)).hasBinaryContent(before);
+    cloud.close();
+    assertThat(open(tagged)).isEqualTo(second);
+    assertThat(open(HUB)).isEqualTo(main);
   }
 
   @Test

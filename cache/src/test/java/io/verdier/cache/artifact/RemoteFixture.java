@@ -106,6 +106,14 @@ final class RemoteFixture implements AutoCloseable {
         new Downloader(settings, retry, DownloadProgress.SILENT));
   }
 
+  static long bytesBelow(Path directory) {
+    try (Stream<Path> files = Files.walk(directory)) {
+      return files.filter(Files::isRegularFile).mapToLong(it -> it.toFile().length()).sum();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /** Names and contents below a directory. */
   static Map<String, String> tree(Path directory) {
     Map<String, String> tree = new TreeMap<>();

@@ -25,6 +25,7 @@ class AdapterPolicyTest {
     "gs://bucket/dir, gs://bucket/dir",
     "org/name, hf://org/name",
     "hf://org/name, hf://org/name",
+    "org/name@v1.0, hf://org/name@v1.0",
     "https://h/a.zip?X-Goog-Signature=1, https://h/a.zip",
   })
   void source_remote_isAllowed(String words, String shown) {

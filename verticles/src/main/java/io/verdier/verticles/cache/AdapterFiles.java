@@ -16,8 +16,10 @@ import io.verdier.engine.lora.AdapterException;
 import io.verdier.engine.weights.WeightsException;
 import io.verdier.verticles.bus.Refused;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -34,6 +36,7 @@ final class AdapterFiles {
   private final ArtifactStore artifacts;
   private final AdapterPolicy policy;
   private final LoraShape shape;
+  private final Duration timeMax;
   private volatile long measuredNanos; // when the disk's bytes were
   private volatile long diskBytes;
 
@@ -48,11 +51,13 @@ final class AdapterFiles {
 
   /**
    * @param shape of the model, and how high a rank there is room for
+   * @param timeMax in which an adapter's files must be there
    */
-  AdapterFiles(ArtifactStore artifacts, AdapterPolicy policy, LoraShape shape) {
+  AdapterFiles(ArtifactStore artifacts, AdapterPolicy policy, LoraShape shape, Duration timeMax) {
     this.artifacts = artifacts;
     this.policy = policy;
     this.shape = shape;
+    this.timeMax = timeMax;
     this.measuredNanos = System.nanoTime() - MEASURED_NANOS;
   }
 
@@ -67,7 +72,24 @@ final class AdapterFiles {
    * @throws ArtifactException if they cannot be had
    */
   Artifact open(String place) {
-    return artifacts.open(ArtifactUri.parse(place, Optional.empty()), FileChoice.ADAPTER);
+    return open(ArtifactUri.parse(place, Optional.empty()));
+  }
+
+  /** A source that never ends would have the thread for good. */
+  private Artifact open(ArtifactUri uri) {
+    try (Deadline deadline = new Deadline(timeMax)) {
+      try {
+        return artifacts.open(uri, FileChoice.ADAPTER);
+      } catch (RuntimeException failed) {
+        if (deadline.isOver()) {
+          throw new ArtifactException(
+              "%s: it was not there within --lora-fetch-timeout %d s."
+                  .formatted(uri.shown(), timeMax.toSeconds()),
+              new InterruptedIOException());
+        }
+        throw failed;
+      }
+    }
   }
 
   /**
@@ -77,7 +99,7 @@ final class AdapterFiles {
    * @throws AdapterException if it does not fit the model, or is not what it must be
    */
   Fetched<Open> fetch(AdapterSource source, String known) throws IOException {
-    Artifact files = artifacts.open(policy.resolve(source), FileChoice.ADAPTER);
+    Artifact files = open(policy.resolve(source));
     boolean isHandedOn = false;
     try {
       String version = version(files.directory());

@@ -30,6 +30,7 @@ import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.WorkerExecutor;
 import io.vertx.core.eventbus.Message;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -68,6 +69,7 @@ public final class AdapterVerticle extends VerticleBase {
    * @param engines of the model
    * @param artifacts where adapters are fetched to
    * @param policy what clients may name
+   * @param fetchTime in which an adapter's files must be there
    * @param slots of each of the engines; of the same shape, and with as many rooms
    * @param takenNames of the model itself
    * @param model its name, the parent of adapters that name no other
@@ -76,6 +78,7 @@ public final class AdapterVerticle extends VerticleBase {
       EngineAddresses engines,
       ArtifactStore artifacts,
       AdapterPolicy policy,
+      Duration fetchTime,
       List<AdapterSlots> slots,
       ServingMetrics metrics,
       Set<String> takenNames,
@@ -176,7 +179,7 @@ public final class AdapterVerticle extends VerticleBase {
   @SuppressWarnings("NullAway.Init") // these come with the deployment
   public AdapterVerticle(Setup setup) {
     this.setup = setup;
-    this.files = new AdapterFiles(setup.artifacts, setup.policy, first().shape());
+    this.files = new AdapterFiles(setup.artifacts, setup.policy, first().shape(), setup.fetchTime);
     this.store = new AdapterStore<>(first().roomCount(), new Hands(), System::nanoTime);
   }
 

@@ -70,7 +70,7 @@ public final class Ingress {
     this.bus = new Bus(vertx);
     this.errors = new ErrorMapper(limits().overloadStatus());
     this.json = new JsonBody(limits());
-    this.adapterPolicy = new AdapterPolicy(config().adapters().sources());
+    this.adapterPolicy = new AdapterPolicy(config().adapters().sources().allowed());
     this.sequences = new Sequences(bus, instance, setup.engines());
     this.flusher = new StreamFlusher(context);
     this.live = new HashSet<>();

@@ -225,7 +225,8 @@ final class ModelActors {
         new AdapterVerticle.Setup(
             setup.addresses,
             artifacts,
-            new AdapterPolicy(config.adapters().sources()),
+            new AdapterPolicy(config.adapters().sources().allowed()),
+            config.adapters().sources().fetchTime(),
             slots,
             setup.metrics,
             Stream.concat(card.names().stream(), card.aliases().stream())

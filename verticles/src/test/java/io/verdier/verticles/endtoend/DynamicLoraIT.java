@@ -17,9 +17,13 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -310,6 +314,93 @@ class DynamicLoraIT {
         client.post("/v1/load_lora_adapter", Map.of("lora_name", "bad", "lora_path", place));
     assertThat(answer.status()).as(answer.body()).isEqualTo(status);
     assertThat(client.get("/v1/models").body()).doesNotContain("\"id\":\"bad\"");
+  }
+
+  /** All who come while it is on its way wait for it: one listing, and each file once. */
+  @Test
+  void source_askedForByManyAtOnce_isFetchedOnce() throws Exception {
+    cloud.addGenerated("wanted", 77);
+    Map<String, AtomicInteger> asked = new ConcurrentHashMap<>();
+    CountDownLatch allWait = new CountDownLatch(1);
+    cloud.faults =
+        path -> {
+          if (path.contains("wanted")) {
+            asked.computeIfAbsent(path, it -> new AtomicInteger()).incrementAndGet();
+            awaitQuietly(allWait);
+          }
+          return AdapterCloud.Fault.NONE;
+        };
+    double loads = server.metric("verdier:lora_loads_total");
+    List<Future<List<Integer>>> answers = new ArrayList<>();
+    try (ExecutorService threads = Executors.newFixedThreadPool(24)) {
+      for (int i = 0; i < 24; i++) {
+        Map<String, Object> body = completion(0, AdapterCloud.BUCKET + "wanted");
+        answers.add(threads.submit(() -> tokens(client.post("/v1/completions", body))));
+      }
+      ClusterFixture.await(
+          () -> server.metric("verdier:lora_waiting") == 24, "all of them wait for it");
+      allWait.countDown();
+    } finally {
+      cloud.faults = path -> AdapterCloud.Fault.NONE;
+    }
+    for (Future<List<Integer>> answer : answers) {
+      assertThat(answer.get()).isNotEmpty().isEqualTo(answers.getFirst().get());
+    }
+    assertThat(asked).hasSize(3);
+    assertThat(asked.values()).as("%s", asked).allMatch(count -> count.get() == 1);
+    assertThat(server.metric("verdier:lora_loads_total") - loads).isEqualTo(1);
+  }
+
+  /** Fails its own requests in time, keeps no thread, and is served once the source is well. */
+  @Test
+  void source_thatHangsOrHasTooMuch_isGivenUp() {
+    cloud.addGenerated("slow", 78);
+    cloud.addDemo("large", "pirate");
+    CountDownLatch mended = new CountDownLatch(1);
+    cloud.faults =
+        path -> {
+          if (path.contains("slow/adapter_model")) {
+            awaitQuietly(mended);
+          }
+          return AdapterCloud.Fault.NONE;
+        };
+    List<String> flags =
+        new ArrayList<>(
+            List.of(
+                "--backend=cpu",
+                "--cpu-kernels=java",
+                "--enable-lora",
+                "--max-lora-size=1M",
+                "--lora-fetch-timeout=1"));
+    flags.addAll(cloud.flags(directory.resolve("bounds")));
+    try (InProcessServer bounded = InProcessServer.start(flags.toArray(String[]::new))) {
+      Client its = new Client(bounded.baseUrl());
+      long start = System.nanoTime();
+      Client.Answer answer = its.post("/v1/completions", completion(0, "gs://bucket/slow"));
+      assertThat(answer.status()).as(answer.body()).isEqualTo(503);
+      assertThat(answer.body())
+          .contains("gs://bucket/slow: it was not there within --lora-fetch-timeout 1 s.");
+      assertThat(System.nanoTime() - start).isLessThan(TimeUnit.SECONDS.toNanos(20));
+      cloud.add("large", "adapter_model.safetensors", new byte[2 << 20]);
+      Client.Answer large = its.post("/v1/completions", completion(0, "gs://bucket/large"));
+      assertThat(large.status()).isEqualTo(400);
+      assertThat(large.body()).contains("its 2.0 MiB are more than --max-lora-size 1.0 MiB.");
+      mended.countDown();
+      ClusterFixture.await( // the failure stands for 100 ms
+          () -> its.post("/v1/completions", completion(0, "gs://bucket/slow")).status() == 200,
+          "the source is well again");
+    } finally {
+      mended.countDown();
+      cloud.faults = path -> AdapterCloud.Fault.NONE;
+    }
+  }
+
+  private static void awaitQuietly(CountDownLatch latch) {
+    try {
+      assertThat(latch.await(60, TimeUnit.SECONDS)).isTrue();
+    } catch (InterruptedException stopped) {
+      Thread.currentThread().interrupt();
+    }
   }
 
   @Test

@@ -1,6 +1,7 @@
 package io.verdier.verticles.http;
 
 import io.verdier.cache.lora.AdapterSource;
+import io.verdier.conf.AdapterSources;
 import io.verdier.conf.AnswerDefaults;
 import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.Limits;
@@ -73,7 +74,14 @@ final class HttpFixture implements AutoCloseable {
     int instances = 1;
     boolean ready = true;
     ServerConfig.Adapters adapters =
-        new ServerConfig.Adapters(true, 1, 1, 16, List.of(), false, List.of("gs://", "hf://"));
+        new ServerConfig.Adapters(
+            true,
+            1,
+            1,
+            16,
+            List.of(),
+            false,
+            new AdapterSources(List.of("gs://", "hf://"), 1 << 20, Duration.ofMinutes(1)));
     ServerConfig.Parsing parsing =
         new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), "", false);
     ServerConfig.StructuredOutput structuredOutput =
