@@ -174,8 +174,6 @@ public final class ArtifactStore {
     return Artifact.unpinned(directory.toString(), directory);
   }
 
-  // The Hub
-
   private Artifact hub(ArtifactUri.Hub uri, FileChoice choice, ArrivalWatch watch)
       throws IOException {
     Path repository = HubPlace.repository(config.hub().cache(), uri.repository());
@@ -478,12 +476,8 @@ public final class ArtifactStore {
               new Downloader.Wanted(file, place.partial(file), it -> it.publish(archive));
           downloader.fetch(source, List.of(wanted), place.entry());
           long size = file.size(); // the archive is still there while it is unpacked
-          Unpacking.into(
-              place,
-              url,
-              archive,
-              choice,
-              it -> room(url, choice, name, size + Math.max(size, it)));
+          Archive.Room more = it -> room(url, choice, name, size + Math.max(size, it));
+          Unpacking.into(place, url, archive, choice, more);
         }
         quota.dropOlder(prefix, name);
       }
