@@ -55,15 +55,7 @@ class DefaultsTest {
                     new ServerConfig.PrefixTiers(
                         0, OptionalLong.empty(), 1024, Optional.empty(), 64L << 30)),
                 new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS, Optional.empty()),
-                new ServerConfig.Adapters(
-                    false,
-                    1,
-                    1,
-                    16,
-                    List.of(),
-                    false,
-                    new AdapterSources(
-                        List.of("gs://", "hf://", "https://"), 8L << 30, Duration.ofMinutes(10))),
+                adapters(),
                 new ServerConfig.Backend(
                     BackendKind.AUTO,
                     OptionalInt.empty(),
@@ -85,6 +77,18 @@ class DefaultsTest {
                     Optional.empty(), TracingConfig.Protocol.GRPC, Map.of(), "verdier", false),
                 new MeasureConfig(false, 0.01, false),
                 cluster()));
+  }
+
+  private static ServerConfig.Adapters adapters() {
+    return new ServerConfig.Adapters(
+        false,
+        1,
+        1,
+        16,
+        List.of(),
+        false,
+        new AdapterSources(
+            List.of("gs://", "hf://", "https://"), 8L << 30, Duration.ofMinutes(10)));
   }
 
   private static ServerConfig.Vertex vertex() {
