@@ -50,6 +50,7 @@ public final class StageMember {
   private final CompletableFuture<String> ended = new CompletableFuture<>(); // empty: as it is to
   private long heardNanos = System.nanoTime();
   private @Nullable StageSocket lead;
+  private boolean isIntroduced; // its first word must say who this is
   private @Nullable StageSocket downlink; // to the node behind
   private volatile @Nullable StageChain chain; // of the thread that loads, for the event loop
 
@@ -208,7 +209,7 @@ public final class StageMember {
   }
 
   private void onTick() {
-    if (lead != null) {
+    if (lead != null && isIntroduced) {
       lead.send(new Alive());
       if (System.nanoTime() - heardNanos > silenceNanos) {
         end("node 0 has said nothing for %d s".formatted(silenceNanos / 1_000_000_000));
@@ -253,17 +254,22 @@ public final class StageMember {
       heardNanos = System.nanoTime();
       lead = socket;
       if (isLast()) {
-        socket.send(hello);
+        introduce(socket);
         return;
       }
       // Whoever can reach this node at the address that node 0 sees, and nobody else.
       net.listen(socket.localHost(), hello.port(), new DownEars())
-          .onSuccess(ignored -> socket.send(hello))
+          .onSuccess(ignored -> introduce(socket))
           .onFailure(
               failed ->
                   end(
                       "cannot listen on %s:%d: %s"
                           .formatted(socket.localHost(), hello.port(), failed.getMessage())));
+    }
+
+    private void introduce(StageSocket socket) {
+      socket.send(hello);
+      isIntroduced = true;
     }
 
     @Override
