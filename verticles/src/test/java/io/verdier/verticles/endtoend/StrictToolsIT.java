@@ -110,7 +110,7 @@ class StrictToolsIT {
   /** Whatever is drawn, it is text or a call that fits. */
   @Test
   void answers_drawnAtRandom_areTextOrFit() throws Exception {
-    Map<String, Object> drawn = Map.of("n", 12, "temperature", 1.5, "seed", 3);
+    Map<String, Object> drawn = Map.of("n", 96, "temperature", 1.5, "seed", 3);
     Answer answer =
         client.post(
             CHATS, chat("What is the weather in Paris?", true, Map.of("enum", CITIES), drawn));
