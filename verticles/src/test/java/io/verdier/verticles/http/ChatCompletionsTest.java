@@ -219,14 +219,15 @@ class ChatCompletionsTest {
             "/v1/chat/completions",
             """
             {"messages":[
-              {"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
+              {"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"},
+                {"type":"thinking","thinking":"c"}]},
               {"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"1","type":"function",
                 "function":{"name":"f","arguments":"{\\"x\\":[1,2]}"}}]},
               {"role":"tool","tool_call_id":"1","content":"ok"}]}\
             """);
     assertThat(response.statusCode()).isEqualTo(200);
     Prompt.Chat chat = (Prompt.Chat) server.engine.awaitSubmit().prompt();
-    assertThat(chat.messages().get(0)).containsEntry("content", "a\nb");
+    assertThat(chat.messages().get(0)).containsEntry("content", "a\nb\nc");
     assertThat(String.valueOf(chat.messages().get(1).get("tool_calls")))
         .contains("arguments={x=[1, 2]}");
     assertThat(chat.messages().get(1)).containsEntry("content", "").doesNotContainKey("refusal");
@@ -253,6 +254,7 @@ class ChatCompletionsTest {
             List.of(",\"tool_choice\":\"required\"", "tool_choice"),
             List.of(",\"tool_choice\":\"auto\"", "tool_choice"),
             List.of(",\"tools\":[]", "tools"),
+            List.of(",\"reasoning_effort\":\"utmost\"", "reasoning_effort"),
             List.of(",\"tools\":[{\"type\":\"x\"}]", "tools.0.type"),
             List.of(",\"best_of\":2", "best_of"),
             List.of(",\"bad_words\":[\"a\"],\"use_beam_search\":true", "use_beam_search"),

@@ -39,6 +39,18 @@ class RoutesTest {
   }
 
   @Test
+  void dialect_ofV09_takesAnEmptyListOfTools() throws Exception {
+    String body = "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[]}";
+    try (HttpFixture server =
+        HttpFixture.start(options -> options.dialect = ServerConfig.ApiDialect.V0_9)) {
+      assertThat(server.post("/v1/chat/completions", body).statusCode()).isEqualTo(200);
+    }
+    try (HttpFixture server = HttpFixture.start()) {
+      assertThat(server.post("/v1/chat/completions", body).statusCode()).isEqualTo(400);
+    }
+  }
+
+  @Test
   void dialect_ofV09_flatErrorsAndUsageUnasked() throws Exception {
     try (HttpFixture server =
         HttpFixture.start(options -> options.dialect = ServerConfig.ApiDialect.V0_9)) {

@@ -18,7 +18,7 @@ record ChatMessages(JsonBody json, int messagesMax) {
   private static final Set<String> ROLES =
       Set.of("system", "developer", "user", "assistant", "tool");
   private static final Set<String> TEXT_PARTS =
-      Set.of("text", "input_text", "output_text", "refusal");
+      Set.of("text", "input_text", "output_text", "refusal", "thinking");
 
   /**
    * @throws RejectedException if a message is not what a text model can take
@@ -76,9 +76,10 @@ record ChatMessages(JsonBody json, int messagesMax) {
       throw part.unsupportedValue(
           "type", "the model being served takes text only, other parts are not supported.");
     }
-    String text = part.string(type.equals("refusal") ? "refusal" : "text");
+    String key = type.equals("refusal") || type.equals("thinking") ? type : "text";
+    String text = part.string(key);
     if (text == null) {
-      throw part.wrong("text", "a string");
+      throw part.wrong(key, "a string");
     }
     return text;
   }

@@ -118,7 +118,7 @@ record ChatRequest(
       }
       arguments.put("documents", documents);
     }
-    String effort = fields.string("reasoning_effort");
+    String effort = fields.choice("reasoning_effort");
     if (effort != null) {
       arguments.put("reasoning_effort", effort);
       arguments.put("enable_thinking", !effort.equals("none")); // a template may know only this

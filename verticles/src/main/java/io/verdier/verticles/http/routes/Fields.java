@@ -82,6 +82,15 @@ record Fields(Map<String, @Nullable Object> map, String path, Body body, String 
     throw wrong(name, "a string");
   }
 
+  /** One of the words that the table lists. */
+  @Nullable String choice(String name) {
+    String word = string(name);
+    if (word != null && !row(name).type().fits(word)) {
+      throw wrong(name, row(name).type().text());
+    }
+    return word;
+  }
+
   boolean bool(String name) {
     Object value = map.get(name);
     return value == null ? (Boolean) row(name).fallback() : bool(name, value);

@@ -295,7 +295,7 @@ record MessagesFields(Fields fields) {
    */
   private void thinking(Map<String, @Nullable Object> chat) {
     Fields output = fields.object("output_config");
-    String effort = output == null ? null : output.string("effort");
+    String effort = output == null ? null : output.choice("effort");
     if (effort != null) {
       chat.put("reasoning_effort", effort);
     }

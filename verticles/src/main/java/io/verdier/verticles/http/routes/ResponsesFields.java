@@ -51,7 +51,7 @@ record ResponsesFields(Fields fields) {
     tools(chat);
     format(chat);
     Fields reasoning = fields.object("reasoning");
-    String effort = reasoning == null ? null : reasoning.string("effort");
+    String effort = reasoning == null ? null : reasoning.choice("effort");
     if (effort != null) {
       chat.put("reasoning_effort", effort);
     }

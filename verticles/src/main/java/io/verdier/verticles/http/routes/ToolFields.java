@@ -1,5 +1,6 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.conf.ServerConfig.ApiDialect;
 import io.verdier.conf.ServerConfig.Parsing;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.grammar.Constraint;
@@ -46,7 +47,7 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
 
   static ToolFields read(Ingress ingress, Fields fields) {
     List<?> given = fields.list("tools");
-    Choice choice = choice(fields, given != null);
+    Choice choice = choice(fields, given != null && !given.isEmpty());
     List<Object> tools = given == null ? List.of() : tools(ingress, fields, given);
     List<Object> callable = choice == Choice.NAMED ? List.of(named(fields, tools)) : tools;
     // Of a prompt alone, nobody answers.
@@ -70,7 +71,8 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
 
   private static List<Object> tools(Ingress ingress, Fields fields, List<?> given) {
     int max = ingress.limits().toolsMax();
-    if (given.isEmpty() || given.size() > max) {
+    boolean mayBeEmpty = ingress.config().http().dialect() == ApiDialect.V0_9;
+    if ((given.isEmpty() && !mayBeEmpty) || given.size() > max) {
       throw fields.wrong("tools", "a list of 1 to " + max + " tools");
     }
     List<Object> tools = new ArrayList<>(given.size());
