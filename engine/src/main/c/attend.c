@@ -3,8 +3,8 @@
  *
  * A unit is a run of tokens of one sequence with some key-value heads, one after the other; the
  * rows of a head are the queries of all these tokens and of all query heads that share it, so a
- * cache line is used rows times. Rows go in blocks of up to ATTEND_ROWS through spans of SPAN positions at absolute
- * multiples of SPAN:
+ * cache line is used rows times. Rows go in blocks of up to ATTEND_ROWS through spans of SPAN
+ * positions at absolute multiples of SPAN:
  *
  *   scores   [rows][SPAN] = q . k      bf16 pairs, dimensions in order     (attend_lanes.h, attend_amx.h)
  *   weights  [rows][SPAN] = exp(s - max), rounded to bf16; running maximum and total per row

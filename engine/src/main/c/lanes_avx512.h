@@ -4,10 +4,10 @@
 typedef __m512 vf;
 typedef __m512i vi;
 
-/* 24 sums + 2 weights + 1 input of 32 registers; int8: 16 sums, with which one block's last products
-   and the next one's first ones overlap best (of 8, 9, 10 and 12 rows, Zen 5); int4, up to 6 rows:
-   12 + 12. Where vectors multiply, nibbles taken apart again for 6 more rows cost less than widening
-   them for so few; tiles want them widened. */
+/* 24 sums + 2 weights + 1 input of 32 registers; int8: 16 sums, since gcc 12 spills some of 20 (Zen 5:
+   899 GOP/s a core of 8 rows in the first-level cache, 828 of 10); int4, up to 6 rows: 12 + 12.
+   Where vectors multiply, nibbles taken apart again for 6 more rows cost less than widening them for
+   so few; tiles want them widened. */
 #if defined(__AMX_TILE__)
 enum { PANEL_BF16 = 32, PANEL_INT8 = 32, NIBBLE_ROWS = 6, ATTEND_ROWS = 32 };
 #else

@@ -49,10 +49,8 @@ V_INLINE void ask(early *e) { ask_lines(e, e->lines); }
  * the buffers that loads need as well (bf16, 8 rows, Zen 5: 224 GOP/s with 32 at a time, 340 with 8).
  */
 V_INLINE void ask_part(early *e, int part, const int parts) {
-  int64_t some = (e->lines + parts - 1) / parts;
-  if (part >= parts) return;
   if (e->lines >= parts) {
-    ask_lines(e, some);
+    ask_lines(e, (e->lines + parts - 1) / parts);
   } else if (part == 0) {
     ask_lines(e, e->lines);
   }
@@ -133,6 +131,7 @@ V_INLINE void add_scaled(const int R, const int V, int half, const uint8_t *scal
 V_INLINE void int8_block(const int R, const int V, int half, const uint8_t *weight, uint8_t *panel,
                          int64_t groups, float *sums, early *next) {
   const int32_t *totals = block_sums(panel, R);
+  const int parts = R == 1 ? 1 : 4; /* one row computes next to nothing */
   vi exact[10][2];
 #pragma GCC unroll 10
   for (int r = 0; r < R; r++) {
@@ -143,7 +142,7 @@ V_INLINE void int8_block(const int R, const int V, int half, const uint8_t *weig
   for (int64_t step = 0; step < groups / 2; step++) {
 #pragma GCC unroll 16
     for (int q = 0; q < STEP / 4; q++) {
-      if (q % 4 == 0) ask_part(next, q / 4, R == 1 ? 1 : 4); /* one row computes next to nothing */
+      if (q % (STEP / 4 / parts) == 0) ask_part(next, q / (STEP / 4 / parts), parts);
       no_loads_ahead();
       vw lanes[2];
 #pragma GCC unroll 2
