@@ -32,15 +32,28 @@ final class HubSource implements Source {
   private final OutboundClient http;
   private final URI endpoint;
   private final ArtifactUri.Hub repository;
-  private final Optional<String> token;
+  private final Optional<Token> token;
   private final Map<String, URI> direct = new ConcurrentHashMap<>(); // by file name
   private volatile String commit;
 
   /**
-   * @param http closed with this
-   * @param token secret; empty: nobody is logged in
+   * Who asks. Immutable.
+   *
+   * @param text secret
+   * @param place where the operator keeps it, for error texts
    */
-  HubSource(OutboundClient http, URI endpoint, ArtifactUri.Hub repository, Optional<String> token) {
+  record Token(String text, String place) {
+    @Override
+    public String toString() {
+      return "Token[" + place + "]";
+    }
+  }
+
+  /**
+   * @param http closed with this
+   * @param token empty: nobody is logged in
+   */
+  HubSource(OutboundClient http, URI endpoint, ArtifactUri.Hub repository, Optional<Token> token) {
     this.http = http;
     this.endpoint = endpoint;
     this.repository = repository;
@@ -111,11 +124,10 @@ final class HubSource implements Source {
         Optional<String> size =
             answer.header("X-Linked-Size").or(() -> answer.header("Content-Length"));
         Optional<String> location = answer.header("Location");
-        boolean redirects = answer.status() / 100 == 3 && location.isPresent();
-        if (redirects
-            && location.get().startsWith("/")
-            && answer.header("X-Linked-Etag").isEmpty()) {
-          address = address.resolve(location.get()); // a repository that was renamed
+        boolean redirects = answer.status() / 100 == 3 && answer.header("X-Linked-Etag").isEmpty();
+        Optional<URI> renamed = redirects ? renamed(address, location) : Optional.empty();
+        if (renamed.isPresent()) {
+          address = renamed.get();
           continue;
         }
         if (answer.status() >= 400 || tag.isEmpty() || size.isEmpty()) {
@@ -126,6 +138,17 @@ final class HubSource implements Source {
       }
     }
     throw new ArtifactException(shown() + ": the Hub redirects in a circle");
+  }
+
+  /** Of a repository that was renamed: elsewhere on the Hub, for the token goes along. */
+  private static Optional<URI> renamed(URI address, Optional<String> location) {
+    try {
+      return location
+          .map(it -> address.resolve(URI.create(it)))
+          .filter(it -> OutboundClient.isSameOrigin(address, it));
+    } catch (IllegalArgumentException malformed) {
+      return Optional.empty();
+    }
   }
 
   private static Checksum checksum(String tag) {
@@ -177,7 +200,7 @@ final class HubSource implements Source {
   }
 
   private Map<String, String> headers() {
-    return token.map(it -> Map.of("Authorization", "Bearer " + it)).orElse(Map.of());
+    return token.map(it -> Map.of("Authorization", "Bearer " + it.text)).orElse(Map.of());
   }
 
   @Override
@@ -217,23 +240,27 @@ final class HubSource implements Source {
 
   private ArtifactException gated(URI address, String page) {
     String how =
-        token.isEmpty()
-            ? "Accept its terms on %s, then start with HF_TOKEN set to a token of that account;"
-                + " none is set."
-            : "The account of the token in HF_TOKEN has no access yet: accept the terms on %s with"
-                + " it, or set the token of another account.";
-    return new ArtifactException(
-        "Cannot access gated repo for url %s. ".formatted(address) + how.formatted(page));
+        token
+            .map(
+                it ->
+                    "The account of the token in %s has no access yet: accept the terms on %s with it, or set the token of another account."
+                        .formatted(it.place, page))
+            .orElse(
+                "Accept its terms on %s, then start with HF_TOKEN set to a token of that account; none is set."
+                    .formatted(page));
+    return new ArtifactException("Cannot access gated repo for url %s. %s".formatted(address, how));
   }
 
   /** The Hub does not tell strangers what exists. */
   private ArtifactException notFound(int status, String page) {
+    String how =
+        status == 401
+            ? "The token in %s is not valid, or there is no such repository."
+            : "There is none, or the account of the token in %s may not see it.";
     String who =
-        token.isPresent() && status == 401
-            ? "The token in HF_TOKEN is not valid, or there is no such repository."
-            : token.isPresent()
-                ? "There is none, or the account of the token in HF_TOKEN may not see it."
-                : "There is none, or it is private and needs a token in HF_TOKEN; none is set.";
+        token
+            .map(it -> how.formatted(it.place))
+            .orElse("There is none, or it is private and needs a token in HF_TOKEN; none is set.");
     return new ArtifactException(
         "%s: no such model repository on the Hub. %s Look at %s"
             .formatted(repository.repository(), who, page));

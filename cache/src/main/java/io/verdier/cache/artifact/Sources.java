@@ -54,13 +54,16 @@ final class Sources {
     return new HubSource(client(policy.with(endpoint)), endpoint, repository, hubToken());
   }
 
-  private Optional<String> hubToken() {
+  private Optional<HubSource.Token> hubToken() {
+    if (config.hub().token().isPresent()) {
+      return config.hub().token().map(it -> new HubSource.Token(it, "HF_TOKEN"));
+    }
     Path file = config.hub().tokenFile();
     try {
-      return config.hub().token().isEmpty() && Files.isRegularFile(file)
-          ? Optional.of(Files.readString(file).strip()).filter(it -> it.matches("[!-~]+"))
-          : config.hub().token();
-    } catch (IOException unreadable) {
+      return Optional.of(Files.readString(file).strip())
+          .filter(it -> it.matches("[!-~]+"))
+          .map(it -> new HubSource.Token(it, "the file " + file));
+    } catch (IOException absent) {
       return Optional.empty();
     }
   }

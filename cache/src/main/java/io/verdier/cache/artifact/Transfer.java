@@ -17,7 +17,8 @@ import java.util.regex.Pattern;
  * One file of a download. Thread-safe: ranges are fetched by several threads, each writes its own.
  */
 final class Transfer {
-  private static final Pattern CONTENT_RANGE = Pattern.compile("bytes (\\d+)-(\\d+)/(\\d+|\\*)");
+  private static final Pattern CONTENT_RANGE =
+      Pattern.compile("bytes (\\d{1,18})-(\\d{1,18})/(\\d{1,18}|\\*)");
   private static final Set<Integer> EXPIRED = Set.of(400, 401, 403, 404, 410);
   private static final int BUFFER_BYTES = 64 << 10;
 

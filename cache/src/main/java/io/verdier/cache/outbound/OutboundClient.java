@@ -22,13 +22,20 @@ import org.apache.hc.client5.http.config.ConnectionConfig;
 import org.apache.hc.client5.http.config.RequestConfig;
 import org.apache.hc.client5.http.impl.classic.CloseableHttpClient;
 import org.apache.hc.client5.http.impl.classic.HttpClients;
+import org.apache.hc.client5.http.impl.io.DefaultHttpResponseParserFactory;
+import org.apache.hc.client5.http.impl.io.ManagedHttpClientConnectionFactory;
 import org.apache.hc.client5.http.impl.io.PoolingHttpClientConnectionManagerBuilder;
 import org.apache.hc.core5.http.ClassicHttpResponse;
 import org.apache.hc.core5.http.ConnectionClosedException;
 import org.apache.hc.core5.http.ContentType;
 import org.apache.hc.core5.http.Header;
 import org.apache.hc.core5.http.HttpEntity;
+import org.apache.hc.core5.http.HttpException;
 import org.apache.hc.core5.http.HttpHost;
+import org.apache.hc.core5.http.MessageConstraintException;
+import org.apache.hc.core5.http.config.Http1Config;
+import org.apache.hc.core5.http.io.HttpMessageParser;
+import org.apache.hc.core5.http.io.SessionInputBuffer;
 import org.apache.hc.core5.http.io.entity.ByteArrayEntity;
 import org.apache.hc.core5.io.CloseMode;
 import org.apache.hc.core5.util.Timeout;
@@ -46,6 +53,10 @@ public final class OutboundClient implements Closeable {
   private static final int REDIRECTS_MAX = 5;
   private static final int CONNECT_SECONDS = 10;
   private static final int CONNECTIONS_MAX = 64;
+
+  /** The library bounds headers and their lines; it would read interim answers for ever. */
+  private static final int INTERIM_ANSWERS_MAX = 16;
+
   private static final Set<Integer> REDIRECTS = Set.of(301, 302, 303, 307, 308);
 
   /** Headers that another origin may see. */
@@ -65,6 +76,7 @@ public final class OutboundClient implements Closeable {
             .setConnectionManager(
                 PoolingHttpClientConnectionManagerBuilder.create()
                     .setDnsResolver(new CheckedNames(policy))
+                    .setConnectionFactory(connections())
                     .setMaxConnPerRoute(CONNECTIONS_MAX)
                     .setMaxConnTotal(CONNECTIONS_MAX)
                     .setDefaultConnectionConfig(
@@ -88,12 +100,42 @@ public final class OutboundClient implements Closeable {
             .build();
   }
 
+  private static ManagedHttpClientConnectionFactory connections() {
+    return ManagedHttpClientConnectionFactory.builder()
+        .responseParserFactory(BoundedAnswers::new)
+        .build();
+  }
+
+  /**
+   * Reads one connection's answers. Owned by whoever has the connection. Some servers send "100
+   * Continue" unasked; nobody needs a hundred of those.
+   */
+  private static final class BoundedAnswers implements HttpMessageParser<ClassicHttpResponse> {
+    private final HttpMessageParser<ClassicHttpResponse> parser;
+    private int interim;
+
+    BoundedAnswers(Http1Config bounds) {
+      this.parser = new DefaultHttpResponseParserFactory(bounds).create();
+    }
+
+    @Override
+    public @Nullable ClassicHttpResponse parse(SessionInputBuffer buffer, InputStream in)
+        throws IOException, HttpException {
+      ClassicHttpResponse answer = parser.parse(buffer, in);
+      interim = answer != null && answer.getCode() < 200 ? interim + 1 : 0;
+      if (interim > INTERIM_ANSWERS_MAX) {
+        throw new MessageConstraintException("too many interim answers");
+      }
+      return answer;
+    }
+  }
+
   /**
    * What is asked.
    *
-   * @param form body of a POST; null: there is none
+   * @param body of a POST, a form unless a header says what it is; null: there is none
    */
-  public record Ask(String method, URI uri, Map<String, String> headers, byte @Nullable [] form) {
+  public record Ask(String method, URI uri, Map<String, String> headers, byte @Nullable [] body) {
     public Ask {
       headers = Map.copyOf(headers);
     }
@@ -190,7 +232,8 @@ public final class OutboundClient implements Closeable {
   /**
    * Asks, following redirects.
    *
-   * @throws OutboundException where the policy forbids the address, or that of a redirect
+   * @throws OutboundException where the policy forbids the address, or that of a redirect, or where
+   *     the answer has more headers than any has
    */
   public Answer send(Ask ask) throws IOException {
     Ask next = ask;
@@ -213,8 +256,8 @@ public final class OutboundClient implements Closeable {
     policy.check(ask.uri);
     HttpUriRequestBase request = new HttpUriRequestBase(ask.method, ask.uri);
     ask.headers.forEach(request::setHeader);
-    if (ask.form != null) {
-      request.setEntity(new ByteArrayEntity(ask.form, ContentType.APPLICATION_FORM_URLENCODED));
+    if (ask.body != null) {
+      request.setEntity(new ByteArrayEntity(ask.body, ContentType.APPLICATION_FORM_URLENCODED));
     }
     Authority authority = Authority.of(ask.uri);
     HttpHost host = new HttpHost(ask.uri.getScheme(), authority.host(), authority.port());
@@ -222,11 +265,13 @@ public final class OutboundClient implements Closeable {
       return new Answer(request, http.executeOpen(host, request, null), ask.uri);
     } catch (ForbiddenHost forbidden) {
       throw forbidden.reason;
+    } catch (MessageConstraintException endless) {
+      throw new OutboundException("the server's answer begins with more than is read");
     }
   }
 
   private static Optional<URI> target(Answer answer, Ask ask) throws OutboundException {
-    if (!REDIRECTS.contains(answer.status()) || ask.form != null) {
+    if (!REDIRECTS.contains(answer.status()) || ask.body != null) {
       return Optional.empty();
     }
     Optional<String> location = answer.header("Location");

@@ -60,6 +60,21 @@ class RefusalsTest {
         .hasMessageContaining("The account of the token in HF_TOKEN has no access yet");
   }
 
+  /** "Which token" is for who forgot that there is a login as well. */
+  @Test
+  void hub_tokenOfAFile_isNamedByItsPlace() throws Exception {
+    Path file = Files.writeString(directory.resolve("login"), SECRET + "\n");
+    cloud.faults = request -> Fault.status(403, "X-Error-Code", "GatedRepo");
+    refused(HUB, "--hf-token-path=" + file)
+        .hasMessageContaining("The account of the token in the file " + file + " has no access yet")
+        .hasMessageContaining("terms on " + cloud.endpoint() + "/org/demo");
+    cloud.faults = request -> Fault.status(401);
+    refused(HUB, "--hf-token-path=" + file)
+        .hasMessageContaining("The token in the file " + file + " is not valid");
+    assertThat(cloud.requests)
+        .allMatch(it -> it.header("Authorization").equals(Optional.of("Bearer " + SECRET)));
+  }
+
   @Test
   void hub_gatedFilesOnly_saysSoToo() {
     cloud.faults =

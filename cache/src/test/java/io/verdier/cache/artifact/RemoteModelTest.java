@@ -181,6 +181,25 @@ class RemoteModelTest {
         .noneMatch(request -> request.header("Authorization").isPresent());
   }
 
+  /** A repository that was renamed is found; whom else the Hub points to does not get the token. */
+  @Test
+  void open_hubThatListsNamesOnly_tokenStaysWhenItPointsElsewhere() {
+    cloud.listsSizes = false;
+    cloud.faults =
+        request ->
+            request.method().equals("HEAD") && request.path().startsWith("/org/demo/")
+                ? Fault.status(307, "Location", "//" + cloud.cdnAuthority() + request.path())
+                : Fault.NONE;
+    assertThatThrownBy(() -> open(HUB, "--hf-token=s3cr3t")).isInstanceOf(ArtifactException.class);
+    assertThat(cloud.requests).noneMatch(FakeCloud.Request::ofCdn);
+    cloud.faults =
+        request ->
+            request.method().equals("HEAD") && !request.query().equals("x")
+                ? Fault.status(307, "Location", request.path() + "?x")
+                : Fault.NONE;
+    assertThat(RemoteFixture.tree(open(HUB, "--hf-token=s3cr3t"))).isEqualTo(fixture.expected());
+  }
+
   @Test
   void open_cdnNotAllowed_isRefused() {
     assertThatThrownBy(() -> open(HUB, "--allowed-outbound-hosts=127.0.0.1:1"))

@@ -5,10 +5,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
 import java.net.URI;
 import java.net.UnknownHostException;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -72,7 +76,7 @@ class OutboundPolicyTest {
   }
 
   private int get(OutboundPolicy policy, URI uri) throws IOException {
-    try (OutboundClient client = new OutboundClient(policy, 5);
+    try (OutboundClient client = new OutboundClient(policy, 60);
         OutboundClient.Answer answer =
             client.send(OutboundClient.Ask.get(uri, Map.of("Authorization", "Bearer s3cr3t")))) {
       return answer.status();
@@ -100,17 +104,28 @@ class OutboundPolicyTest {
         "::",
         "::1",
         "fe80::1",
+        "fec0::1",
         "fc00::1",
         "fd00:ec2::254",
         "ff02::1",
         "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "::ffff:a9fe:a9fe",
+        "::ffff:0:127.0.0.1",
         "::127.0.0.1",
         "64:ff9b::7f00:1",
+        "64:ff9b::169.254.169.254",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b:0:0:1::808:808",
         "64:ff9b:1::1",
+        "100::1",
         "2002:7f00:1::",
         "2002:a9fe:a9fe::1",
         "2001::1",
+        "2001:20::1",
         "2001:db8::1",
+        "3fff::1",
+        "5f00::1",
         "4000::1"
       })
   void address_special_isNotPublic(String literal) throws UnknownHostException {
@@ -163,7 +178,14 @@ class OutboundPolicyTest {
         "0.0.0.0",
         "[::]",
         "169.254.169.254",
-        "[fe80::1]"
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "[fe80::1]",
+        "[fe80::1%25lo]",
+        "[::1%25lo]",
+        "017700000001",
+        "127.0.0.1.",
+        "localhost."
       })
   void send_privateHost_connectsNowhere(String host) {
     int port = forbidden.getAddress().getPort();
@@ -204,6 +226,22 @@ class OutboundPolicyTest {
     assertThat(canary).hasValue(0);
   }
 
+  /** Loopback is allowed at one port; the same host's other ports and other names are not. */
+  @Test
+  void send_otherWaysToTheAllowedHost_areRefused() {
+    int port = allowed.getAddress().getPort();
+    OutboundPolicy policy = new OutboundPolicy(Set.of(authority(allowed)));
+    for (String host : List.of("localhost", "[::1]", "127.1", "[::ffff:127.0.0.1]", "127.0.0.2")) {
+      for (String scheme : List.of("http", "https")) {
+        URI uri = URI.create("%s://%s:%d/x".formatted(scheme, host, port));
+        assertThatThrownBy(() -> get(policy, uri))
+            .as("%s", uri)
+            .isInstanceOfAny(OutboundException.class, UnknownHostException.class);
+      }
+    }
+    assertThat(authorizations).isEmpty();
+  }
+
   @Test
   void send_redirectedToAnotherOrigin_leavesCredentialsBehind() throws IOException {
     target = at(forbidden, "/x").toString();
@@ -219,6 +257,43 @@ class OutboundPolicyTest {
     assertThatThrownBy(() -> get(policy, at(allowed, "/redirect")))
         .hasMessageContaining("more than 5 times");
     assertThat(authorizations).hasSize(6).containsOnly("Bearer s3cr3t");
+  }
+
+  /** What comes before a body is bounded as well: it would fill the memory else, or never end. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"HTTP/1.1 200 OK\r\nx: ", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 ", "\r\n", "100"})
+  void send_answerThatBeginsForEver_isGivenUp(String kind) throws Exception {
+    boolean isHeaders = kind.endsWith("OK\r\n");
+    String more =
+        kind.equals("100")
+            ? "HTTP/1.1 100 Continue\r\n\r\n"
+            : isHeaders ? "x: y\r\n" : "x".repeat(1000);
+    AtomicInteger sent = new AtomicInteger();
+    try (ServerSocket server = new ServerSocket(0, 1, InetAddress.ofLiteral("127.0.0.1"))) {
+      Thread hostile = Thread.ofVirtual().start(() -> sendForEver(server, kind, more, sent));
+      Authority place = new Authority("127.0.0.1", server.getLocalPort());
+      URI uri = URI.create("http://127.0.0.1:" + place.port() + "/x");
+      assertThatThrownBy(() -> get(new OutboundPolicy(Set.of(place)), uri))
+          .isInstanceOf(OutboundException.class)
+          .hasMessageContaining("begins with more than is read");
+      hostile.join();
+    }
+    assertThat(sent.get()).as("as much as buffers hold").isLessThan(32 << 20);
+  }
+
+  private static void sendForEver(
+      ServerSocket server, String begin, String more, AtomicInteger sent) {
+    try (Socket client = server.accept()) {
+      OutputStream out = client.getOutputStream();
+      out.write(begin.equals("100") ? new byte[0] : begin.getBytes(StandardCharsets.US_ASCII));
+      byte[] piece = more.repeat(1000).getBytes(StandardCharsets.US_ASCII);
+      while (sent.addAndGet(piece.length) < (64 << 20)) {
+        out.write(piece);
+      }
+    } catch (IOException gone) {
+      // The client has had enough.
+    }
   }
 
   /** Whoever looks a name up a second time may get another answer; so nobody does. */
