@@ -142,8 +142,8 @@ class GoogleTokensTest {
       assertThatThrownBy(tokens::token)
           .hasMessageContaining("refuses the credentials of a@b.iam.gserviceaccount.com");
     }
-    try (GoogleTokens tokens = ofFile("{\"type\": \"external_account\"}")) {
-      assertThatThrownBy(tokens::token).hasMessageContaining("type external_account");
+    try (GoogleTokens tokens = ofFile("{\"type\": \"gdch_service_account\"}")) {
+      assertThatThrownBy(tokens::token).hasMessageContaining("type gdch_service_account are not");
     }
     try (GoogleTokens tokens =
         ofFile("{\"type\": \"service_account\", \"private_key\": \"s3cr3t\"}")) {
