@@ -99,7 +99,8 @@ public record ServerConfig(
    * How files are fetched from elsewhere, and where they are kept.
    *
    * @param directory of downloads that only this server reads
-   * @param quotaBytes that those may take together; empty: what the disk has
+   * @param quotaBytes that those may take together; empty: nine tenths of what the disk has for
+   *     them
    * @param streams connections of a download
    * @param allowedHosts {@code host:port} that may be asked by plain http and at private addresses
    */

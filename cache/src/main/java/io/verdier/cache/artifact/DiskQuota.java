@@ -23,7 +23,9 @@ import org.slf4j.LoggerFactory;
 
 /**
  * Keeps the server's own downloads within their bytes: the ones longest unused go, those in use
- * stay. Thread-safe: every change is made under the entry's lock, and by one thread at a time.
+ * stay. Where the operator names no number they may have nine tenths of the room that there is for
+ * them, which shrinks as other programs fill the disk. Thread-safe: every change is made under the
+ * entry's lock, and by one thread at a time.
  *
  * <p>An entry is renamed before it is deleted, so that nobody ever finds half of one.
  */
@@ -34,12 +36,28 @@ final class DiskQuota {
   private final Path entries;
   private final OptionalLong bytesMax;
   private final EntryLocks locks;
+  private final FreeSpace free;
   private final Map<String, Long> reserved = new HashMap<>(); // bytes by entry, under our lock
 
+  /** Bytes that a directory's disk has left. */
+  @FunctionalInterface
+  interface FreeSpace {
+    long of(Path directory) throws IOException;
+  }
+
+  /**
+   * @param entries directory of the downloads
+   * @param bytesMax of all together; empty: by what is free
+   */
   DiskQuota(Path entries, OptionalLong bytesMax, EntryLocks locks) {
+    this(entries, bytesMax, locks, directory -> Files.getFileStore(directory).getUsableSpace());
+  }
+
+  DiskQuota(Path entries, OptionalLong bytesMax, EntryLocks locks, FreeSpace free) {
     this.entries = entries;
     this.bytesMax = bytesMax;
     this.locks = locks;
+    this.free = free;
   }
 
   private record Entry(Path path, FileTime used, long bytes) {
@@ -106,29 +124,73 @@ final class DiskQuota {
    */
   synchronized Reservation makeRoom(String artifact, String keep, long bytes, long besides)
       throws IOException {
-    if (bytesMax.isEmpty()) {
-      return () -> {};
-    }
-    List<Entry> others = list().stream().filter(entry -> !entry.name().equals(keep)).toList();
-    long total =
-        bytes + besides + others.stream().mapToLong(this::counted).sum() + unseen(keep, others);
-    for (Entry oldest : others) {
-      if (total <= bytesMax.getAsLong()) {
-        break;
-      }
-      if (delete(oldest.name())) {
-        LOG.info("Deleted {}, the longest unused download, for {}", oldest.name(), artifact);
-        total -= oldest.bytes;
-      }
-    }
-    if (total - besides > bytesMax.getAsLong()) {
-      throw new ArtifactException(
-          "%s: its %s do not fit into --download-quota %s beside what is in use. Raise it."
-              .formatted(
-                  artifact, DiskFailure.size(bytes), DiskFailure.size(bytesMax.getAsLong())));
+    Files.createDirectories(entries);
+    List<Entry> all = list();
+    List<Entry> others = all.stream().filter(entry -> !entry.name().equals(keep)).toList();
+    if (bytesMax.isPresent()) {
+      keepWithin(bytesMax.getAsLong(), artifact, others, new Coming(keep, bytes, besides));
+    } else {
+      leaveATenth(artifact, others, new Coming(keep, bytes, besides), bytes(all) - bytes(others));
     }
     reserved.put(keep, bytes + besides);
     return () -> giveBack(keep);
+  }
+
+  /** An artifact that room is made for. */
+  private record Coming(String entry, long bytes, long besides) {
+    long all() {
+      return bytes + besides;
+    }
+  }
+
+  private void keepWithin(long max, String artifact, List<Entry> others, Coming coming)
+      throws IOException {
+    long total =
+        coming.all()
+            + others.stream().mapToLong(this::counted).sum()
+            + unseen(coming.entry, others);
+    for (Entry oldest : others) {
+      if (total <= max) {
+        break;
+      }
+      if (delete(oldest, artifact)) {
+        total -= oldest.bytes;
+      }
+    }
+    if (total - coming.besides > max) {
+      throw new ArtifactException(
+          "%s: its %s do not fit into --download-quota %s beside what is in use. Raise it."
+              .formatted(artifact, DiskFailure.size(coming.bytes), DiskFailure.size(max)));
+    }
+  }
+
+  /**
+   * Of what is free and what could be deleted. Refuses nothing: what is larger than all of that is
+   * refused by its size before its first byte.
+   *
+   * @param there bytes of what comes that are on the disk already
+   */
+  private void leaveATenth(String artifact, List<Entry> others, Coming coming, long there)
+      throws IOException {
+    List<Entry> unused = new ArrayList<>();
+    for (Entry entry : others) {
+      if (isUnused(entry)) {
+        unused.add(entry);
+      }
+    }
+    long onTheirWay =
+        others.stream().mapToLong(it -> counted(it) - it.bytes).sum()
+            + unseen(coming.entry, others);
+    long kept = bytes(unused);
+    long room = free.of(entries) - onTheirWay + there + kept;
+    for (Entry oldest : unused) {
+      if (kept + coming.all() <= room - room / 10) {
+        return;
+      }
+      if (delete(oldest, artifact)) {
+        kept -= oldest.bytes;
+      }
+    }
   }
 
   private synchronized void giveBack(String entry) {
@@ -150,7 +212,11 @@ final class DiskQuota {
 
   /** Of all entries. */
   synchronized long bytes() throws IOException {
-    return list().stream().mapToLong(Entry::bytes).sum();
+    return bytes(list());
+  }
+
+  private static long bytes(List<Entry> entries) {
+    return entries.stream().mapToLong(Entry::bytes).sum();
   }
 
   /** Deletes other versions of an artifact that nobody uses. */
@@ -189,6 +255,20 @@ final class DiskQuota {
     } catch (IOException | UncheckedIOException gone) {
       return Optional.empty(); // another process has deleted it
     }
+  }
+
+  private boolean isUnused(Entry entry) throws IOException {
+    Optional<EntryLocks.Held> lock = locks.tryChange(entry.name());
+    lock.ifPresent(EntryLocks.Held::close);
+    return lock.isPresent();
+  }
+
+  private boolean delete(Entry oldest, String artifact) throws IOException {
+    boolean deleted = delete(oldest.name());
+    if (deleted) {
+      LOG.info("Deleted {}, the longest unused download, for {}", oldest.name(), artifact);
+    }
+    return deleted;
   }
 
   private boolean delete(String name) throws IOException {

@@ -106,6 +106,46 @@ class DiskQuotaTest {
     assertThat(left()).containsExactlyInAnyOrder("older", "new");
   }
 
+  /** Without a quota a tenth of the room for downloads stays free. */
+  @Test
+  void makeRoom_noQuota_leavesATenthOfWhatIsFreeOrTheirs() throws Exception {
+    quota = new DiskQuota(entries, OptionalLong.empty(), locks, directory -> 1100); // 2000 with all
+    quota.makeRoom("x", "fresh", 900, 0).close();
+    assertThat(left()).containsExactlyInAnyOrder("old", "older", "new");
+    quota.makeRoom("x", "fresh", 900, 1).close();
+    assertThat(left()).containsExactlyInAnyOrder("old", "new");
+  }
+
+  @Test
+  void makeRoom_noQuotaOthersInUse_countsThemAsNobodysRoom() throws Exception {
+    quota = new DiskQuota(entries, OptionalLong.empty(), locks, directory -> 100);
+    try (EntryLocks.Held _ = locks.use("older");
+        EntryLocks.Held _ = locks.use("new")) {
+      quota.makeRoom("x", "fresh", 60, 0).close(); // of 400, 300 are taken
+      assertThat(left()).containsExactlyInAnyOrder("old", "older", "new");
+      quota.makeRoom("x", "fresh", 61, 0).close();
+      assertThat(left()).containsExactlyInAnyOrder("older", "new");
+      quota.makeRoom("x", "fresh", 5000, 0).close(); // refused by whoever looks for free space
+    }
+    assertThat(left()).containsExactlyInAnyOrder("older", "new");
+  }
+
+  @Test
+  void makeRoom_noQuotaAndOthersOnTheirWay_countsThemInFull() throws Exception {
+    quota = new DiskQuota(entries, OptionalLong.empty(), locks, directory -> 1100);
+    try (DiskQuota.Reservation _ = quota.makeRoom("x", "coming", 500, 0)) {
+      quota.makeRoom("y", "fresh", 450, 0).close(); // of 1500, 900 are taken
+      assertThat(left()).containsExactlyInAnyOrder("old", "older", "new");
+      quota.makeRoom("y", "fresh", 451, 0).close();
+      assertThat(left()).containsExactlyInAnyOrder("old", "new");
+    }
+    add("fresh", 200, 3); // a part of it has come
+    quota.makeRoom("y", "fresh", 1100, 0).close(); // 1900 with it, of which 600 are taken
+    assertThat(left()).containsExactlyInAnyOrder("old", "new", "fresh");
+    quota.makeRoom("y", "fresh", 1111, 0).close();
+    assertThat(left()).containsExactlyInAnyOrder("new", "fresh");
+  }
+
   @Test
   void list_interruptedDeletion_isFinished() throws Exception {
     add("trash-1", 10, 5);
