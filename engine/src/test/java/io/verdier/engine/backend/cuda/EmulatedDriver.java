@@ -56,7 +56,24 @@ final class EmulatedDriver implements CudaDriver {
   private long taken;
   private long takenMax;
 
-  private record Allocation(Arena arena, MemorySegment whole, long bytes) {
+  private record Allocation(MemorySegment whole, long bytes) {
+    static Allocation of(long bytes) {
+      MemorySegment whole = LazyMemory.allocate(bytes + 2L * GUARD_BYTES + 8);
+      for (int at = 0; at < GUARD_BYTES; at += 8) {
+        whole.set(JAVA_LONG, at, GUARD);
+        whole.set(ValueLayout.JAVA_LONG_UNALIGNED, GUARD_BYTES + bytes + at, GUARD);
+      }
+      return new Allocation(whole, bytes);
+    }
+
+    long address() {
+      return whole.address() + GUARD_BYTES;
+    }
+
+    void free() {
+      LazyMemory.free(whole);
+    }
+
     void check() {
       for (int at = 0; at < GUARD_BYTES; at += 8) {
         if (whole.get(JAVA_LONG, at) != GUARD
@@ -153,7 +170,6 @@ final class EmulatedDriver implements CudaDriver {
   }
 
   @Override
-  @SuppressWarnings("MustBeClosedChecker") // closed by free or close
   public long allocate(long bytes) {
     requireNoRecording();
     if (isFull) {
@@ -165,15 +181,9 @@ final class EmulatedDriver implements CudaDriver {
     }
     taken += bytes;
     takenMax = Math.max(takenMax, taken);
-    Arena own = Arena.ofShared();
-    MemorySegment whole = own.allocate(bytes + 2L * GUARD_BYTES + 8, 256);
-    for (int at = 0; at < GUARD_BYTES; at += 8) {
-      whole.set(JAVA_LONG, at, GUARD);
-      whole.set(ValueLayout.JAVA_LONG_UNALIGNED, GUARD_BYTES + bytes + at, GUARD);
-    }
-    long address = whole.address() + GUARD_BYTES;
-    allocations.put(address, new Allocation(own, whole, bytes));
-    return address;
+    Allocation fresh = Allocation.of(bytes);
+    allocations.put(fresh.address(), fresh);
+    return fresh.address();
   }
 
   @Override
@@ -184,13 +194,13 @@ final class EmulatedDriver implements CudaDriver {
       throw new IllegalStateException("no allocation begins at " + address);
     }
     known.check();
-    known.arena.close();
+    known.free();
     taken -= known.bytes;
   }
 
   @Override
   public MemorySegment hostBuffer(long bytes) {
-    return arena.allocate(bytes, 64);
+    return LazyMemory.allocate(bytes, arena);
   }
 
   @Override
@@ -346,7 +356,6 @@ final class EmulatedDriver implements CudaDriver {
   private final class LateQueue implements CopyQueue {
     private final Deque<Runnable> waiting = new ArrayDeque<>();
     private int begun; // copies ever run
-
     private long mainBefore; // what of the main queue is to run before what is queued here
 
     @Override
@@ -484,7 +493,7 @@ final class EmulatedDriver implements CudaDriver {
   public void close() {
     queue.clear();
     allocations.values().forEach(Allocation::check);
-    allocations.values().forEach(allocation -> allocation.arena.close());
+    allocations.values().forEach(Allocation::free);
     allocations.clear();
     arena.close();
   }
