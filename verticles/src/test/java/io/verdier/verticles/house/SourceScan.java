@@ -15,7 +15,9 @@ import java.io.UncheckedIOException;
 import java.net.URI;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Pattern;
+import javax.tools.Diagnostic;
 import javax.tools.DiagnosticCollector;
 import javax.tools.JavaCompiler;
 import javax.tools.JavaFileObject;
@@ -35,45 +37,42 @@ final class SourceScan {
 
   private static final Pattern ISSUE = Pattern.compile("#\\d+");
 
-  private final String name;
-  private final String text;
   private final List<String> violations = new ArrayList<>();
 
-  private SourceScan(String name, String text) {
-    this.name = name;
-    this.text = text;
-  }
+  private SourceScan() {}
 
   /**
-   * Everything untidy in one file, as {@code name:line: what}.
+   * Everything untidy in some files, as {@code name:line: what}. All at once: javac takes longer to
+   * begin than to parse a file.
    *
-   * @param name the file's name as it is to be shown
-   * @param text the file's content
+   * @param texts the files' content by their names, as they are to be shown
    */
-  static List<String> violations(String name, String text) {
-    SourceScan scan = new SourceScan(name, text);
-    scan.lines();
-    scan.methods();
+  static List<String> violations(Map<String, String> texts) {
+    SourceScan scan = new SourceScan();
+    texts.forEach(scan::lines);
+    scan.methods(texts);
     return scan.violations;
   }
 
-  private void lines() {
+  private void lines(String name, String text) {
     List<String> lines = text.lines().toList();
     if (lines.size() > FILE_LINES_MAX) {
-      violate(lines.size(), "file has " + lines.size() + " lines, at most " + FILE_LINES_MAX);
+      violate(name, lines.size(), "file has " + lines.size() + " lines, at most " + FILE_LINES_MAX);
     }
     for (int i = 0; i < lines.size(); i++) {
       if (PROMISE.matcher(lines.get(i)).find() && !ISSUE.matcher(lines.get(i)).find()) {
-        violate(i + 1, "promise without an issue number such as #12");
+        violate(name, i + 1, "promise without an issue number such as #12");
       }
     }
   }
 
-  private void methods() {
+  private void methods(Map<String, String> texts) {
     JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
     DiagnosticCollector<JavaFileObject> problems = new DiagnosticCollector<>();
+    List<Source> sources = new ArrayList<>();
+    texts.forEach((name, text) -> sources.add(new Source(name, text)));
     JavacTask task =
-        (JavacTask) compiler.getTask(null, null, problems, null, null, List.of(new Source(text)));
+        (JavacTask) compiler.getTask(null, null, problems, List.of("-proc:none"), null, sources);
     try {
       for (CompilationUnitTree unit : task.parse()) {
         new Measure(unit, Trees.instance(task).getSourcePositions()).scan(unit, null);
@@ -81,10 +80,14 @@ final class SourceScan {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-    problems.getDiagnostics().forEach(it -> violate(it.getLineNumber(), "cannot be parsed"));
+    for (Diagnostic<? extends JavaFileObject> problem : problems.getDiagnostics()) {
+      JavaFileObject source = problem.getSource();
+      String name = source == null ? "?" : source.getName();
+      violate(name, problem.getLineNumber(), "cannot be parsed");
+    }
   }
 
-  private void violate(long line, String what) {
+  private void violate(String name, long line, String what) {
     violations.add(name + ":" + line + ": " + what);
   }
 
@@ -124,18 +127,26 @@ final class SourceScan {
       long first = map.getLineNumber(positions.getStartPosition(unit, tree));
       long lines = map.getLineNumber(end) - first + 1;
       if (lines > METHOD_LINES_MAX) {
-        violate(first, what + " has " + lines + " lines, at most " + METHOD_LINES_MAX);
+        String name = unit.getSourceFile().getName();
+        violate(name, first, what + " has " + lines + " lines, at most " + METHOD_LINES_MAX);
       }
     }
   }
 
   /** A source that javac reads from memory. */
   private static final class Source extends SimpleJavaFileObject {
+    private final String name;
     private final String text;
 
-    Source(String text) {
-      super(URI.create("mem:///Source.java"), Kind.SOURCE);
+    Source(String name, String text) {
+      super(URI.create("mem:///" + name), Kind.SOURCE);
+      this.name = name;
       this.text = text;
+    }
+
+    @Override
+    public String getName() {
+      return name;
     }
 
     @Override

@@ -5,8 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
@@ -30,10 +31,11 @@ final class TidyTest {
   void sources_all_areShortAndKeepTheirPromises() throws IOException {
     List<Path> sources =
         Stream.of("main", "test").flatMap(kind -> Checkout.javaFiles(kind).stream()).toList();
-    List<String> violations = new ArrayList<>();
+    Map<String, String> texts = new LinkedHashMap<>();
     for (Path file : sources) {
-      violations.addAll(SourceScan.violations(shown(file), Files.readString(file)));
+      texts.put(shown(file), Files.readString(file));
     }
+    List<String> violations = SourceScan.violations(texts);
 
     assertThat(sources).as("files found").hasSizeGreaterThan(10);
     assertThat(violations).filteredOn(line -> !EXCEPTED.matcher(line).matches()).isEmpty();
@@ -133,7 +135,7 @@ final class TidyTest {
   }
 
   private static List<String> scan(String text) {
-    return SourceScan.violations("A.java", text);
+    return SourceScan.violations(Map.of("A.java", text));
   }
 
   private static String method(int lines) {
