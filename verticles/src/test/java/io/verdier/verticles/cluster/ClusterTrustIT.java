@@ -62,7 +62,7 @@ class ClusterTrustIT {
     busPort = freePort();
     server =
         ServerProcess.startedWith(
-            "-Xmx400m -Xbootclasspath/a:" + Path.of(classes()),
+            ServerProcess.SMALL + " -Xbootclasspath/a:" + Path.of(classes()),
             "serve",
             "--host=127.0.0.1",
             "--port=0",

@@ -70,7 +70,7 @@ final class ClusterFixture implements AutoCloseable {
 
     private ServerProcess launch() {
       return ServerProcess.startedUnder(
-          place.prefix(), "-Xmx400m", arguments.toArray(String[]::new));
+          place.prefix(), ServerProcess.SMALL, arguments.toArray(String[]::new));
     }
 
     /** Starts the node anew, whose process has ended. */

@@ -45,7 +45,7 @@ final class PipelineFixture implements AutoCloseable {
                 "--master-port=" + masterPort,
                 "--distributed-timeout-seconds=60"));
     arguments.addAll(Arrays.asList(flags));
-    return ServerProcess.startedWith("-Xmx400m", arguments.toArray(String[]::new));
+    return ServerProcess.startedWith(ServerProcess.SMALL, arguments.toArray(String[]::new));
   }
 
   ServerProcess node(int number) {

@@ -132,7 +132,7 @@ class PipelinePairIT {
       flags.addAll(List.of(stages));
       flags.addAll(List.of(OF_CLUSTER));
       try (ServerProcess stage =
-              ServerProcess.startedWith("-Xmx400m", flags.toArray(String[]::new));
+              ServerProcess.startedWith(ServerProcess.SMALL, flags.toArray(String[]::new));
           ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
         cluster.awaitReady(3);
         List<Future<JsonNode>> streams = new ArrayList<>();

@@ -20,6 +20,18 @@ import java.util.regex.Pattern;
 public final class ServerProcess implements AutoCloseable {
   private static final Pattern LISTENING = Pattern.compile("Listening on http://[^:]+:(\\d+)");
   private static final int TIMEOUT_SECONDS = 60;
+  private static final String KERNELS_IN_C = "/io/verdier/engine/backend/cpu/native/";
+
+  /**
+   * Options of the JVM for one of several servers that live for seconds: a small heap, and no
+   * optimizing compiler, which takes half of the processor time of such a life (a start and an
+   * answer: 5.8 s with it and all of the heap, 2.8 s so). Without kernels in C it is needed.
+   */
+  public static final String SMALL =
+      "-Xmx400m -Xmn24m"
+          + (ServerProcess.class.getResource(KERNELS_IN_C) == null
+              ? ""
+              : " -XX:TieredStopAtLevel=1");
 
   private final Process process;
   private final List<String> lines = new ArrayList<>();
