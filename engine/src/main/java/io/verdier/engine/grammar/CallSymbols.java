@@ -10,6 +10,7 @@ import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
+import io.verdier.engine.grammar.Expression.Special;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -140,6 +141,7 @@ final class CallSymbols {
     return switch (expression) {
       case Chars chars -> false;
       case Literal literal -> literal.text().isEmpty();
+      case Special special -> false;
       case Sequence sequence -> sequence.parts().stream().allMatch(this::isNullable);
       case Choice choice -> choice.options().stream().anyMatch(this::isNullable);
       case Repeat repeat -> repeat.min() == 0 || isNullable(repeat.part());

@@ -44,8 +44,19 @@ public sealed interface Constraint {
    * Free text in which some tags, once begun, go on as they must.
    *
    * @param tag JSON text, in vLLM's notation
+   * @param specials special tokens of the vocabulary: where one's spelling is in the beginning or
+   *     the end of a tag, or in a trigger, the token may stand for it
    */
-  record StructuralTag(String tag, JsonStyle style) implements Constraint {}
+  record StructuralTag(String tag, JsonStyle style, List<String> specials) implements Constraint {
+    public StructuralTag {
+      specials = List.copyOf(specials);
+    }
+
+    /** Of text alone. */
+    public StructuralTag(String tag, JsonStyle style) {
+      this(tag, style, List.of());
+    }
+  }
 
   /**
    * How JSON is laid out, where a schema leaves it open.

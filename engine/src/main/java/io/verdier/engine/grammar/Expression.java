@@ -25,6 +25,11 @@ public sealed interface Expression {
     }
   }
 
+  /**
+   * One special token, by its spelling. No text has it: what is spelled like it is other tokens.
+   */
+  record Special(String token) implements Expression {}
+
   /** All parts, one after the other. */
   record Sequence(List<Expression> parts) implements Expression {
     public Sequence {

@@ -18,7 +18,7 @@ public final class GrammarCompiler {
   }
 
   private static Constraint.StructuralTag checked(Constraint.StructuralTag tag) {
-    return new Constraint.StructuralTag(checked(tag.tag()), tag.style());
+    return new Constraint.StructuralTag(checked(tag.tag()), tag.style(), tag.specials());
   }
 
   private static String checked(String text) {

@@ -10,6 +10,7 @@ import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
+import io.verdier.engine.grammar.Expression.Special;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -114,6 +115,7 @@ final class Inliner {
     return switch (expression) {
       case Chars chars -> 1 + chars.set().ranges() / 2;
       case Literal literal -> literal.text().length();
+      case Special special -> special.token().length();
       case Automaton automaton -> automaton.edges().size();
       case Sequence sequence -> sequence.parts().stream().mapToLong(this::size).sum();
       case Choice choice -> 1 + choice.options().stream().mapToLong(this::size).sum();
@@ -132,6 +134,7 @@ final class Inliner {
     return switch (expression) {
       case Chars chars -> 1;
       case Literal literal -> 1;
+      case Special special -> 1;
       case Automaton automaton -> 1;
       case Sequence sequence -> 1 + depth(sequence.parts());
       case Choice choice -> 1 + depth(choice.options());

@@ -10,6 +10,7 @@ import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
+import io.verdier.engine.grammar.Expression.Special;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -102,6 +103,7 @@ final class JsonStrings {
       case Except except -> new Both(VALUES, new Except(spelled(except.part())));
       case Counted counted -> throw new IllegalStateException("a count within a string");
       case Call call -> throw new IllegalStateException("a call within a string");
+      case Special special -> throw new IllegalStateException("a token within a string");
       case Automaton automaton -> throw new IllegalStateException("an automaton within a string");
     };
   }

@@ -10,6 +10,7 @@ import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
+import io.verdier.engine.grammar.Expression.Special;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -193,6 +194,7 @@ final class LeftRecursion {
     switch (expression) {
       case Chars chars -> throw new IllegalStateException("a class begins with a rule");
       case Literal literal -> throw new IllegalStateException("a literal begins with a rule");
+      case Special special -> throw new IllegalStateException("a token begins with a rule");
       case Automaton automaton ->
           throw new IllegalStateException("an automaton begins with a rule");
       case Both both -> throw new IllegalStateException("an intersection begins with a rule");
@@ -256,6 +258,7 @@ final class LeftRecursion {
     return switch (expression) {
       case Chars chars -> chars;
       case Literal literal -> Expression.NEVER;
+      case Special special -> special;
       case Automaton automaton -> new Both(automaton, new Except(Expression.EMPTY));
       case Both both -> new Both(both, new Except(Expression.EMPTY));
       case Except except -> new Both(except, new Except(Expression.EMPTY));
@@ -296,6 +299,7 @@ final class LeftRecursion {
     return switch (expression) {
       case Chars chars -> false;
       case Literal literal -> literal.text().isEmpty();
+      case Special special -> false;
       case Sequence sequence -> sequence.parts().stream().allMatch(this::isNullable);
       case Choice choice -> choice.options().stream().anyMatch(this::isNullable);
       case Repeat repeat -> repeat.min() == 0 || isNullable(repeat.part());
@@ -318,6 +322,7 @@ final class LeftRecursion {
     switch (expression) {
       case Chars chars -> {}
       case Literal literal -> {}
+      case Special special -> {}
       case Automaton automaton -> {}
       case Both both -> {}
       case Except except -> {}

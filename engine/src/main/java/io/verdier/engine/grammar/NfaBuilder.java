@@ -11,6 +11,7 @@ import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
+import io.verdier.engine.grammar.Expression.Special;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -57,6 +58,7 @@ final class NfaBuilder {
     switch (expression) {
       case Chars chars -> addChars(chars.set(), from, to);
       case Literal literal -> addBytes(literal.bytes(), from, to);
+      case Special special -> addBytes(TokenTrie.specialBytes(special.token()), from, to);
       case Sequence sequence -> addSequence(sequence.parts(), from, to);
       case Choice choice -> {
         for (Expression option : choice.options()) {

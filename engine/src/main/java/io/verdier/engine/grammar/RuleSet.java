@@ -10,6 +10,7 @@ import io.verdier.engine.grammar.Expression.Except;
 import io.verdier.engine.grammar.Expression.Literal;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
+import io.verdier.engine.grammar.Expression.Special;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntConsumer;
@@ -62,6 +63,7 @@ final class RuleSet {
     switch (expression) {
       case Chars chars -> {}
       case Literal literal -> {}
+      case Special special -> {}
       case Automaton automaton -> {}
       case Sequence sequence -> sequence.parts().forEach(part -> forEachCall(part, listener));
       case Choice choice -> choice.options().forEach(option -> forEachCall(option, listener));
@@ -81,6 +83,7 @@ final class RuleSet {
     return switch (expression) {
       case Chars chars -> chars;
       case Literal literal -> literal;
+      case Special special -> special;
       case Automaton automaton -> automaton;
       case Sequence sequence -> new Sequence(replaceCalls(sequence.parts(), replacement));
       case Choice choice -> new Choice(replaceCalls(choice.options(), replacement));

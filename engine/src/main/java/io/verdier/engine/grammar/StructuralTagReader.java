@@ -7,11 +7,14 @@ import io.verdier.engine.grammar.Constraint.JsonStyle;
 import io.verdier.engine.grammar.Expression.Choice;
 import io.verdier.engine.grammar.Expression.Repeat;
 import io.verdier.engine.grammar.Expression.Sequence;
+import io.verdier.engine.grammar.Expression.Special;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads structural tags: free text in which some tags, once begun, go on as they must. Owned by its
@@ -23,6 +26,9 @@ import java.util.function.Function;
  *
  * <p>A format that would take any text, as the last in a tag, ends where the tag's end first
  * occurs: so formats are read together with the ends that come behind them.
+ *
+ * <p>Where a special token may stand for a part of a beginning, an end or a trigger, both are
+ * taken: readers of the text do not tell them apart, so what follows one must follow the other.
  */
 final class StructuralTagReader {
   private static final int DEPTH_MAX = 60;
@@ -33,12 +39,15 @@ final class StructuralTagReader {
   private static final ObjectMapper MAPPER = new ObjectMapper();
 
   private final JsonStyle style;
+  private final List<String> specials;
   private final Function<Constraint, List<Expression>> compile;
   private final RuleSet rules = new RuleSet();
   private int depth;
 
-  private StructuralTagReader(JsonStyle style, Function<Constraint, List<Expression>> compile) {
-    this.style = style;
+  private StructuralTagReader(
+      Constraint.StructuralTag tag, Function<Constraint, List<Expression>> compile) {
+    style = tag.style();
+    specials = tag.specials();
     this.compile = compile;
   }
 
@@ -51,7 +60,7 @@ final class StructuralTagReader {
   static List<Expression> read(
       Constraint.StructuralTag tag, Function<Constraint, List<Expression>> compile, Budget budget) {
     budget.hold((long) CHARACTER_BYTES * tag.tag().length());
-    StructuralTagReader reader = new StructuralTagReader(tag.style(), compile);
+    StructuralTagReader reader = new StructuralTagReader(tag, compile);
     Expression.Call whole = reader.rules.reserve();
     reader.rules.define(whole, reader.whole(parsed(tag.tag())));
     return Inliner.inlined(reader.rules.rules());
@@ -79,7 +88,7 @@ final class StructuralTagReader {
       JsonNode schema = required(structure, "schema", where);
       String json = schema.isTextual() ? schema.textValue() : schema.toString();
       Expression content = included(new Constraint.JsonSchema(json, style));
-      Expression end = Expression.text(text(structure, "end", where));
+      Expression end = spelled(text(structure, "end", where));
       Expression rest = rules.add(Expression.sequence(content, end));
       tags.add(new Tag(text(structure, "begin", where), rest));
     }
@@ -136,7 +145,7 @@ final class StructuralTagReader {
       case "grammar" -> included(new Constraint.Rules(text(format, "grammar", where)));
       case "tag" -> {
         Tag tag = tag(format, where);
-        yield Expression.sequence(Expression.text(tag.begin), tag.rest);
+        yield Expression.sequence(spelled(tag.begin), tag.rest);
       }
       case "tags_with_separator" -> separated(format, where);
       case "optional" -> Expression.optional(content(format, where));
@@ -147,11 +156,11 @@ final class StructuralTagReader {
     };
   }
 
-  private static Expression ended(Expression content, List<String> ends) {
+  private Expression ended(Expression content, List<String> ends) {
     if (ends.isEmpty()) {
       return content;
     }
-    return Expression.sequence(content, new Choice(ends.stream().map(Expression::text).toList()));
+    return Expression.sequence(content, new Choice(ends.stream().map(this::spelled).toList()));
   }
 
   private Expression content(JsonNode format, String where) {
@@ -183,7 +192,7 @@ final class StructuralTagReader {
     return freeText(ends, excluded, where);
   }
 
-  private static Expression freeText(List<String> ends, List<String> excluded, String where) {
+  private Expression freeText(List<String> ends, List<String> excluded, String where) {
     for (String end : ends) {
       for (String text : excluded) {
         if (end.contains(text) && !end.endsWith(text)) {
@@ -196,7 +205,51 @@ final class StructuralTagReader {
     if (ends.isEmpty()) {
       return FreeText.without(stops);
     }
-    return new Choice(ends.stream().map(end -> FreeText.upTo(end, stops)).toList());
+    return new Choice(ends.stream().map(end -> upTo(end, stops)).toList());
+  }
+
+  /** Free text and one of the stops, which is the first; it may be of special tokens. */
+  private Expression upTo(String end, List<String> stops) {
+    Expression text = FreeText.upTo(end, stops);
+    Expression tokens = tokens(end);
+    return tokens == null
+        ? text
+        : Expression.choice(text, Expression.sequence(FreeText.without(stops), tokens));
+  }
+
+  /** A text, or the special tokens that may stand for it. */
+  private Expression spelled(String text) {
+    Expression tokens = tokens(text);
+    return tokens == null
+        ? Expression.text(text)
+        : Expression.choice(Expression.text(text), tokens);
+  }
+
+  /** A text whose special tokens all are tokens; null: it has none. */
+  private @Nullable Expression tokens(String text) {
+    List<Expression> parts = new ArrayList<>();
+    int done = 0; // characters that are in the parts
+    for (int at = 0; at < text.length(); ) {
+      String special = specialAt(text, at);
+      if (special == null) {
+        at++;
+        continue;
+      }
+      parts.add(Expression.text(text.substring(done, at)));
+      parts.add(new Special(special));
+      at += special.length();
+      done = at;
+    }
+    parts.add(Expression.text(text.substring(done)));
+    return done == 0 ? null : new Sequence(parts);
+  }
+
+  /** The longest that is there, as tokenizers find it. */
+  private @Nullable String specialAt(String text, int at) {
+    return specials.stream()
+        .filter(special -> !special.isEmpty() && text.startsWith(special, at))
+        .max(Comparator.comparingInt(String::length))
+        .orElse(null);
   }
 
   private static List<String> union(List<String> some, List<String> others) {
@@ -258,7 +311,7 @@ final class StructuralTagReader {
   private Expression separated(JsonNode format, String where) {
     List<Expression> options = new ArrayList<>();
     for (Tag tag : tags(format, where)) {
-      options.add(Expression.sequence(Expression.text(tag.begin), tag.rest));
+      options.add(Expression.sequence(spelled(tag.begin), tag.rest));
     }
     Expression one = rules.add(new Choice(options));
     Expression separator = Expression.text(text(format, "separator", where));
@@ -301,11 +354,11 @@ final class StructuralTagReader {
     List<Expression> whole = new ArrayList<>();
     List<Expression> found = new ArrayList<>();
     for (Tag tag : dispatch.tags) {
-      whole.add(Expression.sequence(Expression.text(tag.begin), tag.rest));
+      whole.add(Expression.sequence(spelled(tag.begin), tag.rest));
     }
     for (String trigger : dispatch.triggers) {
       List<Expression> rests = rests(dispatch.tags, trigger);
-      Expression free = FreeText.upTo(trigger, stops);
+      Expression free = upTo(trigger, stops);
       found.add(Expression.sequence(free, new Choice(rests)));
     }
     Expression last =
@@ -320,12 +373,12 @@ final class StructuralTagReader {
   }
 
   /** What may follow a trigger: the tags that begin with it. */
-  private static List<Expression> rests(List<Tag> tags, String trigger) {
+  private List<Expression> rests(List<Tag> tags, String trigger) {
     List<Expression> rests = new ArrayList<>();
     for (Tag tag : tags) {
       if (tag.begin.startsWith(trigger)) {
         String more = tag.begin.substring(trigger.length());
-        rests.add(Expression.sequence(Expression.text(more), tag.rest));
+        rests.add(Expression.sequence(spelled(more), tag.rest));
       }
     }
     if (rests.isEmpty()) {

@@ -46,6 +46,7 @@ record TextLength(long min, long max) {
         long most = Math.min(first.max, second.max);
         yield new TextLength(least, most);
       }
+      case Expression.Special special -> throw new IllegalStateException("a token within a string");
       case Expression.Call call -> new TextLength(0, UNKNOWN);
       case Expression.Automaton automaton -> new TextLength(0, UNKNOWN);
       case Expression.Except except -> new TextLength(0, UNKNOWN);
@@ -62,6 +63,7 @@ record TextLength(long min, long max) {
       case Expression.Choice choice -> characters(choice.options());
       case Repeat repeat -> characters(repeat.part());
       case Expression.Both both -> characters(both.first());
+      case Expression.Special special -> throw new IllegalStateException("a token within a string");
       case Expression.Call call -> CodePoints.ALL;
       case Expression.Automaton automaton -> CodePoints.ALL;
       case Expression.Except except -> CodePoints.ALL;

@@ -1,5 +1,6 @@
 package io.verdier.engine.grammar;
 
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -14,6 +15,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Nodes lie in depth-first order, children by ascending byte: a walk goes through arrays from
  * front to back, and leaves a subtree by one jump. So do the tokens, those of a node before those
  * of its children. The root, which stands for no byte, is not stored.
+ *
+ * <p>Special tokens that constraints may ask for stand in it with bytes that no text has, see
+ * {@link #specialBytes}. An ordinary token with such a byte is left out: no text of UTF-8 has it.
  */
 public final class TokenTrie {
   /** Some ten kilobytes each; of those, what all grammars over the vocabulary share. */
@@ -36,6 +40,9 @@ public final class TokenTrie {
 
   private final LinkedHashMap<ContentSet.Key, ContentSet> contents =
       new LinkedHashMap<>(16, 0.75f, true);
+
+  /** Not in UTF-8. */
+  private static final byte SPECIAL = (byte) 0xff;
 
   /** A vocabulary's own way to spell texts. Thread-safe. */
   public interface Encoder {
@@ -73,18 +80,29 @@ public final class TokenTrie {
     return of(size, bytesOf, null);
   }
 
+  /** Without special tokens. */
+  public static TokenTrie of(
+      int size, IntFunction<byte @Nullable []> bytesOf, @Nullable Encoder encoder) {
+    return of(size, bytesOf, id -> null, encoder);
+  }
+
   /**
    * @param size of the vocabulary: ids are below it
    * @param bytesOf a token; null or empty for one that stands for no text, such as a special token
+   * @param specialOf the spelling of a special token that constraints may ask for; else null
    * @param encoder how these tokens spell a text; null: not known, and no token is ever forced
    */
   public static TokenTrie of(
-      int size, IntFunction<byte @Nullable []> bytesOf, @Nullable Encoder encoder) {
+      int size,
+      IntFunction<byte @Nullable []> bytesOf,
+      IntFunction<@Nullable String> specialOf,
+      @Nullable Encoder encoder) {
     byte[][] bytes = new byte[size][];
     List<Integer> ids = new ArrayList<>();
     for (int id = 0; id < size; id++) {
-      byte[] one = bytesOf.apply(id);
-      bytes[id] = one == null ? new byte[0] : one;
+      String special = specialOf.apply(id);
+      byte[] one = special == null ? ordinary(bytesOf.apply(id)) : specialBytes(special);
+      bytes[id] = one;
       if (bytes[id].length > 0) {
         ids.add(id);
       }
@@ -104,6 +122,28 @@ public final class TokenTrie {
     }
     nodes.closeTo(0);
     return new TokenTrie(bytes, sorted, nodes, encoder);
+  }
+
+  private static byte[] ordinary(byte @Nullable [] bytes) {
+    if (bytes == null) {
+      return new byte[0];
+    }
+    for (byte value : bytes) {
+      if (value == SPECIAL) {
+        return new byte[0];
+      }
+    }
+    return bytes;
+  }
+
+  /** What a special token stands for: its spelling between bytes that are in no text. */
+  static byte[] specialBytes(String spelling) {
+    byte[] text = spelling.getBytes(StandardCharsets.UTF_8);
+    byte[] marked = new byte[text.length + 2];
+    System.arraycopy(text, 0, marked, 1, text.length);
+    marked[0] = SPECIAL;
+    marked[marked.length - 1] = SPECIAL;
+    return marked;
   }
 
   /** Grows in depth-first order; used while a trie is made. */

@@ -9,31 +9,31 @@ import java.util.Optional;
  * What an answer must match, and which field of the request says so. Immutable.
  *
  * @param parameter dotted path of the field, for refusals
- * @param triggers where text is free until one of these occurs; else empty. Where a vocabulary has
- *     one as a special token, which no text has, nothing is held
+ * @param isTriggered whether text is free until a call begins: any other demand says more of it
  * @param thoughts how the model marks what it may think before; empty: nothing comes before
  */
 public record Demand(
     Constraint constraint,
     String parameter,
-    List<String> triggers,
+    boolean isTriggered,
     Optional<ReasoningFormat> thoughts) {
-  public Demand {
-    triggers = List.copyOf(triggers);
-  }
 
   /** Of the whole answer. */
   public Demand(Constraint constraint, String parameter) {
-    this(constraint, parameter, List.of(), Optional.empty());
-  }
-
-  /** Whether it says nothing of most of the text: any other demand says more. */
-  public boolean isTriggered() {
-    return !triggers.isEmpty();
+    this(constraint, parameter, false, Optional.empty());
   }
 
   /** The same behind what the model thinks. */
   public Demand behind(Optional<ReasoningFormat> marked) {
-    return new Demand(constraint, parameter, triggers, marked);
+    return new Demand(constraint, parameter, isTriggered, marked);
+  }
+
+  /** The same where these special tokens may stand for their spelling. */
+  public Demand marked(List<String> specials) {
+    Constraint marked =
+        constraint instanceof Constraint.StructuralTag tag
+            ? new Constraint.StructuralTag(tag.tag(), tag.style(), specials)
+            : constraint;
+    return new Demand(marked, parameter, isTriggered, thoughts);
   }
 }

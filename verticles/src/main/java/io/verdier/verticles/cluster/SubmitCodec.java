@@ -47,7 +47,7 @@ final class SubmitCodec {
     out.flag(demand != null);
     if (demand != null) {
       writeConstraint(out, demand.constraint());
-      out.text(demand.parameter()).texts(demand.triggers());
+      out.text(demand.parameter()).flag(demand.isTriggered());
       out.optionalText(demand.thoughts().map(Enum::name).orElse(null));
     }
     out.flag(submit.lengthPenalty().isPresent());
@@ -150,7 +150,10 @@ final class SubmitCodec {
       case Constraint.Regex regex -> out.octet(2).text(regex.pattern());
       case Constraint.Choice choice -> out.octet(3).texts(choice.options());
       case Constraint.Rules rules -> out.octet(4).text(rules.text());
-      case Constraint.StructuralTag tag -> writeStyle(out.octet(5).text(tag.tag()), tag.style());
+      case Constraint.StructuralTag tag -> {
+        writeStyle(out.octet(5).text(tag.tag()), tag.style());
+        out.texts(tag.specials());
+      }
     }
   }
 
@@ -166,10 +169,10 @@ final class SubmitCodec {
           case 2 -> new Constraint.Regex(in.text());
           case 3 -> new Constraint.Choice(in.texts());
           case 4 -> new Constraint.Rules(in.text());
-          case 5 -> new Constraint.StructuralTag(in.text(), readStyle(in));
+          case 5 -> new Constraint.StructuralTag(in.text(), readStyle(in), in.texts());
           default -> throw new WireException("no such constraint");
         };
-    return new Demand(constraint, in.text(), in.texts(), readThoughts(in));
+    return new Demand(constraint, in.text(), in.flag(), readThoughts(in));
   }
 
   private static JsonStyle readStyle(WireReader in) {

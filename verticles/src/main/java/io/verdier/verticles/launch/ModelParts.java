@@ -31,6 +31,7 @@ import io.verdier.engine.schedule.SchedulerSettings;
 import io.verdier.engine.text.ChatTemplate;
 import io.verdier.engine.text.Tokenizer;
 import io.verdier.engine.text.template.RenderLimits;
+import io.verdier.engine.text.toolcall.ToolCallFormat;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.WeightsException;
 import io.verdier.verticles.bus.ModelCard;
@@ -44,14 +45,17 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.time.ZoneId;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.IntPredicate;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -347,26 +351,35 @@ record ModelParts(
         (double) plan.bytes() / plan.blocks() / plan.blockTokens());
   }
 
-  /** What constraints see of the tokens: neither special ones nor those that end an answer. */
+  /**
+   * What constraints see of the tokens: none that end an answer, and of the special ones those that
+   * mark calls.
+   */
   private static TokenTrie vocabulary(
       Tokenizer tokenizer, int vocabSize, GenerationDefaults defaults) {
     int[] ends = defaults.endTokenIds();
+    IntPredicate isUsed =
+        id -> tokenizer.contains(id) && IntStream.of(ends).noneMatch(end -> end == id);
     long start = System.nanoTime();
     TokenTrie trie =
         TokenTrie.of(
             vocabSize,
-            id ->
-                tokenizer.contains(id)
-                        && !tokenizer.isSpecial(id)
-                        && IntStream.of(ends).noneMatch(end -> end == id)
-                    ? tokenizer.tokenBytes(id)
-                    : null,
+            id -> isUsed.test(id) && !tokenizer.isSpecial(id) ? tokenizer.tokenBytes(id) : null,
+            id -> isUsed.test(id) && tokenizer.isSpecial(id) ? mark(tokenizer.spelling(id)) : null,
             text -> tokenizer.encode(text, false));
     LOG.info(
         "Vocabulary for constraints: {} tokens in {} ms",
         vocabSize,
         (System.nanoTime() - start) / 1_000_000);
     return trie;
+  }
+
+  /** A spelling, if it is one that calls are marked with. */
+  private static @Nullable String mark(String spelling) {
+    boolean isMark =
+        Arrays.stream(ToolCallFormat.values())
+            .anyMatch(format -> format.visibleTokens().contains(spelling));
+    return isMark ? spelling : null;
   }
 
   private static ChatRenderer renderer(ServerConfig config, Path directory) {

@@ -55,11 +55,16 @@ public record PromptEncoder(
     return Arrays.copyOfRange(prompt, Math.max(0, prompt.length - TAIL_TOKENS), prompt.length);
   }
 
-  /** What answers can be held to; null where there is nothing, or nothing that tokens can spell. */
-  @Nullable Demand held(@Nullable Demand demand) {
-    return demand == null || demand.triggers().stream().anyMatch(tokenizer::hasSpecial)
-        ? null
-        : demand;
+  /**
+   * What answers must match; null where there is nothing. Special tokens that are shown in the text
+   * may mark calls.
+   */
+  @Nullable Demand demand(Submit submit) {
+    Demand demand = submit.demand();
+    return demand == null || !demand.isTriggered()
+        ? demand
+        : demand.marked(
+            submit.text().visibleTokens().stream().filter(tokenizer::hasSpecial).sorted().toList());
   }
 
   /** What the model may think behind a prompt before it answers. */

@@ -86,7 +86,7 @@ public final class TokenizerVerticle extends VerticleBase {
   }
 
   private void onSubmit(Submit submit) {
-    Demand demand = encoder.held(submit.demand());
+    Demand demand = encoder.demand(submit);
     Future<CompileQuery.@Nullable Reply> compiled = compiled(demand);
     Future<String> adapter = adapter(submit);
     List<EngineRequest> requests;

@@ -101,7 +101,7 @@ class FrameCodecTest {
         new Demand(
             new Constraint.JsonSchema("{}", new Constraint.JsonStyle(true, "[ ]*", true)),
             "response_format",
-            List.of("<tool_call>"),
+            true,
             Optional.of(ReasoningFormat.QWEN3));
     Delta.Score score = new Delta.Score(3, "t", new byte[] {-1, 0}, -0.5f, 2);
     Delta.Scores scores = new Delta.Scores(score, List.of(score, score), 19);
@@ -197,7 +197,7 @@ class FrameCodecTest {
             new Constraint.Regex("a+"),
             new Constraint.Choice(List.of("a", "b")),
             new Constraint.Rules("root ::= \"a\""),
-            new Constraint.StructuralTag("{}", style))) {
+            new Constraint.StructuralTag("{}", style, List.of("<a>", "<b>")))) {
       Frame frame =
           new Frame.Work(
               1,

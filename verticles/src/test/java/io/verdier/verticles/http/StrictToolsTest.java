@@ -92,7 +92,7 @@ class StrictToolsTest {
   void hermes_callsOfStrictTools_matchTheirSchemas() throws Exception {
     try (HttpFixture server = start("hermes")) {
       Demand demand = strict(server, tool("f", "true") + "," + tool("g", ""));
-      assertThat(demand.triggers()).containsExactly("<tool_call>");
+      assertThat(demand.isTriggered()).isTrue();
       String call =
           "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"city\": \"Rome\"}}\n</tool_call>";
       for (String good :
@@ -114,6 +114,24 @@ class StrictToolsTest {
               "<tool_call>",
               "Text " + call + "<tool_call>nothing</tool_call>",
               call.replace("\"f\"", "\"g\"").replace("{\"city\": \"Rome\"}", "5"))) {
+        assertThat(matches(demand, bad)).as(bad).isFalse();
+      }
+    }
+  }
+
+  @Test
+  void internlm_callsOfStrictTools_matchTheirSchemas() throws Exception {
+    try (HttpFixture server = start("internlm")) {
+      Demand demand = strict(server, tool("f", "true"));
+      String call =
+          "<|action_start|><|plugin|>\n{\"name\": \"f\", \"parameters\": {\"city\": \"Rome\"}}"
+              + "<|action_end|>";
+      for (String good :
+          List.of("Hi <|action_start|> there", call, "I search. " + call + "\nSo.")) {
+        assertThat(matches(demand, good)).as(good).isTrue();
+      }
+      for (String bad :
+          List.of(call.replace("Rome", "Paris"), call.replace("<|action_end|>", ""))) {
         assertThat(matches(demand, bad)).as(bad).isFalse();
       }
     }
@@ -193,7 +211,7 @@ class StrictToolsTest {
       assertThat(ignored(server, "/v1/messages", anthropic())).hasValue("tools.strict");
       assertThat(ignored(server, "/v1/responses", response())).hasValue("tools.strict");
     }
-    for (String format : List.of("hermes", "llama3_json")) {
+    for (String format : List.of("hermes", "internlm", "llama3_json")) {
       try (HttpFixture server = start(format)) {
         server.engine.behave(submit -> server.engine.say(submit, "Hello"));
         assertThat(ignored(server, CHATS, chat(strict, ""))).isEmpty();

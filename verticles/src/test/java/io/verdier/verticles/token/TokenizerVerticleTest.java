@@ -44,6 +44,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -229,21 +230,33 @@ class TokenizerVerticleTest {
         OptionalDouble.empty());
   }
 
-  /** No text has a special token, so nothing could begin with it. */
+  /** Readers of the text see some special tokens: where one is spelled, it may stand. */
   @Test
-  void submit_triggeredBySpecialToken_isHeldToNothing() throws Exception {
-    for (String trigger : List.of("<|python_tag|>", "<tool_call>")) {
-      bus.send(
-          Addresses.tokenizer(1),
-          submit(new Demand(DEMAND.constraint(), "tools", List.of(trigger), Optional.empty()), 1));
-      if (trigger.equals("<tool_call>")) { // not in this vocabulary: spelled by letters
-        take(compiling).reply(new CompileQuery.Reply(GUIDE));
-        assertThat(tokenized().requests().getFirst().guide()).isEqualTo(GUIDE);
-      } else {
-        assertThat(tokenized().requests().getFirst().guide()).isNull();
-        assertThat(compiling).isEmpty();
-      }
-    }
+  void submit_callsBetweenMarks_isHeldWithThoseThatAreSpecialTokens() throws Exception {
+    Constraint.StructuralTag tag = new Constraint.StructuralTag("{}", Constraint.JsonStyle.USUAL);
+    Submit base = submit(new Demand(tag, "tools", true, Optional.empty()), 1);
+    TextParams text = base.text().withVisibleTokens(Set.of("<|python_tag|>", "<tool_call>"));
+    bus.send(
+        Addresses.tokenizer(1),
+        new Submit(
+            base.keys(),
+            base.prompt(),
+            base.sampling(),
+            List.of(),
+            Truncation.NONE,
+            text,
+            0,
+            "",
+            null,
+            base.demand(),
+            OptionalDouble.empty()));
+    Message<Object> query = take(compiling);
+    assertThat(query.body())
+        .isEqualTo(
+            new CompileQuery( // the other is spelled by letters in this vocabulary
+                new Constraint.StructuralTag(tag.tag(), tag.style(), List.of("<|python_tag|>"))));
+    query.reply(new CompileQuery.Reply(GUIDE));
+    assertThat(tokenized().requests().getFirst().guide()).isEqualTo(GUIDE);
   }
 
   @Test

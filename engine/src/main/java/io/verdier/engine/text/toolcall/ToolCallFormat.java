@@ -59,7 +59,9 @@ public enum ToolCallFormat {
   INTERNLM(
       List.of("internlm"),
       Set.of("<|action_start|>", "<|plugin|>", "<|action_end|>"),
-      regions(List.of("<|action_start|><|plugin|>"), List.of("<|action_end|>")));
+      regions(List.of("<|action_start|><|plugin|>"), List.of("<|action_end|>")),
+      new CallSpelling(
+          "<|action_start|><|plugin|>", "{\"name\": \"", "\", \"parameters\": ", "<|action_end|>"));
 
   private final List<String> names;
   private final Set<String> visible;
@@ -110,8 +112,9 @@ public enum ToolCallFormat {
   }
 
   /**
-   * How calls are spelled; empty where they are no JSON, or begin with tokens that no text has, so
-   * that nobody can hold them to a schema while the rest of the text is free.
+   * How calls are spelled; empty where they are not objects with a name and arguments, or where
+   * models have several ways to begin one, so that nothing holds all calls to a schema while the
+   * rest of the text is free.
    */
   public Optional<CallSpelling> spelling() {
     return spelling;

@@ -45,7 +45,7 @@ final class StrictTools {
     return new Demand(
         new Constraint.StructuralTag(JsonSource.of(Map.of("format", format)), style),
         request.path("tools"),
-        List.of(spelling.get().trigger()),
+        true,
         Optional.empty());
   }
 
