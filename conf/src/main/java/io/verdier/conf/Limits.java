@@ -9,13 +9,15 @@ import java.time.Duration;
  * wait, {@code queuedRequestsMax × streamBufferBytesMax} while they stream, plus the KV cache,
  * which is allocated once. A body is dropped once it is parsed and a prompt once it is tokenized
  * (answers that repeat their prompt keep its text), so the first product is a bound on paper; the
- * second is 256 MiB with the defaults. Stored responses, where they are asked for, add {@code
+ * second is 512 MiB with the defaults. Stored responses, where they are asked for, add {@code
  * storedResponseBytesMax}.
  *
- * <p>The default of {@code queuedRequestsMax} is 1024 although only 256 requests are meant to wait
- * in comfort: it counts sequences, running ones included. 256 may run ({@code --max-num-seqs}), and
- * the 768 behind them are 256 requests of up to three choices. More would only wait longer than
- * their clients do.
+ * <p>The default of {@code queuedRequestsMax} is 2048 although only 256 requests are meant to wait
+ * in comfort: it counts sequences, running ones included. A list of {@code promptsMax} prompts, as
+ * long as vLLM takes it, is one request of 1024 sequences, a ranking of as many documents one of
+ * 1025; beside it there is place for as many more. 256 may run ({@code --max-num-seqs}), and 768
+ * behind them are 256 requests of up to three choices. More would only wait longer than their
+ * clients do.
  *
  * <p>The defaults live in the table of flags; a test writes all of them down.
  *

@@ -165,13 +165,13 @@ class DefaultsTest {
         128, // JSON depth
         200_000, // JSON nodes
         2048, // messages
-        128, // prompts
+        1024, // prompts
         128, // choices
         16, // stop strings
         1024, // characters of one
         1024, // logit_bias
         128, // tools
-        1024, // sequences admitted
+        2048, // sequences admitted
         503,
         256 * 1024, // stream buffer
         Duration.ofSeconds(10), // headers

@@ -16,6 +16,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 public final class Admission {
   private final int placesMax;
   private final AtomicInteger taken = new AtomicInteger();
+  private final AtomicInteger requests = new AtomicInteger();
   private volatile ServerState state = new ServerState.Loading();
 
   /**
@@ -37,9 +38,18 @@ public final class Admission {
     return taken.get();
   }
 
+  /** Requests that were admitted and whose answer has not left, however many places they hold. */
+  public int requests() {
+    return requests.get();
+  }
+
   /** Takes one place; empty when none is left. */
   public Optional<Permit> admit() {
-    return take(1) ? Optional.of(new Permit()) : Optional.empty();
+    if (!take(1)) {
+      return Optional.empty();
+    }
+    requests.incrementAndGet();
+    return Optional.of(new Permit());
   }
 
   /** The latest state that was announced, for instances that start later. */
@@ -114,6 +124,9 @@ public final class Admission {
 
     /** The answer has left, or there will be none. */
     void close() {
+      if (!closed) {
+        requests.decrementAndGet();
+      }
       closed = true;
       settle();
     }

@@ -35,6 +35,24 @@ class AdmissionTest {
   }
 
   @Test
+  void requests_whateverPlacesTheyHold_areCountedUntilTheirAnswersHaveLeft() {
+    Admission admission = new Admission(5);
+    Admission.Permit first = admission.admit().orElseThrow();
+    Admission.Permit second = admission.admit().orElseThrow();
+    assertThat(first.extend(4)).isTrue();
+    assertThat(admission.requests()).isEqualTo(2);
+    assertThat(admission.admit()).isEmpty();
+    first.close();
+    first.close();
+    assertThat(admission.requests()).isEqualTo(1);
+    second.releaseOne();
+    assertThat(admission.requests()).isEqualTo(1);
+    second.close();
+    assertThat(admission.requests()).isZero();
+    assertThat(admission.taken()).isEqualTo(4); // its sequences have not ended
+  }
+
+  @Test
   void permit_closedBeforeItsSequencesEnd_keepsTheirPlaces() {
     Admission admission = new Admission(3);
     Admission.Permit permit = admission.admit().orElseThrow();

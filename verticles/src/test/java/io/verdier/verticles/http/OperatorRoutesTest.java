@@ -4,8 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.verdier.conf.ServerConfig;
 import io.verdier.verticles.bus.Submit;
 import java.net.http.HttpResponse;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
@@ -71,13 +73,76 @@ class OperatorRoutesTest {
       server.engine.hold();
       var answer = postLater(server, "/v1/chat/completions", HI);
       Submit submit = server.engine.awaitSubmit();
-      assertThat(ok(server.get("/load")).get("server_load").asInt()).isEqualTo(1);
+      String three = "{\"prompt\":[\"a\",\"b\",\"c\"]}";
+      var other = postLater(server, "/v1/completions", three);
+      List<Submit> prompts = new ArrayList<>();
+      for (int i = 0; i < 3; i++) {
+        prompts.add(server.engine.awaitSubmit());
+      }
+      assertThat(ok(server.get("/load")).get("server_load").asInt()).isEqualTo(2);
       server.engine.say(submit, "Hello");
       ok(answer.get());
+      awaitLoad(server, 1);
+      prompts.forEach(prompt -> server.engine.say(prompt, "Hello"));
+      ok(other.get());
+      awaitLoad(server, 0);
     }
     try (HttpFixture server = HttpFixture.start()) {
       assertThat(ok(server.get("/load")).get("server_load").asInt()).isZero();
     }
+  }
+
+  /** The client may read the end of an answer before the server hears that it has left. */
+  private static void awaitLoad(HttpFixture server, int load) throws Exception {
+    while (ok(server.get("/load")).get("server_load").asInt() != load) {
+      Thread.onSpinWait();
+    }
+  }
+
+  @Test
+  void adapters_whoMayNameThem_dependsOnWhetherThereAreAdministrators() throws Exception {
+    String incomplete = "{}"; // refused by the route, if it is reached
+    for (String path : List.of("/v1/load_lora_adapter", "/v1/unload_lora_adapter")) {
+      try (HttpFixture server = HttpFixture.start(options -> changeable(options))) {
+        assertThat(server.post(path, incomplete).statusCode()).isEqualTo(401);
+        assertThat(server.post(path, incomplete, ADMIN, "Bearer user").statusCode()).isEqualTo(400);
+      }
+      try (HttpFixture server =
+          HttpFixture.start(
+              options -> {
+                changeable(options);
+                options.adminKeys = List.of("admin");
+              })) {
+        for (String key : List.of("", "user")) {
+          assertThat(server.post(path, incomplete, ADMIN, "Bearer " + key).statusCode())
+              .as(key)
+              .isEqualTo(401);
+        }
+        assertThat(server.post(path, incomplete, ADMIN, "Bearer admin").statusCode())
+            .isEqualTo(400);
+      }
+      try (HttpFixture server = HttpFixture.start(options -> options.adminKeys = List.of("a"))) {
+        assertThat(server.post(path, incomplete, ADMIN, "Bearer a").statusCode()).isEqualTo(404);
+      }
+      try (HttpFixture server =
+          HttpFixture.start(
+              options -> {
+                changeable(options);
+                options.adminKeys = List.of("admin");
+                options.ready = false;
+              })) {
+        assertThat(server.post(path, incomplete, ADMIN, "Bearer admin").statusCode())
+            .isEqualTo(503);
+      }
+    }
+  }
+
+  private static void changeable(HttpFixture.Options options) {
+    ServerConfig.Adapters own = options.adapters;
+    options.apiKeys = List.of("user");
+    options.adapters =
+        new ServerConfig.Adapters(
+            true, own.slots(), own.hostRooms(), own.rankMax(), own.modules(), true, own.sources());
   }
 
   @Test

@@ -368,4 +368,34 @@ class ResponsesTest {
     assertThat(response.statusCode()).as(response.body()).isEqualTo(status);
     return assertThat(JSON.readTree(response.body()).at("/error/message").asText());
   }
+
+  @Test
+  void include_ofWhatIsNeverThere_isNamedAndOfAnythingElseRefused() throws Exception {
+    try (HttpFixture server = start()) {
+      say(server, "Hello");
+      for (String without : List.of("null", "[]", "[\"message.output_text.logprobs\"]")) {
+        HttpResponse<String> answer = post(server, HI + ",\"include\":" + without);
+        ok(answer);
+        assertThat(answer.headers().firstValue("X-Verdier-Ignored-Fields")).as(without).isEmpty();
+      }
+      for (String with :
+          List.of(
+              "[\"reasoning.encrypted_content\"]",
+              "[\"message.output_text.logprobs\",\"file_search_call.results\"]",
+              "[\"code_interpreter_call.outputs\",\"message.input_image.image_url\"]")) {
+        HttpResponse<String> answer = post(server, HI + ",\"include\":" + with);
+        ok(answer);
+        assertThat(answer.headers().firstValue("X-Verdier-Ignored-Fields"))
+            .as(with)
+            .hasValue("include");
+      }
+      for (String bad : List.of("[\"logprobs\"]", "[1]", "[null]", "[\"\"]")) {
+        HttpResponse<String> answer = post(server, HI + ",\"include\":" + bad);
+        assertThat(answer.statusCode()).as(bad).isEqualTo(400);
+        JsonNode error = JSON.readTree(answer.body()).get("error");
+        assertThat(error.get("param").asText()).isEqualTo("include");
+        assertThat(error.get("message").asText()).contains("message.output_text.logprobs");
+      }
+    }
+  }
 }

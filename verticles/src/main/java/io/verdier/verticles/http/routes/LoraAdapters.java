@@ -25,6 +25,7 @@ final class LoraAdapters {
   private LoraAdapters() {}
 
   static void load(Exchange exchange, Map<String, @Nullable Object> body) {
+    exchange.ingress().checkReady();
     Fields fields = Fields.of(body, Body.LOAD_ADAPTER);
     FieldGate.check(exchange, fields);
     exchange.ingress().serving().checkName(fields.string("model"));
@@ -76,6 +77,7 @@ final class LoraAdapters {
   }
 
   static void unload(Exchange exchange, Map<String, @Nullable Object> body) {
+    exchange.ingress().checkReady();
     Fields fields = Fields.of(body, Body.UNLOAD_ADAPTER);
     FieldGate.check(exchange, fields);
     String name = fields.string("lora_name");

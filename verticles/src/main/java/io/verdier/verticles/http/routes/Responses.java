@@ -36,6 +36,7 @@ final class Responses {
   static void run(Exchange exchange, Map<String, @Nullable Object> body) {
     Fields fields = HeaderFields.over(exchange, Fields.of(body, Body.RESPONSES));
     FieldGate.check(exchange, fields);
+    ResponsesFields.checkIncluded(exchange, fields);
     String previous = fields.string("previous_response_id");
     if (previous == null) {
       launch(exchange, fields, List.of());

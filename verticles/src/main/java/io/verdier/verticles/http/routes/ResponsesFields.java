@@ -1,5 +1,6 @@
 package io.verdier.verticles.http.routes;
 
+import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.api.ApiTable;
 import io.verdier.verticles.http.api.Body;
 import java.util.ArrayList;
@@ -15,12 +16,39 @@ import org.jspecify.annotations.Nullable;
  * {@link MessagesFields} gives. Owned by the event loop.
  */
 record ResponsesFields(Fields fields) {
+  private static final String LOGPROBS = "message.output_text.logprobs";
+
   /** Fields that mean the same in both, those of this route's own aside. */
   private static final List<String> SHARED =
       ApiTable.shared(
           Body.RESPONSES,
           Body.CHAT,
           Set.of("tools", "tool_choice", "store", "metadata", "top_logprobs"));
+
+  /** What {@code include} may ask for, of OpenAI and of vLLM. */
+  private static final List<String> INCLUDABLE =
+      List.of(
+          LOGPROBS,
+          "reasoning.encrypted_content",
+          "message.input_image.image_url",
+          "file_search_call.results",
+          "web_search_call.results",
+          "web_search_call.action.sources",
+          "code_interpreter_call.outputs",
+          "computer_call_output.output.image_url");
+
+  /** Refuses what nobody can mean, and names what is never there: its field has no effect then. */
+  static void checkIncluded(Exchange exchange, Fields fields) {
+    List<?> included = fields.list("include");
+    for (Object part : included == null ? List.of() : included) {
+      if (!(part instanceof String) || !INCLUDABLE.contains(part)) {
+        throw fields.wrong("include", "a list of " + String.join(", ", INCLUDABLE));
+      }
+      if (!part.equals(LOGPROBS)) {
+        exchange.ignored("include", true);
+      }
+    }
+  }
 
   /**
    * @param history the conversation so far, without what this request says
@@ -62,7 +90,7 @@ record ResponsesFields(Fields fields) {
   private void logprobs(Map<String, @Nullable Object> chat) {
     int top = fields.integer("top_logprobs");
     List<?> included = fields.list("include");
-    if (included != null && included.contains("message.output_text.logprobs")) {
+    if (included != null && included.contains(LOGPROBS)) {
       chat.put("logprobs", true);
       chat.put("top_logprobs", (long) top);
     }

@@ -55,7 +55,7 @@ public final class Routes {
     if (!config.http().adminKeys().isEmpty()) { // without a key nobody can be an administrator
       addOperators(table);
     }
-    addAdapters(table, config.adapters());
+    addAdapters(table, config);
     ServerConfig.Vertex vertex = config.vertex();
     vertex
         .healthRoute()
@@ -72,10 +72,15 @@ public final class Routes {
     return List.copyOf(table);
   }
 
-  private static void addAdapters(List<Route> table, ServerConfig.Adapters adapters) {
-    if (adapters.enabled() && adapters.changeable()) {
-      table.add(new Route("POST", "/v1/load_lora_adapter", Gate.WORK, LoraAdapters::load));
-      table.add(new Route("POST", "/v1/unload_lora_adapter", Gate.WORK, LoraAdapters::unload));
+  /**
+   * An adapter's name is everybody's, so where there are administrators they alone give it. Without
+   * any, the API key does, as in vLLM: the operator has allowed it by a flag of its own.
+   */
+  private static void addAdapters(List<Route> table, ServerConfig config) {
+    if (config.adapters().enabled() && config.adapters().changeable()) {
+      Gate gate = config.http().adminKeys().isEmpty() ? Gate.WORK : Gate.ADMIN;
+      table.add(new Route("POST", "/v1/load_lora_adapter", gate, LoraAdapters::load));
+      table.add(new Route("POST", "/v1/unload_lora_adapter", gate, LoraAdapters::unload));
     }
   }
 
