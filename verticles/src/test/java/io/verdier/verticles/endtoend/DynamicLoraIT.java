@@ -182,6 +182,44 @@ class DynamicLoraIT {
     assertThat(base.json().at("/predictions/0").asText()).isNotEqualTo(answers.getFirst());
   }
 
+  /** By place, by its other word, by name, alone and through both shapes of Vertex AI's chats. */
+  @Test
+  void chat_withAnAdapter_isItsAnswerOnEveryRoute() {
+    Map<String, Object> chat = new LinkedHashMap<>();
+    chat.put("messages", List.of(Map.of("role", "user", "content", "What is a car?")));
+    chat.put("temperature", 0);
+    chat.put("max_tokens", 64);
+    String base = said(client.post("/v1/chat/completions", chat).json());
+    Map<String, Object> load = Map.of("lora_name", "anne", "lora_path", "gs://bucket/pirate");
+    assertThat(client.post("/v1/load_lora_adapter", load).status()).isEqualTo(200);
+    Map<String, Object> named = new LinkedHashMap<>(chat);
+    named.put("model", "anne");
+    String pirate = said(client.post("/v1/chat/completions", named).json());
+    assertThat(pirate).startsWith("Ahoy, matey! A car, or a motor car, be a").isNotEqualTo(base);
+    for (String word : List.of("dynamic-lora", "lora_id")) {
+      Map<String, Object> placed = new LinkedHashMap<>(chat);
+      placed.put(word, "gs://bucket/pirate");
+      assertThat(said(client.post("/v1/chat/completions", placed).json())).isEqualTo(pirate);
+      placed.put("stream", true);
+      StringBuilder streamed = new StringBuilder();
+      Client.events(client.post("/v1/chat/completions", placed))
+          .forEach(event -> streamed.append(event.at("/choices/0/delta/content").asText("")));
+      assertThat(streamed.toString()).isEqualTo(pirate);
+      placed.remove("stream");
+      placed.put("@requestFormat", "chatCompletions");
+      assertThat(said(client.post("/generate", placed).json())).isEqualTo(pirate);
+      JsonNode instances =
+          client.post("/generate", Map.of("instances", List.of(placed))).json().get("predictions");
+      assertThat(said(instances)).isEqualTo(pirate);
+    }
+    assertThat(client.post("/v1/unload_lora_adapter", Map.of("lora_name", "anne")).status())
+        .isEqualTo(200);
+  }
+
+  private static String said(JsonNode chat) {
+    return chat.at("/choices/0/message/content").asText();
+  }
+
   /** The same prompt, so that the prefix cache would serve the one's blocks to the other. */
   @Test
   void adapters_ofOneName_neverMix() {
