@@ -95,7 +95,8 @@ final class ApiPages {
         # Compatibility with vLLM
 
         Every route and request field of vLLM 0.9.2 (`v0.9`) and of its later API (`v1`), and what becomes of it here. Rendered from the same
-        tables as [api.md](api.md); tests compare them with the router and send every row's values through a server.
+        tables as [api.md](api.md); tests compare them with the router, send every row's values through a server, and hold of the bodies that
+        generate that a field which has an effect here changes an answer, and that one which is ignored does not and is named.
 
         Of everything: what the key protects is every route but health (in vLLM most routes outside of `/v1` are open); errors are
         `{"error":{"message","type","param","code"}}` as in v1, a wrong key included (vLLM: `{"error":"Unauthorized"}`); a chat's reasoning is
