@@ -37,6 +37,9 @@ class VertexIT {
       List.of(Map.of("role", "user", "content", "What is a car?"));
   private static final int DEDICATED_BYTES_MAX = 10 << 20;
 
+  /** Of {@code --max-body-bytes}. */
+  private static final int DEFAULT_BYTES_MAX = 32 << 20;
+
   private static InProcessServer server;
   private static Client client;
 
@@ -48,7 +51,6 @@ class VertexIT {
             "--aip-predict-route=" + PREDICT,
             "--aip-health-route=" + HEALTH,
             "--max-num-seqs=4",
-            "--max-body-bytes=12M",
             "--disable-log-stats");
     client = new Client(server.baseUrl());
   }
@@ -198,13 +200,68 @@ class VertexIT {
     assertThat(logprobs).isNegative();
   }
 
+  /**
+   * An entry for each answer of each instance, in one order from the first document to the last.
+   */
   @Test
-  void body_ofTenMegabytes_isTakenAndLargerThanTheFlagIsNot() {
+  void streamedText_ofSeveralInstancesAndAnswers_addsUpToTheWhole() throws IOException {
+    Map<String, Object> body =
+        Map.of(
+            "instances",
+            List.of(
+                Map.of("prompt", PROMPT, "n", 2),
+                Map.of("prompt", "A car is", "max_tokens", 3),
+                Map.of("prompt", "Once upon a time", "n", 3, "seed", 6)),
+            "parameters",
+            Map.of("max_tokens", 12, "temperature", 2, "seed", 5, "raw_response", true));
+    JsonNode whole = predict(body);
+    Map<String, Object> streaming = new java.util.HashMap<>(body);
+    Map<String, Object> parameters = new java.util.HashMap<>();
+    ((Map<?, ?>) body.get("parameters"))
+        .forEach((name, value) -> parameters.put((String) name, value));
+    parameters.put("stream", true);
+    streaming.put("parameters", parameters);
+    Stream stream = Stream.of(Client.JSON.writeValueAsString(streaming));
+    assertThat(stream.chunks()).hasSizeGreaterThan(1).allMatch(chunk -> chunk.endsWith("\0"));
+    List<StringBuilder> said = new ArrayList<>();
+    int[] tokens = new int[6];
+    for (int i = 0; i < 6; i++) {
+      said.add(new StringBuilder());
+    }
+    for (String document : stream.text().split("\0")) {
+      JsonNode json = new Client.Answer(200, document).json();
+      assertThat(json.get("predictions")).hasSize(6);
+      for (int i = 0; i < 6; i++) {
+        said.get(i).append(json.get("predictions").get(i).asText());
+        tokens[i] += json.get("output_token_counts").get(i).asInt();
+      }
+    }
+    assertThat(whole.get("predictions")).hasSize(6);
+    for (int i = 0; i < 6; i++) {
+      assertThat(said.get(i).toString()).isEqualTo(whole.get("predictions").get(i).asText());
+      assertThat(tokens[i]).isEqualTo(whole.get("output_token_counts").get(i).asInt());
+    }
+    assertThat(said.get(3).toString()).isNotEqualTo(said.get(4).toString());
+  }
+
+  @Test
+  void body_ofTenMegabytes_isTakenAndLargerThanTheFlagIsNot() throws IOException {
     String filler = "x".repeat(DEDICATED_BYTES_MAX - 200);
     Map<String, Object> body = Map.of("prompt", PROMPT, "max_tokens", 2, "filler", filler);
     assertThat(client.post(PREDICT, body).status()).isEqualTo(200);
-    Map<String, Object> larger = Map.of("prompt", PROMPT, "filler", filler + "x".repeat(3 << 20));
-    assertThat(client.post(PREDICT, larger).status()).isEqualTo(413);
+    URI uri = URI.create(server.baseUrl());
+    try (Socket socket = new Socket(uri.getHost(), uri.getPort())) {
+      socket.setSoTimeout(30_000);
+      String head =
+          "POST "
+              + PREDICT
+              + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+              + (DEFAULT_BYTES_MAX + 1)
+              + "\r\n\r\n";
+      socket.getOutputStream().write(head.getBytes(StandardCharsets.US_ASCII));
+      assertThat(Stream.line(new DataInputStream(socket.getInputStream())))
+          .startsWith("HTTP/1.1 413 ");
+    }
   }
 
   /** Vertex AI's names: vertex_vllm_num_requests_waiting and vertex_vllm_gpu_cache_usage_perc. */
