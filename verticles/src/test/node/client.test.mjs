@@ -257,3 +257,105 @@ for (const stream of [false, true]) {
     assert.equal(await runner.finalFunctionToolCallResult(), '{"temperature":21,"condition":"sunny"}');
   });
 }
+
+test("events of a streamed chat", async () => {
+  const heard = { connect: 0, chunk: 0, content: "", snapshots: [], delta: "", done: [], end: 0, errors: [] };
+  const runner = client.chat.completions
+    .stream(chat({ stream_options: { include_usage: true } }))
+    .on("connect", () => heard.connect++)
+    .on("chunk", () => heard.chunk++)
+    .on("content", (delta, snapshot) => {
+      heard.content += delta;
+      heard.snapshots.push(snapshot);
+    })
+    .on("content.delta", ({ delta }) => (heard.delta += delta))
+    .on("content.done", ({ content }) => heard.done.push(content))
+    .on("error", (error) => heard.errors.push(error))
+    .on("end", () => heard.end++);
+  const messages = [];
+  runner.on("message", (message) => messages.push(message));
+  const usage = await runner.totalUsage();
+  await runner.done();
+  assert.equal(heard.content, CAR_ANSWER);
+  assert.equal(heard.delta, CAR_ANSWER);
+  assert.deepEqual(heard.done, [CAR_ANSWER]);
+  assert.equal(heard.snapshots.at(-1), CAR_ANSWER);
+  assert.ok(heard.snapshots.length > 5 && heard.chunk > heard.snapshots.length);
+  assert.deepEqual([heard.connect, heard.end], [1, 1]);
+  assert.deepEqual(heard.errors, []);
+  assert.equal(messages.at(-1).content, CAR_ANSWER);
+  assert.equal(usage.total_tokens, 43);
+});
+
+test("events of a streamed tool call", async () => {
+  const deltas = [];
+  const done = [];
+  const runner = client.chat.completions
+    .stream(chat({ messages: [weather], tools }))
+    .on("tool_calls.function.arguments.delta", (event) => deltas.push(event))
+    .on("tool_calls.function.arguments.done", (event) => done.push(event));
+  await runner.done();
+  assert.ok(deltas.length > 1);
+  assert.ok(deltas.every((event) => event.name === "get_weather" && event.index === 0));
+  const said = deltas.map((event) => event.arguments_delta).join("");
+  assert.deepEqual(JSON.parse(said), { city: "Paris" });
+  assert.equal(deltas.at(-1).arguments, said);
+  assert.deepEqual(
+    done.map(({ name, index, arguments: whole }) => ({ name, index, whole })),
+    [{ name: "get_weather", index: 0, whole: said }],
+  );
+});
+
+test("events of log probabilities", async () => {
+  let text = "";
+  let done;
+  const runner = client.chat.completions
+    .stream(chat({ logprobs: true, top_logprobs: 2 }))
+    .on("logprobs.content.delta", ({ content }) => {
+      text += content.map((token) => token.token).join("");
+    })
+    .on("logprobs.content.done", ({ content }) => (done = content));
+  await runner.done();
+  assert.ok(text.startsWith(CAR_ANSWER));
+  assert.equal(done.length, 28);
+  assert.ok(done.every((token) => token.top_logprobs.length === 2));
+});
+
+test("an error is an event too", async () => {
+  const errors = [];
+  const runner = client.chat.completions.stream(chat({ temperature: 9 })).on("error", (error) => errors.push(error));
+  await assert.rejects(runner.done(), OpenAI.BadRequestError);
+  assert.equal(errors.length, 1);
+  assert.match(errors[0].message, /temperature/);
+});
+
+for (const stream of [false, true]) {
+  test(`events of the tool runner, ${stream ? "streamed" : "whole"}`, async () => {
+    const get_weather = async () => JSON.stringify({ temperature: 21, condition: "sunny" });
+    const [{ function: declared }] = tools;
+    const heard = { calls: [], results: [], messages: [], completions: 0, content: [] };
+    const runner = client.chat.completions
+      .runTools(
+        chat({
+          messages: [weather],
+          tools: [{ type: "function", function: { ...declared, function: get_weather, parse: JSON.parse } }],
+          stream,
+        }),
+      )
+      .on("functionToolCall", (call) => heard.calls.push(call))
+      .on("functionToolCallResult", (result) => heard.results.push(result))
+      .on("message", (message) => heard.messages.push(message.role))
+      .on("chatCompletion", () => heard.completions++)
+      .on("finalContent", (content) => heard.content.push(content));
+    await runner.done();
+    assert.deepEqual(
+      heard.calls.map((call) => [call.name, JSON.parse(call.arguments)]),
+      [["get_weather", { city: "Paris" }]],
+    );
+    assert.deepEqual(heard.results, ['{"temperature":21,"condition":"sunny"}']);
+    assert.deepEqual(heard.messages, ["assistant", "tool", "assistant"]);
+    assert.equal(heard.completions, 2);
+    assert.equal(heard.content.length, 1);
+    assert.match(heard.content[0], /Paris.*21/);
+  });
+}

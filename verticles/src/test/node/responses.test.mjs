@@ -116,6 +116,31 @@ test("what is not stored is not found", async () => {
   );
 });
 
+test("a stored response is retrieved and gone on from", async () => {
+  const first = await client.responses.create(ask({ input: "What is the capital of Spain?", store: true }));
+  assert.equal(first.output_text, "The capital of Spain is Madrid.");
+  const again = await client.responses.retrieve(first.id);
+  assert.deepEqual(again.output, first.output);
+  assert.deepEqual(again.usage, first.usage);
+  const more = { input: "And of Italy?", previous_response_id: first.id };
+  const second = await client.responses.create(ask(more));
+  assert.equal(second.output_text, "The capital of Italy is Rome.");
+  assert.equal(second.previous_response_id, first.id);
+  const streamed = await client.responses.stream(ask(more)).finalResponse();
+  assert.equal(streamed.output_text, second.output_text);
+  const alone = await client.responses.create(ask({ input: "And of Italy?" }));
+  assert.notEqual(alone.usage.input_tokens, second.usage.input_tokens);
+});
+
+test("what is never included is named, and what nobody knows refused", async () => {
+  const include = ["reasoning.encrypted_content", "message.output_text.logprobs"];
+  const { data, response } = await client.responses.create(ask({ include })).withResponse();
+  assert.equal(data.output_text, CAR_ANSWER);
+  assert.ok(data.output[0].content[0].logprobs.length > 10);
+  assert.equal(response.headers.get("x-verdier-ignored-fields"), "include");
+  await assert.rejects(client.responses.create(ask({ include: ["everything"] })), OpenAI.BadRequestError);
+});
+
 test("a response in the background is polled until it is there", async () => {
   let response = await client.responses.create(ask({ store: true, background: true }));
   assert.equal(response.status, "queued");
