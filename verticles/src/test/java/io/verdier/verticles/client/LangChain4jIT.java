@@ -3,6 +3,7 @@ package io.verdier.verticles.client;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.openai.client.OpenAIClient;
@@ -243,14 +244,34 @@ class LangChain4jIT {
   }
 
   @Test
-  void jsonMode_answerIsJson() throws Exception {
+  void jsonMode_answerIsTheGoldenJson() throws Exception {
     ChatRequest request =
-        ask("Tell me of a place.").responseFormat(ResponseFormat.JSON).maxOutputTokens(300).build();
+        ask("Extract name, age and city as JSON: Alice is 30 and lives in Paris.")
+            .responseFormat(ResponseFormat.JSON)
+            .build();
     ChatResponse answer = chat().build().chat(request);
-    if (answer.finishReason() == FinishReason.STOP) { // else it is a beginning of JSON
-      assertThat(new ObjectMapper().readTree(answer.aiMessage().text())).isNotNull();
+    assertThat(answer.finishReason()).isEqualTo(FinishReason.STOP);
+    assertThat(new ObjectMapper().readTree(answer.aiMessage().text()))
+        .isEqualTo(
+            new ObjectMapper().readTree("{\"name\": \"Alice\", \"age\": 30, \"city\": \"Paris\"}"));
+    assertThat(stream(request).text()).isEqualTo(answer.aiMessage().text());
+  }
+
+  /** What is asked for is no JSON by itself: the form makes it one. */
+  @Test
+  void jsonMode_ofAnotherQuestion_isAnObjectThatBegins() throws Exception {
+    ChatRequest request = ask(CAR).responseFormat(ResponseFormat.JSON).maxOutputTokens(300).build();
+    ChatResponse answer = chat().build().chat(request);
+    String text = answer.aiMessage().text();
+    assertThat(text).startsWith("{");
+    if (answer.finishReason() == FinishReason.STOP) {
+      assertThat(new ObjectMapper().readTree(text).isObject()).isTrue();
+    } else { // cut: what there is has no end yet
+      assertThat(answer.finishReason()).isEqualTo(FinishReason.LENGTH);
+      assertThat(answer.tokenUsage().outputTokenCount()).isEqualTo(300);
+      assertThatExceptionOfType(JsonProcessingException.class)
+          .isThrownBy(() -> new ObjectMapper().readTree(text));
     }
-    assertThat(answer.aiMessage().text()).startsWith("{");
   }
 
   @Test

@@ -115,6 +115,20 @@ class OpenAiJavaResponsesIT {
   }
 
   @Test
+  void response_stored_isRetrievedAndGoneOnFrom() {
+    Response first =
+        client.responses().create(ask().input("What is the capital of Spain?").build());
+    Response again = client.responses().retrieve(first.id());
+    assertThat(text(again)).isEqualTo(text(first)).isEqualTo("The capital of Spain is Madrid.");
+    Response second =
+        client
+            .responses()
+            .create(ask().input("And of Italy?").previousResponseId(first.id()).build());
+    assertThat(text(second)).isEqualTo("The capital of Italy is Rome."); // it knows what was asked
+    assertThat(second.previousResponseId()).hasValue(first.id());
+  }
+
+  @Test
   void response_notStored_isNotFound() {
     Response response =
         client.responses().create(ask().input("What is a car?").store(false).build());
