@@ -10,9 +10,12 @@ import java.util.SplittableRandom;
 final class DiskWriterProcess {
   static final long BYTES_MAX = 6 * 8192;
 
+  /** What it prints behind each block. */
+  static final int WRITTEN = '.';
+
   private DiskWriterProcess() {}
 
-  /** Arguments: the directory and a seed. Says so when it begins to write. */
+  /** Arguments: the directory and a seed. */
   public static void main(String[] arguments) throws IOException {
     SplittableRandom random = new SplittableRandom(Long.parseLong(arguments[1]));
     MemorySegment[] blocks = new MemorySegment[64];
@@ -26,11 +29,11 @@ final class DiskWriterProcess {
                 DiskDirectory.Engine.ALONE,
                 BYTES_MAX)
             .orElseThrow()) {
-      System.out.println("writing");
-      System.out.flush();
       while (true) {
         int number = random.nextInt(blocks.length);
         file.write(random.nextInt(file.slots()), name(number), blocks[number]);
+        System.out.write(WRITTEN);
+        System.out.flush();
       }
     }
   }

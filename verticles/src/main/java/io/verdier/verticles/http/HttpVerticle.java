@@ -40,6 +40,7 @@ public final class HttpVerticle extends VerticleBase {
    * @param version as {@code /version} tells it
    * @param engines who generates
    * @param ownEngines those of this node; others may generate in a cluster
+   * @param largeAnswers hears of every answer's size
    * @param tracer null: requests are not traced
    */
   public record Setup(
@@ -49,7 +50,27 @@ public final class HttpVerticle extends VerticleBase {
       String version,
       EnginePool engines,
       EnginePool ownEngines,
+      LargeAnswers largeAnswers,
       @Nullable RequestTracer tracer) {
+
+    public Setup(
+        ServerConfig config,
+        Admission admission,
+        ServingMetrics metrics,
+        String version,
+        EnginePool engines,
+        EnginePool ownEngines,
+        @Nullable RequestTracer tracer) {
+      this(
+          config,
+          admission,
+          metrics,
+          version,
+          engines,
+          ownEngines,
+          new LargeAnswers(config),
+          tracer);
+    }
 
     /** Without traces. */
     public Setup(

@@ -24,8 +24,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Owned by one event loop: what the requests of one HTTP instance share, and what the instance
@@ -35,11 +33,6 @@ import org.slf4j.LoggerFactory;
  * {@link #serving} and what is asked of a tokenizer are then that model's, and all else is shared.
  */
 public final class Ingress {
-  private static final Logger LOG = LoggerFactory.getLogger(Ingress.class);
-
-  /** See docs/vertex.md. */
-  private static final int SHARED_ENDPOINT_BYTES_MAX = 1_500_000;
-
   private final HttpVerticle.Setup setup;
   private final int instance;
   private final Vertx vertx;
@@ -57,7 +50,6 @@ public final class Ingress {
   private final Ingress root; // itself, but for a view
   private final @Nullable Serving viewed; // null: the root's first
 
-  private boolean largeAnswerSaid;
   private int queries;
   private ServerState state = new ServerState.Loading();
   private List<Serving> servings = List.of(Serving.NOTHING); // never empty
@@ -244,15 +236,9 @@ public final class Ingress {
     return root.servings;
   }
 
-  /** An answer has so many bytes; the first one that Vertex AI may cut off is told. */
+  /** An answer has so many bytes. */
   void noteSize(double bytes) {
-    if (bytes > SHARED_ENDPOINT_BYTES_MAX && config().vertex().active() && !root.largeAnswerSaid) {
-      root.largeAnswerSaid = true;
-      LOG.warn(
-          "An answer has {} bytes. Shared endpoints of Vertex AI pass on at most 1.5 MB and show"
-              + " their callers an error; dedicated ones pass on 10 MB.",
-          (long) bytes);
-    }
+    setup.largeAnswers().note(bytes);
   }
 
   /** Whether the health routes say 200. */

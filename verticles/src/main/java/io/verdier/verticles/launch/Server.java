@@ -120,10 +120,12 @@ public final class Server {
     } catch (IOException none) {
       return Future.failedFuture(none);
     }
-    EnginePool generators = generators(); // all instances count in one
+    HttpVerticle.Setup setup = // one for all instances, which count in what it holds
+        new HttpVerticle.Setup(
+            shared, admission, metrics, Version.TEXT, generators(), engines, tracer);
     List<Future<?>> deployments = new ArrayList<>();
     for (int instance = 0; instance < httpInstances; instance++) {
-      deployments.add(deployHttp(instance, shared, generators).onSuccess(bound -> port = bound));
+      deployments.add(deployHttp(instance, setup).onSuccess(bound -> port = bound));
     }
     return Future.all(deployments);
   }
@@ -138,10 +140,7 @@ public final class Server {
     }
   }
 
-  private Future<Integer> deployHttp(int instance, ServerConfig config, EnginePool generators) {
-    HttpVerticle.Setup setup =
-        new HttpVerticle.Setup(
-            config, admission, metrics, Version.TEXT, generators, engines, tracer);
+  private Future<Integer> deployHttp(int instance, HttpVerticle.Setup setup) {
     HttpVerticle verticle = new HttpVerticle(setup, instance);
     return vertx.deployVerticle(verticle).map(ignored -> verticle.port());
   }

@@ -59,7 +59,7 @@ class KubernetesDiscoveryIT {
     String[] all = new String[flags.length + own.length];
     System.arraycopy(flags, 0, all, 0, flags.length);
     System.arraycopy(own, 0, all, flags.length, own.length);
-    return ServerProcess.startedWith("-Xmx400m -Djdk.net.hosts.file=" + hosts, all);
+    return ServerProcess.startedWith(ServerProcess.SMALL + " -Djdk.net.hosts.file=" + hosts, all);
   }
 
   /** A port that is free at either address. */

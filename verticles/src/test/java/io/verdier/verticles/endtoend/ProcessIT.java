@@ -84,6 +84,40 @@ class ProcessIT {
     }
   }
 
+  /** Shared endpoints would cut it off; said once, or the log would have a line for each answer. */
+  @Test
+  void serve_onVertex_warnsOfTheFirstLargeAnswer() throws Exception {
+    String warning = "Shared endpoints of Vertex AI pass on at most 1.5 MB";
+    Map<String, Object> body =
+        Map.of(
+            "messages",
+            List.of(Map.of("role", "user", "content", "What is a car?")),
+            "n",
+            8,
+            "max_tokens",
+            200,
+            "ignore_eos",
+            true,
+            "logprobs",
+            true,
+            "top_logprobs",
+            20);
+    try (ServerProcess server = ServerProcess.serve("--aip-mode=PREDICTION")) {
+      Client client = new Client(server.awaitReady().baseUrl());
+      assertThat(client.post("/v1/completions", Map.of("prompt", "Hi")).status()).isEqualTo(200);
+      assertThat(server.output()).doesNotContain(warning);
+      for (int i = 0; i < 2; i++) {
+        Client.Answer answer = client.post("/v1/chat/completions", body);
+        assertThat(answer.status()).isEqualTo(200);
+        assertThat(answer.body().length()).isGreaterThan(1_500_000);
+      }
+      await(() -> server.output().contains(warning));
+      server.terminate();
+      assertThat(server.exitStatus()).isZero();
+      assertThat(server.output().split(warning, -1)).hasSize(2);
+    }
+  }
+
   @Test
   void serve_commandLineOfVertexNotebooks_isServed() {
     try (ServerProcess server =
