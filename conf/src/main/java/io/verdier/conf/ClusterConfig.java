@@ -28,6 +28,7 @@ import java.util.Set;
  * @param silence after so much of it a node counts as gone
  * @param hang after so long a step counts as hung
  * @param routing which engine gets a request
+ * @param cacheNodes how engines and nodes that keep their blocks speak with each other
  * @param nodesMin with fewer nodes in sight this one serves nothing
  * @param pipeline who else has layers of this node's model; the secret, TLS and both timeouts hold
  *     between them, too
@@ -50,6 +51,7 @@ public record ClusterConfig(
     Duration silence,
     Duration hang,
     Routing routing,
+    CacheNodes cacheNodes,
     int nodesMin,
     PipelineConfig pipeline) {
 
@@ -64,7 +66,7 @@ public record ClusterConfig(
     HTTP,
     /** Generates. */
     ENGINE,
-    /** Fetches files for its engine; every engine's node does. */
+    /** Keeps prefix blocks of the cluster's engines; beside an engine it changes nothing. */
     CACHE
   }
 
@@ -77,6 +79,14 @@ public record ClusterConfig(
     /** The next one. */
     ROUND_ROBIN
   }
+
+  /**
+   * Between engines and the nodes that keep their prefix blocks. Immutable.
+   *
+   * @param port of a cache node for engines, 0: any
+   * @param patience with a cache node that says nothing; then an engine computes
+   */
+  public record CacheNodes(int port, Duration patience) {}
 
   /**
    * Mutual TLS between nodes: each shows the certificate and asks the others for one of the same
@@ -92,6 +102,11 @@ public record ClusterConfig(
   /** Whether this node generates. */
   public boolean generates() {
     return !enabled || roles.contains(Role.ENGINE);
+  }
+
+  /** Whether this node keeps prefix blocks for engines of others. */
+  public boolean keepsBlocks() {
+    return enabled && roles.contains(Role.CACHE) && !generates();
   }
 
   /** Without the secret. */

@@ -36,6 +36,10 @@ final class ClusterFlags {
           "--cluster-tls-key",
           "--cluster-tls-ca");
 
+  /** Either says how much memory a cache node may take. */
+  private static final List<String> SIZES =
+      List.of("--kv-offloading-size", "--host-prefix-kv-cache-utilization-target");
+
   private final Settings settings;
   private final Findings findings;
 
@@ -64,6 +68,9 @@ final class ClusterFlags {
             settings.duration("--cluster-silence-timeout"),
             settings.duration("--cluster-hang-timeout"),
             routing(),
+            new ClusterConfig.CacheNodes(
+                settings.whole("--cluster-cache-port"),
+                settings.duration("--cluster-cache-timeout")),
             settings.whole("--cluster-min-nodes"),
             new PipelineFlags(settings, findings).pipeline());
     if (cluster.enabled()) {
@@ -87,8 +94,8 @@ final class ClusterFlags {
       }
       role.ifPresent(roles::add);
     }
-    if (!roles.contains(Role.HTTP) && !roles.contains(Role.ENGINE)) {
-      problem("--roles", "a node needs http or engine among its roles, or it does nothing");
+    if (roles.isEmpty()) {
+      problem("--roles", "a node without a role does nothing");
     }
     return roles;
   }
@@ -175,6 +182,12 @@ final class ClusterFlags {
     checkSecret(cluster);
     requireGuard(cluster, "--cluster-host", cluster.host());
     checkFiles(cluster);
+    if (cluster.keepsBlocks() && SIZES.stream().noneMatch(settings::given)) {
+      problem(
+          "--roles",
+          "a cache node keeps blocks in its memory; say how much it may take: "
+              + String.join(" or ", SIZES));
+    }
     if (!cluster.members().isEmpty() && cluster.kubernetesService().isPresent()) {
       problem(
           "--cluster-kubernetes-service", "give either it or --cluster-members to find the others");

@@ -31,7 +31,31 @@ class ClusterFlagsTest {
   @Test
   void roles_unknownOrNone_areRefused() {
     assertThat(Loading.problems("--cluster", "--roles=http,router").toString()).contains("router");
-    assertThat(Loading.problems("--cluster", "--roles=cache").toString()).contains("does nothing");
+    assertThat(Loading.problems("--cluster", "--roles=,").toString()).contains("does nothing");
+  }
+
+  @Test
+  void roles_cacheAlone_needsASize() {
+    ClusterConfig alone =
+        Loading.config("--cluster", "--roles=cache", "--kv-offloading-size=1").cluster();
+    assertThat(alone.keepsBlocks()).isTrue();
+    assertThat(alone.serves()).isFalse();
+    assertThat(alone.generates()).isFalse();
+    assertThat(Loading.problems("--cluster", "--roles=cache").toString())
+        .contains("--kv-offloading-size");
+    ClusterConfig beside = Loading.config("--cluster", "--roles=engine,cache").cluster();
+    assertThat(beside.keepsBlocks()).isFalse();
+    ClusterConfig none = Loading.config("--roles=cache").cluster();
+    assertThat(none.keepsBlocks()).isFalse();
+  }
+
+  @Test
+  void cacheNodes_given_areRead() {
+    ClusterConfig cluster =
+        Loading.config("--cluster", "--cluster-cache-port=5710", "--cluster-cache-timeout=2")
+            .cluster();
+    assertThat(cluster.cacheNodes())
+        .isEqualTo(new ClusterConfig.CacheNodes(5710, java.time.Duration.ofSeconds(2)));
   }
 
   @Test

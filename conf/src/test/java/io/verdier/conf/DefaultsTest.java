@@ -114,6 +114,7 @@ class DefaultsTest {
         Duration.ofSeconds(4),
         Duration.ofSeconds(60),
         ClusterConfig.Routing.PREFIX,
+        new ClusterConfig.CacheNodes(0, Duration.ofMillis(500)),
         1,
         new PipelineConfig(1, 1, 0, "127.0.0.1", 29501, Duration.ofMinutes(5)));
   }

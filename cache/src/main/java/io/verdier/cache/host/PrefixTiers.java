@@ -9,7 +9,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,10 +41,13 @@ public final class PrefixTiers implements BlockWatcher {
   private final KvCacheManager kv;
   private final TierSlots host;
   private final @Nullable DiskBooks disk;
+  private final @Nullable RemoteBooks remote;
   private final int minTokens;
   private final int copiesMax;
   private final Deque<Integer> queue = new ArrayDeque<>(); // blocks; those not in `queued` are old
   private final BitSet queued = new BitSet();
+  private final Map<Integer, BlockHash> firsts = new HashMap<>(); // of queued blocks' prefixes
+  private final Map<Integer, BlockHash> slotFirsts = new HashMap<>(); // of slots being filled
   private List<BlockCopy> urgent = new ArrayList<>();
   private long queriedTokens;
   private long hitTokens;
@@ -61,12 +66,18 @@ public final class PrefixTiers implements BlockWatcher {
 
   /**
    * @param disk null: there is none
+   * @param remote cache nodes of the cluster; null: there is no cluster
    */
   public PrefixTiers(
-      KvCacheManager kv, TierSlots host, @Nullable DiskBooks disk, Settings settings) {
+      KvCacheManager kv,
+      TierSlots host,
+      @Nullable DiskBooks disk,
+      @Nullable RemoteBooks remote,
+      Settings settings) {
     this.kv = kv;
     this.host = host;
     this.disk = disk;
+    this.remote = remote;
     this.minTokens = settings.minTokens;
     this.copiesMax = Math.max(1, settings.copiesMax);
     kv.watch(this);
@@ -84,12 +95,12 @@ public final class PrefixTiers implements BlockWatcher {
       return;
     }
     for (int i = table.offered(); i < table.committed(); i++) {
-      offer(kv.name(table, i, tokens));
+      offer(kv.name(table, i, tokens), kv.name(table, 0, tokens));
     }
     table.offered(table.committed());
   }
 
-  private void offer(BlockHash name) {
+  private void offer(BlockHash name, BlockHash first) {
     int slot = host.find(name);
     if (slot != TierSlots.NONE) {
       host.touch(slot);
@@ -99,6 +110,9 @@ public final class PrefixTiers implements BlockWatcher {
     if (block >= 0 && !host.contains(name) && !queued.get(block)) {
       queued.set(block);
       queue.add(block);
+      if (remote != null) {
+        firsts.put(block, first);
+      }
     }
   }
 
@@ -113,9 +127,13 @@ public final class PrefixTiers implements BlockWatcher {
   @Override
   public void onSpoiled(int block, BlockHash name) {
     queued.clear(block);
+    firsts.remove(block);
     host.forget(name);
     if (disk != null) {
       disk.forget(name);
+    }
+    if (remote != null) {
+      remote.forget(name);
     }
   }
 
@@ -123,25 +141,36 @@ public final class PrefixTiers implements BlockWatcher {
   public void onDeviceForgotten() {
     queue.clear();
     queued.clear();
-    urgent.forEach(copy -> host.abandon(copy.slot()));
+    firsts.clear();
+    for (BlockCopy copy : urgent) {
+      host.abandon(copy.slot());
+      slotFirsts.remove(copy.slot());
+    }
     dropped += urgent.size();
     urgent = new ArrayList<>();
   }
 
-  /** Nothing that host and disk hold now is found again. */
+  /** Nothing that the tiers hold now is found again. */
   public void forget() {
     host.forgetAll();
     if (disk != null) {
       disk.forgetAll();
     }
+    if (remote != null) {
+      remote.forgetAll();
+    }
   }
 
   private void save(int block, BlockHash name, List<BlockCopy> copies) {
+    BlockHash first = firsts.remove(block);
     int slot = host.contains(name) ? TierSlots.NONE : host.reserve(name);
     if (slot == TierSlots.NONE) {
       dropped++;
-    } else {
-      copies.add(new BlockCopy(block, slot));
+      return;
+    }
+    copies.add(new BlockCopy(block, slot));
+    if (first != null) {
+      slotFirsts.put(slot, first);
     }
   }
 
@@ -171,7 +200,9 @@ public final class PrefixTiers implements BlockWatcher {
       int block = queue.remove();
       BlockHash name = queued.get(block) ? kv.name(block) : null;
       queued.clear(block); // also if its contents have been forgotten meanwhile
-      if (name != null) {
+      if (name == null) {
+        firsts.remove(block);
+      } else {
         save(block, name, taken);
       }
     }
@@ -187,6 +218,7 @@ public final class PrefixTiers implements BlockWatcher {
     for (BlockCopy copy : copies) {
       int slot = copy.slot();
       BlockHash name = host.name(slot);
+      BlockHash first = slotFirsts.remove(slot);
       if (!made) {
         dropped++;
         host.abandon(slot);
@@ -194,6 +226,9 @@ public final class PrefixTiers implements BlockWatcher {
         saved++;
         if (disk != null) {
           disk.offer(name, host, slot);
+        }
+        if (remote != null && first != null) {
+          remote.offer(name, first, host, slot);
         }
       }
     }
@@ -263,19 +298,19 @@ public final class PrefixTiers implements BlockWatcher {
     }
   }
 
-  // ---- The disk ------------------------------------------------------------------------------
+  // ---- The disk, and cache nodes -------------------------------------------------------------
 
   /**
-   * Begins to bring blocks from the disk to the host.
+   * Begins to bring blocks from the disk to the host, and those behind them from a cache node.
    *
    * @param blocks leading full blocks that may be of use
-   * @return null if there is no disk, or nothing to wait for
+   * @return null if there is nothing to wait for
    */
   public @Nullable Fetch fetch(BlockTable table, int[] tokens, int blocks) {
-    if (disk == null) {
-      return null;
+    Fetch fetch = disk == null ? new Fetch() : disk.fetch(table, tokens, blocks, kv, host);
+    if (remote != null) {
+      fetch = new Fetch(fetch, remote.fetch(table, tokens, blocks, kv, host));
     }
-    Fetch fetch = disk.fetch(table, tokens, blocks, kv, host);
     return fetch.isOver() ? null : fetch;
   }
 
@@ -290,6 +325,19 @@ public final class PrefixTiers implements BlockWatcher {
       throw new IllegalStateException("there is no disk tier");
     }
     disk.onDone(done, host);
+  }
+
+  /** Work for the cache nodes since the last call. */
+  public List<RemoteWork> takeRemoteWork() {
+    return remote == null ? List.of() : remote.takeNews();
+  }
+
+  /** A cache node has done something, or will not, or one has come or gone. */
+  public void onRemoteDone(RemoteDone done) {
+    if (remote == null) {
+      throw new IllegalStateException("there is no remote tier");
+    }
+    remote.onDone(done, kv, host);
   }
 
   // ---- Counts --------------------------------------------------------------------------------
@@ -309,6 +357,10 @@ public final class PrefixTiers implements BlockWatcher {
 
   public TierCounts diskCounts() {
     return disk == null ? TierCounts.NONE : disk.counts();
+  }
+
+  public TierCounts remoteCounts() {
+    return remote == null ? TierCounts.NONE : remote.counts();
   }
 
   /** Pins of all host slots: for audits. */

@@ -20,7 +20,7 @@ class PrefixTiersTest {
   private final TierSlots host = new TierSlots(8);
   private final TierSlots diskSlots = new TierSlots(16);
   private final PrefixTiers tiers =
-      new PrefixTiers(kv, host, new DiskBooks(diskSlots, 3), new PrefixTiers.Settings(10, 2));
+      new PrefixTiers(kv, host, new DiskBooks(diskSlots, 3), null, new PrefixTiers.Settings(10, 2));
 
   @Test
   void offer_completeBlocks_areSavedFewAtATime() {

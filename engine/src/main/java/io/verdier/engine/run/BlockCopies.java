@@ -5,6 +5,7 @@ import io.verdier.engine.backend.DiskTier;
 import io.verdier.engine.backend.HostBlocks;
 import io.verdier.engine.backend.HostCopy;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.RemoteTier;
 import io.verdier.engine.schedule.StepPlan.Copies;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -32,20 +33,19 @@ import org.jspecify.annotations.Nullable;
 final class BlockCopies implements AutoCloseable {
   private final KvStorage cache;
   private final HostBlocks host;
-  private final @Nullable DiskTier disk;
+  private final HostTier tier;
   private final Deque<List<HostCopy>> underWay = new ArrayDeque<>(2); // by plan, oldest first
   private @Nullable HostCopy out; // of the plan begun last
   private long nanos;
 
   /**
    * @param cache stays the caller's
-   * @param host closed with this
-   * @param disk that reads and writes the host's memory, closed first; null: none
+   * @param tier closed with this, who reads and writes the memory first
    */
-  BlockCopies(KvStorage cache, HostBlocks host, @Nullable DiskTier disk) {
+  BlockCopies(KvStorage cache, HostTier tier) {
     this.cache = cache;
-    this.host = host;
-    this.disk = disk;
+    this.host = tier.blocks();
+    this.tier = tier;
   }
 
   /** Begins the copies of a plan, before its steps are. */
@@ -98,8 +98,13 @@ final class BlockCopies implements AutoCloseable {
 
   @Override
   public void close() {
+    DiskTier disk = tier.disk();
+    RemoteTier remote = tier.remote();
     if (disk != null) {
       disk.close();
+    }
+    if (remote != null) {
+      remote.close();
     }
     host.close();
   }

@@ -2,6 +2,7 @@ package io.verdier.engine.run;
 
 import io.verdier.engine.backend.DiskTier;
 import io.verdier.engine.backend.HostBlocks;
+import io.verdier.engine.backend.RemoteTier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -9,5 +10,6 @@ import org.jspecify.annotations.Nullable;
  *
  * @param blocks of the model's cache
  * @param disk behind them; null: none
+ * @param remote what cache nodes are given of them; null: there is no cluster
  */
-public record HostTier(HostBlocks blocks, @Nullable DiskTier disk) {}
+public record HostTier(HostBlocks blocks, @Nullable DiskTier disk, @Nullable RemoteTier remote) {}

@@ -116,7 +116,7 @@ public final class ModelRunner implements StepRunner {
     HostTier host = parts.host;
     sampling = parts.sampling;
     layers = parts.layers;
-    copies = host == null ? null : new BlockCopies(model.cache(), host.blocks(), host.disk());
+    copies = host == null ? null : new BlockCopies(model.cache(), host);
     LoraSlots slots = model.adapters();
     adapters = slots == null ? null : new AdapterSlots(slots);
     vocabSize = model.spec().vocabSize();

@@ -5,6 +5,7 @@ import io.verdier.cache.host.DiskDirectory;
 import io.verdier.cache.host.DiskFile;
 import io.verdier.cache.host.DiskFile.Identity;
 import io.verdier.cache.host.PrefixTiers;
+import io.verdier.cache.host.RemoteBooks;
 import io.verdier.cache.host.TierSlots;
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.conf.ServerConfig;
@@ -14,6 +15,7 @@ import io.verdier.engine.backend.DiskTier;
 import io.verdier.engine.backend.HostBlocks;
 import io.verdier.engine.backend.HostMemory;
 import io.verdier.engine.backend.KvStorage;
+import io.verdier.engine.backend.RemoteTier;
 import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.model.ModelException;
 import io.verdier.engine.model.ModelLoader;
@@ -25,6 +27,7 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Optional;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -58,6 +61,12 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
 
   /** Bytes that may wait to be written to the disk. */
   private static final long WRITE_BYTES_MAX = 256L << 20;
+
+  /** Bytes that may wait to be written to a cache node: reads and questions stand behind them. */
+  private static final long SEND_BYTES_MAX = 32L << 20;
+
+  /** Larger blocks do not go to cache nodes. Such a block would have thousands of tokens. */
+  private static final long REMOTE_BLOCK_BYTES_MAX = 256L << 20;
 
   /** What blocks are of. */
   private record Source(
@@ -97,7 +106,7 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
       int copiesMax = Math.toIntExact(Math.max(1, copyBytes / blockBytes));
       return Optional.of(
           new TierSetup(
-              new HostTier(blocks, disk),
+              new HostTier(blocks, disk, remote(source, blocks)),
               blockBytes,
               new PrefixTiers.Settings(asked.minTokens(), copiesMax)));
     } catch (RuntimeException | Error e) {
@@ -156,7 +165,7 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
       Optional<DiskFile> file =
           DiskDirectory.open(
               root.get(),
-              identity(source),
+              identity(source, TierSetup::stored),
               new DiskDirectory.Engine(source.engine, engines),
               asked.diskBytes());
       if (file.isEmpty() || file.get().slots() == 0) {
@@ -179,8 +188,22 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
     }
   }
 
+  /** What cache nodes are given; null where there can be none. */
+  private static @Nullable RemoteTier remote(Source source, HostBlocks blocks) {
+    boolean fits = source.model.cache().blockBytes() <= REMOTE_BLOCK_BYTES_MAX;
+    if (!source.config.cluster().enabled() || !fits) {
+      return null;
+    }
+    try {
+      return new RemoteTier(blocks, identity(source, TierSetup::contents));
+    } catch (IOException e) {
+      throw new ModelException("The model's files cannot be read: " + e.getMessage(), e);
+    }
+  }
+
   /** Everything that decides the bits of a block, besides its name. */
-  private static Identity identity(Source source) throws IOException {
+  private static Identity identity(Source source, Function<StoredFile, String> file)
+      throws IOException {
     ServerConfig config = source.config;
     LoadedModel model = source.model;
     StringBuilder text = new StringBuilder();
@@ -195,7 +218,12 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
     }
     text.append(Files.readString(source.directory.resolve(ModelLoader.CONFIG_FILE))).append('\n');
     ModelLoader.checkpoint(source.directory, config)
-        .ifPresent(it -> it.files().forEach(file -> append(text, file)));
+        .ifPresent(
+            it ->
+                it.files().stream()
+                    .map(file)
+                    .sorted()
+                    .forEach(line -> text.append(line).append('\n')));
     try {
       MessageDigest digest = MessageDigest.getInstance("SHA-256");
       byte[] bytes = text.toString().getBytes(StandardCharsets.UTF_8);
@@ -208,16 +236,27 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
   /**
    * The Hub's cache names files by the digest of their contents; others go by size, time, bytes.
    */
-  private static void append(StringBuilder text, StoredFile file) {
+  private static String stored(StoredFile file) {
     String name = String.valueOf(Path.of(file.path()).getFileName());
-    text.append(name.matches("[0-9a-f]{64}") ? name : file.toString()).append('\n');
+    return name.matches("[0-9a-f]{64}") ? name : file.toString();
+  }
+
+  /** Hosts have the same files at different places, from different times. */
+  private static String contents(StoredFile file) {
+    return file.bytes() + " " + file.fingerprint();
   }
 
   /** The books, for the scheduler of the same model. */
   public PrefixTiers books(KvCacheManager kv) {
     DiskTier disk = host.disk();
     return new PrefixTiers(
-        kv, new TierSlots(host.blocks().slots()), disk == null ? null : books(disk), settings);
+        kv,
+        new TierSlots(host.blocks().slots()),
+        disk == null ? null : books(disk),
+        host.remote() == null
+            ? null
+            : new RemoteBooks(Math.clamp(SEND_BYTES_MAX / blockBytes, 1, RemoteBooks.NAMES_MAX)),
+        settings);
   }
 
   private DiskBooks books(DiskTier disk) {

@@ -4,6 +4,6 @@ package io.verdier.engine.schedule;
 public enum Reach {
   /** In the KV cache; what lies behind it is found again. */
   DEVICE,
-  /** In host memory and on the disk as well. */
+  /** In host memory, on the disk and at cache nodes as well. */
   ALL_TIERS
 }

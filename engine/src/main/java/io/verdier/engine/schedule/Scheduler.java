@@ -51,7 +51,7 @@ import org.jspecify.annotations.Nullable;
  * sequence gives all of its own back and waits again; its computed blocks stay findable, so that
  * what is recomputed is mostly what was evicted meanwhile. In a step that preempts nobody is
  * admitted, or the blocks just won would go to the next in line. What a sequence needs and only the
- * host or the disk has is brought beside the steps ({@link SequenceBlocks}).
+ * host, the disk or a cache node has is brought beside the steps ({@link SequenceBlocks}).
  *
  * <p><b>Invariants.</b>
  *
@@ -155,11 +155,13 @@ public final class Scheduler {
       apply(done, outcome);
     }
     input.diskDone().forEach(blocks::onDiskDone);
+    input.remoteDone().forEach(blocks::onRemoteDone);
     input.arrivals().forEach(this::arrive);
     cancel(unmatched);
     search();
     StepPlan plan = mayPlan() ? plan() : nothing();
-    return new StepOutput(plan, news.take(), stats(plan), blocks.takeDiskWork());
+    return new StepOutput(
+        plan, news.take(), stats(plan), blocks.takeDiskWork(), blocks.takeRemoteWork());
   }
 
   /** Whether another plan may be made before the next outcome comes. */
@@ -490,6 +492,7 @@ public final class Scheduler {
         blocks.hitTokens(),
         blocks.evictions(),
         blocks.hostCounts(),
-        blocks.diskCounts());
+        blocks.diskCounts(),
+        blocks.remoteCounts());
   }
 }

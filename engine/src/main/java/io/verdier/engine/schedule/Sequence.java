@@ -55,7 +55,7 @@ final class Sequence {
   private int cachedTokens = -1; // -1 until it first computes
   private int nextScore; // position of the next prompt score to emit
   private boolean failed;
-  private @Nullable Fetch fetch; // what it awaits from the disk while it waits
+  private @Nullable Fetch fetch; // what it awaits from behind the host while it waits
   private @Nullable HostLoad load; // what it gets from the host before it computes
 
   /**
@@ -219,7 +219,7 @@ final class Sequence {
     }
   }
 
-  /** Awaits blocks from the disk, null: none. */
+  /** Awaits blocks from behind the host, null: none. */
   void await(@Nullable Fetch blocks) {
     fetch = blocks;
   }

@@ -5,6 +5,8 @@ import io.verdier.cache.host.DiskDone;
 import io.verdier.cache.host.DiskWork;
 import io.verdier.cache.host.HostLoad;
 import io.verdier.cache.host.PrefixTiers;
+import io.verdier.cache.host.RemoteDone;
+import io.verdier.cache.host.RemoteWork;
 import io.verdier.cache.host.TierCounts;
 import io.verdier.cache.kv.BlockTable;
 import io.verdier.cache.kv.KvCacheManager;
@@ -46,7 +48,7 @@ final class SequenceBlocks {
     return kv.open(request.cacheSalt(), request.adapter());
   }
 
-  /** A sequence begins to wait: what only the disk has of it may come meanwhile. */
+  /** A sequence begins to wait: what only the disk or a cache node has of it may come meanwhile. */
   void await(Sequence sequence) {
     if (tiers != null && looksUp(sequence)) {
       sequence.await(tiers.fetch(sequence.table(), sequence.tokens(), usefulBlocks(sequence)));
@@ -197,6 +199,16 @@ final class SequenceBlocks {
     tiers.onDiskDone(done);
   }
 
+  void onRemoteDone(RemoteDone done) {
+    if (tiers != null) { // else it tells of cache nodes, which are of no use
+      tiers.onRemoteDone(done);
+    }
+  }
+
+  List<RemoteWork> takeRemoteWork() {
+    return tiers == null ? List.of() : tiers.takeRemoteWork();
+  }
+
   List<DiskWork> takeDiskWork() {
     return tiers == null ? List.of() : tiers.takeDiskWork();
   }
@@ -230,6 +242,10 @@ final class SequenceBlocks {
 
   TierCounts hostCounts() {
     return tiers == null ? TierCounts.NONE : tiers.hostCounts();
+  }
+
+  TierCounts remoteCounts() {
+    return tiers == null ? TierCounts.NONE : tiers.remoteCounts();
   }
 
   TierCounts diskCounts() {

@@ -1,6 +1,7 @@
 package io.verdier.engine.schedule;
 
 import io.verdier.cache.host.DiskDone;
+import io.verdier.cache.host.RemoteDone;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -11,19 +12,21 @@ import org.jspecify.annotations.Nullable;
  * @param cancellations sequences to end now; unknown keys are ignored
  * @param outcome of the plan that is now done, null when none was under way
  * @param diskDone what has come of work on the disk
+ * @param remoteDone what has come of work at cache nodes
  */
 public record StepInput(
     List<EngineRequest> arrivals,
     List<Cancellation> cancellations,
     @Nullable StepOutcome outcome,
-    List<DiskDone> diskDone) {
+    List<DiskDone> diskDone,
+    List<RemoteDone> remoteDone) {
 
-  /** Nothing has come of work on the disk. */
+  /** Nothing has come of work on the disk or at cache nodes. */
   public StepInput(
       List<EngineRequest> arrivals,
       List<Cancellation> cancellations,
       @Nullable StepOutcome outcome) {
-    this(arrivals, cancellations, outcome, List.of());
+    this(arrivals, cancellations, outcome, List.of(), List.of());
   }
 
   /**

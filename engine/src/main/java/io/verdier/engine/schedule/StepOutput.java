@@ -1,6 +1,7 @@
 package io.verdier.engine.schedule;
 
 import io.verdier.cache.host.DiskWork;
+import io.verdier.cache.host.RemoteWork;
 import io.verdier.cache.host.TierCounts;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.sample.TokenLogprobs;
@@ -13,13 +14,18 @@ import org.jspecify.annotations.Nullable;
  *
  * @param emissions at most one per sequence
  * @param diskWork to be done on the disk, beside the steps
+ * @param remoteWork to be done at cache nodes, beside the steps
  */
 public record StepOutput(
-    StepPlan plan, List<Emission> emissions, Stats stats, List<DiskWork> diskWork) {
+    StepPlan plan,
+    List<Emission> emissions,
+    Stats stats,
+    List<DiskWork> diskWork,
+    List<RemoteWork> remoteWork) {
 
-  /** Without work for the disk. */
+  /** Without work for the disk and cache nodes. */
   public StepOutput(StepPlan plan, List<Emission> emissions, Stats stats) {
-    this(plan, emissions, stats, List.of());
+    this(plan, emissions, stats, List.of(), List.of());
   }
 
   /**
@@ -91,6 +97,7 @@ public record StepOutput(
    * @param prefixEvictions blocks of it whose contents gave way to others
    * @param host what the host's memory has done for prefixes
    * @param disk what the disk has
+   * @param remote what cache nodes have, for this engine
    */
   public record Stats(
       int running,
@@ -104,7 +111,8 @@ public record StepOutput(
       long prefixHitTokens,
       long prefixEvictions,
       TierCounts host,
-      TierCounts disk) {
+      TierCounts disk,
+      TierCounts remote) {
 
     /**
      * Tokens whose keys and values fit: in the KV cache, and behind it in host memory or on the
@@ -136,6 +144,7 @@ public record StepOutput(
           prefixQueriedTokens,
           prefixHitTokens,
           0,
+          TierCounts.NONE,
           TierCounts.NONE,
           TierCounts.NONE);
     }

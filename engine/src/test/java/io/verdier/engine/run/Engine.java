@@ -157,7 +157,7 @@ final class Engine {
         if (diskDone.isEmpty()) {
           return heard;
         }
-        input = new StepInput(List.of(), List.of(), null, takeDiskDone());
+        input = new StepInput(List.of(), List.of(), null, takeDiskDone(), List.of());
         continue;
       }
       underWay.remove();
@@ -166,7 +166,7 @@ final class Engine {
       if (key != null) {
         cancellations.add(new Cancellation(key, FinishReason.ABORT, false));
       }
-      input = new StepInput(List.of(), cancellations, runner.finish(), takeDiskDone());
+      input = new StepInput(List.of(), cancellations, runner.finish(), takeDiskDone(), List.of());
     }
   }
 

@@ -128,7 +128,7 @@ class PrefixTierTest {
                     .orElseThrow());
       }
       return new TierSetup(
-          new HostTier(host, disk), blockBytes, new PrefixTiers.Settings(0, copiesMax));
+          new HostTier(host, disk, null), blockBytes, new PrefixTiers.Settings(0, copiesMax));
     }
 
     Result run(List<EngineRequest> requests, Map<Integer, Long> cancelled) {

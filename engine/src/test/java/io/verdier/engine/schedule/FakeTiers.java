@@ -3,6 +3,10 @@ package io.verdier.engine.schedule;
 import io.verdier.cache.host.BlockCopy;
 import io.verdier.cache.host.DiskDone;
 import io.verdier.cache.host.DiskWork;
+import io.verdier.cache.host.RemoteDone;
+import io.verdier.cache.host.RemoteDone.Outcome;
+import io.verdier.cache.host.RemoteDone.Settled;
+import io.verdier.cache.host.RemoteWork;
 import io.verdier.cache.kv.BlockHash;
 import io.verdier.engine.schedule.StepPlan.Copies;
 import java.util.ArrayDeque;
@@ -15,7 +19,8 @@ import java.util.Map;
 import java.util.SplittableRandom;
 
 /**
- * Host memory and a disk behind the blocks of a {@link FakeRunner}. Owned by the test thread.
+ * Host memory, a disk and a cache node behind the blocks of a {@link FakeRunner}. Owned by the test
+ * thread.
  *
  * <p>Every copy is made as late as its plan's contract lets it be, so that a slot or a block that
  * is given to others too early shows as foreign contents. What fails leaves rubbish behind.
@@ -28,6 +33,10 @@ final class FakeTiers {
   private final String[] hostSalts;
   private final Map<Integer, Stored> disk = new HashMap<>();
   private final List<DiskWork> work = new ArrayList<>(); // to be done
+  private final Map<BlockHash, Stored> far = new HashMap<>(); // at the cache node
+  private final List<RemoteWork> remoteWork = new ArrayList<>(); // to be done
+  private final List<RemoteDone> remoteDone = new ArrayList<>(); // to be told
+  private boolean inSight;
   private final Deque<Late> late = new ArrayDeque<>(); // plans whose copies are not all made
 
   private record Stored(BlockHash name, long[] states, String[] salts) {}
@@ -87,11 +96,81 @@ final class FakeTiers {
   }
 
   boolean isReading() {
-    return work.stream().anyMatch(it -> it.kind() == DiskWork.Kind.READ);
+    return work.stream().anyMatch(it -> it.kind() == DiskWork.Kind.READ)
+        || remoteWork.stream().anyMatch(it -> !(it instanceof RemoteWork.Write));
   }
 
   boolean isIdle() {
-    return work.isEmpty();
+    return work.isEmpty() && remoteWork.isEmpty();
+  }
+
+  /** What is not answered is done at once; whatever is not yet written of it never is. */
+  void addRemote(List<RemoteWork> more) {
+    for (RemoteWork next : more) {
+      switch (next) {
+        case RemoteWork.Erase erase -> {
+          far.remove(erase.name());
+          remoteWork.removeIf(
+              it ->
+                  it instanceof RemoteWork.Write write
+                      && write.name().equals(erase.name())
+                      && remoteDone.add(new Settled(write.id(), Outcome.FAILED)));
+        }
+        case RemoteWork.Forget _ -> far.clear();
+        default -> remoteWork.add(next);
+      }
+    }
+  }
+
+  /** Does some of the work in any order. Now and then the cache node is gone, and comes back. */
+  List<RemoteDone> workRemotely(SplittableRandom random, History.Tiers tiers) {
+    if (tiers.remote() && random.nextInt(inSight ? 40 : 4) == 0) {
+      inSight = !inSight;
+      remoteWork.forEach(it -> remoteDone.add(runRemotely(it, true)));
+      remoteWork.clear();
+      remoteDone.add(new RemoteDone.Sight(inSight));
+    }
+    while (!remoteWork.isEmpty() && random.nextInt(4) > 0) {
+      RemoteWork next = remoteWork.remove(random.nextInt(remoteWork.size()));
+      remoteDone.add(runRemotely(next, random.nextInt(100) < tiers.failPercent()));
+    }
+    List<RemoteDone> told = List.copyOf(remoteDone);
+    remoteDone.clear();
+    return told;
+  }
+
+  private RemoteDone runRemotely(RemoteWork next, boolean fails) {
+    return switch (next) {
+      case RemoteWork.Ask ask -> {
+        int there = 0;
+        while (!fails && there < ask.names().size() && far.containsKey(ask.names().get(there))) {
+          there++;
+        }
+        yield new RemoteDone.Answer(ask.id(), there);
+      }
+      case RemoteWork.Write write -> {
+        int from = write.hostSlot() * blockTokens;
+        Stored stored =
+            new Stored(
+                write.name(),
+                Arrays.copyOfRange(hostStates, from, from + blockTokens),
+                Arrays.copyOfRange(hostSalts, from, from + blockTokens));
+        Stored before = fails ? null : far.putIfAbsent(write.name(), stored);
+        Outcome kept = before == null ? Outcome.DONE : Outcome.WAS_THERE;
+        yield new Settled(write.id(), fails ? Outcome.FAILED : kept);
+      }
+      case RemoteWork.Read read -> {
+        int to = read.hostSlot() * blockTokens;
+        Stored stored = far.get(read.name());
+        if (fails || stored == null) { // what was read and is wrong is not put anywhere
+          yield new Settled(read.id(), Outcome.FAILED);
+        }
+        System.arraycopy(stored.states, 0, hostStates, to, blockTokens);
+        System.arraycopy(stored.salts, 0, hostSalts, to, blockTokens);
+        yield new Settled(read.id(), Outcome.DONE);
+      }
+      case RemoteWork.Erase _, RemoteWork.Forget _ -> throw new IllegalStateException("" + next);
+    };
   }
 
   /** Does some of the work, reads and writes each in order. */

@@ -46,11 +46,18 @@ record History(
    *
    * @param hostSlots 0: nothing
    * @param diskSlots 0: no disk
-   * @param failPercent chance that copies of a plan, or one thing on the disk, fail
+   * @param failPercent chance that copies of a plan, or one thing behind the host, fail
+   * @param remote whether there is a cache node, now and then
    */
   record Tiers(
-      int hostSlots, int diskSlots, int writesMax, int minTokens, int copiesMax, int failPercent) {
-    static final Tiers NONE = new Tiers(0, 0, 0, 0, 1, 0);
+      int hostSlots,
+      int diskSlots,
+      int writesMax,
+      int minTokens,
+      int copiesMax,
+      int failPercent,
+      boolean remote) {
+    static final Tiers NONE = new Tiers(0, 0, 0, 0, 1, 0, false);
 
     static Tiers of(long seed) {
       SplittableRandom random = new SplittableRandom(seed ^ 0x7161);
@@ -60,7 +67,8 @@ record History(
           random.nextInt(1, 8),
           random.nextInt(3) == 0 ? random.nextInt(30) : 0,
           random.nextInt(1, random.nextBoolean() ? 4 : 40),
-          random.nextInt(3) == 0 ? random.nextInt(20) : 0);
+          random.nextInt(3) == 0 ? random.nextInt(20) : 0,
+          random.nextBoolean());
     }
   }
 

@@ -42,7 +42,7 @@ class SchedulerPropertyTest {
     }
   }
 
-  /** With a host and a disk behind the device that fail now and then. */
+  /** With a host, a disk and a cache node behind the device that fail now and then. */
   @ParameterizedTest
   @ValueSource(ints = {1, 2})
   void step_randomHistoriesWithTiers_keepsAllProperties(int plans) {
@@ -60,10 +60,13 @@ class SchedulerPropertyTest {
           count(seen, "disk out", simulation.stats().disk().blocksOut());
           count(seen, "disk evictions", simulation.stats().disk().evictions());
           count(seen, "disk dropped", simulation.stats().disk().dropped());
+          count(seen, "remote in", simulation.stats().remote().blocksIn());
+          count(seen, "remote out", simulation.stats().remote().blocksOut());
+          count(seen, "remote dropped", simulation.stats().remote().dropped());
           count(seen, "preemptions", simulation.stats().preemptions());
         });
     if (Long.getLong("seed") == null) {
-      assertThat(seen).as("the histories exercise everything").hasSize(9);
+      assertThat(seen).as("the histories exercise everything").hasSize(12);
       assertThat(seen).allSatisfy((what, count) -> assertThat(count).as(what).isGreaterThan(100));
     }
   }

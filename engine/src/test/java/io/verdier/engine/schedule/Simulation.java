@@ -3,6 +3,8 @@ package io.verdier.engine.schedule;
 import io.verdier.cache.host.DiskBooks;
 import io.verdier.cache.host.DiskDone;
 import io.verdier.cache.host.PrefixTiers;
+import io.verdier.cache.host.RemoteBooks;
+import io.verdier.cache.host.RemoteDone;
 import io.verdier.cache.host.TierSlots;
 import io.verdier.cache.kv.BlockTable;
 import io.verdier.cache.kv.KvCacheManager;
@@ -81,6 +83,7 @@ final class Simulation {
         sizes.diskSlots() == 0
             ? null
             : new DiskBooks(new TierSlots(sizes.diskSlots()), sizes.writesMax()),
+        sizes.remote() ? new RemoteBooks(sizes.writesMax()) : null,
         new PrefixTiers.Settings(sizes.minTokens(), sizes.copiesMax()));
   }
 
@@ -141,8 +144,11 @@ final class Simulation {
     }
     held = holders();
     List<DiskDone> diskDone = runner.tiers().work(random, history.tiers().failPercent());
-    StepOutput output = scheduler.step(new StepInput(arrivals, cancellations, told, diskDone));
+    List<RemoteDone> remoteDone = runner.tiers().workRemotely(random, history.tiers());
+    StepOutput output =
+        scheduler.step(new StepInput(arrivals, cancellations, told, diskDone, remoteDone));
     runner.tiers().add(output.diskWork());
+    runner.tiers().addRemote(output.remoteWork());
     noteFailures(told);
     noteCancellations(cancellations, arrivals);
     output.emissions().forEach(this::note);
@@ -341,14 +347,15 @@ final class Simulation {
     if (live.isEmpty()) {
       return;
     }
-    // While a plan is under way, all there is to do may be in it, or it comes from the disk.
+    // While a plan is under way, all there is to do may be in it, or it comes from behind the host.
     boolean reads = runner.tiers().isReading();
     check(
         !plan.isEmpty() || !underWay.isEmpty() || reads,
         "P10 no starvation",
         live.size() + " live and nothing planned");
-    // Who awaits its copies has no slice, and who awaited the disk was overtaken meanwhile.
-    boolean inOrder = plan.copies().in().isEmpty() && history.tiers().diskSlots() == 0;
+    // Who awaits its copies has no slice, and who awaited the disk or a cache node was overtaken.
+    boolean behind = history.tiers().diskSlots() > 0 || history.tiers().remote();
+    boolean inOrder = plan.copies().in().isEmpty() && !behind;
     if (settings.policy() == Policy.FCFS && underWay.isEmpty() && inOrder) {
       long oldest = live.getFirst().request.key();
       check(planned.contains(oldest), "P10 no starvation", "oldest " + oldest + " has no slice");

@@ -14,7 +14,7 @@ class StepOutputTest {
   @CsvSource({"100,0,0,1600", "100,40,0,2240", "100,40,900,16000", "100,40,30,2240"})
   void cachedTokensMax_ofTiers_isThatOfTheDeviceAndTheLargestBehindIt(
       int device, int host, int disk, long tokens) {
-    Stats stats = new Stats(0, 0, 0, 0, device, 0, 0, 0, 0, 0, tier(host), tier(disk));
+    Stats stats = new Stats(0, 0, 0, 0, device, 0, 0, 0, 0, 0, tier(host), tier(disk), tier(0));
     assertThat(stats.cachedTokensMax(16)).isEqualTo(tokens);
   }
 

@@ -23,6 +23,12 @@ public final class Addresses {
   /** {@link AdapterNames}, published; every HTTP instance listens. */
   public static final String ADAPTER_NAMES = "verdier.adapters.names";
 
+  /** {@link CacheNodes}, published; in a cluster every engine listens. */
+  public static final String CACHE_NODES = "verdier.cache.nodes";
+
+  /** {@link CacheRoom} of this node, to the cluster's actor. */
+  public static final String CACHE_ROOM = "verdier.cache.room";
+
   /** {@link UpdateModels}; nobody is there in a cluster. */
   public static final String MODELS = "verdier.models";
 
@@ -47,8 +53,8 @@ public final class Addresses {
   }
 
   /**
-   * {@link Tokenized}, {@link Cancel}, {@link Control} and {@link DiskResults} for one engine: the
-   * one that its sequences' keys name.
+   * {@link Tokenized}, {@link Cancel}, {@link Control}, {@link DiskResults} and {@link
+   * RemoteResults} for one engine: the one that its sequences' keys name.
    */
   public static String scheduler(int engine) {
     return "verdier.scheduler." + engine;
@@ -65,6 +71,11 @@ public final class Addresses {
    */
   public static String executor(int engine) {
     return "verdier.executor." + engine;
+  }
+
+  /** {@link RemoteTasks} of one engine; nobody is there without a cluster. */
+  public static String remote(int engine) {
+    return "verdier.remote." + engine;
   }
 
   /** {@link DiskTasks} of one engine that read; nobody is there without a disk tier. */

@@ -10,7 +10,8 @@ public sealed interface ServerState {
   /**
    * Requests are served.
    *
-   * @param cards of the models, at least one; requests that name none mean the first
+   * @param cards of the models, at least one but for a node that only keeps blocks; requests that
+   *     name none mean the first
    */
   record Ready(List<ModelCard> cards) implements ServerState {
     public Ready {

@@ -1,6 +1,7 @@
 package io.verdier.verticles.cluster;
 
 import io.verdier.conf.ClusterConfig.Role;
+import io.verdier.verticles.bus.CacheRoom;
 import io.verdier.verticles.bus.ModelCard;
 import java.util.Optional;
 import java.util.Set;
@@ -16,6 +17,7 @@ import java.util.Set;
  * @param load how busy it is
  * @param tally what it has done
  * @param prefixes what it has lately read
+ * @param room what it keeps for the engines of others
  */
 record Announcement(
     String name,
@@ -27,7 +29,8 @@ record Announcement(
     Optional<ModelCard> card,
     Load load,
     Tally tally,
-    PrefixSummary prefixes) {
+    PrefixSummary prefixes,
+    CacheRoom room) {
 
   /** Of a node that has not announced itself. */
   static final Announcement NOTHING =
@@ -41,7 +44,8 @@ record Announcement(
           Optional.empty(),
           Load.NONE,
           Tally.NONE,
-          PrefixSummary.EMPTY);
+          PrefixSummary.EMPTY,
+          CacheRoom.NONE);
 
   Announcement {
     roles = Set.copyOf(roles);

@@ -6,6 +6,7 @@ import io.verdier.engine.model.Classifier;
 import io.verdier.engine.model.EmbeddingSpec;
 import io.verdier.engine.sample.Pooling;
 import io.verdier.verticles.bus.AdapterCard;
+import io.verdier.verticles.bus.CacheRoom;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.cluster.Announcement.Load;
 import io.verdier.verticles.cluster.Announcement.Phase;
@@ -30,6 +31,8 @@ final class AnnouncementCodec {
     writeLoad(out, told.load());
     writeTally(out, told.tally());
     out.longs(told.prefixes().words());
+    CacheRoom room = told.room();
+    out.number(room.port()).number(room.blocks()).number(room.bytesUsed()).number(room.bytesMax());
   }
 
   static Announcement read(WireReader in) {
@@ -43,7 +46,8 @@ final class AnnouncementCodec {
         in.flag() ? Optional.of(readCard(in)) : Optional.empty(),
         readLoad(in),
         readTally(in),
-        new PrefixSummary(in.longs()));
+        new PrefixSummary(in.longs()),
+        new CacheRoom(in.whole(), in.whole(), in.number(), in.number()));
   }
 
   private static void writeLoad(WireWriter out, Load load) {

@@ -1,5 +1,6 @@
 package io.verdier.verticles.cluster;
 
+import io.verdier.verticles.bus.CacheRoom;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cluster.Announcement.Load;
 import io.verdier.verticles.cluster.Announcement.Phase;
@@ -58,6 +59,9 @@ final class ClusterStatus {
     if (told.generates()) {
       json.put("cache", cache(told.tally())).put("migrations", migrations(told.tally()));
     }
+    if (told.room().port() > 0) {
+      json.put("room", room(told.room()));
+    }
     return json.put("load", load(told));
   }
 
@@ -80,6 +84,13 @@ final class ClusterStatus {
         .put("prefixes", tally.prefixes())
         .put("queried_tokens", tally.queriedTokens())
         .put("hit_tokens", tally.hitTokens());
+  }
+
+  private static JsonObject room(CacheRoom room) {
+    return new JsonObject()
+        .put("blocks", room.blocks())
+        .put("bytes_used", room.bytesUsed())
+        .put("bytes_total", room.bytesMax());
   }
 
   private static JsonObject migrations(Tally tally) {

@@ -7,6 +7,7 @@ import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.AdapterNames;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
+import io.verdier.verticles.bus.CacheRoom;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
@@ -119,6 +120,7 @@ public final class ClusterVerticle extends VerticleBase {
             Addresses.ADAPTER_NAMES,
             AdapterNames.class,
             names -> run(() -> standing.onAdapters(names.cards()))),
+        bus.consume(Addresses.CACHE_ROOM, CacheRoom.class, it -> run(() -> standing.onRoom(it))),
         bus.consume(Addresses.STATE, ServerState.class, this::onState));
   }
 
@@ -449,6 +451,7 @@ public final class ClusterVerticle extends VerticleBase {
   private void tellState() {
     ClusterLink current = link;
     refusals.tell(view);
+    bus.publish(Addresses.CACHE_NODES, view.cacheNodes());
     ServerState now = standing.state(view, current == null ? "" : current.id(), told);
     if (!standing.isEnding() && !now.equals(told)) {
       told = now;

@@ -5,6 +5,7 @@ import io.verdier.conf.ClusterConfig.Routing;
 import io.verdier.verticles.balance.Balance;
 import io.verdier.verticles.balance.Candidate;
 import io.verdier.verticles.balance.Prefixes;
+import io.verdier.verticles.bus.CacheNodes;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.cluster.Announcement.Phase;
@@ -87,6 +88,11 @@ final class ClusterView {
         count++;
       }
       return count;
+    }
+
+    private String host() {
+      String address = told.busAddress();
+      return address.substring(0, Math.max(0, address.lastIndexOf(':')));
     }
 
     /** Sequences there, about. */
@@ -209,6 +215,16 @@ final class ClusterView {
 
   private static ModelCard card(Node node) {
     return node.told.card().orElseThrow();
+  }
+
+  /** Those that keep blocks for engines and take more. They are where their bus is. */
+  CacheNodes cacheNodes() {
+    return new CacheNodes(
+        nodes.values().stream()
+            .filter(node -> node.silentMillis < silenceMillis)
+            .filter(node -> node.told.phase() == Phase.SERVING && node.told.room().port() > 0)
+            .map(node -> new CacheNodes.Address(node.host(), node.told.room().port()))
+            .toList());
   }
 
   /** Nodes that say something. */

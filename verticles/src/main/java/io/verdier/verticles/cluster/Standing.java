@@ -3,6 +3,7 @@ package io.verdier.verticles.cluster;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.schedule.StepOutput;
 import io.verdier.verticles.bus.AdapterCard;
+import io.verdier.verticles.bus.CacheRoom;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cluster.Announcement.Load;
@@ -23,6 +24,7 @@ final class Standing {
   private final ServingMetrics metrics;
   private final ClusterVerticle.Setup setup;
   private Optional<ModelCard> card = Optional.empty();
+  private CacheRoom room = CacheRoom.NONE;
   private Optional<Phase> last = Optional.empty(); // once the process is about to end
   private boolean isDrainWanted;
   private long drainedMillis;
@@ -37,6 +39,11 @@ final class Standing {
   /** Its engine can generate. */
   void onEngine(ModelCard served) {
     card = Optional.of(served);
+  }
+
+  /** It keeps blocks for engines of others. */
+  void onRoom(CacheRoom kept) {
+    room = kept;
   }
 
   /** Its engine has other adapters. */
@@ -83,7 +90,12 @@ final class Standing {
       boolean isLate = drainedMillis >= config.limits().drainTimeout().toMillis();
       return isLate ? Phase.LEAVING : Phase.DRAINING;
     }
-    return config.cluster().generates() && card.isEmpty() ? Phase.LOADING : Phase.SERVING;
+    boolean lacksEngine = config.cluster().generates() && card.isEmpty();
+    return lacksEngine || lacksRoom() ? Phase.LOADING : Phase.SERVING;
+  }
+
+  private boolean lacksRoom() {
+    return config.cluster().keepsBlocks() && room.port() == 0;
   }
 
   /** Whether its engine takes new work. */
@@ -108,7 +120,8 @@ final class Standing {
         card,
         load(gate, streams),
         tally(gate),
-        PrefixSummary.of(gate.prefixes().all()));
+        PrefixSummary.of(gate.prefixes().all()),
+        room);
   }
 
   private Load load(EngineGate gate, int streams) {
@@ -173,7 +186,8 @@ final class Standing {
       return new ServerState.Adrift("This node is drained.");
     }
     List<ModelCard> served = config.cluster().serves() ? view.cards() : card.stream().toList();
-    boolean isFound = !served.isEmpty();
+    boolean keepsOnly = config.cluster().keepsBlocks() && !config.cluster().serves();
+    boolean isFound = keepsOnly ? !lacksRoom() : !served.isEmpty();
     if (before instanceof ServerState.Loading && !isFound) {
       return before;
     }

@@ -5,6 +5,7 @@ import io.verdier.cache.artifact.ArtifactStore;
 import io.verdier.cache.lora.AdapterPolicy;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.DiskTier;
+import io.verdier.engine.backend.RemoteTier;
 import io.verdier.engine.lora.AdapterSlots;
 import io.verdier.engine.run.WorkMeter;
 import io.verdier.engine.text.Tokenizer;
@@ -17,6 +18,7 @@ import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.cache.AdapterVerticle;
 import io.verdier.verticles.cache.CacheVerticle;
 import io.verdier.verticles.cache.DiskVerticle;
+import io.verdier.verticles.cluster.keep.RemoteVerticle;
 import io.verdier.verticles.execute.ExecutorVerticle;
 import io.verdier.verticles.grammar.GrammarVerticle;
 import io.verdier.verticles.observe.EngineMetrics;
@@ -216,6 +218,10 @@ final class ModelActors {
       deployments.add(
           worker(
               "disk-writes" + of, new DiskVerticle(Addresses.diskWrites(number), scheduler, disk)));
+    }
+    RemoteTier remote = engine.tiers().map(it -> it.host().remote()).orElse(null);
+    if (remote != null) {
+      deployments.add(worker("remote" + of, new RemoteVerticle(number, remote, config.cluster())));
     }
     return deployments;
   }

@@ -1,6 +1,7 @@
 package io.verdier.verticles.launch;
 
 import io.verdier.conf.ServerConfig;
+import io.verdier.engine.backend.HostMemory;
 import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.Bus;
@@ -8,14 +9,17 @@ import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cluster.ClusterVerticle;
+import io.verdier.verticles.cluster.keep.CacheNodeVerticle;
 import io.verdier.verticles.http.Admission;
 import io.verdier.verticles.http.HttpVerticle;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.trace.RequestTracer;
 import io.verdier.verticles.respond.ResponsesVerticle;
 import io.verdier.verticles.token.DetokenizerVerticle;
+import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
+import io.vertx.core.ThreadingModel;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
 import java.io.IOException;
@@ -218,7 +222,8 @@ public final class Server {
         config.cluster().generates()
             ? loadModels(replace).onSuccess(cards -> node.engineReady(cards.getFirst()))
             : deployStore();
-    return Future.all(joined, loaded).compose(ignored -> anyEngine);
+    Future<?> kept = config.cluster().keepsBlocks() ? deployCacheNode() : Future.succeededFuture();
+    return Future.all(joined, loaded, kept).compose(ignored -> anyEngine);
   }
 
   private static void onReady(ServerState state, Promise<List<ModelCard>> anyEngine) {
@@ -240,6 +245,19 @@ public final class Server {
     vertx.runOnContext(
         ignored -> deployStore().compose(stored -> set.start(models, replace)).onComplete(loaded));
     return loaded.future();
+  }
+
+  private Future<?> deployCacheNode() {
+    ServerConfig.PrefixTiers size = config.cache().tiers();
+    long bytes =
+        size.hostBytes().orElseGet(() -> (long) (size.hostShare() * HostMemory.freeBytes()));
+    LOG.info("Keeping prefixes of the cluster's engines: {} MiB", bytes >> 20);
+    return vertx.deployVerticle(
+        new CacheNodeVerticle(config.cluster(), bytes, metrics),
+        new DeploymentOptions()
+            .setThreadingModel(ThreadingModel.WORKER)
+            .setWorkerPoolName("verdier-cache-node")
+            .setWorkerPoolSize(1));
   }
 
   private Future<?> deployStore() {

@@ -168,9 +168,13 @@ public final class EngineMetrics {
         meter::writtenBytes);
   }
 
-  /** Seconds that sequences have waited for blocks from the host and from the disk. */
-  public void onTierWaits(double host, double disk) {
-    tiers.onWaits(host, disk);
+  /**
+   * Sequences have waited for blocks from the tiers.
+   *
+   * @param since who has, for so many seconds
+   */
+  public void onTierWaits(StepOutput.Stats since, double seconds) {
+    tiers.onWaits(since, seconds);
   }
 
   /** What the scheduler said last. */

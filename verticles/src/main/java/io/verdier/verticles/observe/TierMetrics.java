@@ -11,11 +11,12 @@ import java.util.function.Supplier;
 import java.util.function.ToDoubleFunction;
 
 /**
- * What the tiers of the prefix cache do, under the label {@code tier}: device, host and disk.
- * Thread-safe.
+ * What the tiers of the prefix cache do, under the label {@code tier}: device, host, disk and
+ * remote, which is what cache nodes do for this engine. Thread-safe.
  */
 final class TierMetrics {
   private static final String LABEL = "tier";
+  private static final String REMOTE = "remote";
 
   /** As vLLM calls a tier of files. */
   private static final String FILES = "fs";
@@ -24,6 +25,7 @@ final class TierMetrics {
   private final Supplier<Stats> stats;
   private final DoubleAdder hostSeconds = new DoubleAdder();
   private final DoubleAdder diskSeconds = new DoubleAdder();
+  private final DoubleAdder remoteSeconds = new DoubleAdder();
   private volatile long blockBytes;
 
   /**
@@ -65,11 +67,11 @@ final class TierMetrics {
         "Bytes that went from a tier towards the device; of the device: to the host.",
         now -> blockBytes * now.host().blocksIn(),
         tier -> blockBytes * tier.blocksOut());
-    counters(
-        "evictions",
-        "Blocks that gave way to others.",
-        Stats::prefixEvictions,
-        TierCounts::evictions);
+    Map<String, DoubleSupplier> evictions = new LinkedHashMap<>();
+    evictions.put("device", () -> stats.get().prefixEvictions());
+    evictions.putAll(here(TierCounts::evictions));
+    page.counters(
+        "verdier:prefix_tier_evictions", "Blocks that gave way to others.", LABEL, evictions);
     counters(
         "dropped",
         "Blocks that were to come into a tier, which had no room or time.",
@@ -78,10 +80,11 @@ final class TierMetrics {
     Map<String, DoubleSupplier> seconds = new LinkedHashMap<>();
     seconds.put("host", hostSeconds::sum);
     seconds.put("disk", diskSeconds::sum);
+    seconds.put(REMOTE, remoteSeconds::sum);
     page.counters(
         "verdier:prefix_tier_load_seconds", "Time that sequences waited for it.", LABEL, seconds);
     page.gauges(
-        "verdier:prefix_tier_usage", "Part in use, 0 to 1.", LABEL, behind(TierMetrics::usage));
+        "verdier:prefix_tier_usage", "Part in use, 0 to 1.", LABEL, here(TierMetrics::usage));
   }
 
   /** What vLLM's offloading connector counts, as far as it means the same here. */
@@ -130,8 +133,16 @@ final class TierMetrics {
     Map<String, Function<Stats, TierCounts>> tiers = new LinkedHashMap<>();
     tiers.put("host", Stats::host);
     tiers.put("disk", Stats::disk);
+    tiers.put(REMOTE, Stats::remote);
     tiers.forEach((name, of) -> both.put(name, () -> value.applyAsDouble(of.apply(stats.get()))));
     return both;
+  }
+
+  /** Of the tiers that are this engine's own. */
+  private Map<String, DoubleSupplier> here(ToDoubleFunction<TierCounts> value) {
+    Map<String, DoubleSupplier> own = behind(value);
+    own.remove(REMOTE);
+    return own;
   }
 
   /** The size of a block, once it is known. */
@@ -139,8 +150,9 @@ final class TierMetrics {
     blockBytes = bytes;
   }
 
-  void onWaits(double host, double disk) {
-    hostSeconds.add(host);
-    diskSeconds.add(disk);
+  void onWaits(Stats since, double seconds) {
+    hostSeconds.add(since.host().sequences() * seconds);
+    diskSeconds.add(since.disk().sequences() * seconds);
+    remoteSeconds.add(since.remote().sequences() * seconds);
   }
 }

@@ -2,6 +2,7 @@ package io.verdier.verticles.schedule;
 
 import io.verdier.cache.host.DiskDone;
 import io.verdier.cache.host.DiskWork;
+import io.verdier.cache.host.RemoteDone;
 import io.verdier.engine.schedule.EngineRequest;
 import io.verdier.engine.schedule.Scheduler;
 import io.verdier.engine.schedule.StepInput;
@@ -20,6 +21,8 @@ import io.verdier.verticles.bus.Emissions;
 import io.verdier.verticles.bus.ExecuteStep;
 import io.verdier.verticles.bus.GiveUpMemory;
 import io.verdier.verticles.bus.RecallWeights;
+import io.verdier.verticles.bus.RemoteResults;
+import io.verdier.verticles.bus.RemoteTasks;
 import io.verdier.verticles.bus.SequenceKey;
 import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.bus.StepDone;
@@ -51,6 +54,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class SchedulerVerticle extends VerticleBase {
   private static final StepInput NOTHING = new StepInput(List.of(), List.of(), null);
+  private static final StepOutput.Stats NO_STATS = new StepOutput.Stats(0, 0, 0, 0, 1, 0, 0, 0, 0);
   private static final Logger LOG = LoggerFactory.getLogger(SchedulerVerticle.class);
 
   private final int engine;
@@ -63,8 +67,8 @@ public final class SchedulerVerticle extends VerticleBase {
   private List<EngineRequest> arrivals = new ArrayList<>();
   private List<Cancellation> cancellations = new ArrayList<>();
   private List<DiskDone> diskDone = new ArrayList<>();
-  private int loading; // sequences, since notedNanos
-  private int fetching;
+  private List<RemoteDone> remoteDone = new ArrayList<>();
+  private StepOutput.Stats noted = NO_STATS; // since notedNanos
   private long notedNanos = System.nanoTime();
   private boolean stepRunning;
   private boolean stepQueued;
@@ -153,6 +157,7 @@ public final class SchedulerVerticle extends VerticleBase {
       }
       case Control control -> controls.add(control, message::reply);
       case DiskResults results -> diskDone.addAll(results.done());
+      case RemoteResults results -> remoteDone.addAll(results.done());
       default -> throw new IllegalStateException("unexpected " + message.body().getClass());
     }
     queueStep();
@@ -179,10 +184,11 @@ public final class SchedulerVerticle extends VerticleBase {
 
   private void step(@Nullable StepOutcome outcome) {
     cancellations.addAll(controls.begin());
-    StepInput input = new StepInput(arrivals, cancellations, outcome, diskDone);
+    StepInput input = new StepInput(arrivals, cancellations, outcome, diskDone, remoteDone);
     arrivals = new ArrayList<>();
     cancellations = new ArrayList<>();
     diskDone = new ArrayList<>();
+    remoteDone = new ArrayList<>();
     long nowNanos = System.nanoTime();
     StepOutput output = scheduler.step(input);
     StepOutput ahead = null;
@@ -209,10 +215,11 @@ public final class SchedulerVerticle extends VerticleBase {
 
   private void observe(List<Cancellation> cancellations, StepOutput output, long nowNanos) {
     send(output.diskWork());
-    double seconds = (nowNanos - notedNanos) / 1e9;
-    metrics.onTierWaits(loading * seconds, fetching * seconds);
-    loading = output.stats().host().sequences();
-    fetching = output.stats().disk().sequences();
+    if (!output.remoteWork().isEmpty()) {
+      bus.send(Addresses.remote(engine), new RemoteTasks(output.remoteWork()));
+    }
+    metrics.onTierWaits(noted, (nowNanos - notedNanos) / 1e9);
+    noted = output.stats();
     notedNanos = nowNanos;
     metrics.onStep(output.stats());
     metrics.onPlan(output.plan());

@@ -10,6 +10,7 @@ import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.AdapterCard;
+import io.verdier.verticles.bus.CacheRoom;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.bus.Submit;
@@ -79,7 +80,8 @@ class ClusterViewTest {
         Optional.of(card),
         load,
         Announcement.Tally.NONE,
-        read);
+        read,
+        CacheRoom.NONE);
   }
 
   private void serving(String id, int live) {

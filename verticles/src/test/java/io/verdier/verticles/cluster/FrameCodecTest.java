@@ -17,6 +17,7 @@ import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.TextParams;
 import io.verdier.engine.text.reasoning.ReasoningFormat;
 import io.verdier.verticles.bus.AdapterCard;
+import io.verdier.verticles.bus.CacheRoom;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Demand;
 import io.verdier.verticles.bus.DetokenizeQuery;
@@ -165,7 +166,8 @@ class FrameCodecTest {
             Optional.of(card),
             new Announcement.Load(1, 2, 3, 4, 5, 6, 7),
             new Announcement.Tally(8, 9, 10, 11, 12, 13),
-            prefixes));
+            prefixes,
+            new CacheRoom(14, 15, 16L << 32, 17L << 32)));
   }
 
   static Buffer write(Frame frame) {

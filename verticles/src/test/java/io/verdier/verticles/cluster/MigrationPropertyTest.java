@@ -9,6 +9,7 @@ import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.balance.EnginePool;
+import io.verdier.verticles.bus.CacheRoom;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Deltas;
@@ -252,7 +253,8 @@ class MigrationPropertyTest {
               Optional.of(card),
               Announcement.Load.NONE,
               Announcement.Tally.NONE,
-              PrefixSummary.EMPTY));
+              PrefixSummary.EMPTY,
+              CacheRoom.NONE));
     }
 
     void tell(String node, Frame frame) {

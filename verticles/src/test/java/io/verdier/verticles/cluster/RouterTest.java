@@ -9,6 +9,7 @@ import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.balance.Prefixes;
+import io.verdier.verticles.bus.CacheRoom;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ModelCard;
@@ -79,7 +80,8 @@ class RouterTest {
             Optional.of(card),
             new Load(0, gate(node).liveCount(), 0, 0, 0, 1, 0),
             Announcement.Tally.NONE,
-            PrefixSummary.of(gate(node).prefixes().all())));
+            PrefixSummary.of(gate(node).prefixes().all()),
+            CacheRoom.NONE));
   }
 
   private static Submit submit(long[] keys, String text) {

@@ -251,6 +251,7 @@ final class HttpFixture implements AutoCloseable {
         Duration.ofSeconds(4),
         Duration.ofSeconds(60),
         ClusterConfig.Routing.PREFIX,
+        new ClusterConfig.CacheNodes(0, Duration.ofMillis(500)),
         1,
         PipelineConfig.NONE);
   }

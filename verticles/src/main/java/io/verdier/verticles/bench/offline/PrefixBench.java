@@ -191,7 +191,9 @@ final class PrefixBench {
       if (idle && plan.forgotten().length == 0) {
         return new Answer(firstMs, cached, tokens);
       }
-      input = new StepInput(List.of(), List.of(), machine.runner.run(plan), List.copyOf(diskDone));
+      input =
+          new StepInput(
+              List.of(), List.of(), machine.runner.run(plan), List.copyOf(diskDone), List.of());
       diskDone.clear();
     }
   }

@@ -13,6 +13,8 @@ import io.verdier.verticles.cluster.pipeline.StageFrame.Refused;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Result;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Welcome;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Work;
+import io.verdier.verticles.cluster.socket.Protocol;
+import io.verdier.verticles.cluster.socket.SealedSocket;
 import io.vertx.core.buffer.Buffer;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,11 +24,24 @@ import java.util.TreeMap;
 /**
  * The binary form of {@link StageFrame}s. Stateless.
  *
- * <p>A frame is its kind, an octet, and its fields in the order of the record; {@link StageSocket}
+ * <p>A frame is its kind, an octet, and its fields in the order of the record; {@link SealedSocket}
  * carries {@link #VERSION}, and any change of what is written here is another one.
  */
 final class StageCodec {
   static final int VERSION = 1;
+
+  /** 8192 rows of 16384 floats are half of it; {@link StageRoom} sees to it that all steps fit. */
+  static final int BYTES_MAX = 1 << 30;
+
+  static final Protocol<StageFrame> PROTOCOL =
+      new Protocol<>(
+          "pipeline",
+          "stages",
+          'V' << 24 | 'D' << 16 | 'P' << 8 | 'L',
+          VERSION,
+          BYTES_MAX,
+          StageCodec::write,
+          StageCodec::read);
 
   private static final int HELLO = 1;
   private static final int WELCOME = 2;

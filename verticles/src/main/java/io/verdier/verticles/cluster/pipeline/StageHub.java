@@ -15,6 +15,7 @@ import io.verdier.verticles.cluster.pipeline.StageFrame.Refused;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Result;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Welcome;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Work;
+import io.verdier.verticles.cluster.socket.SealedSocket;
 import io.vertx.core.buffer.Buffer;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -59,7 +60,7 @@ public final class StageHub implements Pipeline.Link {
   private final Map<Integer, Node> nodes = new HashMap<>(); // by number
   private final CompletableFuture<Void> joined = new CompletableFuture<>();
   private final CompletableFuture<Void> ready = new CompletableFuture<>();
-  private @Nullable StageSocket downlink; // to node 1
+  private @Nullable SealedSocket<StageFrame> downlink; // to node 1
   private @Nullable Pipeline results;
   private @Nullable String failure;
   private boolean closing;
@@ -67,12 +68,12 @@ public final class StageHub implements Pipeline.Link {
 
   /** Another node. Owned by the event loop. */
   private static final class Node {
-    final StageSocket socket;
+    final SealedSocket<StageFrame> socket;
     final Hello hello;
     long heardNanos = System.nanoTime();
     boolean isReady;
 
-    Node(StageSocket socket, Hello hello) {
+    Node(SealedSocket<StageFrame> socket, Hello hello) {
       this.socket = socket;
       this.hello = hello;
     }
@@ -301,9 +302,9 @@ public final class StageHub implements Pipeline.Link {
   }
 
   /** What comes over connections; on the event loop. */
-  private final class Ears implements StageSocket.Listener {
+  private final class Ears implements SealedSocket.Listener<StageFrame> {
     @Override
-    public void onOpen(StageSocket socket) {
+    public void onOpen(SealedSocket<StageFrame> socket) {
       net.after(
           FIRST_WORD_MILLIS,
           () -> {
@@ -314,7 +315,7 @@ public final class StageHub implements Pipeline.Link {
     }
 
     @Override
-    public void onFrame(StageSocket socket, StageFrame frame) {
+    public void onFrame(SealedSocket<StageFrame> socket, StageFrame frame) {
       if (frame instanceof Hello hello) {
         onHello(socket, hello);
         return;
@@ -343,7 +344,7 @@ public final class StageHub implements Pipeline.Link {
     }
 
     @Override
-    public void onClosed(StageSocket socket, String problem) {
+    public void onClosed(SealedSocket<StageFrame> socket, String problem) {
       Node node = nodeOf(socket);
       if (node == null && socket != downlink) {
         if (!problem.isEmpty() && refused++ % LOGGED_EACH == 0) {
@@ -359,11 +360,11 @@ public final class StageHub implements Pipeline.Link {
     }
   }
 
-  private boolean isKnown(StageSocket socket) {
+  private boolean isKnown(SealedSocket<StageFrame> socket) {
     return socket == downlink || nodeOf(socket) != null;
   }
 
-  private @Nullable Node nodeOf(StageSocket socket) {
+  private @Nullable Node nodeOf(SealedSocket<StageFrame> socket) {
     for (Node node : nodes.values()) {
       if (node.socket == socket) {
         return node;
@@ -376,7 +377,7 @@ public final class StageHub implements Pipeline.Link {
     return node.hello.node() == pipeline.nodes() - 1;
   }
 
-  private void onHello(StageSocket socket, Hello hello) {
+  private void onHello(SealedSocket<StageFrame> socket, Hello hello) {
     String refusal = refusal(hello);
     if (refusal != null) {
       LOG.warn("A node of the model is refused: {}", refusal);
@@ -407,7 +408,7 @@ public final class StageHub implements Pipeline.Link {
         : null;
   }
 
-  private void onAttach(StageSocket socket, Attach attach) {
+  private void onAttach(SealedSocket<StageFrame> socket, Attach attach) {
     if (attach.node() != 1 || downlink != null || !joined.isDone()) {
       socket.close("node " + attach.node() + " wants work that is not for it");
       return;

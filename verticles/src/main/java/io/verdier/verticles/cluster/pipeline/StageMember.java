@@ -18,6 +18,7 @@ import io.verdier.verticles.cluster.pipeline.StageFrame.Refused;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Result;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Welcome;
 import io.verdier.verticles.cluster.pipeline.StageFrame.Work;
+import io.verdier.verticles.cluster.socket.SealedSocket;
 import io.vertx.core.buffer.Buffer;
 import java.time.Duration;
 import java.util.List;
@@ -49,9 +50,9 @@ public final class StageMember {
   private final CompletableFuture<Void> attached = new CompletableFuture<>();
   private final CompletableFuture<String> ended = new CompletableFuture<>(); // empty: as it is to
   private long heardNanos = System.nanoTime();
-  private @Nullable StageSocket lead;
+  private @Nullable SealedSocket<StageFrame> lead;
   private boolean isIntroduced; // its first word must say who this is
-  private @Nullable StageSocket downlink; // to the node behind
+  private @Nullable SealedSocket<StageFrame> downlink; // to the node behind
   private volatile @Nullable StageChain chain; // of the thread that loads, for the event loop
 
   public StageMember(ServerConfig config) {
@@ -242,7 +243,7 @@ public final class StageMember {
   }
 
   /** What node 0 says; on the event loop. */
-  private final class LeadEars implements StageSocket.Listener {
+  private final class LeadEars implements SealedSocket.Listener<StageFrame> {
     private final Hello hello;
 
     LeadEars(Hello hello) {
@@ -250,7 +251,7 @@ public final class StageMember {
     }
 
     @Override
-    public void onOpen(StageSocket socket) {
+    public void onOpen(SealedSocket<StageFrame> socket) {
       heardNanos = System.nanoTime();
       lead = socket;
       if (isLast()) {
@@ -267,13 +268,13 @@ public final class StageMember {
                           .formatted(socket.localHost(), hello.port(), failed.getMessage())));
     }
 
-    private void introduce(StageSocket socket) {
+    private void introduce(SealedSocket<StageFrame> socket) {
       socket.send(hello);
       isIntroduced = true;
     }
 
     @Override
-    public void onFrame(StageSocket socket, StageFrame frame) {
+    public void onFrame(SealedSocket<StageFrame> socket, StageFrame frame) {
       heardNanos = System.nanoTime();
       switch (frame) {
         case Alive ignored -> {}
@@ -286,7 +287,7 @@ public final class StageMember {
     }
 
     @Override
-    public void onClosed(StageSocket socket, String problem) {
+    public void onClosed(SealedSocket<StageFrame> socket, String problem) {
       if (!problem.isEmpty()) {
         end("node 0 is not understood: " + problem);
       } else if (welcome.isDone()) {
@@ -300,14 +301,14 @@ public final class StageMember {
   }
 
   /** What the node before says; on the event loop. */
-  private final class UpEars implements StageSocket.Listener {
+  private final class UpEars implements SealedSocket.Listener<StageFrame> {
     @Override
-    public void onOpen(StageSocket socket) {
+    public void onOpen(SealedSocket<StageFrame> socket) {
       socket.send(new Attach(pipeline.node()));
     }
 
     @Override
-    public void onFrame(StageSocket socket, StageFrame frame) {
+    public void onFrame(SealedSocket<StageFrame> socket, StageFrame frame) {
       if (frame instanceof Alive) {
         attached.complete(null);
         return;
@@ -321,15 +322,15 @@ public final class StageMember {
     }
 
     @Override
-    public void onClosed(StageSocket socket, String problem) {
+    public void onClosed(SealedSocket<StageFrame> socket, String problem) {
       end("node " + before() + " is gone" + (problem.isEmpty() ? "" : ": " + problem));
     }
   }
 
   /** What the node behind says; on the event loop. */
-  private final class DownEars implements StageSocket.Listener {
+  private final class DownEars implements SealedSocket.Listener<StageFrame> {
     @Override
-    public void onOpen(StageSocket socket) {
+    public void onOpen(SealedSocket<StageFrame> socket) {
       net.after(
           StageHub.FIRST_WORD_MILLIS,
           () -> {
@@ -340,7 +341,7 @@ public final class StageMember {
     }
 
     @Override
-    public void onFrame(StageSocket socket, StageFrame frame) {
+    public void onFrame(SealedSocket<StageFrame> socket, StageFrame frame) {
       boolean isNext = frame instanceof Attach attach && attach.node() == pipeline.node() + 1;
       if (!isNext || downlink != null) {
         socket.close("it is not the node behind");
@@ -351,7 +352,7 @@ public final class StageMember {
     }
 
     @Override
-    public void onClosed(StageSocket socket, String problem) {
+    public void onClosed(SealedSocket<StageFrame> socket, String problem) {
       if (socket == downlink) {
         end("node " + (pipeline.node() + 1) + " is gone");
       } else if (!problem.isEmpty()) {

@@ -2,14 +2,14 @@ package io.verdier.verticles.cluster.pipeline;
 
 import io.verdier.conf.ClusterConfig;
 import io.verdier.verticles.cluster.Trust;
+import io.verdier.verticles.cluster.socket.SealedSocket;
+import io.verdier.verticles.cluster.socket.SocketSeal;
 import io.vertx.core.Context;
 import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
-import io.vertx.core.http.ClientAuth;
 import io.vertx.core.net.NetClient;
-import io.vertx.core.net.NetClientOptions;
 import io.vertx.core.net.NetServerOptions;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -24,7 +24,6 @@ import java.util.function.Supplier;
  * HTTP connection should wait for, and whatever happens on sockets happens one after the other.
  */
 final class StageNet {
-  private static final int CONNECT_MILLIS = 5_000;
   private static final long END_MILLIS = 1_000;
 
   private final ClusterConfig cluster;
@@ -43,22 +42,7 @@ final class StageNet {
                 .setWorkerPoolSize(1)
                 .setInternalBlockingPoolSize(1));
     loop = vertx.getOrCreateContext();
-    client = vertx.createNetClient(clientOptions(cluster));
-  }
-
-  private static NetClientOptions clientOptions(ClusterConfig cluster) {
-    NetClientOptions options =
-        new NetClientOptions().setTcpNoDelay(true).setConnectTimeout(CONNECT_MILLIS);
-    cluster
-        .tls()
-        .ifPresent(
-            tls ->
-                options
-                    .setSsl(true)
-                    .setHostnameVerificationAlgorithm("") // as the bus: the authority is the nodes'
-                    .setKeyCertOptions(Trust.own(tls))
-                    .setTrustOptions(Trust.others(tls)));
-    return options;
+    client = vertx.createNetClient(Trust.asking(cluster));
   }
 
   /**
@@ -99,34 +83,29 @@ final class StageNet {
    *
    * @param listener of each of them
    */
-  Future<?> listen(String host, int port, StageSocket.Listener listener) {
-    NetServerOptions options =
-        new NetServerOptions().setHost(host).setPort(port).setTcpNoDelay(true);
-    cluster
-        .tls()
-        .ifPresent(
-            tls ->
-                options
-                    .setSsl(true)
-                    .setClientAuth(ClientAuth.REQUIRED)
-                    .setKeyCertOptions(Trust.own(tls))
-                    .setTrustOptions(Trust.others(tls)));
+  Future<?> listen(String host, int port, SealedSocket.Listener<StageFrame> listener) {
+    NetServerOptions options = Trust.listening(cluster).setHost(host).setPort(port);
     return onLoop(
         () ->
             vertx
                 .createNetServer(options)
                 .connectHandler(
-                    socket -> new StageSocket(socket, key, StageSeal.End.LISTENS, listener))
+                    socket ->
+                        new SealedSocket<>(
+                            socket, StageCodec.PROTOCOL, key, SocketSeal.End.LISTENS, listener))
                 .listen());
   }
 
   /** Asks another node for a connection. */
-  Future<?> connect(String host, int port, StageSocket.Listener listener) {
+  Future<?> connect(String host, int port, SealedSocket.Listener<StageFrame> listener) {
     return onLoop(
         () ->
             client
                 .connect(port, host)
-                .onSuccess(socket -> new StageSocket(socket, key, StageSeal.End.ASKS, listener)));
+                .onSuccess(
+                    socket ->
+                        new SealedSocket<>(
+                            socket, StageCodec.PROTOCOL, key, SocketSeal.End.ASKS, listener)));
   }
 
   /** Whatever comes of it comes on the event loop, too. */

@@ -26,7 +26,7 @@ final class StageRoom {
     long tableBytes = Math.ceilDiv(lengthMax, config.cache().blockTokens()) * (long) Integer.BYTES;
     long rowBytes = (long) hidden * Float.BYTES;
     long tables = (SLICE_BYTES + tableBytes) * config.scheduling().sequencesMax();
-    long rowsMax = (StageSocket.BYTES_MAX - tables) / rowBytes;
+    long rowsMax = (StageCodec.BYTES_MAX - tables) / rowBytes;
     long rows = Math.max(Math.ceilDiv(tokens, stages), Math.min(tokens, SMALL_ROWS));
     if (rowsMax < SMALL_ROWS) {
       throw new ModelException(
@@ -35,7 +35,7 @@ final class StageRoom {
                   config.scheduling().sequencesMax(),
                   lengthMax,
                   tables >> 20,
-                  StageSocket.BYTES_MAX >> 20));
+                  StageCodec.BYTES_MAX >> 20));
     }
     if (rows > rowsMax) {
       throw new ModelException(
@@ -45,7 +45,7 @@ final class StageRoom {
                   rows,
                   hidden,
                   (rows * rowBytes) >> 20,
-                  StageSocket.BYTES_MAX >> 20,
+                  StageCodec.BYTES_MAX >> 20,
                   rowsMax * stages));
     }
   }

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.model.ModelException;
 import io.verdier.engine.weights.CheckpointFiles;
+import io.verdier.verticles.cluster.socket.SocketSeal;
 import io.verdier.verticles.launch.InProcessServer;
 import io.vertx.core.buffer.Buffer;
 import java.io.IOException;
@@ -246,15 +247,16 @@ class StageHubTest {
     byte[] key = new byte[32];
     byte[] asks = {1};
     byte[] listens = {2};
-    StageSeal asking = new StageSeal(key, asks, listens, StageSeal.End.ASKS);
-    StageSeal listening = new StageSeal(key, asks, listens, StageSeal.End.LISTENS);
+    SocketSeal asking = new SocketSeal("pipeline", key, asks, listens, SocketSeal.End.ASKS);
+    SocketSeal listening = new SocketSeal("pipeline", key, asks, listens, SocketSeal.End.LISTENS);
     byte[] frame = {1, 2, 3};
     Buffer first = signed(frame, asking.sign(frame));
     Buffer second = signed(frame, asking.sign(frame));
     assertThat(listening.open(first).getBytes()).isEqualTo(frame);
     assertThatThrownBy(() -> listening.open(first)).hasMessageContaining("--cluster-secret");
     assertThatThrownBy(() -> asking.open(second)).hasMessageContaining("--cluster-secret");
-    StageSeal elsewhere = new StageSeal(key, asks, new byte[] {3}, StageSeal.End.LISTENS);
+    SocketSeal elsewhere =
+        new SocketSeal("pipeline", key, asks, new byte[] {3}, SocketSeal.End.LISTENS);
     assertThatThrownBy(() -> elsewhere.open(first)).hasMessageContaining("--cluster-secret");
   }
 

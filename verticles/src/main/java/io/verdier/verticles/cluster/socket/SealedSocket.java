@@ -1,7 +1,7 @@
-package io.verdier.verticles.cluster.pipeline;
+package io.verdier.verticles.cluster.socket;
 
 import io.verdier.verticles.cluster.WireException;
-import io.verdier.verticles.cluster.pipeline.StageSeal.End;
+import io.verdier.verticles.cluster.socket.SocketSeal.End;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.net.NetSocket;
 import io.vertx.core.parsetools.RecordParser;
@@ -9,10 +9,11 @@ import java.security.SecureRandom;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A connection between two nodes that share a model. Owned by the pipeline's event loop.
+ * A direct connection between two nodes. Owned by the actor, or the event loop, that it was made
+ * on.
  *
  * <pre>
- *   first, both ends     'V' 'D' 'P' 'L' | version, 4 | nonce, 32
+ *   first, both ends     magic, 4 | version, 4 | nonce, 32
  *   then, each frame     length, 4 | frame | signature, 32
  * </pre>
  *
@@ -20,24 +21,21 @@ import org.jspecify.annotations.Nullable;
  * {@value #SHORT_BYTES_MAX} bytes. What does not fit ends the connection: there is no going on
  * behind bytes that are not understood.
  */
-final class StageSocket {
-  private static final int MAGIC = 'V' << 24 | 'D' << 16 | 'P' << 8 | 'L';
-  private static final int OPENING_BYTES = 8 + StageSeal.NONCE_BYTES;
+public final class SealedSocket<F> {
+  private static final int OPENING_BYTES = 8 + SocketSeal.NONCE_BYTES;
 
   /** Of the first frame: names and numbers. */
   private static final int SHORT_BYTES_MAX = 64 << 10;
 
-  /** 8192 rows of 16384 floats are half of it; {@link StageRoom} sees to it that all steps fit. */
-  static final int BYTES_MAX = 1 << 30;
-
   private final NetSocket socket;
+  private final Protocol<F> protocol;
   private final byte[] key;
   private final End self;
-  private final byte[] nonce = new byte[StageSeal.NONCE_BYTES];
+  private final byte[] nonce = new byte[SocketSeal.NONCE_BYTES];
   private final RecordParser parser;
-  private final Listener listener;
+  private final Listener<F> listener;
   private State state = State.OPENING;
-  private @Nullable StageSeal seal;
+  private @Nullable SocketSeal seal;
   private int bytesMax = SHORT_BYTES_MAX;
   private String problem = "";
 
@@ -48,19 +46,19 @@ final class StageSocket {
     CLOSED
   }
 
-  /** What comes; on the event loop. */
-  interface Listener {
+  /** What comes, on the thread that owns the socket. */
+  public interface Listener<F> {
     /** Frames may be sent. */
-    void onOpen(StageSocket socket);
+    void onOpen(SealedSocket<F> socket);
 
-    void onFrame(StageSocket socket, StageFrame frame);
+    void onFrame(SealedSocket<F> socket, F frame);
 
     /**
      * Nothing more comes.
      *
      * @param problem why this end closed it; empty: the other end did
      */
-    void onClosed(StageSocket socket, String problem);
+    void onClosed(SealedSocket<F> socket, String problem);
   }
 
   /**
@@ -68,8 +66,10 @@ final class StageSocket {
    *
    * @param key of the cluster
    */
-  StageSocket(NetSocket socket, byte[] key, End self, Listener listener) {
+  public SealedSocket(
+      NetSocket socket, Protocol<F> protocol, byte[] key, End self, Listener<F> listener) {
     this.socket = socket;
+    this.protocol = protocol;
     this.key = key.clone();
     this.self = self;
     this.listener = listener;
@@ -78,16 +78,20 @@ final class StageSocket {
     socket.handler(parser);
     socket.closeHandler(ignored -> onClosed());
     socket.exceptionHandler(ignored -> {}); // it closes, too
-    socket.write(Buffer.buffer().appendInt(MAGIC).appendInt(StageCodec.VERSION).appendBytes(nonce));
+    socket.write(
+        Buffer.buffer()
+            .appendInt(protocol.magic())
+            .appendInt(protocol.version())
+            .appendBytes(nonce));
   }
 
   /** Address of the other end. */
-  String remoteHost() {
+  public String remoteHost() {
     return socket.remoteAddress().hostAddress();
   }
 
   /** Address of this end, as the other end sees it. */
-  String localHost() {
+  public String localHost() {
     return socket.localAddress().hostAddress();
   }
 
@@ -101,11 +105,11 @@ final class StageSocket {
             throw new WireException("a frame of " + length + " bytes; at most " + bytesMax);
           }
           state = State.FRAME;
-          parser.fixedSizeMode(length + StageSeal.MAC_BYTES);
+          parser.fixedSizeMode(length + SocketSeal.MAC_BYTES);
         }
         case FRAME -> {
-          StageFrame frame = StageCodec.read(seal().open(record));
-          bytesMax = BYTES_MAX;
+          F frame = protocol.read().apply(seal().open(record));
+          bytesMax = protocol.bytesMax();
           awaitLength();
           listener.onFrame(this, frame);
         }
@@ -117,20 +121,20 @@ final class StageSocket {
   }
 
   private void open(Buffer opening) {
-    if (opening.getInt(0) != MAGIC) {
-      throw new WireException("it is no node of a pipeline");
+    if (opening.getInt(0) != protocol.magic()) {
+      throw new WireException("it does not speak the protocol between " + protocol.parties());
     }
     int version = opening.getInt(4);
-    if (version != StageCodec.VERSION) {
+    if (version != protocol.version()) {
       throw new WireException(
-          "it speaks version %d of the protocol between stages, and this node %d"
-              .formatted(version, StageCodec.VERSION));
+          "it speaks version %d of the protocol between %s, and this node %d"
+              .formatted(version, protocol.parties(), protocol.version()));
     }
     byte[] other = opening.getBytes(8, OPENING_BYTES);
     seal =
         self == End.ASKS
-            ? new StageSeal(key, nonce, other, self)
-            : new StageSeal(key, other, nonce, self);
+            ? new SocketSeal(protocol.name(), key, nonce, other, self)
+            : new SocketSeal(protocol.name(), key, other, nonce, self);
     awaitLength();
     listener.onOpen(this);
   }
@@ -142,8 +146,8 @@ final class StageSocket {
     }
   }
 
-  private StageSeal seal() {
-    StageSeal present = seal;
+  private SocketSeal seal() {
+    SocketSeal present = seal;
     if (present == null) {
       throw new IllegalStateException("nothing can be said before the opening");
     }
@@ -153,9 +157,9 @@ final class StageSocket {
   /**
    * Signs and sends a frame.
    *
-   * @param frame from {@link StageCodec#write}
+   * @param frame as {@link Protocol#write} gives it
    */
-  void send(Buffer frame) {
+  public void send(Buffer frame) {
     if (state == State.CLOSED) {
       return; // its end was told
     }
@@ -168,12 +172,22 @@ final class StageSocket {
             .appendBytes(signature));
   }
 
-  void send(StageFrame frame) {
-    send(StageCodec.write(frame));
+  public void send(F frame) {
+    send(protocol.write().apply(frame));
+  }
+
+  /** Whether the other end has yet to take so much that more should not be sent now. */
+  public boolean isFull() {
+    return socket.writeQueueFull();
+  }
+
+  /** Calls back once it is no longer full. */
+  public void onRoom(Runnable work) {
+    socket.drainHandler(ignored -> work.run());
   }
 
   /** Closes it behind what was sent. */
-  void close(String why) {
+  public void close(String why) {
     if (state != State.CLOSED) {
       state = State.CLOSED;
       problem = why;
@@ -182,7 +196,7 @@ final class StageSocket {
   }
 
   /** Says a last word and closes it. */
-  void close(StageFrame last, String why) {
+  public void close(F last, String why) {
     send(last);
     close(why);
   }

@@ -1,4 +1,4 @@
-package io.verdier.verticles.cluster.pipeline;
+package io.verdier.verticles.cluster.socket;
 
 import io.verdier.verticles.cluster.WireException;
 import io.vertx.core.buffer.Buffer;
@@ -10,17 +10,17 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * Signs what one end of a connection sends and checks what the other end does. Owned by the
- * pipeline's event loop.
+ * Signs what one end of a connection sends and checks what the other end does. Owned by the {@link
+ * SealedSocket}'s thread.
  *
  * <p>Both ends have sent a number that was never used before. From these and the cluster's key come
  * two keys, one for each direction, so nothing of another connection can be used in this one, and
  * nothing can be sent back. Under them each frame is signed with its number, so none can be left
  * out, repeated or moved. Whoever does not know the cluster's key gets no frame through.
  */
-final class StageSeal {
-  static final int NONCE_BYTES = 32;
-  static final int MAC_BYTES = 32;
+public final class SocketSeal {
+  public static final int NONCE_BYTES = 32;
+  public static final int MAC_BYTES = 32;
 
   private static final String ALGORITHM = "HmacSHA256";
 
@@ -30,7 +30,7 @@ final class StageSeal {
   private long received;
 
   /** Which end of a connection. */
-  enum End {
+  public enum End {
     /** Has asked for it. */
     ASKS,
     /** Was listening. */
@@ -42,18 +42,20 @@ final class StageSeal {
   }
 
   /**
+   * @param protocol what is spoken: keys of one are of no use in another
    * @param key of the cluster
    * @param asking nonce of the end that has asked for the connection
    * @param listening nonce of the other end
    */
-  StageSeal(byte[] key, byte[] asking, byte[] listening, End self) {
-    out = mac(derived(key, asking, listening, self));
-    in = mac(derived(key, asking, listening, self.other()));
+  public SocketSeal(String protocol, byte[] key, byte[] asking, byte[] listening, End self) {
+    out = mac(derived(protocol, key, asking, listening, self));
+    in = mac(derived(protocol, key, asking, listening, self.other()));
   }
 
-  private static byte[] derived(byte[] key, byte[] asking, byte[] listening, End sender) {
+  private static byte[] derived(
+      String protocol, byte[] key, byte[] asking, byte[] listening, End sender) {
     Mac mac = mac(key);
-    mac.update(("verdier-pipeline-" + sender).getBytes(StandardCharsets.UTF_8));
+    mac.update(("verdier-" + protocol + "-" + sender).getBytes(StandardCharsets.UTF_8));
     mac.update(asking);
     return mac.doFinal(listening);
   }
@@ -69,7 +71,7 @@ final class StageSeal {
   }
 
   /** The frame's signature. */
-  byte[] sign(byte[] frame) {
+  public byte[] sign(byte[] frame) {
     return sign(out, sent++, frame);
   }
 
@@ -78,7 +80,7 @@ final class StageSeal {
    *
    * @throws WireException if the other end has not signed it, or not as its next one
    */
-  Buffer open(Buffer signed) {
+  public Buffer open(Buffer signed) {
     int end = signed.length() - MAC_BYTES;
     byte[] frame = signed.getBytes(0, end);
     byte[] given = signed.getBytes(end, signed.length());
