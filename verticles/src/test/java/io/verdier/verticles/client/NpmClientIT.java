@@ -5,9 +5,11 @@ import static org.assertj.core.api.Assertions.fail;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
@@ -44,15 +46,41 @@ class NpmClientIT {
       fail("VERDIER_REQUIRE_NODE is 1, and there is no node or no npm on the PATH.");
     }
     assumeTrue(there, "Node.js is not installed: the npm client is not tested here.");
-    Files.createDirectories(DIRECTORY);
-    for (String file : FILES) {
-      Files.copy(
-          SOURCES.resolve(file), DIRECTORY.resolve(file), StandardCopyOption.REPLACE_EXISTING);
-    }
-    succeed(
-        List.of("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"),
-        "");
+    install();
     succeed(List.of("node", "--test", tests), baseUrl);
+  }
+
+  /** Once for all classes that need it, two of which may run at a time. */
+  private static void install() throws Exception {
+    Files.createDirectories(DIRECTORY);
+    try (FileChannel lock =
+        FileChannel.open(
+            DIRECTORY.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+      lock.lock();
+      for (String file : FILES) {
+        copy(SOURCES.resolve(file), DIRECTORY.resolve(file));
+      }
+      Path wanted = DIRECTORY.resolve("package-lock.json");
+      Path installed = DIRECTORY.resolve("installed.json");
+      if (isSame(wanted, installed)) {
+        return;
+      }
+      succeed(
+          List.of("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"),
+          "");
+      copy(wanted, installed);
+    }
+  }
+
+  /** Leaves alone what somebody may be reading. */
+  private static void copy(Path from, Path to) throws IOException {
+    if (!isSame(from, to)) {
+      Files.copy(from, to, StandardCopyOption.REPLACE_EXISTING);
+    }
+  }
+
+  private static boolean isSame(Path one, Path other) throws IOException {
+    return Files.exists(other) && Files.mismatch(one, other) == -1;
   }
 
   private static boolean exists(String command) throws InterruptedException {

@@ -103,6 +103,14 @@ final class Client {
             .build());
   }
 
+  Answer post(String path, Map<String, ?> body, String adminKey) {
+    try {
+      return post(path, JSON.writeValueAsString(body), adminKey);
+    } catch (IOException impossible) {
+      throw new UncheckedIOException(impossible);
+    }
+  }
+
   /** An operator's wish, without a body. */
   Answer wish(String path, String adminKey) {
     return send(

@@ -103,14 +103,15 @@ class CohostIT {
     Answer loaded =
         client.post(
             "/v1/load_lora_adapter",
-            Map.of("model", "short", "lora_name", "pirate", "lora_path", pirate));
+            Map.of("model", "short", "lora_name", "pirate", "lora_path", pirate),
+            "key");
     assertThat(loaded.status()).as(loaded.body()).isEqualTo(200);
     JsonNode card = client.get("/v1/models/pirate").json();
     assertThat(card.get("parent").asText()).isEqualTo("short");
     double before = tokens("short");
     assertThat(complete("pirate", 8).json().get("model").asText()).isEqualTo("pirate");
     assertThat(tokens("short")).isGreaterThan(before);
-    Answer gone = client.post("/v1/unload_lora_adapter", Map.of("lora_name", "pirate"));
+    Answer gone = client.post("/v1/unload_lora_adapter", Map.of("lora_name", "pirate"), "key");
     assertThat(gone.status()).as(gone.body()).isEqualTo(200);
     assertThat(complete("pirate", 8).status()).isEqualTo(404);
   }

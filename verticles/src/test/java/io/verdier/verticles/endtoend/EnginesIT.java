@@ -214,7 +214,7 @@ class EnginesIT {
   void adapter_loadedAtRunTime_answersFromBothAndGoesFromBoth() throws Exception {
     Map<String, Object> load =
         Map.of("lora_name", "french", "lora_path", ADAPTERS.resolve("french").toString());
-    assertThat(client.post("/v1/load_lora_adapter", load).status()).isEqualTo(200);
+    assertThat(client.post("/v1/load_lora_adapter", load, "key").status()).isEqualTo(200);
     JsonNode golden = cases("logits-lora-french.json").getFirst();
     double[] before = {tokensOf(0), tokensOf(1)};
     Map<String, Object> french = body(ints(cases("logits.json").getFirst().get("ids")), 0, 64);
@@ -228,7 +228,8 @@ class EnginesIT {
     }
     assertThat(tokensOf(0)).isGreaterThan(before[0]);
     assertThat(tokensOf(1)).isGreaterThan(before[1]);
-    assertThat(client.post("/v1/unload_lora_adapter", Map.of("lora_name", "french")).status())
+    assertThat(
+            client.post("/v1/unload_lora_adapter", Map.of("lora_name", "french"), "key").status())
         .isEqualTo(200);
     ClusterFixture.await( // the answer may come before another event loop has been told
         () -> client.post("/v1/completions", french).status() == 404, "the adapter goes");
