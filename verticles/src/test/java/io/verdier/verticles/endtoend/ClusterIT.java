@@ -15,7 +15,6 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.MethodOrderer;
 import org.junit.jupiter.api.Order;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestMethodOrder;
 
@@ -26,7 +25,6 @@ import org.junit.jupiter.api.TestMethodOrder;
  * stopped node must be silent for four seconds to be gone, and one that is to be thrown out for
  * ten. {@code -Dverdier.cluster.streams=200 -Dverdier.cluster.stop.seconds=30} are the full sizes.
  */
-@Tag("alone")
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class ClusterIT {
   private static final int STREAMS = Integer.getInteger("verdier.cluster.streams", 50);
