@@ -50,7 +50,7 @@ class NpmClientIT {
     succeed(List.of("node", "--test", tests), baseUrl);
   }
 
-  /** Once for all classes that need it, two of which may run at a time. */
+  /** Once for all classes that need it, whichever process comes first. */
   private static void install() throws Exception {
     Files.createDirectories(DIRECTORY);
     try (FileChannel lock =
