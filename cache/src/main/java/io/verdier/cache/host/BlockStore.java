@@ -67,8 +67,7 @@ public final class BlockStore implements AutoCloseable {
     if (size > bytesMax) {
       return false;
     }
-    Held before = held.remove(key);
-    Held room = before;
+    Held room = held.remove(key);
     while (room == null || room.contents.byteSize() != size) {
       if (room != null) {
         free(room);

@@ -20,6 +20,9 @@ import org.jspecify.annotations.Nullable;
  * the bits that some engine computed.
  */
 public final class RemoteTier implements AutoCloseable {
+  /** Larger blocks do not go to cache nodes. Such a block would have thousands of tokens. */
+  public static final int BLOCK_BYTES_MAX = 256 << 20;
+
   private final HostBlocks host;
   private final BlockHash identity;
   private final int blockBytes;

@@ -65,9 +65,6 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
   /** Bytes that may wait to be written to a cache node: reads and questions stand behind them. */
   private static final long SEND_BYTES_MAX = 32L << 20;
 
-  /** Larger blocks do not go to cache nodes. Such a block would have thousands of tokens. */
-  private static final long REMOTE_BLOCK_BYTES_MAX = 256L << 20;
-
   /** What blocks are of. */
   private record Source(
       ServerConfig config, Path directory, LoadedModel model, int engine, String build) {}
@@ -190,7 +187,7 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
 
   /** What cache nodes are given; null where there can be none. */
   private static @Nullable RemoteTier remote(Source source, HostBlocks blocks) {
-    boolean fits = source.model.cache().blockBytes() <= REMOTE_BLOCK_BYTES_MAX;
+    boolean fits = source.model.cache().blockBytes() <= RemoteTier.BLOCK_BYTES_MAX;
     if (!source.config.cluster().enabled() || !fits) {
       return null;
     }

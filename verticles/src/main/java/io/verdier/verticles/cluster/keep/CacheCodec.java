@@ -3,6 +3,7 @@ package io.verdier.verticles.cluster.keep;
 import io.verdier.cache.host.BlockStore.Block;
 import io.verdier.cache.host.RemoteBooks;
 import io.verdier.cache.kv.BlockHash;
+import io.verdier.engine.backend.RemoteTier;
 import io.verdier.verticles.cluster.WireException;
 import io.verdier.verticles.cluster.WireReader;
 import io.verdier.verticles.cluster.WireWriter;
@@ -34,8 +35,8 @@ final class CacheCodec {
   /** Names of blocks in a frame. */
   static final int NAMES_MAX = RemoteBooks.NAMES_MAX;
 
-  /** A block of 256 MiB, and what is said of it. */
-  private static final int BYTES_MAX = (256 << 20) + 1024;
+  /** A block, and what is said of it. */
+  private static final int BYTES_MAX = RemoteTier.BLOCK_BYTES_MAX + 1024;
 
   static final Protocol<CacheFrame> PROTOCOL =
       new Protocol<>(
