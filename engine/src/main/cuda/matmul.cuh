@@ -6,7 +6,7 @@
 //
 //   kernel          tokens a tile   for                                       needs
 //   matmul_small    8 .. 64         decode: weights at the memory's speed     sm_90 (bulk copies)
-//   matmul_wgmma    32 .. 256       batches from 33 tokens on, prefill        sm_90a
+//   matmul_wgmma    64 .. 256       batches from 33 tokens on, prefill        sm_90a
 //   matmul_tile     8 .. 128        everything on other GPUs                  sm_80
 //
 // Which one serves what, with which grid and how many bytes of shared memory: matmul_plan.h.

@@ -5,15 +5,18 @@
 // take 18 GB/s. What lets it:
 //   - the ring: the copying warp keeps stages of kilobytes in flight, and starts on the weights while the kernel before this one runs;
 //   - the chain of dependent instructions (mma on the one accumulator, 33 cycles a step of 512 bytes, so 15 bytes a cycle and warp of bf16)
-//     is not interrupted: two groups, eight steps, are one run of instructions without a branch, in which the compiler finds for loads,
-//     conversions and pointers the cycles in which a step waits for the one before it.
-// With 64 tokens there are eight such chains a tile, and what binds is L2: every block reads all tokens in every round of its tiles,
-// tokens * K * 2 bytes. Seven warps a block and not eight leave each the registers for two groups.
+//     is not interrupted: two groups, eight steps, or four, are one run of instructions without a branch, in which the compiler finds for
+//     loads, conversions and pointers the cycles in which a step waits for the one before it.
+// With 64 tokens there are eight such chains a tile, which are more than one warp issues in the time of a step: SHARES warps share the tokens
+// of each. All of them read and convert the tile's weights, from shared memory. What binds then is L2, from which each block reads all tokens;
+// where an SM has many tiles, matmul_wgmma serves, which reads them from shared memory once for 64 rows.
 // A block's tiles lie gridDim.x apart, so that one block an SM has the same number of tiles everywhere, give or take one.
 //
 // grid (blocks of weight tiles, token tiles), block 32 * (multiplying warps + 1), dynamic shared memory the ring. Bytes: N*K weights once,
 // tokens * K * 2 a block from L2. Called through the plan in matmul_plan.h.
 #include "matmul.cuh"
+
+#include "matmul_plan.h"
 
 #if VERDIER_HAS_BULK
 
@@ -52,14 +55,14 @@ struct SmallGroup {
   uint32_t tokens[TOKENS / 8][GROUP_STEPS][2];
 };
 
-/// A multiplying warp's way through the ring, two groups at a time: stages have an even number of groups. Of a last pair that is not one, the
-/// second group is read and not used.
-template <class Format, int TOKENS>
+/// A multiplying warp's way through the ring, RUN groups at a time: that many, two or four, a stage has or a multiple. Of a last run that is
+/// not whole, the next group but one is read and not used. The warp takes OWN of the TOKENS.
+template <class Format, int TOKENS, int OWN, int RUN>
 struct SmallReader {
-  typedef SmallGroup<Format, TOKENS> Group;
+  typedef SmallGroup<Format, OWN> Group;
 
-  /// Where a pair lies, in bytes from the ring's beginning.
-  struct Pair {
+  /// Where a run lies, in bytes from the ring's beginning.
+  struct Run {
     int weights;
     int tokens;
     int stage;
@@ -68,24 +71,27 @@ struct SmallReader {
 
   const Ring<Format, TOKENS>& ring;
   int lane;
-  int tokenOffset;
+  int tokenOffset;    // in a group, with this warp's first token
   int weightsStart;   // in a stage, this warp's
-  RingPlace place;    // of the pair that `take` gives next
-  int stageLeft = 0;  // groups of that stage, from that pair on
-  int weights = 0;    // of that pair
+  RingPlace place;    // of the run that `take` gives next
+  int stageLeft = 0;  // groups of that stage, from that run on
+  int weights = 0;    // of that run
   int tokens = 0;
 
-  DEVICE SmallReader(const Ring<Format, TOKENS>& ring, int tile)
+  DEVICE SmallReader(const Ring<Format, TOKENS>& ring, int tile, int firstToken)
       : ring(ring),
         lane(threadIdx.x % 32),
-        tokenOffset(token_offset(lane)),
+        tokenOffset(firstToken * 128 + token_offset(lane)),
         weightsStart(ring.stageGroups * (ring.TOKEN_BYTES + tile * Format::GROUP_BYTES)) {}
 
-  DEVICE void loadWeights(Group& group, int at) { group.weights.load(ring.memory + at, lane); }
+  DEVICE void loadWeights(Group& group, const Run& run, int index) {
+    group.weights.load(ring.memory + run.weights + index * Format::GROUP_BYTES, lane);
+  }
 
-  DEVICE void loadTokens(Group& group, int at) {
+  DEVICE void loadTokens(Group& group, const Run& run, int index) {
 #pragma unroll
-    for (int j = 0; j < TOKENS / 8; j++) load_tokens(ring.memory + at + j * 1024, tokenOffset, group.tokens[j]);
+    for (int j = 0; j < OWN / 8; j++)
+      load_tokens(ring.memory + run.tokens + index * ring.TOKEN_BYTES + j * 1024, tokenOffset, group.tokens[j]);
   }
 
   /// To the beginning of the next stage, for a tile that begins.
@@ -95,19 +101,19 @@ struct SmallReader {
     weights = tokens + weightsStart;
   }
 
-  /// The next pair, and on to the one behind it: by selections, not branches.
-  DEVICE Pair take() {
-    bool ends = stageLeft == 2;
-    Pair pair{weights, tokens, place.stage, ends};
+  /// The next run, and on to the one behind it: by selections, not branches.
+  DEVICE Run take() {
+    bool ends = stageLeft == RUN;
+    Run run{weights, tokens, place.stage, ends};
     int stage = place.stage + 1 == ring.stages ? 0 : place.stage + 1;
     uint32_t parity = place.parity ^ (stage == 0 ? 1 : 0);
     place.stage = ends ? stage : place.stage;
     place.parity = ends ? parity : place.parity;
     int start = place.stage * ring.stageBytes();
-    weights = ends ? start + weightsStart : weights + 2 * Format::GROUP_BYTES;
-    tokens = ends ? start : tokens + 2 * ring.TOKEN_BYTES;
-    stageLeft = ends ? ring.stageGroups : stageLeft - 2;
-    return pair;
+    weights = ends ? start + weightsStart : weights + RUN * Format::GROUP_BYTES;
+    tokens = ends ? start : tokens + RUN * ring.TOKEN_BYTES;
+    stageLeft = ends ? ring.stageGroups : stageLeft - RUN;
+    return run;
   }
 
   /// A warp that has no tile in this round passes the stages by.
@@ -121,11 +127,11 @@ struct SmallReader {
 
   /// The four steps of `now`, whose first one's weights are in `a` already; those of `next` are there afterwards. Each step's are converted
   /// while the step before it is multiplied.
-  DEVICE void steps(const Group& now, const Group& next, uint32_t (&a)[4], float (&sums)[TOKENS / 8][4]) {
+  DEVICE void steps(const Group& now, const Group& next, uint32_t (&a)[4], float (&sums)[OWN / 8][4]) {
 #pragma unroll
     for (int step = 0; step < GROUP_STEPS; step++) {
 #pragma unroll
-      for (int j = 0; j < TOKENS / 8; j++) mma16816(sums[j], a, now.tokens[j][step][0], now.tokens[j][step][1]);
+      for (int j = 0; j < OWN / 8; j++) mma16816(sums[j], a, now.tokens[j][step][0], now.tokens[j][step][1]);
       if (step + 1 < GROUP_STEPS) {
         Format::fragment(now.weights, step + 1, a);
       } else {
@@ -134,120 +140,133 @@ struct SmallReader {
     }
   }
 
-  /// All K of one tile. While a pair is multiplied, the next one's registers are loaded, and it is asked whether the stage of the one after
-  /// that is there: only where it is not yet does the loop stop to wait.
-  DEVICE void multiply(int groups, float (&sums)[TOKENS / 8][4]) {
-    DEVICE_ASSERT(ring.stageGroups % 2 == 0);
+  /// All K of one tile. While a group is multiplied, the next one's registers are loaded, and with each run it is asked whether the stage of
+  /// the one after the next is there: only where it is not yet does the loop stop to wait.
+  DEVICE void multiply(int groups, float (&sums)[OWN / 8][4]) {
+    DEVICE_ASSERT(ring.stageGroups % RUN == 0);
     Group even, odd;
     uint32_t a[4];
     ring.await(place);
     open();
-    Pair now = take();
-    loadWeights(even, now.weights);
-    loadWeights(odd, now.weights + Format::GROUP_BYTES);
-    loadTokens(even, now.tokens);
+    Run now = take();
+    loadWeights(even, now, 0);
+    loadWeights(odd, now, 1);
+    loadTokens(even, now, 0);
     Format::fragment(even.weights, 0, a);
-    int group = 2;
+    int group = RUN;
     while (group < groups) {
       ring.await(place);
       bool ready;
       do {
-        loadTokens(odd, now.tokens + ring.TOKEN_BYTES);
+#pragma unroll
+        for (int i = 0; i + 2 < RUN; i += 2) {
+          loadTokens(odd, now, i + 1);
+          steps(even, odd, a, sums);
+          loadWeights(even, now, i + 2);
+          loadTokens(even, now, i + 2);
+          steps(odd, even, a, sums);
+          loadWeights(odd, now, i + 3);
+        }
+        loadTokens(odd, now, RUN - 1);
         steps(even, odd, a, sums);
-        Pair next = take();
+        Run next = take();
         ready = mbar_test(ring.full + place.stage, place.parity);
         __syncwarp();
         mbar_arrive_if(ring.empty + now.stage, now.ends && lane == 0);
-        loadWeights(even, next.weights);
-        loadTokens(even, next.tokens);
+        loadWeights(even, next, 0);
+        loadTokens(even, next, 0);
         steps(odd, even, a, sums);
-        loadWeights(odd, next.weights + Format::GROUP_BYTES);
+        loadWeights(odd, next, 1);
         now = next;
-        group += 2;
+        group += RUN;
       } while (ready && group < groups);
     }
-
-    bool both = groups % 2 == 0;
-    if (both) loadTokens(odd, now.tokens + ring.TOKEN_BYTES);
-    ring.release(now.stage);
+    last(now, groups + RUN - group, even, odd, a, sums);
     if (!now.ends) place.advance(ring.stages);
-    steps(even, odd, a, sums);
-    if (both) steps(odd, odd, a, sums);
+  }
+
+  /// The last run, of `left` groups. Its stage goes back before the last pair is multiplied.
+  DEVICE void last(const Run& now, int left, Group& even, Group& odd, uint32_t (&a)[4], float (&sums)[OWN / 8][4]) {
+#pragma unroll
+    for (int i = 0; i < RUN && i < left; i += 2) {
+      if (i + 1 < left) loadTokens(odd, now, i + 1);
+      if (i + 2 >= left) ring.release(now.stage);
+      steps(even, odd, a, sums);
+      if (i + 2 < RUN && i + 2 < left) {
+        loadWeights(even, now, i + 2);
+        loadTokens(even, now, i + 2);
+      }
+      if (i + 1 < left) steps(odd, even, a, sums);
+      if (i + 2 < RUN && i + 2 < left) loadWeights(odd, now, i + 3);
+    }
   }
 };
 
-/// The epilogue of one tile, 32 tokens at a time.
-template <int EIGHTS>
-DEVICE void small_finish(const Matmul& m, int tile, int token0, int rows, const float (&sums)[EIGHTS][4]) {
-  const int TOGETHER = EIGHTS < 4 ? EIGHTS : 4;
-#pragma unroll
-  for (int first = 0; first < EIGHTS; first += TOGETHER) {
-    float old[TOGETHER][4];
-#pragma unroll
-    for (int j = 0; j < TOGETHER; j++) Finish(tile, token0 + (first + j) * 8).readOld(m, rows, old[j]);
-#pragma unroll
-    for (int j = 0; j < TOGETHER; j++) Finish(tile, token0 + (first + j) * 8).write(m, rows, sums[first + j], old[j]);
-  }
-}
+/// The run of the plan, as a constant of the device.
+template <class Format, int OWN>
+struct SmallRun {
+  static const int GROUPS = matmul_small_run(Format::GROUP_BYTES, OWN);
+};
 
-template <class Format, int TOKENS>
+template <class Format, int TOKENS, int SHARES>
 DEVICE void matmul_small(const Matmul& m) {
+  const int OWN = TOKENS / SHARES;
   DYNAMIC_SHARED(memory);
   SHARED mbarrier full[STAGES_MAX];
   SHARED mbarrier empty[STAGES_MAX];
   int warps = static_cast<int>(blockDim.x) / 32 - 1;
   int warp = static_cast<int>(threadIdx.x) / 32;
-  Ring<Format, TOKENS> ring{memory, full, empty, m.stages, m.stageGroups, warps};
+  Ring<Format, TOKENS> ring{memory, full, empty, m.stages, m.stageGroups, warps / SHARES};
   ring.init(warps);
   pdl_launch();
 
-  SmallSchedule schedule(m, warps, TOKENS);
+  SmallSchedule schedule(m, ring.tiles, TOKENS);
   if (warp == warps) {
     ring.produce(m, schedule);
     return;
   }
   pdl_wait();
   int rows = *m.counts;
-  SmallReader<Format, TOKENS> reader(ring, warp);
+  int first = warp % SHARES * OWN;
+  SmallReader<Format, TOKENS, OWN, SmallRun<Format, OWN>::GROUPS> reader(ring, warp / SHARES, first);
   Work work;
   while (schedule.next(work)) {
-    if (warp >= work.tileCount) {
+    int token0 = work.token0 + first;
+    if (warp / SHARES >= work.tileCount || (SHARES > 1 && token0 >= rows)) {
       reader.pass(m.groups());
       continue;
     }
-    int tile = work.firstTile + warp * work.tileStride;
-    float sums[TOKENS / 8][4] = {};
-    if (TOKENS <= 32) {
-      // What is added to is asked for early, while there are registers for it.
-      float old[TOKENS / 8][4];
+    int tile = work.firstTile + warp / SHARES * work.tileStride;
+    float sums[OWN / 8][4] = {};
+    float old[OWN / 8][4];  // asked for early, when nothing waits for it yet
 #pragma unroll
-      for (int j = 0; j < TOKENS / 8; j++) Finish(tile, work.token0 + j * 8).readOld(m, rows, old[j]);
-      reader.multiply(m.groups(), sums);
-#pragma unroll
-      for (int j = 0; j < TOKENS / 8; j++) Finish(tile, work.token0 + j * 8).write(m, rows, sums[j], old[j]);
-      continue;
-    }
+    for (int j = 0; j < OWN / 8; j++) Finish(tile, token0 + j * 8).readOld(m, rows, old[j]);
     reader.multiply(m.groups(), sums);
-    small_finish<TOKENS / 8>(m, tile, work.token0, rows, sums);
+#pragma unroll
+    for (int j = 0; j < OWN / 8; j++) Finish(tile, token0 + j * 8).write(m, rows, sums[j], old[j]);
   }
 }
 
-#define MATMUL_SMALL(name, Format, TOKENS)                                       \
-  KERNEL_BOUNDS(name, TOKENS == 64 ? 256 : 288, 1, MATMUL_PARAMETERS) {          \
-    matmul_small<Format, TOKENS>(MATMUL_ARGUMENTS);                              \
+#define MATMUL_SMALL(name, Format, TOKENS, SHARES)                                                           \
+  KERNEL_BOUNDS(name, 32 * (matmul_small_tiles_max(TOKENS, SHARES) * SHARES + 1), 1, MATMUL_PARAMETERS) {     \
+    matmul_small<Format, TOKENS, SHARES>(MATMUL_ARGUMENTS);                                                   \
   }
 #else
-#define MATMUL_SMALL(name, Format, TOKENS) \
+#define MATMUL_SMALL(name, Format, TOKENS, SHARES) \
   KERNEL(name, MATMUL_PARAMETERS) { unsupported(); }
 #endif
 
-#define MATMUL_SMALL_FORMAT(format, Format)             \
-  MATMUL_SMALL(matmul_small_##format##_8, Format, 8)    \
-  MATMUL_SMALL(matmul_small_##format##_16, Format, 16)  \
-  MATMUL_SMALL(matmul_small_##format##_32, Format, 32)  \
-  MATMUL_SMALL(matmul_small_##format##_64, Format, 64)
+#define MATMUL_SMALL_FORMAT(format, Format)                   \
+  MATMUL_SMALL(matmul_small_##format##_8x1, Format, 8, 1)     \
+  MATMUL_SMALL(matmul_small_##format##_16x1, Format, 16, 1)   \
+  MATMUL_SMALL(matmul_small_##format##_32x1, Format, 32, 1)   \
+  MATMUL_SMALL(matmul_small_##format##_64x2, Format, 64, 2)
+
+#define MATMUL_SMALL_FEW_BITS(format, Format) \
+  MATMUL_SMALL_FORMAT(format, Format)         \
+  MATMUL_SMALL(matmul_small_##format##_32x2, Format, 32, 2)
 
 MATMUL_SMALL_FORMAT(bf16, Bf16Weights)
-MATMUL_SMALL_FORMAT(fp8, Fp8Weights)
-MATMUL_SMALL_FORMAT(int8, Int8Weights)
-MATMUL_SMALL_FORMAT(int4, Int4Weights)
+MATMUL_SMALL_FEW_BITS(fp8, Fp8Weights)
+MATMUL_SMALL_FEW_BITS(int8, Int8Weights)
+MATMUL_SMALL_FEW_BITS(int4, Int4Weights)

@@ -7,8 +7,9 @@
 // the group behind it has begun.
 //
 //   TOKENS 256, 2 warpgroups   prefill: 128 x 256 outputs a block, tensor cores the limit. A stage of 64 k is 48 KB for 1024 cycles of them
+//   TOKENS 64, 4               large N: 256 rows share the tokens
 //   TOKENS 64-128, 2           large N: 128 rows share the tokens
-//   TOKENS 32-128, 1 warpgroup small N: as many blocks as 64-row tiles, so that most SMs take part in reading the weights
+//   TOKENS 64-128, 1 warpgroup small N: as many blocks as 64-row tiles, so that most SMs take part in reading the weights
 //
 // Blocks are persistent: grid min(SMs, tiles), each walks through its tiles while its copying warp is already ahead in the next one.
 // block 128 * (WARPGROUPS + 1), dynamic shared memory: the ring, then 8704 bytes a warpgroup to hand results over. matmul_plan.h has it.
@@ -237,17 +238,19 @@ DEVICE void matmul_wgmma(const Matmul& m) {
   DYNAMIC_SHARED(memory);
   SHARED mbarrier full[STAGES_MAX];
   SHARED mbarrier empty[STAGES_MAX];
-  // 256 tokens need what the copying warpgroup can give away. A block has 168 registers for each of 384 threads, and no more than that may
-  // be asked for: 168 * 384 = 224 * 256 + 56 * 128.
+  // 256 tokens, and four warpgroups, need what the copying warpgroup can give away. A block has 168 registers for each of 384 threads, or 96
+  // for each of 640, and no more than that may be asked for: 168 * 384 = 224 * 256 + 56 * 128, 96 * 640 = 112 * 512 + 32 * 128.
   Ring<Format, TOKENS> ring{memory, full, empty, m.stages, m.stageGroups, WARPGROUPS * 4};
   ring.init(WARPGROUPS * 4);
   pdl_launch();
   TileSchedule<TOKENS, TOKENS <= 128> schedule(m, WARPGROUPS * 4);
   if (threadIdx.x >= WARPGROUPS * 128) {
     if (TOKENS == 256) registers_lower<56>();
+    if (WARPGROUPS == 4) registers_lower<32>();
     if (threadIdx.x < WARPGROUPS * 128 + 32) ring.produce(m, schedule);
   } else {
     if (TOKENS == 256) registers_raise<224>();
+    if (WARPGROUPS == 4) registers_raise<112>();
     wgmma_consume<Format, TOKENS, WARPGROUPS>(m, ring, schedule);
   }
 }
@@ -262,14 +265,18 @@ DEVICE void matmul_wgmma(const Matmul& m) {
 #endif
 
 #define MATMUL_WGMMA_FORMAT(format, Format)                    \
-  MATMUL_WGMMA(matmul_wgmma_##format##_32x1, Format, 32, 1)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_64x1, Format, 64, 1)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_64x2, Format, 64, 2)    \
   MATMUL_WGMMA(matmul_wgmma_##format##_128x1, Format, 128, 1)  \
   MATMUL_WGMMA(matmul_wgmma_##format##_128x2, Format, 128, 2)  \
   MATMUL_WGMMA(matmul_wgmma_##format##_256x2, Format, 256, 2)
 
+// Four warpgroups have no registers and no room in the ring for weights of 16 bits.
+#define MATMUL_WGMMA_FEW_BITS(format, Format) \
+  MATMUL_WGMMA_FORMAT(format, Format)         \
+  MATMUL_WGMMA(matmul_wgmma_##format##_64x4, Format, 64, 4)
+
 MATMUL_WGMMA_FORMAT(bf16, Bf16Weights)
-MATMUL_WGMMA_FORMAT(fp8, Fp8Weights)
-MATMUL_WGMMA_FORMAT(int8, Int8Weights)
-MATMUL_WGMMA_FORMAT(int4, Int4Weights)
+MATMUL_WGMMA_FEW_BITS(fp8, Fp8Weights)
+MATMUL_WGMMA_FEW_BITS(int8, Int8Weights)
+MATMUL_WGMMA_FEW_BITS(int4, Int4Weights)

@@ -4,6 +4,8 @@
 //   ./matmul_bench              everything, below 30 s: bits and values, layers, each product with a sweep of its launches, layers again
 //   ./matmul_bench check        only bits and values
 //   ./matmul_bench quant        bits, then decode with weights of fewer bits, below 30 s: each product with a sweep of its launches, layers
+//   ./matmul_bench time fp8 64  only times, of one format and number of tokens, with a sweep of launches
+//   ./matmul_bench profile fp8 64   each kernel that may serve so many tokens once for each product, for a profiler
 //   ./matmul_bench tiny         one small product by every kernel, for compute-sanitizer
 //
 // Weights rotate through a pool of several times the L2 cache, so that every launch reads them from memory. A time is the median of several
@@ -166,20 +168,21 @@ struct Kernel {
   MatmulKernel kind;
   Format format;
   int tokens;
-  int warpgroups;
+  int split;
 
   Stage stage() const { return kind == MatmulKernel::WGMMA ? Stage::WGMMA : Stage::MMA; }
 };
 
-#define SMALL(format, F, t) {"small_" #t, (const void*)matmul_small_##format##_##t, MatmulKernel::SMALL, F, t, 0},
+#define SMALL(format, F, t, s) {"small_" #t "x" #s, (const void*)matmul_small_##format##_##t##x##s, MatmulKernel::SMALL, F, t, s},
 #define TILE(format, F, t) {"tile_" #t, (const void*)matmul_tile_##format##_##t, MatmulKernel::TILE, F, t, 0},
 #define WGMMA(format, F, t, w) {"wgmma_" #t "x" #w, (const void*)matmul_wgmma_##format##_##t##x##w, MatmulKernel::WGMMA, F, t, w},
 #define ALL(format, F)                                                                                                             \
   TILE(format, F, 128) TILE(format, F, 64) TILE(format, F, 32) TILE(format, F, 16) TILE(format, F, 8)                             \
-  SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64)                                               \
-  WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 64, 2) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
+  SMALL(format, F, 8, 1) SMALL(format, F, 16, 1) SMALL(format, F, 32, 1) SMALL(format, F, 64, 2)                                  \
+  WGMMA(format, F, 64, 1) WGMMA(format, F, 64, 2) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
+#define FEW_BITS(format, F) ALL(format, F) SMALL(format, F, 32, 2) WGMMA(format, F, 64, 4)
 
-const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8) ALL(int8, INT8) ALL(int4, INT4)};
+const Kernel KERNELS[] = {ALL(bf16, BF16) FEW_BITS(fp8, FP8) FEW_BITS(int8, INT8) FEW_BITS(int4, INT4)};
 
 const struct Shape {
   const char* name;
@@ -221,7 +224,7 @@ long long weight_bytes(const Shape& shape, Format format) { return static_cast<l
 
 /// As the rule would launch it, or a small kernel with another ring and so many weight tiles a block.
 MatmulPlan small_plan(const Kernel& kernel, const Shape& shape, int tokens, int stages = 0, int pieceBytes = 0, int blockTiles = 0) {
-  MatmulPlan plan = matmul_small_plan(kernel.tokens, shape.n, GROUP_BYTES[kernel.format], device, stages, pieceBytes, blockTiles);
+  MatmulPlan plan = matmul_small_plan(kernel.tokens, kernel.split, shape.n, GROUP_BYTES[kernel.format], device, stages, pieceBytes, blockTiles);
   plan.gridY = matmul_ceil(tokens, kernel.tokens);
   return plan;
 }
@@ -230,7 +233,7 @@ MatmulPlan plan_of(const Kernel& kernel, const Shape& shape, int tokens) {
   int group = GROUP_BYTES[kernel.format];
   if (kernel.kind == MatmulKernel::SMALL) return small_plan(kernel, shape, tokens);
   if (kernel.kind == MatmulKernel::TILE) return matmul_tile_plan(kernel.tokens, tokens, shape.n, group, device.multiprocessors);
-  return matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, tokens, shape.n, group, device);
+  return matmul_wgmma_plan(kernel.tokens, kernel.split, tokens, shape.n, group, device);
 }
 
 /// One launch; `where` picks the piece of the pool. pdl: may start while its predecessor runs.
@@ -450,7 +453,7 @@ std::vector<MatmulPlan> plans_of(const Kernel& kernel, const Shape& shape, int t
     }
   } else if (kernel.kind == MatmulKernel::WGMMA && tokens <= 256) {
     for (int groups : {1, 2, 4}) {
-      MatmulPlan plan = matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, tokens, shape.n, GROUP_BYTES[kernel.format], device, groups);
+      MatmulPlan plan = matmul_wgmma_plan(kernel.tokens, kernel.split, tokens, shape.n, GROUP_BYTES[kernel.format], device, groups);
       if (plan.stages >= 2 && groups != plans[0].stageGroups) plans.push_back(plan);
     }
   }
@@ -486,7 +489,7 @@ void bench(Format format, int shapeIndex, int tokensIndex) {
     std::string kernelName;
     for (const MatmulPlan& plan : plans) {
       double t = time_kernel(kernel, plan, shape, tokens);
-      bool isRule = &plan == &plans[0] && kernel.kind == rule.kernel && kernel.tokens == rule.tokens && kernel.warpgroups == rule.warpgroups;
+      bool isRule = &plan == &plans[0] && kernel.kind == rule.kernel && kernel.tokens == rule.tokens && kernel.split == rule.split;
       if (isRule) ruleTime = t;
       if (t < kernelBest) kernelBest = t, kernelName = text_of(kernel, plan, plans[0]);
       if (t < best.time) best = Best{&kernel, plan, t}, bestName = text_of(kernel, plan, plans[0]);
@@ -504,7 +507,7 @@ void bench(Format format, int shapeIndex, int tokensIndex) {
 
 const Kernel& kernel_of(Format format, const MatmulPlan& plan) {
   for (const Kernel& kernel : KERNELS)
-    if (kernel.format == format && kernel.kind == plan.kernel && kernel.tokens == plan.tokens && kernel.warpgroups == plan.warpgroups) return kernel;
+    if (kernel.format == format && kernel.kind == plan.kernel && kernel.tokens == plan.tokens && kernel.split == plan.split) return kernel;
   abort();
 }
 
@@ -538,7 +541,8 @@ void bench_layer(Format format, int tokensIndex) {
   show("without programmatic launch", time_layer(format, tokens, rule, false));
   if (rule[0].kernel == MatmulKernel::SMALL) {
     for (int stages : {2, 3, 6}) {
-      for (int i = 0; i < 4; i++) changed[i] = small_plan(kernel_of(format, rule[i]), SHAPES[i], tokens, stages);
+      for (int i = 0; i < 4; i++)
+        changed[i] = rule[i].kernel == MatmulKernel::SMALL ? small_plan(kernel_of(format, rule[i]), SHAPES[i], tokens, stages) : rule[i];
       char text[32];
       snprintf(text, sizeof text, "%d stages", stages);
       show(text, time_layer(format, tokens, changed, true));
@@ -604,6 +608,32 @@ void layers() {
     for (int i = 0; TOKENS[i] <= 128; i++) bench_layer(format, i);
 }
 
+/// A format and a number of tokens by their names, or what there is to choose from.
+void chosen(int argc, char** argv, Format& format, int& tokensIndex) {
+  for (int f = 0; argc == 4 && f < FORMATS; f++)
+    for (int i = 0; i < TOKEN_COUNTS; i++)
+      if (FORMAT_NAMES[f] == std::string(argv[2]) && TOKENS[i] == atoi(argv[3])) {
+        format = static_cast<Format>(f), tokensIndex = i;
+        return;
+      }
+  printf("a format (bf16, fp8, int8, int4) and 1, 8, 16, 32, 64, 128, 256, 1024 or 4096 tokens are to be named\n");
+  exit(2);
+}
+
+/// One launch each, the rule's first.
+void profile(Format format, int tokens) {
+  for (const Shape& shape : SHAPES) {
+    MatmulPlan rule = matmul_plan(tokens, shape.n, GROUP_BYTES[format], device);
+    const Kernel& usual = kernel_of(format, rule);
+    void* to = shape.epilogue == EPILOGUE_GATE ? (void*)expected : (void*)out;
+    launch(usual, rule, shape, 0, to, count_index(tokens), shape.epilogue, false);
+    for (const Kernel& kernel : KERNELS)
+      if (&kernel != &usual && kernel.format == format && candidate(kernel, tokens))
+        launch(kernel, plan_of(kernel, shape, tokens), shape, 0, to, count_index(tokens), shape.epilogue, false);
+  }
+  CUDA(cudaStreamSynchronize(stream));
+}
+
 /// A kernel that waits for ever would hold the GPU for ever.
 void watch(int seconds) {
   std::thread([seconds] {
@@ -624,6 +654,19 @@ int main(int argc, char** argv) {
   }
   watch(100);
   set_up();
+  if (mode == "time" || mode == "profile") {
+    Format format;
+    int tokensIndex;
+    chosen(argc, argv, format, tokensIndex);
+    if (mode == "profile") {
+      profile(format, TOKENS[tokensIndex]);
+      return 0;
+    }
+    probe();
+    for (int shape = 0; shape < 4; shape++) bench(format, shape, tokensIndex);
+    bench_layer(format, tokensIndex);
+    return 0;
+  }
   check_conversions();
   probe();
   if (mode == "quant" || mode == "--quant") {

@@ -50,22 +50,28 @@ struct Kernel {
   MatmulKernel kind;
   Format format;
   int tokens;
-  int warpgroups;
+  int split;
 };
 
-#define SMALL(format, F, t) {"small_" #format "_" #t, verdier_launch_matmul_small_##format##_##t, MatmulKernel::SMALL, F, t, 0},
+#define SMALL(format, F, t, s) \
+  {"small_" #format "_" #t "x" #s, verdier_launch_matmul_small_##format##_##t##x##s, MatmulKernel::SMALL, F, t, s},
 #define TILE(format, F, t) {"tile_" #format "_" #t, verdier_launch_matmul_tile_##format##_##t, MatmulKernel::TILE, F, t, 0},
 #define WGMMA(format, F, t, w) \
   {"wgmma_" #format "_" #t "x" #w, verdier_launch_matmul_wgmma_##format##_##t##x##w, MatmulKernel::WGMMA, F, t, w},
 #define ALL(format, F)                                                                                                             \
   TILE(format, F, 128) TILE(format, F, 64) TILE(format, F, 32) TILE(format, F, 16) TILE(format, F, 8)                             \
-  SMALL(format, F, 8) SMALL(format, F, 16) SMALL(format, F, 32) SMALL(format, F, 64)                                               \
-  WGMMA(format, F, 32, 1) WGMMA(format, F, 64, 1) WGMMA(format, F, 64, 2) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
+  SMALL(format, F, 8, 1) SMALL(format, F, 16, 1) SMALL(format, F, 32, 1) SMALL(format, F, 64, 2)                                  \
+  WGMMA(format, F, 64, 1) WGMMA(format, F, 64, 2) WGMMA(format, F, 128, 1) WGMMA(format, F, 128, 2) WGMMA(format, F, 256, 2)
+#define FEW_BITS(format, F) ALL(format, F) SMALL(format, F, 32, 2) WGMMA(format, F, 64, 4)
 
-const Kernel KERNELS[] = {ALL(bf16, BF16) ALL(fp8, FP8) ALL(int8, INT8) ALL(int4, INT4)};
+const Kernel KERNELS[] = {ALL(bf16, BF16) FEW_BITS(fp8, FP8) FEW_BITS(int8, INT8) FEW_BITS(int4, INT4)};
 
 /// With which the others of a format are compared.
-const Kernel& first_of(Format format) { return KERNELS[sizeof KERNELS / sizeof *KERNELS / FORMATS * format]; }
+const Kernel& first_of(Format format) {
+  for (const Kernel& kernel : KERNELS)
+    if (kernel.format == format) return kernel;
+  abort();
+}
 
 const Entry PACK[FORMATS][3] = {
     {verdier_launch_pack_weights_bf16_bf16, verdier_launch_pack_weights_bf16_f16, verdier_launch_pack_weights_bf16_f32},
@@ -142,15 +148,15 @@ struct Case {
   void launch(const Kernel& kernel, int rows, int epilogue, void* out, int outStride, int few) const {
     MatmulDevice device{132, 232448, true, true}, two{2, 232448, true, true};
     int group = GROUP_BYTES[format];
-    MatmulPlan plan = kernel.kind == MatmulKernel::SMALL ? matmul_small_plan(kernel.tokens, n, group, few ? two : device)
+    MatmulPlan plan = kernel.kind == MatmulKernel::SMALL ? matmul_small_plan(kernel.tokens, kernel.split, n, group, few ? two : device)
                       : kernel.kind == MatmulKernel::TILE
                           ? matmul_tile_plan(kernel.tokens, rows, n, group, few ? 8 : 132)
-                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, rows, n, group, device);
+                          : matmul_wgmma_plan(kernel.tokens, kernel.split, rows, n, group, device);
     if (kernel.kind == MatmulKernel::SMALL) plan.gridY = matmul_ceil(rows, kernel.tokens);
     if (few && kernel.kind != MatmulKernel::SMALL) plan.gridX = matmul_min(plan.gridX, few == 1 ? 1 : 3);
     if (few && kernel.kind != MatmulKernel::TILE) {
       if (kernel.kind == MatmulKernel::WGMMA)
-        plan.sharedBytes -= (plan.stages - 2) * ((plan.sharedBytes - kernel.warpgroups * MATMUL_PASS_BYTES) / plan.stages);
+        plan.sharedBytes -= (plan.stages - 2) * ((plan.sharedBytes - kernel.split * MATMUL_PASS_BYTES) / plan.stages);
       plan.stages = min(plan.stages, 2);
     }
     int counts[4] = {-1, rows, -1, -1};
@@ -365,9 +371,9 @@ void counts_noRows_writesNothing() {
     if (kernel.format != BF16) continue;
     setting = kernel.name;
     MatmulDevice device{132, 232448, true, true};
-    MatmulPlan plan = kernel.kind == MatmulKernel::SMALL  ? matmul_small_plan(kernel.tokens, 64, 2048, device)
+    MatmulPlan plan = kernel.kind == MatmulKernel::SMALL  ? matmul_small_plan(kernel.tokens, kernel.split, 64, 2048, device)
                       : kernel.kind == MatmulKernel::TILE ? matmul_tile_plan(kernel.tokens, 5, 64, 2048, 132)
-                                                          : matmul_wgmma_plan(kernel.tokens, kernel.warpgroups, 5, 64, 2048, device);
+                                                          : matmul_wgmma_plan(kernel.tokens, kernel.split, 5, 64, 2048, device);
     int counts[1] = {0};
     Output out(5, 64);
     run(kernel.entry, dim3(plan.gridX, plan.gridY), plan.block, plan.sharedBytes, (const void*)c.weights.data, (const float*)nullptr,
@@ -561,24 +567,30 @@ void plan_llama_isAsWrittenDown() {
   EXPECT(decode.kernel == MatmulKernel::SMALL && decode.tokens == 8 && decode.gridX == 132 && decode.block == 96 && decode.stages == 4 &&
          decode.stageGroups == 4 && decode.sharedBytes == 120 * 1024);
   MatmulPlan wide = matmul_plan(64, 28672, 2048, h200);
-  EXPECT(wide.kernel == MatmulKernel::SMALL && wide.tokens == 64 && wide.gridX == 132 && wide.gridY == 1 && wide.block == 256 &&
-         wide.stages == 4 && wide.stageGroups == 2);
-  MatmulPlan middle = matmul_plan(64, 6144, 2048, h200);
-  EXPECT(middle.kernel == MatmulKernel::WGMMA && middle.tokens == 64 && middle.warpgroups == 1 && middle.gridX == 96 && middle.stages == 3 &&
-         middle.stageGroups == 4);
+  EXPECT(wide.kernel == MatmulKernel::WGMMA && wide.tokens == 64 && wide.split == 2 && wide.gridX == 132 && wide.gridY == 1 && wide.stages == 4 &&
+         wide.stageGroups == 2);
+  MatmulPlan middle = matmul_plan(64, 6144, 2048, h200), middle8 = matmul_plan(64, 16384, 1024, h200), middle16 = matmul_plan(64, 8192, 2048, h200);
+  EXPECT(middle.kernel == MatmulKernel::SMALL && middle.tokens == 64 && middle.split == 2 && middle.gridX == 132 && middle.block == 224);
+  EXPECT(middle8.kernel == MatmulKernel::WGMMA && middle8.split == 2 && middle8.gridX == 128);
+  EXPECT(middle16.kernel == MatmulKernel::WGMMA && middle16.split == 1 && middle16.gridX == 128 && middle16.stages == 3 && middle16.stageGroups == 4);
   MatmulPlan narrow = matmul_plan(64, 4096, 2048, h200), narrow128 = matmul_plan(128, 4096, 2048, h200);
-  EXPECT(narrow.tokens == 32 && narrow.warpgroups == 1 && narrow.gridX == 128 && narrow.stages == 4 && narrow.stageGroups == 4);
-  EXPECT(narrow128.tokens == 64 && narrow128.warpgroups == 1 && narrow128.gridX == 128 && matmul_plan(129, 4096, 2048, h200).tokens == 128);
+  EXPECT(narrow.kernel == MatmulKernel::SMALL && narrow.split == 2 && narrow.block == 160 && narrow.stages == 4 && narrow.stageGroups == 4);
+  EXPECT(narrow128.tokens == 64 && narrow128.split == 1 && narrow128.gridX == 128 && matmul_plan(129, 4096, 2048, h200).tokens == 128);
   EXPECT(matmul_plan(32, 28672, 2048, h200).kernel == MatmulKernel::SMALL && matmul_plan(1, 4096, 1024, h200).sharedBytes == 120 * 1024);
   MatmulPlan four = matmul_plan(1, 4096, 544, h200), four32 = matmul_plan(32, 28672, 544, h200), four128 = matmul_plan(128, 4096, 544, h200);
-  EXPECT(four.sharedBytes == 202752 && four.stages == 6 && four.stageGroups == 16);
+  EXPECT(four.sharedBytes == 120 * 1024 && four.stages == 3 && four.stageGroups == 8);
   EXPECT(four32.sharedBytes == 126976 && four32.stages == 4 && four32.stageGroups == 4);
   EXPECT(four128.sharedBytes == 218624 && four128.stages == 5 && four128.stageGroups == 4);
   MatmulPlan wide8 = matmul_plan(64, 28672, 1024, h200), narrow8 = matmul_plan(64, 4096, 1024, h200);
-  EXPECT(wide8.kernel == MatmulKernel::WGMMA && wide8.tokens == 64 && wide8.warpgroups == 2 && wide8.stages == 3 && wide8.stageGroups == 4);
-  EXPECT(narrow8.kernel == MatmulKernel::SMALL && narrow8.tokens == 64 && narrow8.stages == 4);
+  EXPECT(wide8.kernel == MatmulKernel::WGMMA && wide8.tokens == 64 && wide8.split == 4 && wide8.gridX == 112 && wide8.stages == 4 && wide8.stageGroups == 2);
+  EXPECT(narrow8.kernel == MatmulKernel::SMALL && narrow8.tokens == 64 && narrow8.split == 2 && narrow8.stages == 4);
+  MatmulPlan shared8 = matmul_plan(32, 4096, 1024, h200);
+  EXPECT(shared8.tokens == 32 && shared8.split == 2 && shared8.block == 160);
+  MatmulPlan single8 = matmul_plan(32, 6144, 1024, h200), four64 = matmul_plan(64, 4096, 544, h200);
+  EXPECT(single8.split == 1 && single8.stages == 4 && single8.stageGroups == 4);
+  EXPECT(four64.split == 2 && four64.stages == 3 && four64.stageGroups == 8);
   MatmulPlan prefill = matmul_plan(4096, 4096, 2048, h200);
-  EXPECT(prefill.tokens == 256 && prefill.warpgroups == 2 && prefill.gridX == 132 && prefill.stages == 4 &&
+  EXPECT(prefill.tokens == 256 && prefill.split == 2 && prefill.gridX == 132 && prefill.stages == 4 &&
          prefill.sharedBytes == 4 * 48 * 1024 + 2 * 8704);
   for (int tokens = 1; tokens <= 8192; tokens = tokens * 3 / 2 + 1)
     for (int n : {1, 48, 1024, 4096, 6144, 28672, 128256})

@@ -49,28 +49,22 @@ record MatmulPlan(
    */
   static MatmulPlan of(int tokens, int rows, WeightFormat format, Hardware device) {
     int processors = device.multiprocessors;
+    int perBlock = ceil(ceil(rows, 16), processors);
     if (device.bulk && tokens <= 32) {
-      return small(tokens, rows, format, device);
+      // Weights of fewer bits come faster than a warp multiplies 32 tokens with them: two share
+      // those of each tile, where there are few.
+      boolean shared = tokens > 16 && perBlock <= 2 && format != WeightFormat.BF16;
+      return small(tokens, shared ? 2 : 1, rows, format, device);
     }
     if (device.wgmma) {
+      if (tokens <= 64) {
+        return perBlock <= 3
+            ? small(tokens, 2, rows, format, device)
+            : warpgroups(64, warpgroups(rows, format, processors), tokens, rows, format, device);
+      }
       // Where the 64-row tiles leave half of the multiprocessors idle, two blocks share the tokens
       // of each, and the weights in L2.
-      boolean halves = 2 * ceil(rows, 64) <= processors;
-      // With many tiles on every multiprocessor warps keep up with the memory, which wgmma does
-      // not. Of weights of fewer bits there are so many more a second that they do not, but few
-      // tiles come sooner by them.
-      boolean fills = fills(rows, 256, tokens, 64, processors);
-      boolean whole = format == WeightFormat.BF16;
-      if (tokens <= 64 && fills && !whole) {
-        return warpgroups(64, 2, tokens, rows, format, device);
-      }
-      if (tokens <= 64 && fills == whole) {
-        return small(tokens, rows, format, device);
-      }
-      if (tokens <= 64) {
-        return warpgroups(halves ? 32 : 64, 1, tokens, rows, format, device);
-      }
-      if (tokens <= 128 && halves) {
+      if (tokens <= 128 && 2 * ceil(rows, 64) <= processors) {
         return warpgroups(64, 1, tokens, rows, format, device);
       }
       if (tokens > 128 && fills(rows, 128, tokens, 256, processors)) {
@@ -82,8 +76,29 @@ record MatmulPlan(
     if (tokens > 64 && fills(rows, 128, tokens, 128, processors)) {
       return tiles(128, tokens, rows, format, processors);
     }
-    int tile = tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64;
-    return tiles(tile, tokens, rows, format, processors);
+    return tiles(tileTokens(tokens), tokens, rows, format, processors);
+  }
+
+  /** Warpgroups of a block for up to 64 tokens: those whose rounds of tiles take least. */
+  private static int warpgroups(int rows, WeightFormat format, int processors) {
+    int best = 1;
+    for (int groups = 2; groups <= (format == WeightFormat.BF16 ? 2 : 4); groups *= 2) {
+      if (cost(rows, groups, format, processors) < cost(rows, best, format, processors)) {
+        best = groups;
+      }
+    }
+    return best;
+  }
+
+  /** Rounds times what one takes beside one of other warpgroups, as measured. */
+  private static int cost(int rows, int groups, WeightFormat format, int processors) {
+    int rounds = ceil(ceil(rows, 64 * groups), processors);
+    int pair = format == WeightFormat.BF16 ? 5 : 4;
+    return rounds * (groups == 1 ? 3 : groups == 2 ? pair : 7);
+  }
+
+  private static int tileTokens(int tokens) {
+    return tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64;
   }
 
   /** Whether so many output tiles keep seven of ten multiprocessors busy. */
@@ -92,32 +107,40 @@ record MatmulPlan(
   }
 
   /**
-   * A block a multiprocessor, with as many warps as share its tiles evenly: at most eight, or seven
-   * with 64 tokens, which want registers. Three stages are under way while one is read, five where
-   * they are small; where a block has few tiles, long ones, because the cost of a stage then counts
-   * most. The kernel takes groups by twos. Beside a block that still runs there is no room for one
-   * of the next kernel, which would take memory's time from it.
+   * A block a multiprocessor, with as many warps as share its tiles evenly and have registers.
+   * Three stages are under way while one is read; where a block has few tiles, long ones, because
+   * the cost of a stage then counts most. Other choices are as measured. A stage has whole runs of
+   * groups. Beside a block that still runs there is no room for one of the next kernel, which would
+   * take memory's time from it.
+   *
+   * @param shares warps that share the tokens of a tile
    */
-  private static MatmulPlan small(int tokens, int rows, WeightFormat format, Hardware device) {
-    int tile = tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64;
+  private static MatmulPlan small(
+      int tokens, int shares, int rows, WeightFormat format, Hardware device) {
+    int tile = tileTokens(tokens);
     int rowTiles = ceil(rows, 16);
     int gridX = Math.min(device.multiprocessors, rowTiles);
     int perBlock = ceil(rowTiles, gridX);
-    int warps = ceil(perBlock, ceil(perBlock, tile < 64 ? 8 : 7));
-    int bytes = tile * TOKEN_BYTES + warps * format.groupBytes(); // of 64 columns
+    int most = shares == 1 ? 8 : tile == 32 ? 7 : 3;
+    int round = ceil(perBlock, ceil(perBlock, most));
+    int bytes = tile * TOKEN_BYTES + round * format.groupBytes(); // of 64 columns
     int ringBytes = device.sharedBytesMax - STATIC_BYTES;
-    int wanted = format == WeightFormat.INT4 && tile == 8 ? 6 : 4;
-    int stageGroups = ceil(warps <= 3 ? 8192 : 4096, format.groupBytes());
-    while (stageGroups > 2 && wanted * kilobytes(stageGroups * bytes) > ringBytes) {
+    boolean whole = format == WeightFormat.BF16;
+    boolean four = format == WeightFormat.INT4;
+    int wanted = four && (tile == 8 || tile == 64) ? 3 : 4;
+    boolean brief = round > 3 || (tile == 32 && shares == 1 && !whole) || (tile == 8 && four);
+    int run = !whole && tile / shares <= 16 ? 4 : 2;
+    int stageGroups = ceil(ceil(brief ? 4096 : 8192, format.groupBytes()), run) * run;
+    while (stageGroups > run && wanted * kilobytes(stageGroups * bytes) > ringBytes) {
       stageGroups /= 2;
     }
     int stageBytes = kilobytes(stageGroups * bytes);
     int stages = Math.min(wanted, ringBytes / stageBytes);
     return new MatmulPlan(
-        "matmul_small_" + format.label() + "_" + tile,
+        "matmul_small_" + format.label() + "_" + tile + "x" + shares,
         gridX,
         ceil(tokens, tile),
-        32 * (warps + 1),
+        32 * (round * shares + 1),
         Math.max(stages * stageBytes, Math.min(SMALL_SHARED_MIN, ringBytes)),
         stages,
         stageGroups);
@@ -130,7 +153,8 @@ record MatmulPlan(
   private static MatmulPlan warpgroups(
       int tile, int groups, int tokens, int rows, WeightFormat format, Hardware device) {
     int outputTiles = ceil(rows, 64 * groups) * ceil(tokens, tile);
-    int stageGroups = tile > 128 ? 1 : tile > 64 ? 2 : 4;
+    boolean heavy = groups == 4 || groups * format.groupBytes() >= 4096;
+    int stageGroups = tile > 128 ? 1 : tile > 64 || heavy ? 2 : 4;
     int stageBytes =
         kilobytes(stageGroups * (tile * TOKEN_BYTES + 4 * groups * format.groupBytes()));
     int passBytes = groups * PASS_BYTES;

@@ -15,18 +15,24 @@ class MatmulPlanTest {
       textBlock =
           """
           # tokens, rows, format, kernel, gridX, threads, sharedBytes, stages, stageGroups
-             1,   4096, BF16, matmul_small_bf16_8,    132,  96, 122880, 4, 4
-             1,   6144, BF16, matmul_small_bf16_8,    132, 128, 122880, 4, 4
-             1,  28672, FP8,  matmul_small_fp8_8,     132, 256, 131072, 4, 4
-             1,   4096, INT4, matmul_small_int4_8,    132,  96, 202752, 6, 16
-            32,  28672, INT4, matmul_small_int4_32,   132, 256, 126976, 4, 4
-            32,  28672, BF16, matmul_small_bf16_32,   132, 256, 147456, 4, 2
-            48,   4096, INT8, matmul_small_int8_64,   132,  96, 163840, 4, 4
-            64,  28672, FP8,  matmul_wgmma_fp8_64x2,  132, 384, 214016, 3, 4
-            64,   4096, BF16, matmul_wgmma_bf16_32x1, 128, 256, 205312, 4, 4
-            64,   6144, BF16, matmul_wgmma_bf16_64x1,  96, 256, 205312, 3, 4
-            64,  28672, BF16, matmul_small_bf16_64,   132, 256, 180224, 4, 2
-            64, 128256, BF16, matmul_small_bf16_64,   132, 256, 180224, 4, 2
+             1,   4096, BF16, matmul_small_bf16_8x1,  132,  96, 122880, 4, 4
+             1,   6144, BF16, matmul_small_bf16_8x1,  132, 128, 122880, 4, 4
+             1,  28672, FP8,  matmul_small_fp8_8x1,   132, 256, 131072, 4, 4
+             1,   4096, INT4, matmul_small_int4_8x1,  132,  96, 122880, 3, 8
+            32,   6144, FP8,  matmul_small_fp8_32x1,  132, 128, 122880, 4, 4
+            64,   4096, INT4, matmul_small_int4_64x2, 132, 160, 224256, 3, 8
+            32,  28672, INT4, matmul_small_int4_32x1, 132, 256, 126976, 4, 4
+            32,  28672, BF16, matmul_small_bf16_32x1, 132, 256, 147456, 4, 2
+            32,   4096, BF16, matmul_small_bf16_32x1, 132,  96, 131072, 4, 4
+            32,   4096, FP8,  matmul_small_fp8_32x2,  132, 160, 196608, 4, 8
+            48,   4096, INT8, matmul_small_int8_64x2, 132, 160, 163840, 4, 4
+            64,  28672, FP8,  matmul_wgmma_fp8_64x4,  112, 640, 231424, 4, 2
+            64,  16384, INT4, matmul_wgmma_int4_64x2, 128, 384, 218112, 4, 4
+            64,   8192, INT8, matmul_wgmma_int8_64x1, 128, 256, 205312, 4, 4
+            64,   4096, BF16, matmul_small_bf16_64x2, 132, 160, 196608, 4, 4
+            64,   6144, BF16, matmul_small_bf16_64x2, 132, 224, 229376, 4, 4
+            64,  28672, BF16, matmul_wgmma_bf16_64x2, 132, 384, 214016, 4, 2
+            64, 128256, BF16, matmul_wgmma_bf16_64x2, 132, 384, 214016, 4, 2
            128,   4096, BF16, matmul_wgmma_bf16_64x1, 128, 256, 205312, 3, 4
            128,   4096, INT4, matmul_wgmma_int4_64x1, 128, 256, 218624, 5, 4
            128,   6144, BF16, matmul_wgmma_bf16_128x1, 96, 256, 205312, 4, 2
