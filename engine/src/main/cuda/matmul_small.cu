@@ -56,7 +56,7 @@ struct SmallGroup {
 };
 
 /// A multiplying warp's way through the ring, RUN groups at a time: that many, two or four, a stage has or a multiple. Of a last run that is
-/// not whole, the next group but one is read and not used. The warp takes OWN of the TOKENS.
+/// not whole, one group more is read and not used. The warp takes OWN of the TOKENS.
 template <class Format, int TOKENS, int OWN, int RUN>
 struct SmallReader {
   typedef SmallGroup<Format, OWN> Group;

@@ -21,6 +21,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.hawkular.agent.prometheus.types.MetricFamily;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.MethodOrderer;
@@ -94,9 +95,9 @@ class CacheNodeIT {
   }
 
   /** What a client gets. */
-  private record Answer(List<Integer> tokens, int cached) {}
+  record Answer(List<Integer> tokens, int cached) {}
 
-  private static Answer ask(Client client, int prompt, String salt) {
+  static Answer ask(Client client, int prompt, String salt) {
     Map<String, Object> body = new LinkedHashMap<>();
     body.put("prompt", new SplittableRandom(prompt).ints(LENGTH, 1, 4000).toArray());
     body.put("max_tokens", 6);
@@ -120,7 +121,7 @@ class CacheNodeIT {
     return ask(new Client(cold.baseUrl()), prompt, "").tokens;
   }
 
-  private static double tier(Node engine, String metric) {
+  static double tier(Node engine, String metric) {
     String name = "verdier:prefix_tier_" + metric + "_total{";
     return engine
         .client()
@@ -178,12 +179,31 @@ class CacheNodeIT {
   void cacheNode_asANode_saysHowItIs() {
     assertThat(store.client().get("/health").status()).isEqualTo(200);
     assertThat(store.metric("verdier:cluster_cache_blocks")).isPositive();
+    assertFamiliesAreThoseOfTheTable();
     assertThat(store.status().get("nodes")).hasSize(4);
     assertThat(ClusterFixture.told(ingress, "store").get("roles").toString())
         .isEqualTo("[\"cache\"]");
     assertThat(store.client().get("/v1/models").json().get("data")).isEmpty();
     Client.Answer refused = store.client().post("/v1/completions", Map.of("prompt", "x"));
     assertThat(refused.status()).isEqualTo(404);
+  }
+
+  private static void assertFamiliesAreThoseOfTheTable() {
+    Map<String, MetricFamily> found = new LinkedHashMap<>();
+    for (MetricFamily family : Scrape.of(store.baseUrl()).families().values()) {
+      if (family.getName().startsWith("verdier:cluster_cache_")) {
+        found.put(family.getName(), family);
+      }
+    }
+    List<MetricFamilies.Row> wanted = MetricFamilies.ofCacheNodes();
+    assertThat(found.keySet())
+        .containsExactlyInAnyOrderElementsOf(
+            wanted.stream().map(MetricFamilies.Row::name).toList());
+    for (MetricFamilies.Row row : wanted) {
+      MetricFamily family = found.get(row.name());
+      assertThat(family.getType().name()).isEqualToIgnoringCase(row.type());
+      assertThat(family.getMetrics().get(0).getLabels().keySet()).isEqualTo(row.labels().keySet());
+    }
   }
 
   @Test
@@ -221,13 +241,18 @@ class CacheNodeIT {
     assertThat(sum("hits")).isEqualTo(CACHED);
   }
 
-  @Test
-  @Order(5)
-  void stranger_atThePortOfTheCacheNode_getsNothingAndDoesNoHarm() throws IOException {
+  /** Where a cache node listens for engines. */
+  static int port(Node store) {
     Matcher port =
         Pattern.compile("find this cache node at port (\\d+)").matcher(store.process.output());
     assertThat(port.find()).isTrue();
-    int number = Integer.parseInt(port.group(1));
+    return Integer.parseInt(port.group(1));
+  }
+
+  @Test
+  @Order(5)
+  void stranger_atThePortOfTheCacheNode_getsNothingAndDoesNoHarm() throws IOException {
+    int number = port(store);
     for (int i = 0; i < 20; i++) {
       try (Socket socket = new Socket(InetAddress.getLoopbackAddress(), number)) {
         socket.setSoTimeout(60_000);

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.locks.LockSupport;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLSocket;
 import javax.net.ssl.TrustManager;
@@ -16,7 +17,9 @@ import javax.net.ssl.X509TrustManager;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The bus over mutual TLS. Costs about five seconds: two nodes that start. */
+/**
+ * The bus and the links to a cache node, over mutual TLS. Costs twenty seconds: six nodes start.
+ */
 class ClusterTlsIT {
   @TempDir private Path directory;
 
@@ -34,6 +37,43 @@ class ClusterTlsIT {
       assertThat(answer.json().at("/usage/completion_tokens").asInt()).isEqualTo(50);
       String address = ingress.status().get("nodes").get(0).get("bus").asText();
       int port = Integer.parseInt(address.substring(address.lastIndexOf(':') + 1));
+      assertPlainIsCut(port);
+      assertTlsWithoutCertificateIsCut(port);
+    }
+  }
+
+  @Test
+  void cacheNode_mutualTls_keepsBlocksOfItsEnginesAndHearsNobodyElse() throws Exception {
+    List<String> flags = new ArrayList<>(NodeCertificates.flags(directory));
+    flags.add("--cluster-routing-policy=round-robin");
+    flags.add("--enable-prompt-tokens-details");
+    flags.add("--cluster-cache-timeout=20");
+    try (ClusterFixture cluster = ClusterFixture.of(4, flags.toArray(String[]::new))) {
+      List<ClusterFixture.Node> engines = new ArrayList<>();
+      for (String name : List.of("engine-1", "engine-2")) {
+        engines.add(
+            cluster.add(
+                name, "engine", "--max-model-len=256", "--threads=1", "--kv-offloading-size=0.02"));
+      }
+      ClusterFixture.Node store = cluster.add("store", "cache", "--kv-offloading-size=0.1");
+      ClusterFixture.Node ingress = cluster.add("ingress", "http");
+      cluster.awaitReady(4);
+      List<CacheNodeIT.Answer> answers = new ArrayList<>();
+      ClusterFixture.await(
+          () -> { // a prompt that nobody has seen: at one engine, and a moment later at the other
+            int prompt = answers.size() + 1;
+            answers.add(CacheNodeIT.ask(ingress.client(), prompt, ""));
+            LockSupport.parkNanos(500_000_000);
+            answers.add(CacheNodeIT.ask(ingress.client(), prompt, ""));
+            return engines.stream().anyMatch(engine -> CacheNodeIT.tier(engine, "hits") > 0);
+          },
+          "no engine finds what the other has read");
+      CacheNodeIT.Answer unseen = answers.get(answers.size() - 2);
+      CacheNodeIT.Answer found = answers.get(answers.size() - 1);
+      assertThat(unseen.cached()).isZero();
+      assertThat(found.cached()).isPositive();
+      assertThat(found.tokens()).isEqualTo(unseen.tokens());
+      int port = CacheNodeIT.port(store);
       assertPlainIsCut(port);
       assertTlsWithoutCertificateIsCut(port);
     }

@@ -64,12 +64,19 @@ final class MetricFamilies {
 
   /** What a node has that is alone. */
   static List<Row> ofOneNode() {
-    return all().stream().filter(row -> !row.isOf("cluster") && !row.isOf("traces")).toList();
+    return all().stream()
+        .filter(row -> !row.isOf("cluster") && !row.isOf("cache") && !row.isOf("traces"))
+        .toList();
   }
 
   /** What a node has besides where there are others. */
   static List<Row> ofClusters() {
     return all().stream().filter(row -> row.isOf("cluster")).toList();
+  }
+
+  /** What a node has besides that keeps blocks for engines. */
+  static List<Row> ofCacheNodes() {
+    return all().stream().filter(row -> row.isOf("cache")).toList();
   }
 
   /** What a node has besides that sends traces. */
