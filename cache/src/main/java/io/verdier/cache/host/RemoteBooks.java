@@ -13,6 +13,8 @@ import io.verdier.cache.kv.KvCacheManager;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -24,7 +26,9 @@ import java.util.Set;
  * <p>What lies there is not known here, for other engines write there too. So a sequence's blocks
  * are first asked for, all that no tier before has, and then read as far as they were there; its
  * {@link Fetch} is over when both are. As with {@link DiskBooks}, everything goes through slots of
- * host memory, and writes are begun only while few are under way.
+ * host memory, and writes are begun only while few are under way. A long prompt has more blocks
+ * than that: the rest waits by name, pins nothing, and is written if it is still in host memory at
+ * its turn. Where a write fails, cache nodes are slow or gone, and what waits is given up.
  *
  * <p>No clock: whoever does the work answers in time, whatever the cache nodes do, and tells when
  * none is in sight. Nothing here waits for anybody then.
@@ -33,7 +37,11 @@ public final class RemoteBooks {
   /** Blocks asked for at once; what is behind them in a longer prompt is computed. */
   public static final int NAMES_MAX = 4096;
 
+  /** Blocks that wait to be written: those of 250,000 tokens. */
+  private static final int WAITING_MAX = 16_384;
+
   private final int writesMax;
+  private final Map<BlockHash, BlockHash> waiting = new LinkedHashMap<>(); // and the prefix's first
   private final Map<Long, Asking> asking = new HashMap<>();
   private final Map<Long, RemoteWork> underWay = new HashMap<>(); // reads and writes
   private final Map<BlockHash, List<Fetch>> reads = new HashMap<>(); // and who waits
@@ -69,16 +77,42 @@ public final class RemoteBooks {
 
   /** Offers the whole contents of a host slot. */
   void offer(BlockHash name, BlockHash first, TierSlots host, int hostSlot) {
-    if (!inSight || writes.contains(name)) {
+    if (!inSight || writes.contains(name) || waiting.containsKey(name)) {
       return;
     }
-    if (writes.size() >= writesMax) {
+    if (writes.size() < writesMax) {
+      write(name, first, host, hostSlot);
+    } else if (waiting.size() < WAITING_MAX) {
+      waiting.put(name, first);
+    } else {
       dropped++;
-      return;
     }
+  }
+
+  private void write(BlockHash name, BlockHash first, TierSlots host, int hostSlot) {
     host.pin(hostSlot);
     writes.add(name);
     begin(ids, new Write(ids, first, name, hostSlot));
+  }
+
+  /** Begins what waits, as far as it is still there and there is room. */
+  private void writeWaiting(TierSlots host) {
+    Iterator<Map.Entry<BlockHash, BlockHash>> next = waiting.entrySet().iterator();
+    while (next.hasNext() && writes.size() < writesMax) {
+      Map.Entry<BlockHash, BlockHash> entry = next.next();
+      int slot = host.find(entry.getKey());
+      if (slot == TierSlots.NONE) {
+        dropped++;
+      } else {
+        write(entry.getKey(), entry.getValue(), host, slot);
+      }
+      next.remove();
+    }
+  }
+
+  private void giveUpWaiting() {
+    dropped += waiting.size();
+    waiting.clear();
   }
 
   private void begin(long id, RemoteWork work) {
@@ -138,9 +172,16 @@ public final class RemoteBooks {
     switch (done) {
       case Answer answer -> onAnswer(answer, kv, host);
       case Settled settled -> onSettled(settled, host);
-      case Sight sight -> inSight = sight.any();
+      case Sight sight -> onSight(sight.any());
     }
     fetches.removeIf(Fetch::isOver);
+  }
+
+  private void onSight(boolean any) {
+    inSight = any;
+    if (!any) {
+      giveUpWaiting();
+    }
   }
 
   private void onAnswer(Answer answer, KvCacheManager kv, TierSlots host) {
@@ -194,11 +235,16 @@ public final class RemoteBooks {
     writes.remove(work.name());
     host.unpin(work.hostSlot());
     written += outcome == Outcome.DONE ? 1 : 0;
-    dropped += outcome == Outcome.FAILED ? 1 : 0;
+    if (outcome == Outcome.FAILED) {
+      dropped++;
+      giveUpWaiting();
+    }
+    writeWaiting(host);
   }
 
   /** What was wrong on the device may be wrong there. */
   void forget(BlockHash name) {
+    waiting.remove(name);
     if (inSight) {
       news.add(new RemoteWork.Erase(name));
     }
@@ -206,6 +252,7 @@ public final class RemoteBooks {
 
   /** Nothing that is there now is found again, by no engine. */
   void forgetAll() {
+    waiting.clear();
     if (inSight) {
       news.add(new RemoteWork.Forget());
     }

@@ -46,23 +46,71 @@ class RemoteBooksTest {
   }
 
   @Test
-  void offer_savedBlocks_areWrittenWithTheirPrefixAndWithinTheBound() {
+  void offer_moreThanTheBound_isWrittenInItsTurn() {
     tiers.onRemoteDone(new Sight(true));
-    BlockTable table = computed("", 16);
-    save(table, 16);
+    BlockTable table = computed("", 20);
+    save(table, 20);
 
     List<RemoteWork> work = tiers.takeRemoteWork();
 
     BlockHash first = kv.name(table, 0, TOKENS);
     assertThat(work).hasSize(3).allMatch(it -> ((Write) it).first().equals(first));
-    assertThat(tiers.hostPins()).isEqualTo(3);
-    assertThat(tiers.remoteCounts().dropped()).isEqualTo(1);
-    tiers.onRemoteDone(new Settled(((Write) work.get(0)).id(), Outcome.DONE));
-    tiers.onRemoteDone(new Settled(((Write) work.get(1)).id(), Outcome.WAS_THERE));
-    tiers.onRemoteDone(new Settled(((Write) work.get(2)).id(), Outcome.FAILED));
+    assertThat(tiers.hostPins()).isEqualTo(3); // what waits pins nothing
+    settle(work.get(0), Outcome.DONE);
+    settle(work.get(1), Outcome.WAS_THERE);
+    List<RemoteWork> rest = tiers.takeRemoteWork();
+    assertThat(rest)
+        .extracting(it -> ((Write) it).name())
+        .containsExactly(kv.name(table, 3, TOKENS), kv.name(table, 4, TOKENS));
+    settle(work.get(2), Outcome.FAILED);
+    rest.forEach(it -> settle(it, Outcome.DONE));
+    assertThat(tiers.takeRemoteWork()).isEmpty();
     assertThat(tiers.hostPins()).isZero();
-    assertThat(tiers.remoteCounts().blocksIn()).isEqualTo(1);
-    assertThat(tiers.remoteCounts().dropped()).isEqualTo(2);
+    assertThat(tiers.remoteCounts().blocksIn()).isEqualTo(3);
+    assertThat(tiers.remoteCounts().dropped()).isEqualTo(1);
+  }
+
+  @Test
+  void offer_whatWaits_isGivenUpWhenAWriteFailsOrNoCacheNodeIsInSight() {
+    tiers.onRemoteDone(new Sight(true));
+    BlockTable table = computed("", 20);
+    save(table, 20);
+    kv.release(table);
+    List<RemoteWork> work = tiers.takeRemoteWork();
+
+    settle(work.get(0), Outcome.FAILED);
+
+    assertThat(tiers.takeRemoteWork()).isEmpty();
+    assertThat(tiers.remoteCounts().dropped()).isEqualTo(3);
+    settle(work.get(1), Outcome.DONE);
+    settle(work.get(2), Outcome.DONE);
+
+    save(computed("b", 16), 16);
+    work = tiers.takeRemoteWork();
+    tiers.onRemoteDone(new Sight(false));
+    work.forEach(it -> settle(it, Outcome.DONE));
+    assertThat(tiers.takeRemoteWork()).isEmpty();
+    assertThat(tiers.remoteCounts().dropped()).isEqualTo(4);
+  }
+
+  @Test
+  void offer_whatWaitsAndLeavesHostMemory_isNotWritten() {
+    tiers.onRemoteDone(new Sight(true));
+    BlockTable table = computed("", 16);
+    save(table, 16);
+    List<RemoteWork> work = tiers.takeRemoteWork();
+    for (int i = 0; i < host.count() - 3; i++) { // all that no write holds
+      host.fill(host.reserve(new BlockHash(1, 2, 3, i)));
+    }
+
+    settle(work.get(0), Outcome.DONE);
+
+    assertThat(tiers.takeRemoteWork()).isEmpty();
+    assertThat(tiers.remoteCounts().dropped()).isEqualTo(1);
+  }
+
+  private void settle(RemoteWork write, Outcome outcome) {
+    tiers.onRemoteDone(new Settled(((Write) write).id(), outcome));
   }
 
   @Test
