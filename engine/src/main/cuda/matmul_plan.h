@@ -4,7 +4,7 @@
 //   entry point                        block                    grid                         dynamic shared memory
 //   matmul_small_FORMAT_TxS            32 * (warps + 1)         (blocks, tokens / T)         stages * KB(stageGroups * (T*128 + tiles*G))
 //     TxS = 8x1 16x1 32x1 32x2 64x2    warps 1..8, 32x2: 14,                                 tiles = warps / S
-//                                      64x2: 6
+//                                      64x2: 6, behind Hopper 32x1: 7
 //   matmul_wgmma_FORMAT_TxW            128 * (W + 1)            min(SMs, output tiles)       stages * KB(stageGroups * (T*128 + 4*W*G)) + W*8704
 //     TxW = 64x1 64x2 64x4 128x1 128x2 256x2                    tile = 64*W rows x T tokens
 //   matmul_tile_FORMAT_T               32 * warps, T = 128: 256 output tiles                 stages * (T*128 + tiles*G)
@@ -53,8 +53,11 @@ constexpr int matmul_kilobytes(int bytes) { return matmul_ceil(bytes, 1024) * 10
 
 constexpr int matmul_small_tokens(int tokens) { return tokens <= 8 ? 8 : tokens <= 16 ? 16 : tokens <= 32 ? 32 : 64; }
 
-/// Most 16-row tiles of a block in a round, `shares` warps each: as many as leave a warp the registers for two groups of its tokens.
-constexpr int matmul_small_tiles_max(int tileTokens, int shares) { return shares == 1 ? 8 : tileTokens == 32 ? 7 : 3; }
+/// Most 16-row tiles of a block in a round, `shares` warps each: as many as leave a warp the registers for two groups of its tokens, of which
+/// the compiler takes more behind Hopper.
+constexpr int matmul_small_tiles_max(int tileTokens, int shares, bool hopper) {
+  return shares > 1 ? (tileTokens == 32 ? 7 : 3) : tileTokens == 32 && !hopper ? 7 : 8;
+}
 
 /// Groups that matmul_small multiplies without a branch, of which a stage has a multiple. Where weights have few bits and a warp few tokens,
 /// what is done once a run counts; where not, stages are better short.
@@ -73,7 +76,7 @@ constexpr MatmulPlan matmul_small_plan(int tokens, int shares, int n, int groupB
   plan.gridX = blockTiles > 0 ? matmul_ceil(tiles, blockTiles) : matmul_min(device.multiprocessors, tiles);
   plan.gridY = matmul_ceil(tokens, plan.tokens);
   int perBlock = matmul_ceil(tiles, plan.gridX);
-  int round = matmul_ceil(perBlock, matmul_ceil(perBlock, matmul_small_tiles_max(plan.tokens, shares)));
+  int round = matmul_ceil(perBlock, matmul_ceil(perBlock, matmul_small_tiles_max(plan.tokens, shares, device.wgmma)));
   plan.warps = round * shares;
   plan.block = 32 * (plan.warps + 1);
   int groupBytesAll = plan.tokens * 128 + round * groupBytes;

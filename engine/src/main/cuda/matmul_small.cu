@@ -247,9 +247,9 @@ DEVICE void matmul_small(const Matmul& m) {
   }
 }
 
-#define MATMUL_SMALL(name, Format, TOKENS, SHARES)                                                           \
-  KERNEL_BOUNDS(name, 32 * (matmul_small_tiles_max(TOKENS, SHARES) * SHARES + 1), 1, MATMUL_PARAMETERS) {     \
-    matmul_small<Format, TOKENS, SHARES>(MATMUL_ARGUMENTS);                                                   \
+#define MATMUL_SMALL(name, Format, TOKENS, SHARES)                                                                                  \
+  KERNEL_BOUNDS(name, 32 * (matmul_small_tiles_max(TOKENS, SHARES, VERDIER_HAS_WGMMA) * SHARES + 1), 1, MATMUL_PARAMETERS) {         \
+    matmul_small<Format, TOKENS, SHARES>(MATMUL_ARGUMENTS);                                                                         \
   }
 #else
 #define MATMUL_SMALL(name, Format, TOKENS, SHARES) \

@@ -121,7 +121,8 @@ record MatmulPlan(
     int rowTiles = ceil(rows, 16);
     int gridX = Math.min(device.multiprocessors, rowTiles);
     int perBlock = ceil(rowTiles, gridX);
-    int most = shares == 1 ? 8 : tile == 32 ? 7 : 3;
+    int single = tile == 32 && !device.wgmma ? 7 : 8; // behind Hopper it takes more registers
+    int most = shares == 1 ? single : tile == 32 ? 7 : 3;
     int round = ceil(perBlock, ceil(perBlock, most));
     int bytes = tile * TOKEN_BYTES + round * format.groupBytes(); // of 64 columns
     int ringBytes = device.sharedBytesMax - STATIC_BYTES;

@@ -3,6 +3,7 @@ package io.verdier.engine.backend.cuda;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.verdier.engine.backend.cuda.MatmulPlan.Hardware;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -54,5 +55,15 @@ class MatmulPlanTest {
 
     assertThat(plan)
         .isEqualTo(new MatmulPlan(kernel, gridX, 1, threads, sharedBytes, stages, stageGroups));
+  }
+
+  @Test
+  void of_32TokensBehindHopper_aBlockHasNoMoreThanSevenWarps() {
+    Hardware behind = new Hardware(148, 232448, true, false);
+    Hardware hopper = new Hardware(148, 232448, true, true);
+
+    assertThat(MatmulPlan.of(32, 18944, WeightFormat.BF16, hopper).threads()).isEqualTo(32 * 9);
+    assertThat(MatmulPlan.of(32, 18944, WeightFormat.BF16, behind).threads()).isEqualTo(32 * 5);
+    assertThat(MatmulPlan.of(16, 18944, WeightFormat.BF16, behind).threads()).isEqualTo(32 * 9);
   }
 }
