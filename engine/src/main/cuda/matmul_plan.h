@@ -131,7 +131,8 @@ constexpr bool matmul_fills(int n, int rows, int tokens, int tileTokens, int mul
 /// others, as measured (four warpgroups have too few registers and too short stages for bf16).
 constexpr int matmul_wgmma_cost(int n, int warpgroups, int groupBytes, int multiprocessors) {
   int rounds = matmul_ceil(matmul_ceil(n, 64 * warpgroups), multiprocessors);
-  return rounds * (warpgroups == 1 ? 3 : groupBytes == 2048 ? 5 * warpgroups / 2 : warpgroups == 2 ? 4 : 7);
+  int pair = groupBytes == 2048 ? 5 : 4;
+  return rounds * (warpgroups == 1 ? 3 : warpgroups == 2 ? pair : 7);
 }
 
 constexpr int matmul_wgmma_warpgroups(int n, int groupBytes, int multiprocessors) {

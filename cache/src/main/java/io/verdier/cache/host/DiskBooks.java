@@ -192,11 +192,6 @@ public final class DiskBooks {
     news.add(work);
   }
 
-  /** Whether nothing is being read, written or erased. */
-  boolean isIdle() {
-    return underWay.isEmpty();
-  }
-
   TierCounts counts() {
     return new TierCounts(
         queriedTokens,

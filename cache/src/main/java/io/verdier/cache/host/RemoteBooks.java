@@ -258,11 +258,6 @@ public final class RemoteBooks {
     }
   }
 
-  /** Whether nothing is being asked, read or written. */
-  boolean isIdle() {
-    return asking.isEmpty() && underWay.isEmpty();
-  }
-
   /** Evictions and room are the cache nodes' own. */
   TierCounts counts() {
     return new TierCounts(
