@@ -7,7 +7,8 @@ import java.nio.file.Path;
 import java.util.Locale;
 
 /**
- * Unpacks and loads the native half of the Hugging Face tokenizers library. Stateless.
+ * Unpacks and loads the native half of the Hugging Face tokenizers library. Thread-safe: what is
+ * loaded belongs to the process, and so does the one fact kept here.
  *
  * <p>The library's own loader is not used. It asks the cloud's metadata service who we are, looks
  * for a CUDA installation and, where it finds one, downloads another native library from the
@@ -15,11 +16,21 @@ import java.util.Locale;
  * the jar, once, into a directory that only we can write, and loads that.
  */
 final class NativeTokenizers {
+  private static boolean isLoaded; // guarded by the class
+
   private NativeTokenizers() {}
 
-  /** Loads the library; loading it again is harmless and cheap. */
-  static TokenizersLibrary load(Path cacheDirectory) throws IOException {
-    Path library = unpack(NativeFiles.privateDirectory(cacheDirectory));
+  /**
+   * Loads the library, once in a process: the first directory counts. Of two files that are both
+   * loaded, either may answer to a method's name, and a tokenizer that one of them made aborts the
+   * process when it gets into the other.
+   */
+  static synchronized TokenizersLibrary load(Path cacheDirectory) throws IOException {
+    Path directory = NativeFiles.privateDirectory(cacheDirectory);
+    if (isLoaded) {
+      return TokenizersLibrary.LIB;
+    }
+    Path library = unpack(directory);
     try {
       System.load(library.toString());
     } catch (UnsatisfiedLinkError e) {
@@ -31,6 +42,7 @@ final class NativeTokenizers {
               + ". It needs glibc 2.34 or newer, and a cache directory that is not mounted noexec.",
           e);
     }
+    isLoaded = true;
     return TokenizersLibrary.LIB;
   }
 

@@ -15,7 +15,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Vocabularies that are not byte-level, and files that are not vocabularies. */
@@ -202,6 +205,25 @@ class OtherVocabulariesTest {
     assertThat(NativeTokenizers.unpack(cache)).isEqualTo(library).hasSize(size);
     try (var files = Files.list(cache)) {
       assertThat(files).hasSize(1);
+    }
+  }
+
+  /** Two copies in a process abort it. */
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void nativeCache_anotherDirectory_loadsNoSecondCopy() throws IOException {
+    for (String name : List.of("one", "other")) {
+      Path cache = directory.resolve(name);
+      try (Tokenizer tokenizer = Tokenizer.load(DemoTokenizer.directory(), cache)) {
+        assertThat(tokenizer.encode("Hello", false)).isNotEmpty();
+      }
+    }
+    try (Stream<String> maps = Files.lines(Path.of("/proc/self/maps"))) {
+      assertThat(
+              maps.filter(line -> line.contains("libtokenizers"))
+                  .map(line -> line.substring(line.indexOf('/')))
+                  .distinct())
+          .hasSize(1);
     }
   }
 
