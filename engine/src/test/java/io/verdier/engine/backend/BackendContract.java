@@ -357,6 +357,7 @@ public abstract class BackendContract extends BlockCopyContract {
     private boolean atOnce; // rotation, storing, attention
     private int wholeUpTo; // so many tokens at once, whatever the chunk
     private int shift; // position of each sequence's first token
+    private @Nullable Rotation rotation;
 
     AttentionCase(int heads, int kvHeads, int headDim, int window, int blockTokens, int[] lengths) {
       this.heads = heads;
@@ -378,12 +379,17 @@ public abstract class BackendContract extends BlockCopyContract {
       keyGain = matrix(1, headDim)[0];
     }
 
+    /** Made once: a table of angles is long. */
     private Rotation rotation() {
-      return new Rotation(
-          backend.ropeTable(frequencies, AMPLITUDE),
-          normed ? backend.gain(stored("q", DType.F32, new float[][] {queryGain})) : null,
-          normed ? backend.gain(stored("k", DType.F32, new float[][] {keyGain})) : null,
-          1e-5f);
+      if (rotation == null) {
+        rotation =
+            new Rotation(
+                backend.ropeTable(frequencies, AMPLITUDE),
+                normed ? backend.gain(stored("q", DType.F32, new float[][] {queryGain})) : null,
+                normed ? backend.gain(stored("k", DType.F32, new float[][] {keyGain})) : null,
+                1e-5f);
+      }
+      return rotation;
     }
 
     /**

@@ -3,7 +3,6 @@ package io.verdier.engine.run;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
-import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cuda.CacheFormat;
 import io.verdier.engine.backend.cuda.CudaBackend.Options;
 import io.verdier.engine.backend.cuda.TestCuda;
@@ -42,7 +41,7 @@ class CudaModelTest {
     List<String> traces = new ArrayList<>();
     try (Driver driver = Driver.load(Golden.MODEL, TestCuda.backend(EAGER), 1)) {
       for (int i : some) {
-        Driver.Sequence sequence = driver.add(cases.get(i).ids(), BitEqualityTest.params(i));
+        Driver.Sequence sequence = add(driver, i);
         driver.finish(List.of(sequence), 1024);
         traces.add(BitEqualityTest.trace(sequence));
       }
@@ -124,29 +123,28 @@ class CudaModelTest {
     List<String> alone = new ArrayList<>();
     try (Driver driver = Driver.load(Golden.MODEL, TestCuda.backend(eager), 1)) {
       for (int i : few) {
-        Driver.Sequence sequence = driver.add(cases.get(i).ids(), BitEqualityTest.params(i));
+        Driver.Sequence sequence = add(driver, i);
         driver.finish(List.of(sequence), 1024);
         alone.add(BitEqualityTest.trace(sequence));
       }
+      assertThat(together(driver, few)).isEqualTo(alone);
     }
-    for (boolean ampere : new boolean[] {false, true}) {
-      Backend backend = ampere ? TestCuda.ampere(eager) : TestCuda.backend(eager);
-      try (Driver driver = Driver.load(Golden.MODEL, backend, 6)) {
-        List<Driver.Sequence> batch = new ArrayList<>();
-        for (int i : few) {
-          batch.add(driver.add(cases.get(i).ids(), BitEqualityTest.params(i)));
-        }
-        driver.finish(batch, 50);
-        assertThat(batch.stream().map(BitEqualityTest::trace).toList()).isEqualTo(alone);
-      }
+    try (Driver driver = Driver.load(Golden.MODEL, TestCuda.ampere(eager), 6)) {
+      assertThat(together(driver, few)).isEqualTo(alone);
     }
   }
 
+  private static List<String> together(Driver driver, List<Integer> few) {
+    List<Driver.Sequence> batch = few.stream().map(i -> add(driver, i)).toList();
+    driver.finish(batch, 50);
+    return batch.stream().map(BitEqualityTest::trace).toList();
+  }
+
   private static List<Driver.Sequence> addAll(Driver driver) {
-    List<Driver.Sequence> batch = new ArrayList<>();
-    for (int i : some) {
-      batch.add(driver.add(cases.get(i).ids(), BitEqualityTest.params(i)));
-    }
-    return batch;
+    return some.stream().map(i -> add(driver, i)).toList();
+  }
+
+  private static Driver.Sequence add(Driver driver, int index) {
+    return driver.add(cases.get(index).ids(), BitEqualityTest.params(index));
   }
 }

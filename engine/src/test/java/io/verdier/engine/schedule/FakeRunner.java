@@ -93,11 +93,11 @@ final class FakeRunner {
 
   private StepOutcome compute(StepPlan plan, Set<Long> failing) {
     for (long key : plan.forgotten()) {
-      check(known.remove(key) != null, "forgets unknown sequence " + key);
+      check(known.remove(key) != null, "forgets unknown sequence %s", key);
     }
     for (Start start : plan.started()) {
       Known old = known.put(start.key(), new Known(start, saltOf.apply(start.key())));
-      check(old == null, "starts known sequence " + start.key());
+      check(old == null, "starts known sequence %s", start.key());
     }
     List<Long> keys = new ArrayList<>();
     List<int[]> tokens = new ArrayList<>();
@@ -165,23 +165,27 @@ final class FakeRunner {
     Known sequence = known(slice);
     int end = slice.computed() + slice.count();
     if (!sequence.failed) {
-      check(slice.count() >= 1 && end <= sequence.tokens.length, "slice beyond tokens " + slice);
+      check(slice.count() >= 1 && end <= sequence.tokens.length, "slice beyond tokens %s", slice);
       boolean awaits = end > sequence.tokens.length - sequence.untold;
-      check(slice.awaitsToken() == awaits, "awaits a token: " + slice);
-      check(!awaits || slice.count() == 1, "awaits more than a token: " + slice);
+      check(slice.awaitsToken() == awaits, "awaits a token: %s", slice);
+      check(!awaits || slice.count() == 1, "awaits more than a token: %s", slice);
     }
     check(
         sequence.computed < 0 || sequence.computed == slice.computed(),
-        "slice begins at " + slice.computed() + ", computed are " + sequence.computed);
+        "slice begins at %s, computed are %s",
+        slice.computed(),
+        sequence.computed);
     int held = sequence.table.length;
     sequence.table = Arrays.copyOf(sequence.table, held + slice.newBlocks().length);
     System.arraycopy(slice.newBlocks(), 0, sequence.table, held, slice.newBlocks().length);
     check(
         sequence.table.length == Math.ceilDiv(end, blockTokens),
-        sequence.table.length + " blocks for " + end + " tokens");
+        "%s blocks for %s tokens",
+        sequence.table.length,
+        end);
     boolean reaches = slice.awaitsToken() || end == sequence.tokens.length;
     boolean last = reaches && sequence.start.sampling().maxTokens() > 0;
-    check(sequence.failed || slice.samples() == last, "samples is " + slice.samples());
+    check(sequence.failed || slice.samples() == last, "samples is %s", slice.samples());
     sequence.computed = end;
   }
 
@@ -204,7 +208,9 @@ final class FakeRunner {
       for (Known other : known.values()) {
         check(
             other == sequence || Arrays.stream(other.table).noneMatch(b -> b == block),
-            "sequence " + slice.key() + " writes block " + block + ", which is shared");
+            "sequence %s writes block %s, which is shared",
+            slice.key(),
+            block);
       }
       state = PureModel.next(state, sequence.tokens[position]);
       states[slot(sequence, position)] = state;
@@ -216,8 +222,9 @@ final class FakeRunner {
     int slot = slot(sequence, position);
     check(
         states[slot] == state && sequence.salt.equals(salts[slot]),
-        "sequence %d reads at position %d what was not written by its tokens and salt"
-            .formatted(sequence.start.key(), position));
+        "sequence %d reads at position %d what was not written by its tokens and salt",
+        sequence.start.key(),
+        position);
   }
 
   private void spoil(Known sequence, Slice slice) {
@@ -273,9 +280,11 @@ final class FakeRunner {
     return sequence.table[position / blockTokens] * blockTokens + position % blockTokens;
   }
 
-  private static void check(boolean holds, String text) {
+  /** Formats only what fails: this runs for every token of every step. */
+  @SuppressWarnings("AnnotateFormatMethod") // the annotation is in no library of ours
+  private static void check(boolean holds, String format, Object... values) {
     if (!holds) {
-      throw new AssertionError("runner: " + text);
+      throw new AssertionError("runner: " + format.formatted(values));
     }
   }
 }

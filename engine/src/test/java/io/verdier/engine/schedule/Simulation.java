@@ -112,7 +112,7 @@ final class Simulation {
     }
     bound *= history.arrivals().size() + 1L; // priorities may displace each other
     while (!due.isEmpty() || !underWay.isEmpty() || live().findAny().isPresent()) {
-      check(calls < bound, "P5 drains", "after %d calls something is still live".formatted(calls));
+      check(calls < bound, "P5 drains", "after %d calls something is still live", calls);
       tick();
     }
     do { // what is to be saved may be saved when nobody is there any more
@@ -123,8 +123,8 @@ final class Simulation {
     check(last.plan().isEmpty(), "P5 drains", "there is a plan for nobody");
     runner.run(last.plan(), Set.of());
     check(tiers == null || tiers.hostPins() == 0, "P14 pins", "slots are pinned by nobody");
-    check(kv.usedCount() == 0, "P5 drains", kv.usedCount() + " blocks are held by nobody");
-    check(runner.knownKeys().isEmpty(), "P5 drains", "executor keeps " + runner.knownKeys());
+    check(kv.usedCount() == 0, "P5 drains", "%s blocks are held by nobody", kv.usedCount());
+    check(runner.knownKeys().isEmpty(), "P5 drains", "executor keeps %s", runner.knownKeys());
     return this;
   }
 
@@ -253,11 +253,11 @@ final class Simulation {
     EngineRequest opened = emission.opened();
     if (opened != null && duplicates.contains(opened)) {
       boolean refused = finish != null && finish.reason() == FinishReason.ERROR;
-      check(refused, "P4 one end", "a duplicate of " + emission.key() + " was not refused");
+      check(refused, "P4 one end", "a duplicate of %s was not refused", emission.key());
       return;
     }
     Stream stream = stream(emission.key());
-    check(!stream.silenced, "P4 one end", "news of silenced " + emission.key());
+    check(!stream.silenced, "P4 one end", "news of silenced %s", emission.key());
     stream.take(emission, this);
   }
 
@@ -266,7 +266,7 @@ final class Simulation {
     for (Emission emission : emissions) {
       EngineRequest opened = emission.opened();
       boolean twin = opened != null && duplicates.contains(opened);
-      check(twin || seen.add(emission.key()), "P4 one end", "two emissions of " + emission.key());
+      check(twin || seen.add(emission.key()), "P4 one end", "two emissions of %s", emission.key());
     }
   }
 
@@ -286,22 +286,31 @@ final class Simulation {
       check(
           holders[block] == kv.holders(block),
           "P2 holders",
-          "block %d: %d tables, %d holders".formatted(block, holders[block], kv.holders(block)));
+          "block %d: %d tables, %d holders",
+          block,
+          holders[block],
+          kv.holders(block));
       used += holders[block] > 0 ? 1 : 0;
       plain += holders[block] == 0 && !kv.isIndexed(block) ? 1 : 0;
     }
     check(
         used == kv.usedCount() && used + plain + kv.cachedCount() == history.blockCount(),
         "P1 blocks add up",
-        "%d used, %d free, %d cached of %d"
-            .formatted(used, plain, kv.cachedCount(), history.blockCount()));
-    check(stats.running() <= settings.sequencesMax(), "P3 cap", stats.running() + " are running");
-    check(stats.blocksUsed() == used, "P1 blocks add up", "stats say " + stats.blocksUsed());
+        "%d used, %d free, %d cached of %d",
+        used,
+        plain,
+        kv.cachedCount(),
+        history.blockCount());
+    check(stats.running() <= settings.sequencesMax(), "P3 cap", "%s are running", stats.running());
+    check(stats.blocksUsed() == used, "P1 blocks add up", "stats say %s", stats.blocksUsed());
     long live = live().count();
     check(
         stats.running() + stats.waiting() == live,
         "P4 one end",
-        "%d running, %d waiting, %d live".formatted(stats.running(), stats.waiting(), live));
+        "%d running, %d waiting, %d live",
+        stats.running(),
+        stats.waiting(),
+        live);
     if (!settings.prefixCaching()) {
       check(kv.cachedCount() == 0, "P11 cache", "blocks are cached though caching is off");
     }
@@ -315,11 +324,12 @@ final class Simulation {
     int total = 0;
     Set<Long> planned = new HashSet<>();
     for (Slice slice : plan.slices()) {
-      check(planned.add(slice.key()), "P3 budget", "two slices of " + slice.key());
+      check(planned.add(slice.key()), "P3 budget", "two slices of %s", slice.key());
       check(
           settings.longPrefillTokens() == 0 || slice.count() <= settings.longPrefillTokens(),
           "P3 budget",
-          "long slice " + slice.count());
+          "long slice %s",
+          slice.count());
       total += slice.count();
       digest(slice.key(), slice.computed(), slice.count());
       digest(Arrays.hashCode(slice.newBlocks()));
@@ -327,13 +337,15 @@ final class Simulation {
         check(
             underWay.stream().noneMatch(before -> before.written.contains(block)),
             "P13 blocks under way",
-            "block " + block + " is being written, and given to " + slice.key());
+            "block %s is being written, and given to %s",
+            block,
+            slice.key());
       }
     }
     digest(plan.step(), Arrays.hashCode(plan.forgotten()), plan.started().size());
-    check(total <= settings.batchedTokensMax(), "P3 budget", total + " tokens");
-    check(planned.size() <= settings.sequencesMax(), "P3 cap", planned.size() + " slices");
-    check(total == stats.stepTokens(), "P3 budget", "stats say " + stats.stepTokens());
+    check(total <= settings.batchedTokensMax(), "P3 budget", "%s tokens", total);
+    check(planned.size() <= settings.sequencesMax(), "P3 cap", "%s slices", planned.size());
+    check(total == stats.stepTokens(), "P3 budget", "stats say %s", stats.stepTokens());
     checkOrder(plan, planned);
   }
 
@@ -352,13 +364,14 @@ final class Simulation {
     check(
         !plan.isEmpty() || !underWay.isEmpty() || reads,
         "P10 no starvation",
-        live.size() + " live and nothing planned");
+        "%s live and nothing planned",
+        live.size());
     // Who awaits its copies has no slice, and who awaited the disk or a cache node was overtaken.
     boolean behind = history.tiers().diskSlots() > 0 || history.tiers().remote();
     boolean inOrder = plan.copies().in().isEmpty() && !behind;
     if (settings.policy() == Policy.FCFS && underWay.isEmpty() && inOrder) {
       long oldest = live.getFirst().request.key();
-      check(planned.contains(oldest), "P10 no starvation", "oldest " + oldest + " has no slice");
+      check(planned.contains(oldest), "P10 no starvation", "oldest %s has no slice", oldest);
     }
     Set<Long> here = holders();
     Set<Long> admitted = holders();
@@ -371,7 +384,7 @@ final class Simulation {
     boolean overtaken = false;
     for (Stream stream : live) {
       long key = stream.request.key();
-      check(!admitted.contains(key) || !overtaken, "P6 order", key + " overtakes one that waits");
+      check(!admitted.contains(key) || !overtaken, "P6 order", "%s overtakes one that waits", key);
       overtaken |= !here.contains(key) && !reads;
     }
   }
@@ -382,8 +395,11 @@ final class Simulation {
     return keys;
   }
 
-  void check(boolean holds, String property, String text) {
+  /** Formats only what fails: this runs for every block of every step. */
+  @SuppressWarnings("AnnotateFormatMethod") // the annotation is in no library of ours
+  void check(boolean holds, String property, String format, Object... values) {
     if (!holds) {
+      String text = format.formatted(values);
       throw new AssertionError(
           "property %s fails at call %d of seed %d: %s (replay with -Dseed=%d)"
               .formatted(property, calls, history.seed(), text, history.seed()));
@@ -400,7 +416,7 @@ final class Simulation {
 
   private Stream stream(long key) {
     Stream stream = streams.get(key);
-    check(stream != null, "P4 one end", "unknown sequence " + key);
+    check(stream != null, "P4 one end", "unknown sequence %s", key);
     return Objects.requireNonNull(stream);
   }
 

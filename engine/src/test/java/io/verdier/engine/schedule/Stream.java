@@ -35,11 +35,12 @@ final class Stream {
   }
 
   void take(Emission emission, Simulation simulation) {
-    simulation.check(finish == null, "P4 one end", "news after the end of " + request.key());
+    simulation.check(finish == null, "P4 one end", "news after the end of %s", request.key());
     simulation.check(
         opened ? emission.opened() == null : request.equals(emission.opened()),
         "P4 one end",
-        "opened of " + request.key());
+        "opened of %s",
+        request.key());
     opened = true;
     for (int token : emission.tokens()) {
       tokens.add(token);
@@ -63,25 +64,33 @@ final class Stream {
           before + i < expected.generated().length
               && tokens.get(i) == expected.generated()[before + i],
           "P7 independence",
-          "token %d of sequence %d is %d".formatted(i, request.key(), tokens.get(i)));
+          "token %d of sequence %d is %d",
+          i,
+          request.key(),
+          tokens.get(i));
     }
     simulation.check(
         end.generatedTokens() == before + tokens.size(),
         "P4 one end",
-        "generated %d, said %d".formatted(before + tokens.size(), end.generatedTokens()));
+        "generated %d, said %d",
+        before + tokens.size(),
+        end.generatedTokens());
     String who = "sequence " + request.key() + " ended with " + end;
     switch (end.reason()) {
-      case ABORT -> simulation.check(cancelled, "P4 one end", who);
+      case ABORT -> simulation.check(cancelled, "P4 one end", "%s", who);
       case ERROR -> verifyError(end, expected, simulation);
       case STOP, LENGTH, REPETITION -> {
         simulation.check(
-            !failed && !cancelled && end.fault() == null, "P12 failures", who + " all the same");
+            !failed && !cancelled && end.fault() == null, "P12 failures", "%s all the same", who);
         simulation.check(
             end.reason() == expected.reason()
                 && end.stopToken() == expected.stopToken()
                 && end.generatedTokens() == expected.generated().length,
             "P7 independence",
-            who + ", expected " + expected.generated().length + " " + expected);
+            "%s, expected %s %s",
+            who,
+            expected.generated().length,
+            expected);
         verifyScores(before, simulation);
         verifyPooled(simulation);
       }
@@ -90,12 +99,12 @@ final class Stream {
 
   private void verifyError(Finish end, Expected expected, Simulation simulation) {
     String who = "sequence " + request.key() + " ended with " + end;
-    simulation.check(end.fault() != null, "P12 failures", who);
+    simulation.check(end.fault() != null, "P12 failures", "%s", who);
     if (end.fault() != null && end.fault().code() == ErrorCode.INTERNAL) {
       boolean named = failed && end.fault().text().equals(FakeRunner.FAILURE);
-      simulation.check(named, "P12 failures", who);
+      simulation.check(named, "P12 failures", "%s", who);
     } else {
-      simulation.check(expected.reason() == FinishReason.ERROR, "P4 one end", who);
+      simulation.check(expected.reason() == FinishReason.ERROR, "P4 one end", "%s", who);
     }
   }
 
@@ -110,7 +119,10 @@ final class Stream {
     simulation.check(
         pooled.length == counts.length && (counts.length == 0 || pooled[0] == counts[0]),
         "P7 independence",
-        "%s of sequence %d has %s".formatted(pooling, request.key(), Arrays.toString(pooled)));
+        "%s of sequence %d has %s",
+        pooling,
+        request.key(),
+        Arrays.toString(pooled));
   }
 
   private void verifyScores(int before, Simulation simulation) {
@@ -119,13 +131,18 @@ final class Stream {
     simulation.check(
         scores.size() == count,
         "P7 independence",
-        "%d scores of %d in sequence %d".formatted(scores.size(), count, request.key()));
+        "%d scores of %d in sequence %d",
+        scores.size(),
+        count,
+        request.key());
     for (int i = 0; i < count; i++) {
       TokenLogprobs score = scores.get(i);
       simulation.check(
           score.token() == request.tokens()[i + 1] && score.logprob() == -(i + 1),
           "P7 independence",
-          "score %d of sequence %d".formatted(i, request.key()));
+          "score %d of sequence %d",
+          i,
+          request.key());
     }
   }
 }
