@@ -52,6 +52,7 @@ import org.slf4j.LoggerFactory;
 public final class Server {
   private static final Logger LOG = LoggerFactory.getLogger(Server.class);
   private static final int HTTP_INSTANCES_MAX = 8;
+  private static final int FREE_PORT_TRIES = 5; // that somebody else may take in the meantime
 
   /** Loading a model may take long; Vert.x would warn of a blocked thread every second of it. */
   static final long WORKER_HOURS_MAX = 24;
@@ -108,13 +109,25 @@ public final class Server {
    * @return fails where the port cannot be had
    */
   public static Future<Server> listen(List<ServerConfig> models) {
+    return listen(models, models.getFirst().http().port() == 0 ? FREE_PORT_TRIES : 1);
+  }
+
+  private static Future<Server> listen(List<ServerConfig> models, int tries) {
     VertxOptions options =
         new VertxOptions()
             .setPreferNativeTransport(true)
             .setMaxWorkerExecuteTimeUnit(TimeUnit.HOURS)
             .setMaxWorkerExecuteTime(WORKER_HOURS_MAX);
     Server server = new Server(Vertx.builder().with(options).build(), models);
-    return server.deployHttp().map(server).onFailure(failed -> server.vertx.close());
+    return server
+        .deployHttp()
+        .map(server)
+        .recover(
+            failed -> {
+              server.vertx.close();
+              boolean again = tries > 1 && failed instanceof IOException;
+              return again ? listen(models, tries - 1) : Future.failedFuture(failed);
+            });
   }
 
   private Future<?> deployHttp() {
@@ -135,7 +148,8 @@ public final class Server {
   }
 
   /**
-   * All instances must name one port, so a free one is found first. Somebody may take it meanwhile.
+   * All instances must name one port, so a free one is found first. Somebody may take it meanwhile:
+   * then another one is.
    */
   private static int freePort(ServerConfig config) throws IOException {
     try (ServerSocket socket = new ServerSocket()) {

@@ -6,13 +6,13 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import io.verdier.verticles.launch.ServerProcess;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
@@ -186,20 +186,23 @@ final class ClusterFixture implements AutoCloseable {
     }
   }
 
+  /**
+   * Below those that the system gives to whoever connects, and so perhaps before the node has them.
+   */
   private static List<Integer> freePorts(int count) {
-    List<ServerSocket> sockets = new ArrayList<>();
-    try {
-      for (int i = 0; i < count; i++) {
-        sockets.add(new ServerSocket(0, 1, InetAddress.getLoopbackAddress()));
+    List<Integer> free = new ArrayList<>();
+    while (free.size() < count) {
+      int port = ThreadLocalRandom.current().nextInt(20_000, 32_000);
+      try {
+        new ServerSocket(port, 1, InetAddress.getLoopbackAddress()).close();
+        if (!free.contains(port)) {
+          free.add(port);
+        }
+      } catch (IOException taken) {
+        // Another one, then.
       }
-      List<Integer> free = sockets.stream().map(ServerSocket::getLocalPort).toList();
-      for (ServerSocket socket : sockets) {
-        socket.close();
-      }
-      return free;
-    } catch (IOException failed) {
-      throw new UncheckedIOException(failed);
     }
+    return free;
   }
 
   /** What all nodes have printed, for a test that fails. */
