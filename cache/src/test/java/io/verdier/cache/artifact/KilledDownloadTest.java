@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * -Dverdier.kills=25} kills 50 times, 25 for each source, which takes a minute.
  */
 class KilledDownloadTest {
-  private static final int KILLS = Integer.getInteger("verdier.kills", 12);
+  private static final int KILLS = Integer.getInteger("verdier.kills", 8);
   private static final int SHARD_BYTES = 6 << 20;
   private static final int TOTAL_BYTES = SHARD_BYTES * 3 / 2;
 

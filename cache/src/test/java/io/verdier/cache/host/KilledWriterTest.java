@@ -14,12 +14,12 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * SIGKILL at 50 random points of writing, by processes that find what those before them left:
- * whatever is found under a name has that name's contents, to the bit. Takes some 15 s, nearly all
- * of them for starting processes.
+ * SIGKILL at random points of writing, by processes that find what those before them left: whatever
+ * is found under a name has that name's contents, to the bit. {@code -Dverdier.kills=50} takes some
+ * 15 s, nearly all of them for starting processes.
  */
 class KilledWriterTest {
-  private static final int KILLS = 50;
+  private static final int KILLS = Integer.getInteger("verdier.kills", 25);
   private static final int WRITES_MAX = 12; // that are awaited before a kill
 
   @TempDir Path directory;

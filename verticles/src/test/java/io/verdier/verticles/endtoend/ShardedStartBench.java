@@ -74,7 +74,8 @@ final class ShardedStartBench {
             "--max-model-len=512",
             "--num-gpu-blocks-override=64"));
     long begin = System.nanoTime();
-    try (ServerProcess server = ServerProcess.serve(flags.toArray(String[]::new)).awaitReady()) {
+    try (ServerProcess server =
+        ServerProcess.serveAsShipped(flags.toArray(String[]::new)).awaitReady()) {
       long ready = System.nanoTime();
       String packing = server.output().replaceFirst("(?s).* packed in ([0-9.]+) s.*", "$1");
       return new Times((ready - begin) / 1e9, (ready - cloud.lastSentNanos) / 1e9, packing);

@@ -73,7 +73,7 @@ class StartupIT {
   private static long firstAnswerMillis() throws Exception {
     int port = freePort();
     long start = System.nanoTime();
-    try (ServerProcess server = ServerProcess.serve("--port=" + port)) {
+    try (ServerProcess server = ServerProcess.serveAsShipped("--port=" + port)) {
       while (!answers(port)) {
         if (System.nanoTime() - start > 30_000_000_000L) {
           throw new IllegalStateException("no answer:\n" + server.output());

@@ -12,6 +12,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * The built distribution as a process of its own, on a free port of the loopback interface. Owned
@@ -23,9 +24,9 @@ public final class ServerProcess implements AutoCloseable {
   private static final String KERNELS_IN_C = "/io/verdier/engine/backend/cpu/native/";
 
   /**
-   * Options of the JVM for one of several servers that live for seconds: a small heap, and no
-   * optimizing compiler, which takes half of the processor time of such a life (a start and an
-   * answer: 5.8 s with it and all of the heap, 2.8 s so). Without kernels in C it is needed.
+   * Options of the JVM for a server that lives for seconds, perhaps beside others: a small heap,
+   * and no optimizing compiler, which takes half of the processor time of such a life (a start and
+   * an answer: 5.8 s with it and all of the heap, 2.8 s so). Without kernels in C it is needed.
    */
   public static final String SMALL =
       "-Xmx400m -Xmn24m"
@@ -74,19 +75,31 @@ public final class ServerProcess implements AutoCloseable {
     }
   }
 
-  /** Starts {@code serve} on a free port. */
+  /** Starts {@code serve} on a free port, {@link #SMALL}. */
   public static ServerProcess serve(String... flags) {
-    List<String> arguments = new ArrayList<>(List.of("serve", "--host=127.0.0.1", "--port=0"));
-    arguments.addAll(Arrays.asList(flags));
-    return started(arguments.toArray(String[]::new));
+    return started(serving(flags));
   }
 
-  /** Starts with exactly these arguments, which must serve. */
+  /** The same as users have it, to be measured. */
+  public static ServerProcess serveAsShipped(String... flags) {
+    return startedWith("", serving(flags));
+  }
+
+  private static String[] serving(String... flags) {
+    Stream<String> first = Stream.of("serve", "--host=127.0.0.1", "--port=0");
+    return Stream.concat(first, Stream.of(flags)).toArray(String[]::new);
+  }
+
+  /** Starts {@link #SMALL} with exactly these arguments, which must serve. */
   public static ServerProcess started(String... arguments) {
-    return new ServerProcess(launch(arguments));
+    return startedWith(SMALL, arguments);
   }
 
-  /** The same with further options of the JVM. */
+  /**
+   * The same with other options.
+   *
+   * @param options of the JVM, beside those that all servers have
+   */
   public static ServerProcess startedWith(String options, String... arguments) {
     return startedUnder(List.of(), options, arguments);
   }
