@@ -10,6 +10,7 @@ import io.verdier.conf.LoadResult;
 import io.verdier.engine.schedule.FinishReason;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.launch.FreePorts;
 import io.verdier.verticles.launch.ServerProcess;
 import io.vertx.core.Vertx;
 import io.vertx.core.VertxOptions;
@@ -19,7 +20,6 @@ import io.vertx.spi.cluster.hazelcast.HazelcastClusterManager;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -58,8 +58,8 @@ class ClusterTrustIT {
 
   @BeforeAll
   static void start() throws Exception {
-    port = freePort();
-    busPort = freePort();
+    port = FreePorts.row(2);
+    busPort = port + 1;
     server =
         ServerProcess.startedWith(
             ServerProcess.SMALL + " -Xbootclasspath/a:" + Path.of(classes()),
@@ -86,12 +86,6 @@ class ClusterTrustIT {
   private static String classes() throws Exception {
     return Path.of(Gadget.class.getProtectionDomain().getCodeSource().getLocation().toURI())
         .toString();
-  }
-
-  private static int freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return socket.getLocalPort();
-    }
   }
 
   private static String send(HttpRequest.Builder request) throws Exception {
@@ -260,7 +254,7 @@ class ClusterTrustIT {
         List.of(
             "--cluster",
             "--cluster-secret=" + SECRET,
-            "--cluster-port=" + freePort(),
+            "--cluster-port=" + FreePorts.one(),
             "--cluster-members=127.0.0.1:" + port);
     return ((LoadResult.Loaded) ConfigLoader.load(flags, Map.of())).config().cluster();
   }

@@ -4,15 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
+import io.verdier.verticles.launch.FreePorts;
 import io.verdier.verticles.launch.ServerProcess;
-import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
-import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
@@ -114,14 +111,14 @@ final class ClusterFixture implements AutoCloseable {
    * @param flags of all
    */
   static ClusterFixture of(int nodesMax, String... flags) {
-    List<Integer> ports = freePorts(nodesMax);
+    List<Integer> ports = FreePorts.several(nodesMax);
     List<String> members = ports.stream().map(port -> "127.0.0.1:" + port).toList();
     return new ClusterFixture(ports, members, flags);
   }
 
   /** The same, of nodes at addresses of their own: one for each. */
   static ClusterFixture at(List<Place> places, String... flags) {
-    List<Integer> ports = freePorts(places.size());
+    List<Integer> ports = FreePorts.several(places.size());
     List<String> members = new ArrayList<>();
     for (int i = 0; i < places.size(); i++) {
       members.add(places.get(i).clusterHost() + ":" + ports.get(i));
@@ -184,25 +181,6 @@ final class ClusterFixture implements AutoCloseable {
       assertThat(System.nanoTime()).as(what).isLessThan(deadline);
       LockSupport.parkNanos(20_000_000);
     }
-  }
-
-  /**
-   * Below those that the system gives to whoever connects, and so perhaps before the node has them.
-   */
-  private static List<Integer> freePorts(int count) {
-    List<Integer> free = new ArrayList<>();
-    while (free.size() < count) {
-      int port = ThreadLocalRandom.current().nextInt(20_000, 32_000);
-      try {
-        new ServerSocket(port, 1, InetAddress.getLoopbackAddress()).close();
-        if (!free.contains(port)) {
-          free.add(port);
-        }
-      } catch (IOException taken) {
-        // Another one, then.
-      }
-    }
-    return free;
   }
 
   /** What all nodes have printed, for a test that fails. */

@@ -4,10 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.verdier.verticles.endtoend.Client.Answer;
+import io.verdier.verticles.launch.FreePorts;
 import io.verdier.verticles.launch.InProcessServer;
-import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -28,8 +26,8 @@ class ClusterModelsIT {
   private static Client impostor;
 
   @BeforeAll
-  static void start() throws IOException {
-    List<Integer> ports = freePorts();
+  static void start() {
+    List<Integer> ports = FreePorts.several(NODES);
     CompletableFuture<InProcessServer> front = started(ports, 0, "--roles=http");
     CompletableFuture<InProcessServer> alpha =
         started(ports, 1, "--roles=engine", "--served-model-name=alpha", "--max-model-len=512");
@@ -59,18 +57,6 @@ class ClusterModelsIT {
   @AfterAll
   static void stop() {
     servers.reversed().forEach(InProcessServer::close);
-  }
-
-  private static List<Integer> freePorts() throws IOException {
-    List<ServerSocket> sockets = new ArrayList<>();
-    for (int i = 0; i < NODES; i++) {
-      sockets.add(new ServerSocket(0, 1, InetAddress.getLoopbackAddress()));
-    }
-    List<Integer> ports = sockets.stream().map(ServerSocket::getLocalPort).toList();
-    for (ServerSocket socket : sockets) {
-      socket.close();
-    }
-    return ports;
   }
 
   private static CompletableFuture<InProcessServer> started(

@@ -1,9 +1,7 @@
 package io.verdier.verticles.endtoend;
 
+import io.verdier.verticles.launch.FreePorts;
 import io.verdier.verticles.launch.ServerProcess;
-import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -13,8 +11,6 @@ import java.util.List;
  * process takes about a second of a core to start; they start together.
  */
 final class PipelineFixture implements AutoCloseable {
-  private static final int PORTS_FIRST = 21_000;
-  private static final int PORTS_LAST = 50_000;
 
   final int masterPort;
   private final List<ServerProcess> nodes = new ArrayList<>();
@@ -24,7 +20,7 @@ final class PipelineFixture implements AutoCloseable {
    * @param flags of all
    */
   PipelineFixture(int count, String... flags) {
-    masterPort = freePorts(count - 1);
+    masterPort = FreePorts.row(count - 1);
     for (int node = 0; node < count; node++) {
       nodes.add(start(node, count, flags));
     }
@@ -70,31 +66,6 @@ final class PipelineFixture implements AutoCloseable {
       text.append('\n');
     }
     return text.toString();
-  }
-
-  /** The first of so many ports in a row that nobody has. */
-  static int freePorts(int count) {
-    int first = PORTS_FIRST + (int) (ProcessHandle.current().pid() % 8_000);
-    while (first < PORTS_LAST) {
-      if (areFree(first, count)) {
-        return first;
-      }
-      first += count;
-    }
-    throw new IllegalStateException("no " + count + " free ports in a row");
-  }
-
-  private static boolean areFree(int first, int count) {
-    for (int port = first; port < first + count; port++) {
-      try (ServerSocket socket = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
-        if (!socket.isBound()) {
-          return false;
-        }
-      } catch (IOException taken) {
-        return false;
-      }
-    }
-    return true;
   }
 
   @Override

@@ -3,6 +3,7 @@ package io.verdier.verticles.endtoend;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.verdier.verticles.launch.FreePorts;
 import io.verdier.verticles.launch.InProcessServer;
 import io.verdier.verticles.launch.ServerProcess;
 import java.net.URI;
@@ -122,7 +123,7 @@ class PipelinePairIT {
         expected.add(answer(client, longRequest(i)));
       }
     }
-    String port = "--master-port=" + PipelineFixture.freePorts(1);
+    String port = "--master-port=" + FreePorts.one();
     String[] stages = {"--pipeline-parallel-size=2", port};
     try (ClusterFixture cluster = ClusterFixture.of(3, OF_CLUSTER)) {
       cluster.add("staged", "engine,cache", stages[0], stages[1], "--node-rank=0");

@@ -2,11 +2,11 @@ package io.verdier.verticles.endtoend;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.verdier.verticles.launch.FreePorts;
 import io.verdier.verticles.launch.ServerProcess;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -71,7 +71,7 @@ class StartupIT {
   }
 
   private static long firstAnswerMillis() throws Exception {
-    int port = freePort();
+    int port = FreePorts.one();
     long start = System.nanoTime();
     try (ServerProcess server = ServerProcess.serveAsShipped("--port=" + port)) {
       while (!answers(port)) {
@@ -92,12 +92,6 @@ class StartupIT {
       return answer.startsWith("HTTP/1.1 200") && answer.contains("A car, or a motor car");
     } catch (IOException notYet) {
       return false;
-    }
-  }
-
-  private static int freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0)) {
-      return socket.getLocalPort();
     }
   }
 }

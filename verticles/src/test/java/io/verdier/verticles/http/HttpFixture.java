@@ -17,13 +17,13 @@ import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.ServerState;
+import io.verdier.verticles.launch.FreePorts;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.respond.ResponsesVerticle;
 import io.vertx.core.DeploymentOptions;
 import io.vertx.core.Vertx;
 import java.io.IOException;
 import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -101,7 +101,7 @@ final class HttpFixture implements AutoCloseable {
   private HttpFixture(Options options) throws IOException {
     bus = Bus.register(vertx);
     engine = new FakeEngine(vertx);
-    port = freePort();
+    port = FreePorts.one();
     config = config(options, port);
     admission = new Admission(options.queued);
     card =
@@ -157,12 +157,6 @@ final class HttpFixture implements AutoCloseable {
         .toCompletionStage()
         .toCompletableFuture()
         .join();
-  }
-
-  private static int freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0)) {
-      return socket.getLocalPort();
-    }
   }
 
   /** Publishes a state and waits until an instance has taken it. */

@@ -27,6 +27,7 @@ import io.verdier.verticles.cluster.Trust;
 import io.verdier.verticles.cluster.socket.Protocol;
 import io.verdier.verticles.cluster.socket.SealedSocket;
 import io.verdier.verticles.cluster.socket.SocketSeal;
+import io.verdier.verticles.launch.FreePorts;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.vertx.core.Context;
 import io.vertx.core.DeploymentOptions;
@@ -376,10 +377,7 @@ class CacheNodeTest {
   void cacheNode_silentInTheMiddle_failsWhatIsUnderWayAndIsCalledAgain() throws Exception {
     ClusterConfig hasty = cluster(SECRET, "--cluster-cache-timeout=0.3");
     Engine one = new Engine(1, hasty);
-    int port;
-    try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      port = free.getLocalPort();
-    }
+    int port = FreePorts.one();
     CompletableFuture<Integer> welcomed = new CompletableFuture<>();
     get(
         vertx

@@ -7,6 +7,7 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.engine.model.ModelException;
 import io.verdier.engine.weights.CheckpointFiles;
 import io.verdier.verticles.cluster.socket.SocketSeal;
+import io.verdier.verticles.launch.FreePorts;
 import io.verdier.verticles.launch.InProcessServer;
 import io.vertx.core.buffer.Buffer;
 import java.io.IOException;
@@ -40,15 +41,7 @@ class StageHubTest {
       Map.of("--block-size", "16", "weights with hash", "0011");
   private static final String SECRET = "--cluster-secret=the secret of this test";
 
-  private final int port = freePort();
-
-  private static int freePort() {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return socket.getLocalPort();
-    } catch (IOException none) {
-      throw new IllegalStateException(none);
-    }
-  }
+  private final int port = FreePorts.row(3); // nodes 1 and 2 have the next ones
 
   private ServerConfig config(int node, int nodes, String... more) {
     List<String> flags =

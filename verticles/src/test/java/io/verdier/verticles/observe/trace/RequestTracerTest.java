@@ -7,9 +7,9 @@ import io.verdier.conf.TracingConfig;
 import io.verdier.conf.TracingConfig.Protocol;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.launch.FreePorts;
 import io.vertx.core.MultiMap;
 import io.vertx.core.Vertx;
-import java.net.ServerSocket;
 import java.net.URI;
 import java.util.Map;
 import java.util.Optional;
@@ -174,10 +174,7 @@ class RequestTracerTest {
 
   @Test
   void collector_absent_spansAreCountedAsFailed() throws Exception {
-    String nobody;
-    try (ServerSocket socket = new ServerSocket(0)) {
-      nobody = "127.0.0.1:" + socket.getLocalPort();
-    }
+    String nobody = "127.0.0.1:" + FreePorts.one();
     RequestTracer tracer = tracer(nobody, Protocol.GRPC);
     request(tracer, caller("01"), 0);
     close(tracer);
