@@ -5,7 +5,6 @@ import io.verdier.cache.outbound.OutboundException;
 import io.verdier.conf.ServerConfig;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
@@ -14,7 +13,6 @@ import java.nio.file.attribute.FileTime;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -316,7 +314,11 @@ public final class ArtifactStore {
       if (there.isPresent()) {
         return there.get();
       }
-      try (EntryLocks.Held _ = locks.change(name);
+      Optional<EntryLocks.Held> change = locks.changeSoon(name);
+      if (change.isEmpty()) {
+        continue;
+      }
+      try (EntryLocks.Held _ = change.get();
           DiskQuota.Reservation _ =
               room(uri, choice, name, choice.bytes(source.shown(), listing))) {
         DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
@@ -468,7 +470,11 @@ public final class ArtifactStore {
         if (there.isPresent()) {
           return there.get();
         }
-        try (EntryLocks.Held _ = locks.change(name);
+        Optional<EntryLocks.Held> change = locks.changeSoon(name);
+        if (change.isEmpty()) {
+          continue;
+        }
+        try (EntryLocks.Held _ = change.get();
             DiskQuota.Reservation _ = room(url, choice, name, Math.multiplyExact(2, file.size()))) {
           DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
           Path archive = place.entry().resolve(file.name());
@@ -481,18 +487,6 @@ public final class ArtifactStore {
         }
         quota.dropOlder(prefix, name);
       }
-    }
-  }
-
-  /** Deletes a directory of plain files, as far as that goes. */
-  static void deleteQuietly(Path directory) {
-    try (var files = Files.walk(directory)) {
-      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-        Files.deleteIfExists(file);
-      }
-    } catch (IOException | UncheckedIOException leftBehind) {
-      // A temporary directory that cannot be removed costs disk space only. Another process may be
-      // at it just now.
     }
   }
 }

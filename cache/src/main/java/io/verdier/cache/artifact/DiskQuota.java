@@ -234,7 +234,7 @@ final class DiskQuota {
     try (Stream<Path> paths = Files.list(entries)) {
       for (Path path : paths.toList()) {
         if (String.valueOf(path.getFileName()).startsWith(TRASH)) {
-          ArtifactStore.deleteQuietly(path);
+          OwnPlace.deleteQuietly(path);
         } else if (Files.isDirectory(path)) {
           entry(path).ifPresent(found::add);
         }
@@ -282,7 +282,7 @@ final class DiskQuota {
     } catch (NoSuchFileException gone) {
       return true;
     }
-    ArtifactStore.deleteQuietly(trash);
+    OwnPlace.deleteQuietly(trash);
     return true;
   }
 }

@@ -85,7 +85,7 @@ final class EmbeddedModel {
       }
       publish(temporary, target, entries);
     } finally {
-      ArtifactStore.deleteQuietly(temporary);
+      OwnPlace.deleteQuietly(temporary);
     }
   }
 
@@ -98,7 +98,7 @@ final class EmbeddedModel {
       } catch (NoSuchFileException taken) {
         // Another process was faster.
       }
-      ArtifactStore.deleteQuietly(damaged);
+      OwnPlace.deleteQuietly(damaged);
     }
     try {
       Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);

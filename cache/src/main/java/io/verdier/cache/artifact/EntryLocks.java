@@ -1,6 +1,7 @@
 package io.verdier.cache.artifact;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.file.Files;
@@ -9,6 +10,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.StampedLock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -24,6 +26,7 @@ import org.slf4j.LoggerFactory;
  */
 final class EntryLocks {
   private static final Logger LOG = LoggerFactory.getLogger(EntryLocks.class);
+  private static final long MOMENT_MILLIS = 50;
 
   private final Path directory;
   private final Map<String, Entry> entries = new HashMap<>(); // under the object's lock
@@ -142,7 +145,33 @@ final class EntryLocks {
   /** As {@link #change}, but without waiting; empty: somebody uses it. */
   Optional<Held> tryChange(String name) throws IOException {
     Entry entry = entry(name);
-    long stamp = entry.threads.tryWriteLock();
+    return changing(entry, entry.threads.tryWriteLock());
+  }
+
+  /**
+   * As {@link #change}, but waits a moment only. Empty: somebody uses it, perhaps for as long as a
+   * process lives, and perhaps because it was changed meanwhile as it was to be changed now: look
+   * again.
+   */
+  Optional<Held> changeSoon(String name) throws IOException {
+    Entry entry = entry(name);
+    try {
+      long stamp = entry.threads.tryWriteLock(MOMENT_MILLIS, TimeUnit.MILLISECONDS);
+      Optional<Held> held = changing(entry, stamp);
+      if (stamp != 0 && held.isEmpty()) {
+        Thread.sleep(MOMENT_MILLIS); // another process has it, for which nobody waits here
+      }
+      return held;
+    } catch (InterruptedException interrupted) {
+      Thread.currentThread().interrupt();
+      throw new InterruptedIOException("interrupted while others use " + name);
+    }
+  }
+
+  /**
+   * @param stamp of the entry's write lock; 0: it was not to be had
+   */
+  private static Optional<Held> changing(Entry entry, long stamp) throws IOException {
     if (stamp == 0) {
       return Optional.empty();
     }

@@ -1,8 +1,10 @@
 package io.verdier.cache.artifact;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 
 /**
  * A directory of the server's own.
@@ -42,6 +44,18 @@ record OwnPlace(Path entry) implements Place {
 
   @Override
   public void complete() {
-    ArtifactStore.deleteQuietly(entry.resolve("partial"));
+    deleteQuietly(entry.resolve("partial"));
+  }
+
+  /** Deletes a directory of plain files, as far as that goes. */
+  static void deleteQuietly(Path directory) {
+    try (var files = Files.walk(directory)) {
+      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+        Files.deleteIfExists(file);
+      }
+    } catch (IOException | UncheckedIOException leftBehind) {
+      // A temporary directory that cannot be removed costs disk space only. Another process may be
+      // at it just now.
+    }
   }
 }

@@ -23,7 +23,7 @@ final class Unpacking {
       throws IOException {
     if (Files.isDirectory(place.entry())) {
       try (var found = Files.newDirectoryStream(place.entry(), TEMPORARY + "*")) {
-        found.forEach(ArtifactStore::deleteQuietly);
+        found.forEach(OwnPlace::deleteQuietly);
       }
     }
     boolean isWhole = choice.isWhole(url.shown(), place.directory());
@@ -50,12 +50,12 @@ final class Unpacking {
             "%s: the archive lacks %s or the weights it needs as safetensors."
                 .formatted(url.shown(), choice.essential()));
       }
-      ArtifactStore.deleteQuietly(place.directory());
+      OwnPlace.deleteQuietly(place.directory());
       Files.move(root, place.directory(), StandardCopyOption.ATOMIC_MOVE);
       place.complete();
       Files.delete(archive);
     } finally {
-      ArtifactStore.deleteQuietly(temporary);
+      OwnPlace.deleteQuietly(temporary);
     }
   }
 
