@@ -17,13 +17,13 @@ import org.junit.jupiter.api.io.TempDir;
 
 /**
  * A step that does not end, in an engine that speaks on as if nothing were: its streams go on at
- * another one, and clients get the golden answers. Takes some 15 s: three nodes start, and a step
+ * another one, and clients get the golden answers. Takes some 30 s: three nodes start, and a step
  * must take two seconds before it counts as hung.
  */
 class ClusterHangIT {
   private static final String RUNNING = "vllm:num_requests_running";
   private static final int STREAMS = 10; // one of each kind
-  private static final int TOKENS = 80;
+  private static final int TOKENS = 240; // so that no stream ends before all have begun
   private static final double HANG_SECONDS = 2;
 
   /** The time that counts, a second until it is told, and what it takes to go on. */
