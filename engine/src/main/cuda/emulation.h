@@ -46,9 +46,6 @@
 //   VERDIER_EMULATED_THREADS  workers, the caller included, default 2; read once
 //   VERDIER_EMULATED_SEED     0 (default): warps in order; otherwise warps and lanes start in an order drawn from it
 //   VERDIER_EMULATED_ASYNC    mixed (default), early or late: when asynchronous copies and wgmma take effect
-//   VERDIER_EMULATED_FILL     all (default) or some: before which blocks shared memory is filled; some is each worker's
-//                             first of a launch and one of eight after it, the others find what the block before left
-//                             (whole models spend a sixth of their time on filling before all)
 //
 // Compile with -ffp-contract=off. An exported verdier_launch_<kernel> takes what cuLaunchKernel takes, returns when the
 // kernel is done, with 0, or with 1 and the reason in verdier_emulated_error(). Launches of several threads take turns.
@@ -390,7 +387,6 @@ struct Launch {
   void** params;
   uint64_t seed;
   Async async;
-  bool fills_all;
   uint64_t blocks;
   std::atomic<uint64_t> next{0};
   std::atomic<bool> failed{false};
@@ -427,7 +423,7 @@ struct Worker {
   void find_static_shared();
   void destroy();
   void run(Launch& work);
-  void run_block(uint64_t number, bool fills);
+  void run_block(uint64_t number);
   void reset(uint64_t number);
   void shuffle_order();
   void retire();
@@ -765,14 +761,12 @@ inline void Worker::finish_copy(const Copy& copy) {
 // Blocks and launches
 // ---------------------------------------------------------------------------------------------------------------------
 
-inline void Worker::run_block(uint64_t number, bool fills) {
+inline void Worker::run_block(uint64_t number) {
   reset(number);
   unsigned room = (launch->shared_bytes + 1023) / 1024 * 1024;
   dynamic_shared = shared_region + SHARED_REGION_BYTES - room;
-  if (fills) {
-    memset(dynamic_shared, 0xff, room);
-    if (static_shared) memset(static_shared, 0xff, static_shared_bytes);
-  }
+  memset(dynamic_shared, 0xff, room);
+  if (static_shared) memset(static_shared, 0xff, static_shared_bytes);
 
   current = next_thread();
   verdier_switch_context(&main, &current->context);
@@ -851,10 +845,10 @@ inline void Worker::shuffle_order() {
 inline void Worker::run(Launch& work) {
   launch = &work;
   find_static_shared();
-  for (bool first = true; !work.failed; first = false) {
+  while (!work.failed) {
     uint64_t number = work.next++;
     if (number >= work.blocks) break;
-    run_block(number, first || work.fills_all || mix(number) % 8 == 0);
+    run_block(number);
   }
   if (work.failed) {  // threads were left where they stood
     free_stacks.clear();
@@ -981,8 +975,6 @@ int launch(const char* name, void (*function)(A...), unsigned threads_max, dim3 
   work.seed = seed ? strtoull(seed, nullptr, 10) : 0;
   const char* async = getenv("VERDIER_EMULATED_ASYNC");
   work.async = !async ? Async::MIXED : async[0] == 'e' ? Async::EARLY : async[0] == 'l' ? Async::LATE : Async::MIXED;
-  const char* fill = getenv("VERDIER_EMULATED_FILL");
-  work.fills_all = !fill || fill[0] != 's';
   return pool.launch(work);
 }
 
