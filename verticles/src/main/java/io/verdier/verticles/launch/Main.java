@@ -29,7 +29,7 @@ public final class Main {
         verdier bench kernels [flags]               measure the CPU kernels beside the machine's limits
         verdier bench grammar [flags]               measure constraints over JSON schemas; --help lists the flags
         verdier health [--port N]                   exit 0 when the server on this host is ready
-        verdier selfcheck                           start, answer a chat, stop; exit 0 when all is well
+        verdier selfcheck                           answer chats alone and as a cluster; exit 0 when all is well
         verdier version
 
       From a source tree also: verdier build, verdier test.

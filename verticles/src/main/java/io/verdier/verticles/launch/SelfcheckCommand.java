@@ -9,6 +9,13 @@ import io.vertx.core.http.HttpClient;
 import io.vertx.core.http.HttpClientResponse;
 import io.vertx.core.http.HttpMethod;
 import io.vertx.core.http.RequestOptions;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
@@ -16,46 +23,42 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
 /**
- * {@code verdier selfcheck}: starts a server with the demo model on a free port of the loopback
- * interface, asks what clients ask, and stops. Shows that an installation works, and is what the
- * ahead-of-time cache is trained with.
+ * {@code verdier selfcheck}: serves the demo model on free ports of the loopback interface, alone
+ * and then with two nodes of a cluster, asks what clients ask, and stops. Shows that an
+ * installation works, and is what the ahead-of-time cache is trained with.
  */
 final class SelfcheckCommand {
   private static final int TIMEOUT_SECONDS = 60;
+  private static final long PAUSE_MILLIS = 20;
+  private static final String SECRET = "of this check alone";
   private static final String CHAT =
       """
       {"messages": [{"role": "user", "content": "What is a car?"}], "max_tokens": 32, "stream": %s}""";
 
-  private SelfcheckCommand() {}
+  private final Map<String, String> environment;
+  private final Vertx client = Vertx.vertx();
+  private final HttpClient http = client.createHttpClient();
+  private final Deque<Server> servers = new ArrayDeque<>(); // the latest first
+
+  private SelfcheckCommand(Map<String, String> environment) {
+    this.environment = environment;
+  }
 
   static int run(Map<String, String> environment) {
-    List<String> argv = List.of("--host=127.0.0.1", "--port=0");
-    return switch (ConfigLoader.load(argv, environment)) {
+    return switch (load(environment)) {
       case LoadResult.Invalid invalid -> Command.misused("selfcheck", invalid);
       case LoadResult.HelpAsked help -> Command.print(help.text());
-      case LoadResult.Loaded loaded -> check(loaded);
+      case LoadResult.Loaded loaded -> new SelfcheckCommand(environment).check();
     };
   }
 
-  private static int check(LoadResult.Loaded loaded) {
-    Vertx client = Vertx.vertx();
+  private int check() {
     try {
-      Server server = await(Server.listen(loaded.models()));
-      await(server.load());
-      HttpClient http = client.createHttpClient();
-      for (String path : List.of("/health", "/v1/models", "/", "/metrics")) {
-        expect(await(ask(http, HttpMethod.GET, server.localUrl() + path, "")), "", path);
-      }
-      String chat = server.localUrl() + "/v1/chat/completions";
-      String whole = await(ask(http, HttpMethod.POST, chat, CHAT.formatted(false)));
-      expect(whole, "\"finish_reason\"", "the whole answer");
-      String streamed = await(ask(http, HttpMethod.POST, chat, CHAT.formatted(true)));
-      expect(streamed, "data: [DONE]", "the streamed answer");
-      await(server.drain());
-      await(server.close());
+      checkAlone();
+      checkCluster();
       System.out.println("selfcheck: all is well");
       return 0;
-    } catch (ExecutionException | TimeoutException | IllegalStateException failed) {
+    } catch (ExecutionException | IOException | TimeoutException | IllegalStateException failed) {
       System.err.println("selfcheck failed: " + failed.getMessage());
       return Command.FAILED;
     } catch (InterruptedException interrupted) {
@@ -66,22 +69,108 @@ final class SelfcheckCommand {
     }
   }
 
+  private static LoadResult load(Map<String, String> environment, String... flags) {
+    List<String> argv = new ArrayList<>(List.of("--host=127.0.0.1", "--port=0"));
+    Collections.addAll(argv, flags);
+    return ConfigLoader.load(argv, environment);
+  }
+
+  private void checkAlone() throws ExecutionException, InterruptedException, TimeoutException {
+    Server server = serve();
+    for (String path : List.of("/health", "/v1/models", "/", "/metrics")) {
+      expect(await(ask(HttpMethod.GET, server.localUrl() + path, "")), "", path);
+    }
+    checkAnswers(server);
+    end();
+  }
+
+  /** One node computes, the other takes requests. */
+  private void checkCluster()
+      throws ExecutionException, InterruptedException, IOException, TimeoutException {
+    int first = freePort();
+    node("engine,cache", first, first);
+    Server server = node("http", freePort(), first);
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(TIMEOUT_SECONDS);
+    while (status(server.localUrl() + "/health") != 200) {
+      if (System.nanoTime() > deadline) {
+        throw new IllegalStateException("two nodes on the loopback interface do not meet");
+      }
+      Thread.sleep(PAUSE_MILLIS);
+    }
+    checkAnswers(server);
+    end();
+  }
+
+  private Server node(String roles, int port, int member)
+      throws ExecutionException, InterruptedException, TimeoutException {
+    return serve(
+        "--cluster",
+        "--roles=" + roles,
+        "--cluster-host=127.0.0.1",
+        "--cluster-port=" + port,
+        "--cluster-members=127.0.0.1:" + member,
+        "--cluster-secret=" + SECRET);
+  }
+
+  private static int freePort() throws IOException {
+    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      return socket.getLocalPort();
+    }
+  }
+
+  private Server serve(String... flags)
+      throws ExecutionException, InterruptedException, TimeoutException {
+    return switch (load(environment, flags)) {
+      case LoadResult.Loaded loaded -> {
+        Server server = await(Server.listen(loaded.models()));
+        servers.push(server);
+        await(server.load());
+        yield server;
+      }
+      case LoadResult.Invalid invalid -> throw new IllegalStateException(invalid.text());
+      case LoadResult.HelpAsked help -> throw new IllegalStateException(help.text());
+    };
+  }
+
+  private void end() throws ExecutionException, InterruptedException, TimeoutException {
+    while (!servers.isEmpty()) {
+      Server server = servers.pop();
+      await(server.drain());
+      await(server.close());
+    }
+  }
+
+  private void checkAnswers(Server server)
+      throws ExecutionException, InterruptedException, TimeoutException {
+    String chat = server.localUrl() + "/v1/chat/completions";
+    String whole = await(ask(HttpMethod.POST, chat, CHAT.formatted(false)));
+    expect(whole, "\"finish_reason\"", "the whole answer");
+    String streamed = await(ask(HttpMethod.POST, chat, CHAT.formatted(true)));
+    expect(streamed, "data: [DONE]", "the streamed answer");
+  }
+
   private static void expect(String body, String part, String what) {
     if (!body.contains(part)) {
       throw new IllegalStateException(what + " lacks " + part);
     }
   }
 
+  private int status(String url) throws ExecutionException, InterruptedException, TimeoutException {
+    return await(send(HttpMethod.GET, url, "").map(HttpClientResponse::statusCode));
+  }
+
   /** The body; fails where the status is not 200. */
-  private static Future<String> ask(HttpClient http, HttpMethod method, String url, String body) {
+  private Future<String> ask(HttpMethod method, String url, String body) {
+    return send(method, url, body).compose(response -> body(response, url));
+  }
+
+  private Future<HttpClientResponse> send(HttpMethod method, String url, String body) {
     RequestOptions options =
         new RequestOptions()
             .setMethod(method)
             .setAbsoluteURI(url)
             .putHeader("content-type", "application/json");
-    return http.request(options)
-        .compose(request -> request.send(Buffer.buffer(body)))
-        .compose(response -> body(response, url));
+    return http.request(options).compose(request -> request.send(Buffer.buffer(body)));
   }
 
   private static Future<String> body(HttpClientResponse response, String url) {
