@@ -47,5 +47,6 @@ done
 mkdir -p "$(dirname "$output")"
 echo "CUDA kernels: compiling for $architectures"
 # shellcheck disable=SC2086 # the targets are words of their own
-"$nvcc" -std=c++17 -O3 --fatbin --threads 2 $targets -o "$output" "$sources/kernels.cu"
+"$nvcc" -std=c++17 -O3 --fatbin --threads 2 $targets -o "$output.part" "$sources/kernels.cu"
+mv "$output.part" "$output"
 echo "$sum" >"$output.sum"
