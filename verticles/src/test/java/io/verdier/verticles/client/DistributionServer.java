@@ -1,5 +1,6 @@
 package io.verdier.verticles.client;
 
+import io.verdier.verticles.launch.ServerProcess;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -41,6 +42,7 @@ final class DistributionServer implements ServerUnderTest {
                 "0",
                 "--enable-responses-api-store"));
     builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+    builder.environment().put("VERDIER_JAVA_OPTS", ServerProcess.SMALL);
     Process process = builder.redirectErrorStream(true).start();
     BufferedReader output = process.inputReader();
     StringBuilder said = new StringBuilder();
@@ -48,7 +50,7 @@ final class DistributionServer implements ServerUnderTest {
       said.append(line).append('\n');
       Matcher ready = READY.matcher(line);
       if (ready.find()) {
-        keepReading(output);
+        keepReading(output, process.pid());
         return new DistributionServer(process, "http://127.0.0.1:" + ready.group(1));
       }
     }
@@ -56,8 +58,9 @@ final class DistributionServer implements ServerUnderTest {
   }
 
   /** A full pipe would stop the server. The rest of the output goes to a file for who must look. */
-  private static void keepReading(BufferedReader output) throws IOException {
-    Path log = Files.createDirectories(Path.of("target")).resolve("server-under-test.log");
+  private static void keepReading(BufferedReader output, long pid) throws IOException {
+    Path log =
+        Files.createDirectories(Path.of("target")).resolve("server-under-test-" + pid + ".log");
     Thread.ofVirtual()
         .start(
             () -> {

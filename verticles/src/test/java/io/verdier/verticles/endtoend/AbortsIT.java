@@ -17,9 +17,11 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Clients that go away at every possible moment, over raw sockets. */
+@Tag("alone")
 class AbortsIT {
   private static final int CONCURRENT = 48;
   private static final long SEED = Long.getLong("seed", 20261123L);

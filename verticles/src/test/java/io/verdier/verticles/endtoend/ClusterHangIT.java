@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -20,6 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
  * another one, and clients get the golden answers. Takes some 30 s: three nodes start, and a step
  * must take two seconds before it counts as hung.
  */
+@Tag("alone")
 class ClusterHangIT {
   private static final String RUNNING = "vllm:num_requests_running";
   private static final int STREAMS = 10; // one of each kind

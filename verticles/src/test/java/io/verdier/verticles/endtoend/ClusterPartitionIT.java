@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -18,6 +19,7 @@ import org.junit.jupiter.api.Test;
  * them. Costs half a minute, most of it for the time that the network is cut, which must be longer
  * than Hazelcast's patience; {@code -Dverdier.cluster.partition.seconds=60} is the full size.
  */
+@Tag("alone")
 class ClusterPartitionIT {
   private static final int STREAMS = Integer.getInteger("verdier.cluster.streams", 20);
   private static final long CUT_SECONDS =

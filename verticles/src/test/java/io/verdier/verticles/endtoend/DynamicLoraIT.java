@@ -26,6 +26,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -33,6 +34,7 @@ import org.junit.jupiter.api.io.TempDir;
  * Adapters that come and go while the server answers, from a bucket, an archive and a directory:
  * the golden tokens whatever was evicted in between. One server for all, some 5 s.
  */
+@Tag("java-kernels")
 class DynamicLoraIT {
   private static final Path GOLDEN = Path.of("../engine/src/test/resources/golden");
   private static final List<String> NAMES = List.of("", "pirate", "french");

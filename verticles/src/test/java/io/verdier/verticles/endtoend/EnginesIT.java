@@ -23,12 +23,14 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
  * Two engines behind one port: answers are those of one, both work, and what operators want reaches
  * both. Costs the start of one server and some seconds.
  */
+@Tag("java-kernels")
 class EnginesIT {
   private static final Path GOLDEN = Path.of("../engine/src/test/resources/golden");
   private static final Path ADAPTERS = Path.of("../engine/src/main/resources/demo-model/lora");

@@ -13,12 +13,14 @@ import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
  * Adapters through the whole server: each answers as the float64 reference says, alone and while
  * the others and the base model answer, with a slot for each and with one for all, cached or not.
  */
+@Tag("java-kernels")
 class LoraServingIT {
   private static final Path GOLDEN = Path.of("../engine/src/test/resources/golden");
   private static final Path ADAPTERS = Path.of("../engine/src/main/resources/demo-model/lora");

@@ -18,6 +18,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -27,6 +28,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * A server whose KV cache holds one long prompt, with host memory and a disk behind it. Takes some
  * 30 s, most of them for prompts of 1,000 tokens that must be computed.
  */
+@Tag("alone")
 class PrefixTiersIT {
   private static final int LENGTH = 1000;
   private static final int CACHED = 992;

@@ -18,9 +18,11 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** A server whose model is shared by two ranks: the promise holds as it does for one. */
+@Tag("java-kernels")
 class RankServingIT {
   private static final Path GOLDEN = Path.of("../engine/src/test/resources/golden/logits.json");
   private static final String RANKS = "--tensor-parallel-size=2";

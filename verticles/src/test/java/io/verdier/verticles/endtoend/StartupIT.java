@@ -13,12 +13,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.slf4j.LoggerFactory;
 
 /**
  * How long a newcomer waits: from the command to the whole first answer, in a process of its own.
  */
+@Tag("alone")
 class StartupIT {
   private static final int ATTEMPTS_MIN = 5;
   private static final int ATTEMPTS_MAX = 15;

@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Objects;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -25,6 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
  * {@link #NEW}. So the answer to a prompt with the new number is the float64 reference's, with the
  * new number. One server for all.
  */
+@Tag("java-kernels")
 class VocabularyLoraIT {
   private static final Path GOLDEN = Path.of("../engine/src/test/resources/golden/logits.json");
   private static final Path MODEL = Path.of("../engine/src/main/resources/demo-model");

@@ -6,7 +6,9 @@ import io.verdier.engine.schedule.StepOutcome;
 import io.verdier.engine.schedule.StepPlan;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.locks.LockSupport;
@@ -23,16 +25,17 @@ public final class HangingServer {
 
   /** What {@link ServerProcess#startedUnder} puts before a server's command. */
   public static List<String> prefix(Path file) {
-    return List.of(
-        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-        "--add-modules=jdk.incubator.vector",
-        "--enable-native-access=ALL-UNNAMED",
-        "-XX:+UseSerialGC",
-        "-Xmx400m",
-        "-cp",
-        System.getProperty("java.class.path"),
-        HangingServer.class.getName(),
-        file.toString());
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.add("--add-modules=jdk.incubator.vector");
+    command.add("--enable-native-access=ALL-UNNAMED");
+    command.add("-XX:+UseSerialGC");
+    Collections.addAll(command, ServerProcess.SMALL.split(" "));
+    command.add("-cp");
+    command.add(System.getProperty("java.class.path"));
+    command.add(HangingServer.class.getName());
+    command.add(file.toString());
+    return command;
   }
 
   /** Arguments: the file, then a server's command: the program, {@code serve} and flags. */
