@@ -63,6 +63,7 @@ public final class StageHub implements Pipeline.Link {
   private @Nullable SealedSocket<StageFrame> downlink; // to node 1
   private @Nullable Pipeline results;
   private @Nullable String failure;
+  private @Nullable String notJoined; // why the latest node that tried did not
   private boolean closing;
   private int refused;
 
@@ -135,8 +136,8 @@ public final class StageHub implements Pipeline.Link {
       joined.get(pipeline.patience().toMillis(), TimeUnit.MILLISECONDS);
     } catch (TimeoutException late) {
       throw new ModelException(
-          "--pipeline-parallel-size: %s did not come within %d s. Start every node with the same flags, its own --node-rank, and the --master-addr and --master-port of this one."
-              .formatted(missing(), pipeline.patience().toSeconds()),
+          "--pipeline-parallel-size: %s did not come within %d s. Start every node with the same flags, its own --node-rank, and the --master-addr and --master-port of this one.%s"
+              .formatted(missing(), pipeline.patience().toSeconds(), latestTry()),
           late);
     } catch (ExecutionException | InterruptedException failed) {
       throw failed(failed);
@@ -155,6 +156,10 @@ public final class StageHub implements Pipeline.Link {
           }
           return String.join(", ", missing);
         });
+  }
+
+  private String latestTry() {
+    return call(() -> notJoined == null ? "" : " The latest that tried: " + notJoined);
   }
 
   private int welcome(int blocks) {
@@ -326,7 +331,7 @@ public final class StageHub implements Pipeline.Link {
       }
       Node node = nodeOf(socket);
       if (node == null) {
-        socket.close("it has not said who it is");
+        onUnknown(socket, frame);
         return;
       }
       node.heardNanos = System.nanoTime();
@@ -360,6 +365,16 @@ public final class StageHub implements Pipeline.Link {
     }
   }
 
+  private void onUnknown(SealedSocket<StageFrame> socket, StageFrame frame) {
+    if (frame instanceof Failed failed) { // it could not even introduce itself
+      LOG.warn("A node of the model gives up: {}", failed.reason());
+      notJoined = failed.reason();
+      socket.close("");
+    } else {
+      socket.close("it has not said who it is");
+    }
+  }
+
   private boolean isKnown(SealedSocket<StageFrame> socket) {
     return socket == downlink || nodeOf(socket) != null;
   }
@@ -381,6 +396,7 @@ public final class StageHub implements Pipeline.Link {
     String refusal = refusal(hello);
     if (refusal != null) {
       LOG.warn("A node of the model is refused: {}", refusal);
+      notJoined = refusal;
       socket.close(new Refused(refusal), "");
       return;
     }

@@ -264,8 +264,12 @@ public final class StageMember {
           .onFailure(
               failed ->
                   end(
-                      "cannot listen on %s:%d: %s"
-                          .formatted(socket.localHost(), hello.port(), failed.getMessage())));
+                      "node %d cannot listen on %s:%d: %s"
+                          .formatted(
+                              hello.node(),
+                              socket.localHost(),
+                              hello.port(),
+                              failed.getMessage())));
     }
 
     private void introduce(SealedSocket<StageFrame> socket) {

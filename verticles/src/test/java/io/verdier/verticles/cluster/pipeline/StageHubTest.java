@@ -179,6 +179,26 @@ class StageHubTest {
   }
 
   @Test
+  void node_thatCannotListen_isNamedWithItsReasonWhenTheTimeIsOver() throws IOException {
+    StageHub hub = hub(3, "--distributed-timeout-seconds=2");
+    StageMember one = new StageMember(config(1, 3));
+    try (ServerSocket taken = new ServerSocket(port + 1, 1, InetAddress.getLoopbackAddress())) {
+      assertThat(taken.isBound()).isTrue();
+      assertThatThrownBy(() -> one.join(FACTS, 1))
+          .isInstanceOf(ModelException.class)
+          .hasMessageContaining("node 1 cannot listen on 127.0.0.1:" + (port + 1));
+      assertThatThrownBy(() -> hub.gather(1))
+          .isInstanceOf(ModelException.class)
+          .hasMessageContaining("node 1, node 2 did not come within 2 s")
+          .hasMessageContaining(
+              " The latest that tried: node 1 cannot listen on 127.0.0.1:" + (port + 1));
+    } finally {
+      one.close();
+      hub.close();
+    }
+  }
+
+  @Test
   void node_thatLoadsForever_isNamedWhenTheTimeIsOver() throws Exception {
     StageHub hub = hub(3);
     StageMember one = new StageMember(config(1, 3));
