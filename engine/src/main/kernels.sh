@@ -43,5 +43,6 @@ case $step in
     rm -rf "${last:?}/$backend/cpu/native" "$last/$backend/cuda/kernels.fatbin"
     mkdir -p "$last"
     cp -Rp "$directory/io" "$last/"
+    rm -f "$last/$backend/cuda/kernels.fatbin.sum" # the script's own
     ;;
 esac

@@ -1378,6 +1378,18 @@ struct Prefill {
   }
 };
 
+// What edges and the end need of a tile: read again there where the compiler finds no registers in the loop for it, as
+// ptxas -v shows; on sm_90a and sm_100 it does.
+DEVICE int4 tile_again(const int* tiles, const int4& tile) {
+#if VERDIER_HAS_WGMMA || __CUDA_ARCH__ / 10 == 100
+  (void)tiles;
+  return tile;
+#else
+  (void)tile;
+  return reinterpret_cast<const int4*>(tiles)[blockIdx.y * 2];
+#endif
+}
+
 template <int HD, int MT, class Cache>
 DEVICE void prefill(const bf16* queries, const void* cache, const int* tables, const int* tiles, const int* counts,
                     void* out, int rowsPad, int heads, int kvHeads, int headDim, int blockTokens, int window,
@@ -1456,21 +1468,23 @@ DEVICE void prefill(const bf16* queries, const void* cache, const int* tables, c
     float a[MT][2], b[MT][2];
     state.scores(s, sharedQueries + warp * MT * P::PIECES * 64, reinterpret_cast<const uint4*>(here), lane);
     if (first + CHUNK - 1 > position || first < first_seen(end - 1, window)) {
-      state.hide(s, chunk, warp * MT * 16 + g, tileRows, group, position, window);
+      const int4 edge = tile_again(tiles, tile);
+      state.hide(s, chunk, warp * MT * 16 + g, edge.z * group, group, edge.y, window);
     }
     state.weigh(s, scale, p, a, b);
     unitsNext = pages.group(chunk + 2, begin, end);
     state.fold_values(p, a, b, reinterpret_cast<const uint4*>(here + CHUNK * HD), lane);
   }
 
+  const int4 done = tile_again(tiles, tile);
 #pragma unroll
   for (int m = 0; m < MT; m++) {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
       int r = (warp * MT + m) * 16 + g + h * 8;
-      if (r >= tileRows) continue;
+      if (r >= done.z * group) continue;
       int token = r / group;
-      Result result = result_of(out, rowsPad, row + token, kvHead * group + r - token * group, headDim);
+      Result result = result_of(out, rowsPad, done.x + token, kvHead * group + r - token * group, headDim);
       float inverseTotal = inverse(state.total(m, h));
 #pragma unroll
       for (int n = 0; n < HD / 8; n++) {

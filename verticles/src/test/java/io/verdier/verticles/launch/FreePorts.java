@@ -14,8 +14,10 @@ import java.util.stream.IntStream;
  * connection of every process too, perhaps before the server has it.
  */
 public final class FreePorts {
-  private static final int FIRST = 20_000;
-  private static final int LAST = 32_000;
+  private static final int SLICES = 4; // test classes that run at once do not take each other's
+  private static final int SLICE = 3_000;
+  private static final int FIRST =
+      20_000 + (Integer.getInteger("verdier.fork", 1) - 1) % SLICES * SLICE;
   private static final int TRIES = 1000;
 
   private FreePorts() {}
@@ -33,7 +35,7 @@ public final class FreePorts {
   /** The first of so many in a row. */
   public static int row(int count) {
     for (int i = 0; i < TRIES; i++) {
-      int first = ThreadLocalRandom.current().nextInt(FIRST, LAST - count);
+      int first = ThreadLocalRandom.current().nextInt(FIRST, FIRST + SLICE - count);
       if (IntStream.range(first, first + count).allMatch(FreePorts::isFree)) {
         return first;
       }
