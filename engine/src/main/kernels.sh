@@ -17,8 +17,8 @@ compile() {
   status=0
   sh "$here/cuda/build.sh" "$directory/$backend/cuda/kernels.fatbin" "$last" >"$directory/cuda.log" 2>&1 || status=$?
   wait "$in_c" || status=$?
-  echo "$status" >"$directory/status.part"
-  mv "$directory/status.part" "$directory/status.$1"
+  echo "$status" >"$directory/part.$1"
+  mv "$directory/part.$1" "$directory/status.$1"
 }
 
 case $step in

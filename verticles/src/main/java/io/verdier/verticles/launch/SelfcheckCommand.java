@@ -10,8 +10,6 @@ import io.vertx.core.http.HttpClientResponse;
 import io.vertx.core.http.HttpMethod;
 import io.vertx.core.http.RequestOptions;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -28,6 +26,7 @@ import java.util.concurrent.TimeoutException;
  * installation works, and is what the ahead-of-time cache is trained with.
  */
 final class SelfcheckCommand {
+  private static final String HOST = "127.0.0.1";
   private static final int TIMEOUT_SECONDS = 60;
   private static final long PAUSE_MILLIS = 20;
   private static final String SECRET = "of this check alone";
@@ -70,7 +69,7 @@ final class SelfcheckCommand {
   }
 
   private static LoadResult load(Map<String, String> environment, String... flags) {
-    List<String> argv = new ArrayList<>(List.of("--host=127.0.0.1", "--port=0"));
+    List<String> argv = new ArrayList<>(List.of("--host=" + HOST, "--port=0"));
     Collections.addAll(argv, flags);
     return ConfigLoader.load(argv, environment);
   }
@@ -87,9 +86,9 @@ final class SelfcheckCommand {
   /** One node computes, the other takes requests. */
   private void checkCluster()
       throws ExecutionException, InterruptedException, IOException, TimeoutException {
-    int first = freePort();
+    int first = Server.freePort(HOST);
     node("engine,cache", first, first);
-    Server server = node("http", freePort(), first);
+    Server server = node("http", Server.freePort(HOST), first);
     long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(TIMEOUT_SECONDS);
     while (status(server.localUrl() + "/health") != 200) {
       if (System.nanoTime() > deadline) {
@@ -106,16 +105,10 @@ final class SelfcheckCommand {
     return serve(
         "--cluster",
         "--roles=" + roles,
-        "--cluster-host=127.0.0.1",
+        "--cluster-host=" + HOST,
         "--cluster-port=" + port,
-        "--cluster-members=127.0.0.1:" + member,
+        "--cluster-members=" + HOST + ":" + member,
         "--cluster-secret=" + SECRET);
-  }
-
-  private static int freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return socket.getLocalPort();
-    }
   }
 
   private Server serve(String... flags)

@@ -133,7 +133,7 @@ public final class Server {
   private Future<?> deployHttp() {
     ServerConfig shared;
     try {
-      shared = config.http().port() == 0 ? config.withPort(freePort(config)) : config;
+      shared = config.http().port() == 0 ? config.withPort(freePort(config.http().host())) : config;
     } catch (IOException none) {
       return Future.failedFuture(none);
     }
@@ -151,9 +151,9 @@ public final class Server {
    * All instances must name one port, so a free one is found first. Somebody may take it meanwhile:
    * then another one is.
    */
-  private static int freePort(ServerConfig config) throws IOException {
+  static int freePort(String host) throws IOException {
     try (ServerSocket socket = new ServerSocket()) {
-      socket.bind(new InetSocketAddress(config.http().host(), 0));
+      socket.bind(new InetSocketAddress(host, 0));
       return socket.getLocalPort();
     }
   }
