@@ -61,7 +61,8 @@ final class Conflicts {
     }
     findTooFewDevices();
     findInvalidStages();
-    boolean pools = config.pooler().runner() == ServerConfig.Runner.POOLING;
+    Pooler.Runner runner = config.pooler().runner();
+    boolean pools = runner == Pooler.Runner.POOLING || runner == Pooler.Runner.CLASSIFYING;
     if (pools && config.backend().kind() == BackendKind.NULL) {
       problem("--runner", "the null backend has no hidden states to pool");
     }

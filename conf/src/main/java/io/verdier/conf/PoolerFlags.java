@@ -1,9 +1,7 @@
 package io.verdier.conf;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.verdier.conf.ServerConfig.Pooler;
-import io.verdier.conf.ServerConfig.PoolingType;
-import io.verdier.conf.ServerConfig.Runner;
+import io.verdier.conf.Pooler.Runner;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -15,10 +13,12 @@ import java.util.Optional;
  * Reads the flags that make a server embed. Owned by the thread that loads.
  *
  * <p>vLLM has had three ways to say it: {@code --task embed} once, {@code --runner pooling} and
- * {@code --convert embed} now, where either of the last two brings the other along.
+ * {@code --convert embed} now, where either of the last two brings the other along. {@code
+ * classify} and {@code reward} in their place ask for a model that has classes.
  */
 final class PoolerFlags {
   private static final List<String> SWITCHES = List.of("normalize", "use_activation");
+  private static final List<String> CLASSIFIERS = List.of("classify", "reward");
   private static final List<String> TYPES = List.of("pooling_type", "seq_pooling_type");
 
   private final Settings settings;
@@ -52,19 +52,22 @@ final class PoolerFlags {
     String runner = settings.text("--runner");
     String convert = settings.text("--convert");
     String task = settings.text("--task");
+    boolean classifies = CLASSIFIERS.contains(convert) || CLASSIFIERS.contains(task);
     boolean embeds =
-        runner.equals("pooling")
-            || convert.equals("embed")
-            || List.of("embed", "embedding", "encode", "score").contains(task);
+        convert.equals("embed") || List.of("embed", "embedding", "encode").contains(task);
+    boolean pools = classifies || embeds || runner.equals("pooling") || task.equals("score");
     boolean generates = runner.equals("generate") || task.equals("generate");
-    if (embeds && (generates || convert.equals("none"))) {
+    if ((pools && (generates || convert.equals("none"))) || (embeds && classifies)) {
       String flag = settings.given("--convert") ? "--convert" : "--runner";
       problem(
           flag,
           "--runner %s, --convert %s and --task %s do not fit together"
               .formatted(runner, convert, task));
     }
-    return embeds ? Runner.POOLING : generates ? Runner.GENERATE : Runner.AUTO;
+    if (classifies) {
+      return Runner.CLASSIFYING;
+    }
+    return pools ? Runner.POOLING : generates ? Runner.GENERATE : Runner.AUTO;
   }
 
   private void noticeUnknown(String flag, JsonNode object) {
@@ -78,20 +81,20 @@ final class PoolerFlags {
     }
   }
 
-  private Optional<PoolingType> type(String flag, JsonNode object) {
+  private Optional<Pooler.Type> type(String flag, JsonNode object) {
     for (String key : TYPES) {
       JsonNode value = object.path(key);
       if (value.isMissingNode() || value.isNull()) {
         continue;
       }
       String word = value.asText().toUpperCase(Locale.ROOT);
-      for (PoolingType type : PoolingType.values()) {
+      for (Pooler.Type type : Pooler.Type.values()) {
         if (type.name().equals(word)) {
           return Optional.of(type);
         }
       }
       String types =
-          String.join(", ", Arrays.stream(PoolingType.values()).map(Enum::name).toList());
+          String.join(", ", Arrays.stream(Pooler.Type.values()).map(Enum::name).toList());
       problem(flag, key + " " + Shown.text(value.toString()) + " must be one of " + types);
     }
     return Optional.empty();

@@ -473,27 +473,4 @@ public record ServerConfig(
       return Map.of("logback.configurationFile", file, "verdier.log.level", level.name());
     }
   }
-
-  /**
-   * What the model is used for, and what becomes of its hidden states where it embeds.
-   *
-   * @param type empty: the model's own, else {@link PoolingType#LAST}
-   * @param normalizes whether vectors get length 1; empty: as the model says, else they do
-   */
-  public record Pooler(Runner runner, Optional<PoolingType> type, Optional<Boolean> normalizes) {}
-
-  /** {@code AUTO} embeds where the model's files say how, else generates. */
-  public enum Runner {
-    AUTO,
-    GENERATE,
-    POOLING
-  }
-
-  /** Whose hidden states are taken, in vLLM's words; {@code ALL}: one vector a token. */
-  public enum PoolingType {
-    CLS,
-    LAST,
-    MEAN,
-    ALL
-  }
 }

@@ -119,8 +119,8 @@ class DefaultsTest {
         new PipelineConfig(1, 1, 0, "127.0.0.1", 29501, Duration.ofMinutes(5)));
   }
 
-  private static ServerConfig.Pooler pooler() {
-    return new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty());
+  private static Pooler pooler() {
+    return new Pooler(Pooler.Runner.AUTO, Optional.empty(), Optional.empty());
   }
 
   private static ServerConfig.Artifacts artifacts() {

@@ -50,16 +50,21 @@ class ProblemsTest {
   @Test
   void pooler_anySpelling_isUnderstood() {
     for (String flag : List.of("--runner=pooling", "--convert=embed", "--task=embedding")) {
-      assertThat(Loading.config(flag).pooler().runner()).isEqualTo(ServerConfig.Runner.POOLING);
+      assertThat(Loading.config(flag).pooler().runner()).isEqualTo(Pooler.Runner.POOLING);
     }
+    for (String flag : List.of("--task=classify", "--task=reward", "--convert=classify")) {
+      assertThat(Loading.config(flag).pooler().runner()).isEqualTo(Pooler.Runner.CLASSIFYING);
+    }
+    assertThat(Loading.config("--runner=pooling", "--convert=reward").pooler().runner())
+        .isEqualTo(Pooler.Runner.CLASSIFYING);
     assertThat(Loading.config("--task=generate").pooler().runner())
-        .isEqualTo(ServerConfig.Runner.GENERATE);
-    ServerConfig.Pooler mean =
+        .isEqualTo(Pooler.Runner.GENERATE);
+    Pooler mean =
         Loading.config(
                 "--runner=pooling",
                 "--override-pooler-config={\"pooling_type\":\"mean\",\"normalize\":false}")
             .pooler();
-    assertThat(mean.type()).contains(ServerConfig.PoolingType.MEAN);
+    assertThat(mean.type()).contains(Pooler.Type.MEAN);
     assertThat(mean.normalizes()).contains(false);
     assertThat(Loading.config("--pooler-config.use_activation=true").pooler().normalizes())
         .contains(true);
@@ -75,6 +80,14 @@ class ProblemsTest {
         .singleElement()
         .asString()
         .contains("do not fit together");
+    assertThat(Loading.problems("--task=embed", "--convert=classify"))
+        .singleElement()
+        .asString()
+        .contains("do not fit together");
+    assertThat(Loading.problems("--task=classify", "--backend=null"))
+        .singleElement()
+        .asString()
+        .contains("no hidden states");
     assertThat(Loading.problems("--runner=pooling", "--backend=null"))
         .singleElement()
         .asString()

@@ -1,8 +1,7 @@
 package io.verdier.engine.model;
 
-import io.verdier.conf.ServerConfig.Pooler;
-import io.verdier.conf.ServerConfig.PoolingType;
-import io.verdier.conf.ServerConfig.Runner;
+import io.verdier.conf.Pooler;
+import io.verdier.conf.Pooler.Runner;
 import io.verdier.engine.sample.Pooling;
 import io.verdier.engine.weights.CheckpointFiles;
 import java.io.IOException;
@@ -48,6 +47,11 @@ public record EmbeddingSpec(
     if (classifier.isPresent()) {
       return Optional.of(classifying(classifier.get(), spec, asked));
     }
+    if (asked.runner() == Runner.CLASSIFYING) {
+      throw new ModelException(
+          "--task or --convert asks for classes (classify, reward), which the model does not have:"
+              + " its architecture is not one ...ForSequenceClassification.");
+    }
     Path poolingFile = directory.resolve(POOLING).resolve(ModelLoader.CONFIG_FILE);
     boolean says =
         Files.isRegularFile(poolingFile) && Files.isRegularFile(directory.resolve(MODULES));
@@ -77,7 +81,7 @@ public record EmbeddingSpec(
     return new EmbeddingSpec(pooling, false, spec.hidden(), false, new int[0], classifier);
   }
 
-  private static Pooling pooling(PoolingType type) {
+  private static Pooling pooling(Pooler.Type type) {
     return switch (type) {
       case CLS -> Pooling.FIRST;
       case LAST -> Pooling.LAST;

@@ -16,6 +16,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * From a conversation to the prompt text of one model. Immutable; any number of threads may render.
@@ -27,7 +29,9 @@ import org.jspecify.annotations.Nullable;
  * that the template prints, so it is tokenized without adding any.
  */
 public final class ChatTemplate {
-  private static final String TOOL_USE = "tool_use";
+  static final String TOOL_USE = "tool_use";
+
+  private static final Logger LOG = LoggerFactory.getLogger(ChatTemplate.class);
 
   /** Variables of the template that a request sets by fields of its own. */
   private static final Set<String> RESERVED =
@@ -107,12 +111,13 @@ public final class ChatTemplate {
    * still complete plain prompts. Rendering then says what is missing or wrong.
    *
    * @param override the operator's {@code --chat-template}: a template, the path of a file with
-   *     one, or the name of one of the model's own
+   *     one, or the name of one of the model's own. A tool template of vLLM's image, which is not
+   *     here, gives way to the model's own if that knows tools, with a warning.
    * @throws RejectedException if the override cannot be used, or a file of the model is broken
    */
   public static ChatTemplate load(Path directory, Optional<String> override) {
     ChatTemplateFiles files = ChatTemplateFiles.read(directory);
-    if (override.isEmpty()) {
+    if (override.isEmpty() || isGivenWay(override.get(), files)) {
       Map<String, Variant> variants = new LinkedHashMap<>();
       files.templates().forEach((name, source) -> variants.put(name, Variant.of(source)));
       return new ChatTemplate(variants, files.specialTokens());
@@ -128,6 +133,17 @@ public final class ChatTemplate {
                   ErrorCode.INVALID_ARGUMENT, "--chat-template does not parse: " + problem);
             });
     return template;
+  }
+
+  private static boolean isGivenWay(String override, ChatTemplateFiles files) {
+    boolean givesWay = files.knowsTools() && ChatTemplateFiles.isOfAnotherImage(override);
+    if (givesWay) {
+      LOG.warn(
+          "--chat-template {} is a file of vLLM's image and not here; the model's own template,"
+              + " which knows tools, is used.",
+          override);
+    }
+    return givesWay;
   }
 
   /**

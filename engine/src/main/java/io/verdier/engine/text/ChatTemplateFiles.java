@@ -15,7 +15,9 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -26,6 +28,9 @@ import org.jspecify.annotations.Nullable;
  */
 record ChatTemplateFiles(Map<String, String> templates, Map<String, Object> specialTokens) {
   static final String DEFAULT = "default";
+
+  private static final Pattern TOOL_TEMPLATE =
+      Pattern.compile("tool_chat_template_[A-Za-z0-9_.-]+\\.jinja");
 
   private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -58,19 +63,41 @@ record ChatTemplateFiles(Map<String, String> templates, Map<String, Object> spec
     if (value.indexOf('{') >= 0 || value.indexOf('\n') >= 0) {
       return value;
     }
-    try {
-      Path path = Path.of(value);
-      if (Files.isRegularFile(path)) {
-        return text(path);
-      }
-    } catch (InvalidPathException e) {
-      // said below
+    Optional<Path> path = path(value);
+    if (path.isPresent() && Files.isRegularFile(path.get())) {
+      return text(path.get());
     }
     throw new RejectedException(
         ErrorCode.INVALID_ARGUMENT,
         "--chat-template is '"
             + value
             + "': neither a readable file nor a template (which would have braces)");
+  }
+
+  /**
+   * Whether this is the path of a template that vLLM's image holds and this machine does not, such
+   * as {@code /vllm-workspace/examples/tool_chat_template_llama3.1_json.jinja}: command lines that
+   * were written for it name them to have tools, which today's models' own templates know.
+   */
+  static boolean isOfAnotherImage(String value) {
+    Optional<Path> path = path(value);
+    return path.isPresent()
+        && !Files.exists(path.get())
+        && TOOL_TEMPLATE.matcher(String.valueOf(path.get().getFileName())).matches();
+  }
+
+  private static Optional<Path> path(String value) {
+    try {
+      return Optional.of(Path.of(value));
+    } catch (InvalidPathException e) {
+      return Optional.empty(); // a template, or nothing
+    }
+  }
+
+  /** Whether requests with tools are served by a template that mentions them. */
+  boolean knowsTools() {
+    String source = templates.getOrDefault(ChatTemplate.TOOL_USE, templates.get(DEFAULT));
+    return source != null && source.contains("tools");
   }
 
   /** A template, or a list of {@code {"name": .., "template": ..}}. */

@@ -156,6 +156,32 @@ class ChatTemplateTest {
         .hasMessageContaining("line 1");
   }
 
+  /** Command lines written for vLLM's image name its tool templates, in several layouts. */
+  @Test
+  void load_toolTemplateOfVllmsImage_givesWayToOwnThatKnowsTools() throws Exception {
+    write("chat_template.jinja", "own{{ tools }}");
+    String path = "/vllm-workspace/examples/tool_chat_template_llama3.1_json.jinja";
+    assertThat(loaded(Optional.of(path))).isEqualTo("ownNone");
+    assertThat(loaded(Optional.of("examples/tool_chat_template_hermes.jinja")))
+        .isEqualTo("ownNone");
+    write("tool_chat_template_mine.jinja", "mine");
+    Path mine = directory.resolve("tool_chat_template_mine.jinja");
+    assertThat(loaded(Optional.of(mine.toString()))).isEqualTo("mine");
+  }
+
+  @Test
+  void load_toolTemplateOfVllmsImage_ownKnowsNoTools_isRefused() throws Exception {
+    write("chat_template.jinja", "own");
+    String path = "examples/tool_chat_template_mistral.jinja";
+    assertThatThrownBy(() -> loaded(Optional.of(path)))
+        .isInstanceOf(RejectedException.class)
+        .hasMessageContaining(path);
+    write("chat_template.jinja", "own{{ tools }}");
+    assertThatThrownBy(() -> loaded(Optional.of("examples/template_chatml.jinja")))
+        .isInstanceOf(RejectedException.class)
+        .hasMessageContaining("neither a readable file");
+  }
+
   @Test
   void load_templateOfModelBroken_servesOtherRoutesAndSaysWhy() throws Exception {
     write("chat_template.jinja", "a\n{% if %}");

@@ -1,6 +1,7 @@
 package io.verdier.verticles.endtoend;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -45,7 +46,7 @@ class ClassifyIT {
       head[i] = (float) random.nextGaussian() / 8;
     }
     DemoVariant.addHead(directory, head, CLASSES);
-    server = InProcessServer.start("--model=" + directory);
+    server = InProcessServer.start("--model=" + directory, "--task=classify");
     client = new Client(server.baseUrl());
   }
 
@@ -134,5 +135,14 @@ class ClassifyIT {
     Answer score = client.post("/score", Map.of("text_1", "a", "text_2", "b"));
     assertThat(score.status()).isEqualTo(400);
     assertThat(score.body()).contains("its head has 3 classes");
+  }
+
+  @Test
+  void start_classesOfAModelWithoutThem_isRefused() {
+    for (String flag : List.of("--task=classify", "--convert=reward")) {
+      assertThatThrownBy(() -> InProcessServer.start(flag).close())
+          .as(flag)
+          .hasStackTraceContaining("ForSequenceClassification");
+    }
   }
 }

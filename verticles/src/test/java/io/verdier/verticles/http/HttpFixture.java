@@ -7,6 +7,7 @@ import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.Limits;
 import io.verdier.conf.MeasureConfig;
 import io.verdier.conf.PipelineConfig;
+import io.verdier.conf.Pooler;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.TracingConfig;
 import io.verdier.engine.model.EmbeddingSpec;
@@ -220,7 +221,7 @@ final class HttpFixture implements AutoCloseable {
         limits(options),
         new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT),
         options.structuredOutput,
-        new ServerConfig.Pooler(ServerConfig.Runner.AUTO, Optional.empty(), Optional.empty()),
+        new Pooler(Pooler.Runner.AUTO, Optional.empty(), Optional.empty()),
         new TracingConfig(Optional.empty(), TracingConfig.Protocol.GRPC, Map.of(), "demo", false),
         new MeasureConfig(false, 0.01, false),
         cluster());

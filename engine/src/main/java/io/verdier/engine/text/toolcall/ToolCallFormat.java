@@ -14,7 +14,7 @@ import java.util.Set;
 @SuppressWarnings("ImmutableEnumChecker") // collections are those of List.of, makers keep nothing
 public enum ToolCallFormat {
   LLAMA3(
-      List.of("llama3_json", "vertex-llama-3", "llama4_json"),
+      List.of("llama3_json", "vertex-llama-3", "llama4_json", "xlam"),
       Set.of("<|python_tag|>", "<|python_start|>", "<|python_end|>"),
       (tools, sink) -> new LlamaParser(tools, sink, LlamaParser.Dialect.ALL),
       new CallSpelling("", "{\"name\": \"", "\", \"parameters\": ", "")),
@@ -27,7 +27,7 @@ public enum ToolCallFormat {
       Set.of("<|python_tag|>", "<|python_start|>", "<|python_end|>"),
       (tools, sink) -> new LlamaParser(tools, sink, LlamaParser.Dialect.PYTHONIC)),
   HERMES(
-      List.of("hermes"),
+      List.of("hermes", "qwen25"),
       Set.of("<tool_call>", "</tool_call>"),
       regions(List.of("<tool_call>"), List.of("</tool_call>")),
       new CallSpelling("<tool_call>", "{\"name\": \"", "\", \"arguments\": ", "</tool_call>")),
