@@ -4,6 +4,7 @@ import io.verdier.engine.weights.JsonFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -31,18 +32,46 @@ public final class ConfigReader {
   /** Reads a file that must be there. */
   public static ConfigReader read(Path file) {
     String name = String.valueOf(file.getFileName());
-    if (!Files.isRegularFile(file)) {
-      throw new ModelException("the model's directory has no " + name + ".");
-    }
     try {
-      long size = Files.size(file);
-      if (size > FILE_BYTES_MAX) {
-        throw new ModelException(name + ": " + size + " bytes; at most " + FILE_BYTES_MAX + ".");
-      }
-      return new ConfigReader(name, JsonFile.object(Files.readAllBytes(file)));
+      return new ConfigReader(name, JsonFile.object(bytes(file)));
     } catch (IOException e) {
       throw new ModelException(name + ": not a valid JSON object (" + JsonFile.reason(e) + ").", e);
     }
+  }
+
+  /** Reads a file that must be there, and must hold a list of objects. */
+  static List<ConfigReader> readList(Path file) {
+    String name = String.valueOf(file.getFileName());
+    try {
+      List<ConfigReader> readers = new ArrayList<>();
+      for (Object item : JsonFile.array(bytes(file))) {
+        if (!(item instanceof Map<?, ?> map)) {
+          throw new ModelException(name + ": it must hold a list of objects.");
+        }
+        readers.add(new ConfigReader(name, copy(map)));
+      }
+      return List.copyOf(readers);
+    } catch (IOException e) {
+      throw new ModelException(name + ": not a valid JSON array (" + JsonFile.reason(e) + ").", e);
+    }
+  }
+
+  private static byte[] bytes(Path file) throws IOException {
+    String name = String.valueOf(file.getFileName());
+    if (!Files.isRegularFile(file)) {
+      throw new ModelException("the model's directory has no " + name + ".");
+    }
+    long size = Files.size(file);
+    if (size > FILE_BYTES_MAX) {
+      throw new ModelException(name + ": " + size + " bytes; at most " + FILE_BYTES_MAX + ".");
+    }
+    return Files.readAllBytes(file);
+  }
+
+  private static Map<String, @Nullable Object> copy(Map<?, ?> map) {
+    Map<String, @Nullable Object> copy = new LinkedHashMap<>();
+    map.forEach((name, inner) -> copy.put(String.valueOf(name), inner));
+    return copy;
   }
 
   /** Values that come from elsewhere than a file. */
@@ -69,9 +98,7 @@ public final class ConfigReader {
     if (!(value instanceof Map<?, ?> map)) {
       throw wrong(key, "an object");
     }
-    Map<String, @Nullable Object> copy = new LinkedHashMap<>();
-    map.forEach((name, inner) -> copy.put(String.valueOf(name), inner));
-    return Optional.of(new ConfigReader(origin + ": " + key, copy));
+    return Optional.of(new ConfigReader(origin + ": " + key, copy(map)));
   }
 
   /** An object like this one, with the keys of another where this one lacks them. */

@@ -87,9 +87,12 @@ record DecoderWeights(@Nullable Matrix embedding, List<Layer> layers, @Nullable 
       this.prefix = prefix();
     }
 
-    /** Where the decoder lies: text models inside larger ones have been named in three ways. */
+    /**
+     * Where the decoder lies: text models inside larger ones have been named in several ways, and
+     * one that was saved without its output matrix has no name in front.
+     */
     private String prefix() {
-      for (String name : List.of("model.", "language_model.model.", "model.language_model.")) {
+      for (String name : List.of("model.", "language_model.model.", "model.language_model.", "")) {
         if (weights.contains(name + "embed_tokens.weight")) {
           return name;
         }
@@ -133,8 +136,9 @@ record DecoderWeights(@Nullable Matrix embedding, List<Layer> layers, @Nullable 
     }
 
     private String head() {
-      String inner = prefix.replace("model.", "") + "lm_head";
-      return weights.contains(inner + ".weight") ? inner : "lm_head";
+      int outer = prefix.endsWith(".model.") ? prefix.length() - "model.".length() : 0;
+      String beside = prefix.substring(0, outer) + "lm_head";
+      return weights.contains(beside + ".weight") ? beside : "lm_head";
     }
 
     private Layer layer(String at) {
@@ -213,8 +217,11 @@ record DecoderWeights(@Nullable Matrix embedding, List<Layer> layers, @Nullable 
 
     /** Other stages have it; that they know what to do with all of theirs is their affair. */
     private boolean isOfAnotherStage(String name) {
+      if (name.endsWith("lm_head.weight")) {
+        return !shard.stage().isLast();
+      }
       if (shard.stage().isWhole() || !name.startsWith(prefix)) {
-        return !shard.stage().isLast() && name.endsWith("lm_head.weight");
+        return false;
       }
       Matcher layer = LAYER.matcher(name.substring(prefix.length()));
       if (layer.lookingAt()) {

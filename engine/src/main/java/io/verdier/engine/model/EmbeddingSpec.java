@@ -4,11 +4,9 @@ import io.verdier.conf.Pooler;
 import io.verdier.conf.Pooler.Runner;
 import io.verdier.engine.sample.Pooling;
 import io.verdier.engine.weights.CheckpointFiles;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Optional;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,19 +28,17 @@ public record EmbeddingSpec(
     boolean shortens,
     int[] widths,
     @Nullable Classifier classifier) {
-  private static final String MODULES = "modules.json";
-  private static final String POOLING = "1_Pooling";
-  private static final long MODULES_BYTES_MAX = 1L << 20;
 
   /**
    * Reads how a model embeds: from the flags, from the files that Sentence Transformers leave
    * beside a model, else as vLLM does by default.
    *
    * @return empty: it generates
+   * @throws ModelException if the flags ask for what the model is not, or its files for what is not
+   *     there
    */
   static Optional<EmbeddingSpec> read(
       CheckpointFiles files, ConfigReader config, ModelSpec spec, Pooler asked) {
-    Path directory = files.directory();
     Optional<Classifier> classifier = Classifier.read(files, config, spec.hidden());
     if (classifier.isPresent()) {
       return Optional.of(classifying(classifier.get(), spec, asked));
@@ -52,19 +48,26 @@ public record EmbeddingSpec(
           "--task or --convert asks for classes (classify, reward), which the model does not have:"
               + " its architecture is not one ...ForSequenceClassification.");
     }
-    Path poolingFile = directory.resolve(POOLING).resolve(ModelLoader.CONFIG_FILE);
-    boolean says =
-        Files.isRegularFile(poolingFile) && Files.isRegularFile(directory.resolve(MODULES));
-    if (asked.runner() == Runner.GENERATE || (asked.runner() == Runner.AUTO && !says)) {
+    boolean says = SentenceModules.areIn(files.directory());
+    if (asked.runner() == Runner.GENERATE && spec.isHeadless()) {
+      throw new ModelException(
+          "--runner generate: the model was saved as "
+              + spec.architecture()
+              + ", without an output matrix; it can only embed.");
+    }
+    boolean embeds = asked.runner() == Runner.AUTO && (says || spec.isHeadless());
+    if (asked.runner() != Runner.POOLING && !embeds) {
       return Optional.empty();
     }
-    Pooling own = says ? pooling(ConfigReader.read(poolingFile)) : Pooling.LAST;
-    boolean ownNorm = !says || normalizes(directory.resolve(MODULES));
+    Optional<SentenceModules> modules =
+        says ? Optional.of(SentenceModules.read(files.directory())) : Optional.empty();
+    Supplier<Pooling> own = () -> modules.map(SentenceModules::pooling).orElse(Pooling.LAST);
+    boolean ownNorm = modules.map(SentenceModules::normalizes).orElse(true);
     int[] widths = config.integers("matryoshka_dimensions", 1, spec.hidden());
     Arrays.sort(widths);
     return Optional.of(
         new EmbeddingSpec(
-            asked.type().map(EmbeddingSpec::pooling).orElse(own),
+            asked.type().map(EmbeddingSpec::pooling).orElseGet(own),
             asked.normalizes().orElse(ownNorm),
             spec.hidden(),
             widths.length > 0 || config.flag("is_matryoshka", false),
@@ -88,34 +91,5 @@ public record EmbeddingSpec(
       case MEAN -> Pooling.MEAN;
       case ALL -> Pooling.EVERY;
     };
-  }
-
-  /** One of these switches is on; means weighted by position and largest values are not there. */
-  private static Pooling pooling(ConfigReader config) {
-    if (config.flag("pooling_mode_lasttoken", false)) {
-      return Pooling.LAST;
-    }
-    if (config.flag("pooling_mode_mean_tokens", false)) {
-      return Pooling.MEAN;
-    }
-    if (config.flag("pooling_mode_cls_token", false)) {
-      return Pooling.FIRST;
-    }
-    throw new ModelException(
-        POOLING
-            + "/config.json: of its pooling modes only lasttoken, mean_tokens and cls_token are"
-            + " available; choose one by --pooler-config.");
-  }
-
-  /** A list of modules, which name their classes; the last of them may be the norm. */
-  private static boolean normalizes(Path modules) {
-    try {
-      if (Files.size(modules) > MODULES_BYTES_MAX) {
-        throw new ModelException(MODULES + ": more than " + MODULES_BYTES_MAX + " bytes.");
-      }
-      return Files.readString(modules).contains(".Normalize\"");
-    } catch (IOException e) {
-      throw new ModelException(MODULES + ": it cannot be read.", e);
-    }
   }
 }

@@ -145,9 +145,11 @@ public record ModelFamily(
       if (named || (names.length == 0 && type.equals(family.modelType))) {
         return family;
       }
-      String classifier = family.architecture.replace(GENERATOR, Classifier.SUFFIX);
-      if (Arrays.asList(names).contains(classifier)) {
-        return family.named(classifier, family.modelType);
+      for (String suffix : List.of(Classifier.SUFFIX, ModelSpec.HEADLESS)) {
+        String other = family.architecture.replace(GENERATOR, suffix);
+        if (Arrays.asList(names).contains(other)) {
+          return family.named(other, family.modelType);
+        }
       }
     }
     String known = TABLE.stream().map(ModelFamily::architecture).collect(Collectors.joining(", "));
@@ -158,6 +160,7 @@ public record ModelFamily(
 
   private ModelSpec spec(ConfigReader config, boolean nested) {
     requireSilu(config);
+    requireCausal(config);
     int hidden = config.integer("hidden_size", 2, WIDTH_MAX);
     int heads = config.integer("num_attention_heads", 1, HEADS_MAX);
     int layers = config.integer("num_hidden_layers", 1, LAYERS_MAX);
@@ -183,13 +186,20 @@ public record ModelFamily(
             biasRule == BiasRule.CONFIGURED && attentionBias,
             config.flag("mlp_bias", false)),
         queryKeyNorm,
-        config.flag("tie_word_embeddings", false) || architecture.endsWith(Classifier.SUFFIX),
+        config.flag("tie_word_embeddings", false),
         nested);
   }
 
   private static void requireSilu(ConfigReader config) {
     if (!config.text("hidden_act", "silu").equals("silu")) {
       throw config.wrong("hidden_act", "silu");
+    }
+  }
+
+  /** Models that embed have been trained without the mask; with it, vectors would be others. */
+  private static void requireCausal(ConfigReader config) {
+    if (!config.flag("is_causal", true)) {
+      throw config.wrong("is_causal", "true: no supported family lets tokens see later ones");
     }
   }
 

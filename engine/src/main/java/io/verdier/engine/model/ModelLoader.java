@@ -68,10 +68,11 @@ public final class ModelLoader {
     ModelSpec spec = ModelFamily.read(reader);
     GenerationDefaults generation =
         GenerationDefaults.read(directory, reader, spec.vocabSize(), config.model());
+    Optional<EmbeddingSpec> embedding = EmbeddingSpec.read(files, reader, spec, config.pooler());
     return new Description(
-        spec,
+        embedding.isPresent() ? spec.withoutHead() : spec,
         generation,
-        EmbeddingSpec.read(files, reader, spec, config.pooler()),
+        embedding,
         lengthMax(spec, config.model()),
         weightType(files, reader, config.model()),
         adapters(spec, config.adapters()));

@@ -11,8 +11,8 @@ import java.util.Arrays;
  * @param heads query heads; a multiple of {@code kvHeads}
  * @param maxPositions {@code max_position_embeddings}
  * @param windows per layer, how many last positions it sees; 0: all
- * @param tiedEmbeddings whether the output matrix is the embedding; of models that do not generate,
- *     which have none, it is said too
+ * @param tiedEmbeddings whether the output matrix is the embedding; it is said too of models that
+ *     do not generate, which need none
  * @param textOfLargerModel whether the checkpoint holds more than the text model (a vision tower)
  */
 public record ModelSpec(
@@ -32,6 +32,38 @@ public record ModelSpec(
     boolean queryKeyNorm,
     boolean tiedEmbeddings,
     boolean textOfLargerModel) {
+
+  /** What architectures of decoders without an output matrix end with. */
+  static final String HEADLESS = "Model";
+
+  /**
+   * Whether it was saved without an output matrix, and so cannot generate. Of a text model inside a
+   * larger one the name says nothing: the larger one has the matrix.
+   */
+  boolean isHeadless() {
+    return architecture.endsWith(HEADLESS) && !textOfLargerModel;
+  }
+
+  /** The same for a model that does not generate: an output matrix is not read. */
+  ModelSpec withoutHead() {
+    return new ModelSpec(
+        architecture,
+        vocabSize,
+        hidden,
+        intermediate,
+        layers,
+        heads,
+        kvHeads,
+        headDim,
+        normEpsilon,
+        maxPositions,
+        rope,
+        windows,
+        biases,
+        queryKeyNorm,
+        true,
+        textOfLargerModel);
+  }
 
   /**
    * The same with fewer heads and a narrower feed-forward layer: what one of several ranks computes

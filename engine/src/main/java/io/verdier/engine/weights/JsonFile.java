@@ -59,6 +59,32 @@ public final class JsonFile {
     }
   }
 
+  /**
+   * Parses an array into the same.
+   *
+   * @throws IOException if the text is anything but one JSON array; see {@link #reason}
+   */
+  public static List<@Nullable Object> array(byte[] json) throws IOException {
+    try (JsonParser parser = parser(json)) {
+      if (parser.nextToken() != JsonToken.START_ARRAY) {
+        throw new IOException("it must hold a JSON array");
+      }
+      List<@Nullable Object> array = array(parser);
+      if (parser.nextToken() != null) {
+        throw new IOException("something follows its JSON array");
+      }
+      return array;
+    }
+  }
+
+  private static List<@Nullable Object> array(JsonParser parser) throws IOException {
+    List<@Nullable Object> array = new ArrayList<>();
+    while (parser.nextToken() != JsonToken.END_ARRAY) {
+      array.add(value(parser));
+    }
+    return array;
+  }
+
   private static Map<String, @Nullable Object> object(JsonParser parser) throws IOException {
     Map<String, @Nullable Object> object = new LinkedHashMap<>();
     while (parser.nextToken() == JsonToken.FIELD_NAME) {
@@ -72,13 +98,7 @@ public final class JsonFile {
   private static @Nullable Object value(JsonParser parser) throws IOException {
     return switch (parser.currentToken()) {
       case START_OBJECT -> object(parser);
-      case START_ARRAY -> {
-        List<@Nullable Object> array = new ArrayList<>();
-        while (parser.nextToken() != JsonToken.END_ARRAY) {
-          array.add(value(parser));
-        }
-        yield array;
-      }
+      case START_ARRAY -> array(parser);
       case VALUE_STRING -> parser.getText();
       case VALUE_NUMBER_INT ->
           parser.getNumberType() == JsonParser.NumberType.BIG_INTEGER

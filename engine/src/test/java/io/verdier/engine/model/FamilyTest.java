@@ -7,9 +7,12 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.AttentionBatch;
+import io.verdier.engine.backend.Stage;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.run.TestConfig;
+import io.verdier.engine.weights.CheckpointFiles;
 import io.verdier.engine.weights.DType;
+import io.verdier.engine.weights.WeightMap;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -167,6 +170,57 @@ class FamilyTest {
     assertThat(outputs(tokens, 7, CpuBackend.KernelForm.SCALAR, ranks)).isEqualTo(actual);
   }
 
+  /** As models that embed are published: no name in front, and none generates. */
+  @ParameterizedTest
+  @CsvSource({
+    "Qwen3ForCausalLM,true,1,--runner=pooling",
+    "Qwen3ForCausalLM,false,1,--runner=pooling",
+    "Qwen3ForCausalLM,false,2,--runner=pooling",
+    "Qwen3Model,false,1,--runner=auto",
+    "MistralModel,false,2,--runner=auto",
+    "LlamaModel,true,1,--runner=auto",
+    "Qwen2Model,false,1,--runner=pooling"
+  })
+  void forward_savedWithoutOutputMatrix_matchesOracle(
+      String architecture, boolean tied, int ranks, String runner) throws IOException {
+    String overrides =
+        "{\"architectures\": [\"%s\"], \"tie_word_embeddings\": true, \"sliding_window\": null}"
+            .formatted(architecture);
+    TinyCheckpoint checkpoint = checkpoint(overrides, 4, "", DType.F32);
+    JsonNode oracle = checkpoint.config.deepCopy();
+    checkpoint.config.put("tie_word_embeddings", tied).put("head_dim", 4);
+    checkpoint.write(directory, checkpoint.config);
+    int[] tokens = new Random(SEED).ints(TOKENS, 0, TinyCheckpoint.VOCAB).toArray();
+    double[][] expected =
+        new NaiveDecoder(oracle, checkpoint.weights, 4, new int[3]).outputs(tokens);
+    float[][] actual = outputs(tokens, TOKENS, CpuBackend.KernelForm.VECTOR, ranks, runner);
+    for (int t = 0; t < TOKENS; t++) {
+      for (int i = 0; i < 24; i++) {
+        assertThat((double) actual[t][i]).isCloseTo(expected[t][i], within(TOLERANCE));
+      }
+    }
+  }
+
+  /** Each stage knows what the others have, by whatever names. */
+  @ParameterizedTest
+  @CsvSource({"'',false", "'',true", "model.,false", "language_model.model.,false"})
+  void load_stages_takeTheirOwnAndRefuseTheRest(String prefix, boolean tied) throws IOException {
+    TinyCheckpoint checkpoint =
+        checkpoint("{\"tie_word_embeddings\": %s}".formatted(tied), 4, prefix, DType.F32);
+    checkpoint.write(directory, checkpoint.config);
+    ModelSpec spec = ModelLoader.describe(directory, TestConfig.of()).spec();
+    for (int stage = 0; stage < 3; stage++) {
+      try (WeightMap weights = WeightMap.open(CheckpointFiles.in(directory));
+          CpuBackend backend = new CpuBackend(OptionalInt.of(1), CpuBackend.KernelForm.SCALAR)) {
+        Shard shard = Shard.of(spec, new Stage(stage, 3));
+        DecoderWeights own = DecoderWeights.load(shard, weights, backend, (done, total) -> {});
+        assertThat(own.layers()).hasSize(1);
+        assertThat(own.embedding() != null).isEqualTo(stage == 0);
+        assertThat(own.output() != null).isEqualTo(stage == 2);
+      }
+    }
+  }
+
   private static String withArchitecture(String overrides) {
     return overrides.contains("architectures")
         ? overrides
@@ -222,15 +276,21 @@ class FamilyTest {
     assertThat(chunked).as("chunks of 7, scalar").isEqualTo(actual);
   }
 
-  /** Hidden states and logits, {@code [tokens][hidden + vocab]}. */
   private float[][] outputs(int[] tokens, int chunk, CpuBackend.KernelForm form, int ranks) {
+    return outputs(tokens, chunk, form, ranks, "--runner=auto");
+  }
+
+  /** Hidden states and logits, {@code [tokens][hidden + vocab]}. */
+  private float[][] outputs(
+      int[] tokens, int chunk, CpuBackend.KernelForm form, int ranks, String runner) {
     ServerConfig config =
         TestConfig.of(
             "--max-num-batched-tokens=64",
             "--max-num-seqs=1",
             "--max-model-len=64",
             "--num-gpu-blocks-override=4",
-            "--tensor-parallel-size=" + ranks);
+            "--tensor-parallel-size=" + ranks,
+            runner);
     RankBackends backends = rank -> new CpuBackend(OptionalInt.of(2), form);
     try (LoadedModel model = ModelLoader.load(directory, config, backends, (done, total) -> {})) {
       float[][] outputs = new float[tokens.length][];

@@ -79,6 +79,7 @@ class ModelLoaderTest {
           {"rope_scaling": 3}               | rope_scaling is 3; it must be an object
           {"partial_rotary_factor": 0.5}    | partial_rotary_factor is 0.5
           {"rope_theta": -1}                | rope_theta is -1
+          {"is_causal": false}              | is_causal is false; it must be true
           """)
   void describe_brokenValue_isRefusedByName(String overrides, String reason) throws IOException {
     ObjectMapper mapper = new ObjectMapper();

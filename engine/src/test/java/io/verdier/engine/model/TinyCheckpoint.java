@@ -128,7 +128,8 @@ final class TinyCheckpoint {
     }
     weights.put(name, exact);
     boolean head = name.startsWith("lm_head");
-    String stored = head ? prefix.replace("model.", "") + name : prefix + name;
+    String outer = prefix.equals("language_model.model.") ? "language_model." : "";
+    String stored = (head ? outer : prefix) + name;
     int shard = random.nextInt(shards.length);
     shards[shard].add(stored, type, values, shape);
     places.put(stored, shardName(shard));
