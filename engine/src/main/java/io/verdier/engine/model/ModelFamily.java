@@ -6,6 +6,7 @@ import io.verdier.engine.model.families.Qwen2;
 import io.verdier.engine.model.families.Qwen3;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Collectors;
 
 /**
@@ -17,6 +18,8 @@ import java.util.stream.Collectors;
  * @param kvHeadsAbsent {@code num_key_value_heads} when absent; 0: as many as query heads
  * @param headDimAbsent {@code head_dim} when absent; 0: hidden size by heads
  * @param maxPositionsAbsent {@code max_position_embeddings} when absent
+ * @param textDefaults sizes that a {@code text_config} may leave out; other files name them, and
+ *     one that does not is damaged
  */
 public record ModelFamily(
     String architecture,
@@ -26,7 +29,8 @@ public record ModelFamily(
     int maxPositionsAbsent,
     BiasRule biasRule,
     WindowRule windowRule,
-    boolean queryKeyNorm) {
+    boolean queryKeyNorm,
+    Map<String, Double> textDefaults) {
 
   /** Every family that can be served. */
   public static final List<ModelFamily> TABLE =
@@ -57,6 +61,10 @@ public record ModelFamily(
     UPPER_LAYERS
   }
 
+  public ModelFamily {
+    textDefaults = Map.copyOf(textDefaults);
+  }
+
   public ModelFamily named(String newArchitecture, String newModelType) {
     return new ModelFamily(
         newArchitecture,
@@ -66,7 +74,8 @@ public record ModelFamily(
         maxPositionsAbsent,
         biasRule,
         windowRule,
-        queryKeyNorm);
+        queryKeyNorm,
+        textDefaults);
   }
 
   public ModelFamily withAbsent(int kvHeads, int headDim, int maxPositions) {
@@ -78,7 +87,8 @@ public record ModelFamily(
         maxPositions,
         biasRule,
         windowRule,
-        queryKeyNorm);
+        queryKeyNorm,
+        textDefaults);
   }
 
   public ModelFamily withBiases(BiasRule rule) {
@@ -90,7 +100,8 @@ public record ModelFamily(
         maxPositionsAbsent,
         rule,
         windowRule,
-        queryKeyNorm);
+        queryKeyNorm,
+        textDefaults);
   }
 
   public ModelFamily withWindows(WindowRule rule) {
@@ -102,7 +113,8 @@ public record ModelFamily(
         maxPositionsAbsent,
         biasRule,
         rule,
-        queryKeyNorm);
+        queryKeyNorm,
+        textDefaults);
   }
 
   public ModelFamily withQueryKeyNorm() {
@@ -114,7 +126,32 @@ public record ModelFamily(
         maxPositionsAbsent,
         biasRule,
         windowRule,
-        true);
+        true,
+        textDefaults);
+  }
+
+  /** By their names in {@code config.json}. */
+  public ModelFamily withTextDefaults(int vocabulary, int intermediate) {
+    return new ModelFamily(
+        architecture,
+        modelType,
+        kvHeadsAbsent,
+        headDimAbsent,
+        maxPositionsAbsent,
+        biasRule,
+        windowRule,
+        queryKeyNorm,
+        sizes(vocabulary, intermediate));
+  }
+
+  /** All families have been of one width first. */
+  public static Map<String, Double> sizes(int vocabulary, int intermediate) {
+    return Map.of(
+        "vocab_size", (double) vocabulary,
+        "hidden_size", 4096.0,
+        "intermediate_size", (double) intermediate,
+        "num_hidden_layers", 32.0,
+        "num_attention_heads", 32.0);
   }
 
   /**
@@ -134,7 +171,9 @@ public record ModelFamily(
       return family(config).spec(config, false);
     }
     ConfigReader inner = text.get();
-    return family(inner).spec(inner.orElse(config), true);
+    ModelFamily family = family(inner);
+    ConfigReader defaults = ConfigReader.of("text_config", family.textDefaults);
+    return family.spec(inner.orElse(config).orElse(defaults), true);
   }
 
   private static ModelFamily family(ConfigReader config) {

@@ -53,6 +53,38 @@ class DummyModelTest {
     assertThat(logits()).doesNotContain(Float.NaN).doesNotHaveDuplicates();
   }
 
+  /** As LLaVA 1.5 is published: its text model says only what its class does not. */
+  @ParameterizedTest
+  @CsvSource({
+    "llama,32064,32000,11008,32,128,4096",
+    "mistral,32064,32000,14336,8,128,4096",
+    "qwen2,151646,151936,22016,32,128,4096",
+    "qwen3,151646,151936,22016,32,128,4096"
+  })
+  void describe_textConfigOfFewWords_isTheClassDefaults(
+      String type, int vocabulary, int absent, int intermediate, int kvHeads, int headDim, int max)
+      throws IOException {
+    String known = ", \"vocab_size\": %d".formatted(vocabulary);
+    for (String said : new String[] {known, ""}) {
+      Files.writeString(
+          directory.resolve("config.json"),
+          """
+          {"architectures": ["LlavaForConditionalGeneration"], "text_config":
+            {"model_type": "%s", "max_position_embeddings": %d, "rms_norm_eps": 1e-5,
+             "torch_dtype": "float16"%s}}"""
+              .formatted(type, max, said));
+      ModelSpec spec = ModelLoader.describe(directory, CONFIG).spec();
+      assertThat(spec.vocabSize()).isEqualTo(said.isEmpty() ? absent : vocabulary);
+      assertThat(spec.hidden()).isEqualTo(4096);
+      assertThat(spec.intermediate()).isEqualTo(intermediate);
+      assertThat(spec.layers()).isEqualTo(32);
+      assertThat(spec.heads()).isEqualTo(32);
+      assertThat(spec.kvHeads()).isEqualTo(kvHeads);
+      assertThat(spec.headDim()).isEqualTo(headDim);
+      assertThat(spec.maxPositions()).isEqualTo(max);
+    }
+  }
+
   @ParameterizedTest
   @CsvSource({
     "{},auto,F32",

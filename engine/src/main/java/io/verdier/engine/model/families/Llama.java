@@ -15,7 +15,8 @@ public final class Llama {
           2048,
           ModelFamily.BiasRule.CONFIGURED,
           ModelFamily.WindowRule.NONE,
-          false);
+          false,
+          ModelFamily.sizes(32_000, 11_008));
 
   private Llama() {}
 }

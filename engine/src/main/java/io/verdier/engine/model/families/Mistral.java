@@ -8,7 +8,8 @@ public final class Mistral {
       Llama.FAMILY
           .named("MistralForCausalLM", "mistral")
           .withAbsent(8, 0, 131_072)
-          .withWindows(ModelFamily.WindowRule.ALL_LAYERS);
+          .withWindows(ModelFamily.WindowRule.ALL_LAYERS)
+          .withTextDefaults(32_000, 14_336);
 
   private Mistral() {}
 }

@@ -9,7 +9,8 @@ public final class Qwen2 {
           .named("Qwen2ForCausalLM", "qwen2")
           .withAbsent(32, 0, 32_768)
           .withBiases(ModelFamily.BiasRule.INPUTS_ALWAYS)
-          .withWindows(ModelFamily.WindowRule.UPPER_LAYERS);
+          .withWindows(ModelFamily.WindowRule.UPPER_LAYERS)
+          .withTextDefaults(151_936, 22_016);
 
   private Qwen2() {}
 }
