@@ -165,7 +165,8 @@ public record RopeSpec(
         scale != 0 && scaleAll != 0
             ? magnitude(factor, scale) / magnitude(factor, scaleAll)
             : usual;
-    return scaling.decimal("attention_factor", 1e-3, 1e3, computed);
+    double tuned = computed * scaling.decimal("attn_factor", 1e-3, 1e3, 1); // as vLLM does
+    return scaling.decimal("attention_factor", 1e-3, 1e3, tuned);
   }
 
   private static double magnitude(double factor, double scale) {

@@ -64,6 +64,16 @@ class FamilyTest {
             + " 'original_max_position_embeddings': 64}}",
         16,
         FULL),
+    ROPE_YARN_LOWERED(
+        "{'head_dim': 16, 'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0, 'attn_factor': 0.6,"
+            + " 'original_max_position_embeddings': 64}}",
+        16,
+        FULL),
+    ROPE_YARN_LOWERED_IN_VAIN(
+        "{'head_dim': 16, 'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0, 'attn_factor': 0.6,"
+            + " 'attention_factor': 1.2, 'original_max_position_embeddings': 64}}",
+        16,
+        FULL),
     ROPE_PARAMETERS(
         "{'head_dim': 16, 'rope_theta': null, 'rope_parameters': {'rope_type': 'yarn',"
             + " 'factor': 2.0, 'rope_theta': 500.0, 'original_max_position_embeddings': 64}}",

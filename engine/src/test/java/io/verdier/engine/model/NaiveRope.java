@@ -24,7 +24,7 @@ final class NaiveRope {
     }
     return s.has("attention_factor")
         ? s.get("attention_factor").asDouble()
-        : 0.1 * Math.log(s.get("factor").asDouble()) + 1;
+        : (0.1 * Math.log(s.get("factor").asDouble()) + 1) * s.path("attn_factor").asDouble(1);
   }
 
   static double[] frequencies(JsonNode config, int dim) {

@@ -102,6 +102,9 @@ final class ApiPages {
         `{"error":{"message","type","param","code"}}` as in v1, a wrong key included (vLLM: `{"error":"Unauthorized"}`); a chat's reasoning is
         in both `reasoning` (v1) and `reasoning_content` (v0.9).
 
+        Checkpoints are read as vLLM reads them. Of YaRN's amplitude `attention_factor` decides where a checkpoint has it, as in transformers;
+        elsewhere `attn_factor` multiplies what is computed, as in vLLM.
+
         With `--api-dialect v0.9` errors are flat, `{"object":"error","message","type","param","code"}` (within a stream as the value of `error`),
         a stream ends with its usage wherever `stream_options` does not say otherwise, a chat's reasoning is in `reasoning_content` alone (null where
         the model did not think), and a message without tool calls has an empty `tool_calls`. The rest of v0.9 needs no switch.
