@@ -79,11 +79,11 @@ public record Classifier(List<String> labels, float[] weight, Activation activat
   }
 
   private static Activation activation(ConfigReader config, int labels) {
+    Activation usual = labels == 1 ? Activation.SIGMOID : Activation.SOFTMAX; // of one it is 1
     return switch (config.text("problem_type", "")) {
       case "regression" -> Activation.NONE;
-      case "single_label_classification" -> Activation.SOFTMAX;
       case "multi_label_classification" -> Activation.SIGMOID;
-      default -> labels == 1 ? Activation.SIGMOID : Activation.SOFTMAX;
+      default -> usual;
     };
   }
 
