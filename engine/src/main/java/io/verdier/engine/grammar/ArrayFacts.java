@@ -27,9 +27,25 @@ record ArrayFacts(Set<Unit> units, int min, int max, List<String> unique, List<S
     final List<Signed> prefix;
     final @Nullable Signed rest; // null: it may be anything, and is not looked at
 
+    private final boolean isOfConstant; // one value is described, by no keyword of items
+
     Unit(List<Signed> prefix, @Nullable Signed rest) {
+      this(prefix, rest, false);
+    }
+
+    private Unit(List<Signed> prefix, @Nullable Signed rest, boolean isOfConstant) {
       this.prefix = List.copyOf(prefix);
       this.rest = rest;
+      this.isOfConstant = isOfConstant;
+    }
+
+    static Unit ofConstant(List<Signed> items) {
+      return new Unit(items, null, true);
+    }
+
+    /** How many first items have been spoken of, as {@code unevaluatedItems} understands it. */
+    int seen() {
+      return isOfConstant ? 0 : prefix.size();
     }
   }
 

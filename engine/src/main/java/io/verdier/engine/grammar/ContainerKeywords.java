@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import io.verdier.engine.grammar.SchemaLogic.Fact;
 import io.verdier.engine.grammar.SchemaLogic.Signed;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -45,13 +46,13 @@ final class ContainerKeywords {
     if (value.isArray()) {
       List<Signed> items = new ArrayList<>();
       value.forEach(item -> items.add(constantSchema(item, path)));
-      ArrayFacts.Unit unit = new ArrayFacts.Unit(items, null);
+      ArrayFacts.Unit unit = ArrayFacts.Unit.ofConstant(items);
       ArrayFacts length = ArrayFacts.ofLength(items.size(), items.size());
       return Kinds.NONE.with(ArrayFacts.of(unit).and(length));
     }
     Map<String, Signed> properties = new LinkedHashMap<>();
     value.properties().forEach(e -> properties.put(e.getKey(), constantSchema(e.getValue(), path)));
-    ObjectFacts.Unit unit = new ObjectFacts.Unit(properties, List.of(), FALSE);
+    ObjectFacts.Unit unit = ObjectFacts.Unit.ofConstant(properties, FALSE);
     ObjectFacts all = ObjectFacts.requiring(new LinkedHashSet<>(properties.keySet()));
     return Kinds.NONE.with(ObjectFacts.of(unit).and(all));
   }
@@ -259,8 +260,9 @@ final class ContainerKeywords {
 
   /**
    * With what {@code unevaluatedProperties} and {@code unevaluatedItems} say of those of which
-   * nothing else does. An alternative knows only of its own options: that a value matches two of an
-   * {@code anyOf}, and may have what either names, is not seen.
+   * nothing else does; {@code const} and {@code enum} speak of the whole value, and so of none of
+   * them. An alternative knows only of its own options: that a value matches two of an {@code
+   * anyOf}, and may have what either names, is not seen.
    */
   Kinds withoutUnevaluated(SchemaNode schema, Kinds kinds) {
     Kinds result = kinds;
@@ -275,10 +277,8 @@ final class ContainerKeywords {
           new Signed(document.child(schema, schema.get("unevaluatedItems"), "unevaluatedItems"));
       ArrayFacts array = kinds.array();
       if (array.units().stream().allMatch(unit -> unit.rest == null)) {
-        List<Signed> seen = new ArrayList<>();
-        for (int i = 0; i < array.prefixLength(); i++) {
-          seen.add(TRUE);
-        }
+        int length = array.units().stream().mapToInt(ArrayFacts.Unit::seen).max().orElse(0);
+        List<Signed> seen = Collections.nCopies(length, TRUE);
         result = result.with(array.and(ArrayFacts.of(new ArrayFacts.Unit(seen, others))));
       }
     }
@@ -289,6 +289,9 @@ final class ContainerKeywords {
     Map<String, Signed> seen = new LinkedHashMap<>();
     List<ObjectFacts.Pattern> patterns = new ArrayList<>();
     for (ObjectFacts.Unit unit : object.units()) {
+      if (unit.isOfConstant) {
+        continue;
+      }
       if (unit.additional != null) {
         return object;
       }

@@ -43,10 +43,25 @@ record ObjectFacts(
     final List<Pattern> patterns;
     final @Nullable Signed additional; // null: it may be anything, and is not looked at
 
+    final boolean isOfConstant; // one value is described, by no keyword of properties
+
     Unit(Map<String, Signed> properties, List<Pattern> patterns, @Nullable Signed additional) {
+      this(properties, patterns, additional, false);
+    }
+
+    private Unit(
+        Map<String, Signed> properties,
+        List<Pattern> patterns,
+        @Nullable Signed additional,
+        boolean isOfConstant) {
       this.properties = new LinkedHashMap<>(properties);
       this.patterns = List.copyOf(patterns);
       this.additional = additional;
+      this.isOfConstant = isOfConstant;
+    }
+
+    static Unit ofConstant(Map<String, Signed> properties, Signed none) {
+      return new Unit(properties, List.of(), none, true);
     }
 
     /** Whether no name is allowed but these. */

@@ -9,6 +9,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Supplier;
 
@@ -20,8 +21,9 @@ import java.util.function.Supplier;
  * its facts do, and fails where one does; {@code allOf}, {@code anyOf}, {@code not} and {@code if}
  * are the same on whole schemas. {@code oneOf} is the options one by one, each without those others
  * that it may share values with: so what is provably apart costs nothing. What is said of items and
- * properties is not looked into here, only gathered; so references may lead in circles, as long as
- * each round goes a level deeper.
+ * properties is only gathered; so references may lead in circles, as long as each round goes a
+ * level deeper. Where {@code oneOf} looks for a difference a level deeper, it may come to what is
+ * being gathered just then: of that it learns nothing, and nothing is surely apart or empty by it.
  */
 final class SchemaLogic {
   /** Alternatives; each is written out. */
@@ -44,7 +46,16 @@ final class SchemaLogic {
   private final Budget budget;
   private final Map<Signed, List<Kinds>> known = new HashMap<>();
   private final Map<Set<Signed>, List<Kinds>> together = new HashMap<>();
-  private final Set<Signed> underWay = new LinkedHashSet<>();
+  private final LinkedHashSet<Signed> underWay = new LinkedHashSet<>(); // outermost first
+
+  /** References led back to a schema whose alternatives are being gathered. */
+  private static final class Underway extends GrammarException {
+    private static final long serialVersionUID = 1;
+
+    Underway(SchemaNode schema) {
+      super("the JSON schema, " + schema.path() + ": $ref leads back here without a level between");
+    }
+  }
 
   /** A schema that holds, or that fails. */
   record Signed(SchemaNode schema, boolean holds) {
@@ -90,6 +101,24 @@ final class SchemaLogic {
     return all;
   }
 
+  /**
+   * The same for a look at a deeper level.
+   *
+   * @return empty if that is what is being gathered, so that nothing can be said yet; a circle
+   *     without a level between is found again, and refused, when the deeper level is written out
+   */
+  private Optional<List<Kinds>> ahead(Set<Signed> schemas) {
+    int before = underWay.size();
+    try {
+      return Optional.of(all(schemas));
+    } catch (Underway e) {
+      while (underWay.size() > before) {
+        underWay.removeLast();
+      }
+      return Optional.empty();
+    }
+  }
+
   private List<Kinds> alternatives(SchemaNode schema, boolean holds) {
     return alternatives(new Signed(schema, holds));
   }
@@ -108,8 +137,7 @@ final class SchemaLogic {
           "the JSON schema, " + schema.path() + ": more than " + DEPTH_MAX + " schemas in schemas");
     }
     if (!underWay.add(signed)) {
-      throw new GrammarException(
-          "the JSON schema, " + schema.path() + ": $ref leads back here without a level between");
+      throw new Underway(schema);
     }
     List<Kinds> all = signed.holds() ? holding(schema) : failing(schema);
     underWay.remove(signed);
@@ -261,7 +289,7 @@ final class SchemaLogic {
     }
     ObjectFacts object = Objects.requireNonNull(option.getFirst().object());
     for (String name : object.required()) {
-      List<Kinds> value = all(object.property(name, texts));
+      List<Kinds> value = ahead(object.property(name, texts)).orElse(List.of());
       if (value.size() == 1 && value.getFirst().areValues() && value.getFirst().isString()) {
         StringFacts string = Objects.requireNonNull(value.getFirst().string());
         tags.put(name, Sets.orNone(string.values()));
@@ -315,7 +343,9 @@ final class SchemaLogic {
     if (schemas.stream().allMatch(Signed::isTrue) || depth > APART_DEPTH_MAX) {
       return false;
     }
-    return all(schemas).stream().allMatch(kinds -> isEmpty(kinds, depth));
+    return ahead(schemas)
+        .map(all -> all.stream().allMatch(kinds -> isEmpty(kinds, depth)))
+        .orElse(false);
   }
 
   /** Whether surely no value is allowed. */
