@@ -157,13 +157,14 @@ record ChatTemplateFiles(Map<String, String> templates, Map<String, Object> spec
         });
   }
 
-  private static @Nullable String tokenText(@Nullable Object value) {
+  /** A token is its text, or an object that holds it. */
+  static @Nullable String tokenText(@Nullable Object value) {
     Object text = value instanceof Map<?, ?> token ? token.get("content") : value;
     return text instanceof String string ? string : null;
   }
 
   /** A file as a JSON object; empty if there is no such file. */
-  private static Map<String, Object> json(Path file) {
+  static Map<String, Object> json(Path file) {
     if (!Files.isRegularFile(file)) {
       return Map.of();
     }

@@ -54,7 +54,8 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * Loads {@code tokenizer.json}. Nothing is ever downloaded.
+   * Loads {@code tokenizer.json}, with the frame of a bare text that {@code tokenizer_config.json}
+   * beside it asks for ({@link TextFrame}). Nothing is ever downloaded.
    *
    * @param modelDirectory holds the file
    * @param nativeCacheDirectory where the native library is unpacked at first use; created for this
@@ -63,12 +64,13 @@ public final class Tokenizer implements AutoCloseable {
    *     for the operator
    */
   public static Tokenizer load(Path modelDirectory, Path nativeCacheDirectory) throws IOException {
-    byte[] json = read(modelDirectory.resolve("tokenizer.json"));
+    byte[] json = read(modelDirectory.resolve(TokenizerConfig.FILE));
     TokenizersLibrary library = NativeTokenizers.load(nativeCacheDirectory);
     Vocabulary vocabulary = VocabularyReader.read(json);
+    byte[] framed = TextFrame.complete(json, TokenizerConfig.read(modelDirectory), vocabulary);
     long handle;
     try {
-      handle = library.createTokenizerFromString(new String(json, StandardCharsets.UTF_8));
+      handle = library.createTokenizerFromString(new String(framed, StandardCharsets.UTF_8));
     } catch (RuntimeException e) { // the library knows no other exception
       throw new IOException("tokenizer.json is not usable: " + e.getMessage(), e);
     }

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.Set;
 
 /**
@@ -48,6 +49,35 @@ final class VocabularyReader {
       reader.builder.addAdded(token.content, token.id, token.special);
     }
     return reader.builder.build(reader.spelling());
+  }
+
+  /**
+   * The id of one token, without a vocabulary being built: an added one is found at the beginning.
+   *
+   * @throws IOException as {@link #read}
+   */
+  static OptionalInt idOf(byte[] json, String token) throws IOException {
+    VocabularyReader reader = new VocabularyReader();
+    try (JsonParser parser = JSON.createParser(json)) {
+      expect(parser.nextToken(), JsonToken.START_OBJECT, "the file");
+      while (parser.nextToken() == JsonToken.FIELD_NAME) {
+        boolean isAdded = parser.currentName().equals("added_tokens");
+        parser.nextToken();
+        if (isAdded) {
+          reader.readAdded(parser);
+          break;
+        }
+        parser.skipChildren();
+      }
+    } catch (JsonProcessingException e) {
+      throw new IOException("tokenizer.json is not valid JSON: " + e.getOriginalMessage(), e);
+    }
+    for (Added known : reader.added) {
+      if (known.content.equals(token)) {
+        return OptionalInt.of(Math.toIntExact(known.id));
+      }
+    }
+    return read(json).idOf(token);
   }
 
   private Vocabulary.Spelling spelling() {

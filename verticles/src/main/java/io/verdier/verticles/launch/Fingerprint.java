@@ -40,6 +40,10 @@ final class Fingerprint {
           "chat_template.jinja",
           "chat_template.json");
 
+  /** These lie elsewhere where the tokenizer is not the model's own. */
+  private static final List<String> TOKENIZER_FILES =
+      List.of("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json");
+
   private final MessageDigest digest;
 
   private Fingerprint() {
@@ -59,7 +63,9 @@ final class Fingerprint {
     for (String name : FILES) {
       print.file(files.model().directory().resolve(name));
     }
-    print.file(files.tokenizer().resolve("tokenizer.json"));
+    for (String name : TOKENIZER_FILES) {
+      print.file(files.tokenizer().resolve(name));
+    }
     print.weights(config, files.model().directory());
     ServerConfig.Model asked = config.model();
     print.template(asked.chatTemplate());
