@@ -1,19 +1,24 @@
 package io.verdier.engine.model;
 
 import io.verdier.conf.ServerConfig;
+import io.verdier.engine.text.TokenizerConfig;
+import io.verdier.engine.weights.CheckpointFiles;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * Sampling defaults that a model brings along in {@code generation_config.json}. Immutable.
  *
  * @param topK empty as well for 0, which means off
  * @param maxNewTokens bound on generated tokens for requests that give none
- * @param endTokenIds ids that end a sequence, from this file and {@code config.json}; sorted
+ * @param endTokenIds ids that end a sequence, from this file, {@code config.json} and the
+ *     tokenizer's {@code eos_token}; sorted
  */
 public record GenerationDefaults(
     OptionalDouble temperature,
@@ -28,15 +33,15 @@ public record GenerationDefaults(
   /**
    * Reads the file of the model's directory, of another one, or none, as {@code
    * --generation-config} says; {@code --override-generation-config} goes before it. Without a file
-   * there are no defaults, only the end tokens of {@code config.json}.
+   * there are no defaults, only the end tokens of {@code config.json} and of the tokenizer.
    *
    * @throws ModelException if a directory is named that has no such file
    */
   static GenerationDefaults read(
-      Path directory, ConfigReader config, int vocabSize, ServerConfig.Model asked) {
+      CheckpointFiles files, ConfigReader config, int vocabSize, ServerConfig.Model asked) {
     ConfigReader generation =
         ConfigReader.of("--override-generation-config", asked.generationOverrides())
-            .orElse(file(directory, asked.generationConfig().orElse("auto")));
+            .orElse(file(files.directory(), asked.generationConfig().orElse("auto")));
     return new GenerationDefaults(
         decimal(generation, "temperature", 0, 1000),
         decimal(generation, "top_p", 0, 1),
@@ -44,7 +49,7 @@ public record GenerationDefaults(
         decimal(generation, "min_p", 0, 1),
         decimal(generation, "repetition_penalty", 1e-6, 1000),
         positive(generation, "max_new_tokens"),
-        endTokenIds(generation, config, vocabSize));
+        endTokenIds(generation, config, endToken(files.tokenizer(), vocabSize), vocabSize));
   }
 
   private static ConfigReader file(Path directory, String source) {
@@ -64,11 +69,23 @@ public record GenerationDefaults(
     return ConfigReader.read(file);
   }
 
-  private static int[] endTokenIds(ConfigReader generation, ConfigReader config, int vocabSize) {
+  /** What a base model ends with and its configuration may not know: vLLM looks there too. */
+  private static IntStream endToken(Path tokenizer, int vocabSize) {
+    try {
+      return TokenizerConfig.read(tokenizer).endToken().stream().filter(id -> id < vocabSize);
+    } catch (IOException e) {
+      throw new ModelException("tokenizer.json cannot be read: " + e.getMessage(), e);
+    }
+  }
+
+  private static int[] endTokenIds(
+      ConfigReader generation, ConfigReader config, IntStream tokenizers, int vocabSize) {
     ConfigReader text = config.object("text_config").map(t -> t.orElse(config)).orElse(config);
-    return IntStream.concat(
+    return Stream.of(
             IntStream.of(generation.integers("eos_token_id", 0, vocabSize - 1)),
-            IntStream.of(text.integers("eos_token_id", 0, vocabSize - 1)))
+            IntStream.of(text.integers("eos_token_id", 0, vocabSize - 1)),
+            tokenizers)
+        .flatMapToInt(ids -> ids)
         .distinct()
         .sorted()
         .toArray();

@@ -63,11 +63,10 @@ public final class ModelLoader {
 
   /** The same of a model whose weights may be on their way; usually it needs none of them. */
   public static Description describe(CheckpointFiles files, ServerConfig config) {
-    Path directory = files.directory();
-    ConfigReader reader = ConfigReader.read(directory.resolve(CONFIG_FILE));
+    ConfigReader reader = ConfigReader.read(files.directory().resolve(CONFIG_FILE));
     ModelSpec spec = ModelFamily.read(reader);
     GenerationDefaults generation =
-        GenerationDefaults.read(directory, reader, spec.vocabSize(), config.model());
+        GenerationDefaults.read(files, reader, spec.vocabSize(), config.model());
     Optional<EmbeddingSpec> embedding = EmbeddingSpec.read(files, reader, spec, config.pooler());
     return new Description(
         embedding.isPresent() ? spec.withoutHead() : spec,

@@ -63,11 +63,27 @@ public record TokenizerConfig(Path directory, Map<String, Object> values) {
    * @throws IOException if {@code tokenizer.json} is there and cannot be read
    */
   public OptionalInt endToken() throws IOException {
-    Path file = directory.resolve(FILE);
     Optional<String> text = token("eos_token");
-    if (text.isEmpty() || !Files.isRegularFile(file)) {
+    if (text.isEmpty()) {
       return OptionalInt.empty();
     }
-    return VocabularyReader.idOf(Files.readAllBytes(file), text.get());
+    OptionalInt listed = listedId(text.get());
+    Path file = directory.resolve(FILE);
+    return listed.isPresent() || !Files.isRegularFile(file)
+        ? listed
+        : VocabularyReader.idOf(Files.readAllBytes(file), text.get());
+  }
+
+  /** Newer files list the added tokens a second time, which saves reading the large file. */
+  private OptionalInt listedId(String text) {
+    if (values.get("added_tokens_decoder") instanceof Map<?, ?> byId) {
+      for (Map.Entry<?, ?> entry : byId.entrySet()) {
+        String id = String.valueOf(entry.getKey());
+        if (text.equals(ChatTemplateFiles.tokenText(entry.getValue())) && id.matches("\\d{1,9}")) {
+          return OptionalInt.of(Integer.parseInt(id));
+        }
+      }
+    }
+    return OptionalInt.empty();
   }
 }

@@ -10,6 +10,7 @@ import io.verdier.conf.ServerConfig;
 import io.verdier.engine.backend.Backend;
 import io.verdier.engine.backend.cpu.CpuBackend;
 import io.verdier.engine.run.TestConfig;
+import io.verdier.engine.weights.CheckpointFiles;
 import io.verdier.engine.weights.DType;
 import io.verdier.engine.weights.WeightsException;
 import java.io.IOException;
@@ -17,6 +18,7 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
@@ -48,6 +50,47 @@ class ModelLoaderTest {
         assertThat(frequencies[i]).isCloseTo(golden.get(i).asDouble(), within(1e-12));
       }
     }
+  }
+
+  /** Wherever the id is written down, and whoever's tokenizer it is. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      textBlock =
+          """
+          {"eos_token": "</s>", "added_tokens_decoder": {"7": {"content": "</s>"}}} | {} | 3 7
+          {"eos_token": {"content": "</s>"}} | {"added_tokens": [{"id": 8, "content": "</s>"}]} | 3 8
+          {"eos_token": "</s>"} | {"added_tokens": [], "model": {"vocab": {"a": 0, "</s>": 9}}} | 3 9
+          {"eos_token": "</s>"} | {"added_tokens": [], "model": {"vocab": {"a": 0}}} | 3
+          {"eos_token": "</s>"} | {"added_tokens": [{"id": 70, "content": "</s>"}], "model": {"vocab": {}}} | 3
+          {"eos_token": null} | {"added_tokens": [{"id": 8, "content": "</s>"}]} | 3
+          {"tokenizer_class": "LlamaTokenizer"} | {"added_tokens": [{"id": 8, "content": "</s>"}]} | 3 8
+          {} | {"added_tokens": [{"id": 8, "content": "</s>"}]} | 3
+          """)
+  void describe_tokenizersEnd_endsSequencesToo(String config, String tokenizer, String expected)
+      throws IOException {
+    TinyCheckpoint tiny =
+        new TinyCheckpoint(
+            "{\"architectures\": [\"LlamaForCausalLM\"], \"eos_token_id\": 3}",
+            "model.",
+            DType.F32,
+            1,
+            1);
+    tiny.write(directory, tiny.config);
+    CheckpointFiles files = CheckpointFiles.in(directory);
+    assertThat(ModelLoader.describe(files, CONFIG).generation().endTokenIds()).containsExactly(3);
+    Path elsewhere = Files.createDirectory(directory.resolve("elsewhere"));
+    int[] ids = Arrays.stream(expected.split(" ")).mapToInt(Integer::parseInt).toArray();
+    for (Path place : List.of(elsewhere, directory)) {
+      Files.writeString(place.resolve("tokenizer_config.json"), config);
+      Files.writeString(place.resolve("tokenizer.json"), tokenizer);
+      assertThat(
+              ModelLoader.describe(files.withTokenizer(place), CONFIG).generation().endTokenIds())
+          .containsExactly(ids);
+    }
+    assertThat(ModelLoader.describe(directory, CONFIG).generation().endTokenIds())
+        .containsExactly(ids);
   }
 
   @ParameterizedTest

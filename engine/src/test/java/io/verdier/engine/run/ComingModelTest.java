@@ -121,7 +121,7 @@ class ComingModelTest {
   }
 
   private CheckpointFiles coming(Arrivals arrivals) {
-    return new CheckpointFiles(directory, arrivals, 20 << 20);
+    return new CheckpointFiles(directory, directory, arrivals, 20 << 20);
   }
 
   private ServerConfig config(String... flags) {

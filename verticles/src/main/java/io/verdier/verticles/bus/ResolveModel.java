@@ -1,7 +1,6 @@
 package io.verdier.verticles.bus;
 
 import io.verdier.engine.weights.CheckpointFiles;
-import java.nio.file.Path;
 
 /**
  * Asks the cache for the files of the operator's model on the local disk; answered with a {@link
@@ -11,8 +10,6 @@ public record ResolveModel() {
   /**
    * Where they are, or will be: the small ones are there. Its {@link CheckpointFiles#arrivals} are
    * thread-safe.
-   *
-   * @param tokenizer holds {@code tokenizer.json}
    */
-  public record Reply(CheckpointFiles model, Path tokenizer) {}
+  public record Reply(CheckpointFiles model) {}
 }

@@ -58,7 +58,8 @@ public final class ModelFiles {
       Path directory =
           files("--model", model.source(), model.revision(), choice(), watch).directory();
       watch.tell(ComingWeights::allArrived);
-      return new ResolveModel.Reply(CheckpointFiles.in(directory), tokenizer.orElse(directory));
+      CheckpointFiles files = CheckpointFiles.in(directory);
+      return new ResolveModel.Reply(files.withTokenizer(tokenizer.orElse(directory)));
     } catch (ArtifactException unavailable) {
       watch.tell(coming -> coming.fail(unavailable));
       throw unavailable;
@@ -83,7 +84,7 @@ public final class ModelFiles {
         coming = first;
         answer.accept(
             new ResolveModel.Reply(
-                new CheckpointFiles(directory, first, bytes), tokenizer.orElse(directory)));
+                new CheckpointFiles(directory, tokenizer.orElse(directory), first, bytes)));
       }
     }
 

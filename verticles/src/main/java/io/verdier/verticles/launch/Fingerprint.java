@@ -64,7 +64,7 @@ final class Fingerprint {
       print.file(files.model().directory().resolve(name));
     }
     for (String name : TOKENIZER_FILES) {
-      print.file(files.tokenizer().resolve(name));
+      print.file(files.model().tokenizer().resolve(name));
     }
     print.weights(config, files.model().directory());
     ServerConfig.Model asked = config.model();

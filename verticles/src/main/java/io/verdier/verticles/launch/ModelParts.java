@@ -143,7 +143,7 @@ record ModelParts(
       LOG.info("No --model was given: serving the embedded demo model");
     }
     Future<Tokenizer> tokenizer =
-        vertx.executeBlocking(() -> tokenizer(config, files.tokenizer()), false);
+        vertx.executeBlocking(() -> tokenizer(config, files.model().tokenizer()), false);
     Future<Loaded> loaded = vertx.executeBlocking(() -> model(config, files), false);
     return Future.all(tokenizer, loaded)
         .map(ignored -> assemble(config, directory, tokenizer.result(), loaded.result()));

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Matcher;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -143,6 +144,34 @@ class GenerationConfigIT {
     assertThat(ids(server, CHATS, chat(Map.of("ignore_eos", true))))
         .isEqualTo(ids(plain, CHATS, chat(ignoring(explicit(PRESET, CAP)))))
         .allMatch(ids -> ids.size() == CAP);
+  }
+
+  /** As base models are published: neither of their configurations has the tokenizer's end. */
+  @Test
+  void tokenizersEnd_thatNoConfigurationHas_endsAnswers(@TempDir Path place) throws IOException {
+    JsonNode vocabulary =
+        Client.JSON.readTree(directory.resolve("tokenizer.json").toFile()).at("/model/vocab");
+    String spelling =
+        vocabulary.properties().stream()
+            .filter(token -> token.getValue().intValue() == endToken)
+            .map(Map.Entry::getKey)
+            .findFirst()
+            .orElseThrow();
+    String quoted = "\"eos_token\": " + Client.JSON.writeValueAsString(spelling);
+    DemoVariant.in(
+        place, Map.of("\"eos_token\": \"<.eot_id.>\"", Matcher.quoteReplacement(quoted)));
+    try (InProcessServer own =
+        InProcessServer.start("--model=" + place, "--generation-config=vllm")) {
+      Map<String, Object> preset = explicit(PRESET, CAP);
+      assertThat(ids(own, CHATS, chat(preset)))
+          .isEqualTo(ids(plain, CHATS, chat(ending(preset))))
+          .isNotEqualTo(ids(plain, CHATS, chat(preset)));
+      assertThat(ids(own, CHATS, chat(ignoring(preset))))
+          .isEqualTo(ids(plain, CHATS, chat(ignoring(preset))));
+      JsonNode first = new Client(own.baseUrl()).post(CHATS, chat(preset)).json().at("/choices/0");
+      assertThat(first.get("finish_reason").asText()).isEqualTo("stop");
+      assertThat(first.get("stop_reason").isNull()).as("no stop token of the request").isTrue();
+    }
   }
 
   private static Map<String, Object> ignoring(Map<String, Object> values) {
