@@ -80,6 +80,7 @@ final class Assembler {
         settings.optionalText("--chat-template"),
         settings.optionalText("--generation-config"),
         generationOverrides(),
+        new OverrideFlags(settings, findings).read(),
         settings.number("--seed"),
         settings.whole("--max-logprobs"));
   }

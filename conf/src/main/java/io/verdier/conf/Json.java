@@ -2,6 +2,7 @@ package io.verdier.conf;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -45,6 +46,21 @@ final class Json {
       items.add(item.isContainerNode() ? item.toString() : item.asText());
     }
     return items;
+  }
+
+  static ObjectNode object() {
+    return JsonNodeFactory.instance.objectNode();
+  }
+
+  /** A text that is the same for equal values, in whatever order their keys were written. */
+  static String sorted(JsonNode value) {
+    try {
+      return MAPPER
+          .writer(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS)
+          .writeValueAsString(MAPPER.treeToValue(value, Object.class));
+    } catch (JsonProcessingException impossible) {
+      throw new IllegalStateException(impossible); // it was parsed, or made, as JSON
+    }
   }
 
   private static JsonNode read(String text, boolean secret) throws BadValueException {

@@ -65,6 +65,8 @@ public record ServerConfig(
    * @param chatTemplate Jinja source or a file with it
    * @param generationConfig empty: the model's own; {@code vllm}: none; else a directory
    * @param generationOverrides sampling defaults by their names in {@code generation_config.json}
+   * @param configOverrides changes to {@code config.json}: a JSON object, its keys sorted, so that
+   *     equal changes are equal texts; empty: none
    * @param loadFormat where the weights come from
    * @param seed seed of requests that bring none
    */
@@ -81,6 +83,7 @@ public record ServerConfig(
       Optional<String> chatTemplate,
       Optional<String> generationConfig,
       Map<String, Double> generationOverrides,
+      Optional<String> configOverrides,
       long seed,
       int logprobsMax) {
     public Model {

@@ -110,6 +110,29 @@ class ArgvReaderTest {
   }
 
   @Test
+  void configOverrides_everyFlag_isOneObjectWithSortedKeys() {
+    assertThat(Loading.config().model().configOverrides()).isEmpty();
+    assertThat(Loading.config("--hf-overrides={}").model().configOverrides()).isEmpty();
+    assertThat(
+            Loading.config(
+                    "--hf-overrides={\"text_config\": {\"b\": [2, 1], \"a\": null}, \"is_causal\": true}",
+                    "--hf-overrides.text_config.c=1")
+                .model()
+                .configOverrides())
+        .hasValue("{\"is_causal\":true,\"text_config\":{\"a\":null,\"b\":[2,1],\"c\":1}}");
+    assertThat(
+            Loading.config(
+                    "--rope-theta=1000000",
+                    "--hf-overrides={\"rope_theta\": 5, \"rope_parameters\": {}}",
+                    "--rope-scaling",
+                    "{\"rope_type\": \"yarn\", \"factor\": 4.0}")
+                .model()
+                .configOverrides())
+        .hasValue(
+            "{\"rope_scaling\":{\"factor\":4.0,\"rope_type\":\"yarn\"},\"rope_theta\":1000000.0}");
+  }
+
+  @Test
   void json_unknownKey_isNoticed() {
     LoadResult.Loaded loaded = Loading.loaded("--override-generation-config={\"temperatur\":1}");
     assertThat(loaded.notices())

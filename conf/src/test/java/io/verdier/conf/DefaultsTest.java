@@ -42,6 +42,7 @@ class DefaultsTest {
                     Optional.empty(),
                     Optional.empty(),
                     Map.of(),
+                    Optional.empty(),
                     0,
                     20),
                 artifacts(),

@@ -201,6 +201,10 @@ class ProblemsTest {
         .contains("must be a JSON object");
     assertThat(Loading.problems("--override-generation-config={\"top_k\":\"x\"}").getFirst())
         .contains("top_k must be a number, not \"x\"");
+    assertThat(Loading.problems("--hf-overrides=[1]").getFirst())
+        .contains("--hf-overrides: must be a JSON object");
+    assertThat(Loading.problems("--rope-scaling=4").getFirst())
+        .contains("--rope-scaling: must be a JSON object, as {\"rope_type\"");
     assertThat(Loading.problems("--host=").getFirst()).contains("the value is empty");
     assertThat(Loading.problems("--host", "0.0.0.0 --port 1").getFirst()).contains("not a host");
     assertThat(Loading.problems("--max-model-len=99999999999").getFirst()).contains("out of range");

@@ -68,10 +68,19 @@ public final class ConfigReader {
     return Files.readAllBytes(file);
   }
 
-  private static Map<String, @Nullable Object> copy(Map<?, ?> map) {
+  static Map<String, @Nullable Object> copy(Map<?, ?> map) {
     Map<String, @Nullable Object> copy = new LinkedHashMap<>();
     map.forEach((name, inner) -> copy.put(String.valueOf(name), inner));
     return copy;
+  }
+
+  /**
+   * The same with changes.
+   *
+   * @param json as {@link ConfigOverrides} merges it
+   */
+  ConfigReader changed(String json) {
+    return new ConfigReader(origin, ConfigOverrides.applied(values, json));
   }
 
   /** Values that come from elsewhere than a file. */

@@ -238,7 +238,10 @@ public record ModelFamily(
   /** Models that embed have been trained without the mask; with it, vectors would be others. */
   private static void requireCausal(ConfigReader config) {
     if (!config.flag("is_causal", true)) {
-      throw config.wrong("is_causal", "true: no supported family lets tokens see later ones");
+      throw config.wrong(
+          "is_causal",
+          "true: no supported family lets tokens see later ones. Where the model's own code masks"
+              + " them all the same, start with --hf-overrides '{\"is_causal\": true}'");
     }
   }
 

@@ -63,7 +63,8 @@ public final class ModelLoader {
 
   /** The same of a model whose weights may be on their way; usually it needs none of them. */
   public static Description describe(CheckpointFiles files, ServerConfig config) {
-    ConfigReader reader = ConfigReader.read(files.directory().resolve(CONFIG_FILE));
+    ConfigReader file = ConfigReader.read(files.directory().resolve(CONFIG_FILE));
+    ConfigReader reader = config.model().configOverrides().map(file::changed).orElse(file);
     ModelSpec spec = ModelFamily.read(reader);
     GenerationDefaults generation =
         GenerationDefaults.read(files, reader, spec.vocabSize(), config.model());

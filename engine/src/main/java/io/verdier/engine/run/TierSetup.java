@@ -214,6 +214,7 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
       text.append(config.backend().ranks()).append(" ranks\n");
     }
     text.append(Files.readString(source.directory.resolve(ModelLoader.CONFIG_FILE))).append('\n');
+    config.model().configOverrides().ifPresent(changes -> text.append(changes).append('\n'));
     ModelLoader.checkpoint(source.directory, config)
         .ifPresent(
             it ->

@@ -48,6 +48,7 @@ public final class TestConfig {
             model.chatTemplate(),
             model.generationConfig(),
             model.generationOverrides(),
+            model.configOverrides(),
             model.seed(),
             model.logprobsMax()),
         defaults.artifacts(),

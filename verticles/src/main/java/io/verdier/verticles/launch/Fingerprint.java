@@ -70,6 +70,7 @@ final class Fingerprint {
     ServerConfig.Model asked = config.model();
     print.template(asked.chatTemplate());
     print.text(asked.generationConfig().orElse("")).text(sorted(asked.generationOverrides()));
+    print.text(asked.configOverrides().orElse(""));
     print.text(asked.dtype().name()).text(config.pooler().toString());
     print.text(config.backend().quantization().name()).text(config.backend().kvFormat().name());
     print.text(Integer.toString(config.backend().ranks()));

@@ -192,6 +192,7 @@ final class HttpFixture implements AutoCloseable {
             Optional.empty(),
             Optional.empty(),
             Map.of(),
+            Optional.empty(),
             0,
             20),
         artifacts(),

@@ -48,6 +48,7 @@ public final class StageFacts {
     facts.put("Verdier", version);
     facts.put(
         "a config.json with hash", hash(read(files.directory().resolve(ModelLoader.CONFIG_FILE))));
+    facts.put("--hf-overrides", config.model().configOverrides().orElse("none"));
     facts.put("weights with hash", weights(ModelLoader.checkpoint(files, config)));
     facts.put("end tokens", Arrays.toString(description.generation().endTokenIds()));
     facts.put("--dtype", description.weightType().word());

@@ -293,6 +293,28 @@ class StageHubTest {
   }
 
   @Test
+  void facts_ofOtherChangesToTheConfiguration_differ(@TempDir Path directory) throws IOException {
+    Path demo = Path.of("../engine/src/main/resources/demo-model/config.json");
+    Files.copy(demo, directory.resolve("config.json"));
+    CheckpointFiles files = CheckpointFiles.in(directory);
+    String one = "--hf-overrides={\"rope_theta\": 7.5, \"mlp_bias\": false}";
+    String same = "--hf-overrides={\"mlp_bias\": false, \"rope_theta\": 7.5}";
+    Map<String, String> lead = StageFacts.of(config(0, 2, "--load-format=dummy", one), files, "1");
+    assertThat(
+            StageFacts.difference(
+                1, StageFacts.of(config(1, 2, "--load-format=dummy", same), files, "1"), lead))
+        .isEmpty();
+    assertThat(
+            StageFacts.difference(
+                1, StageFacts.of(config(1, 2, "--load-format=dummy"), files, "1"), lead))
+        .hasValueSatisfying(
+            text ->
+                assertThat(text)
+                    .startsWith("node 1 has --hf-overrides none, node 0 has {")
+                    .contains("\"rope_theta\":7.5"));
+  }
+
+  @Test
   void facts_theSame_differInNothing() {
     assertThat(StageFacts.difference(1, FACTS, FACTS)).isEmpty();
     assertThat(StageFacts.difference(2, Map.of(), FACTS))
