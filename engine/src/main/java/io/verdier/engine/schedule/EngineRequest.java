@@ -4,6 +4,7 @@ import io.verdier.engine.grammar.Guide;
 import io.verdier.engine.sample.SamplingParams;
 import io.verdier.engine.text.TextParams;
 import io.verdier.engine.text.ThinkingBudget;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -63,6 +64,11 @@ public record EngineRequest(
       @Nullable Guide guide) {
     this(
         key, tokens, promptTokens, sampling, text, priority, cacheSalt, adapter, guide, null, null);
+  }
+
+  /** The prompt alone, without what was generated before the sequence moved here. */
+  public int[] prompt() {
+    return Arrays.copyOf(tokens, promptTokens);
   }
 
   /** The same with an adapter. */

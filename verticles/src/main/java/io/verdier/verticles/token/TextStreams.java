@@ -95,7 +95,7 @@ final class TextStreams {
   }
 
   private Stream open(EngineRequest request) {
-    int[] prompt = Arrays.copyOf(request.tokens(), request.promptTokens());
+    int[] prompt = request.prompt();
     SequenceText text =
         new SequenceText(
             tokenizer, request.text(), request.sampling().minTokens(), PromptEncoder.tail(prompt));
@@ -149,8 +149,7 @@ final class TextStreams {
 
   private Delta delta(Emission emission, Piece piece, @Nullable Stream stream, @Nullable End end) {
     EngineRequest opened = emission.opened();
-    Delta.Start start =
-        opened == null ? null : start(Arrays.copyOf(opened.tokens(), opened.promptTokens()));
+    Delta.Start start = opened == null ? null : start(opened.prompt());
     int count = Math.min(piece.consumed(), emission.tokens().length);
     int[] tokens =
         count == emission.tokens().length

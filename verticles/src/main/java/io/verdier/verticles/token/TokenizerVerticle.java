@@ -130,12 +130,15 @@ public final class TokenizerVerticle extends VerticleBase {
             .map(AdapterQuery.Reply::identity);
   }
 
-  /** All requests of a submission have one prompt. */
+  /**
+   * All requests of a submission have one prompt. It alone says whether the answer begins with
+   * thoughts, however much of the answer a sequence that moved here has already.
+   */
   private Guide guide(Guide compiled, Demand demand, List<EngineRequest> requests) {
     return compiled.behind(
         demand
             .thoughts()
-            .map(format -> encoder.thinking(format, requests.getFirst().tokens()))
+            .map(format -> encoder.thinking(format, requests.getFirst().prompt()))
             .orElse(Thinking.NONE));
   }
 

@@ -53,6 +53,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class TokenizerVerticleTest {
   private static final int REQUESTS = 50;
@@ -70,13 +72,13 @@ class TokenizerVerticleTest {
   private final BlockingQueue<Delta> told = new LinkedBlockingQueue<>();
   private final BlockingQueue<Message<Object>> compiling = new LinkedBlockingQueue<>();
   private final BlockingQueue<Message<Object>> adapters = new LinkedBlockingQueue<>();
+  private Tokenizer tokenizer;
   private Vertx vertx;
   private Bus bus;
 
   @BeforeEach
   void deploy() throws Exception {
-    Tokenizer tokenizer =
-        Tokenizer.load(Path.of("../engine/src/main/resources/demo-model"), natives);
+    tokenizer = Tokenizer.load(Path.of("../engine/src/main/resources/demo-model"), natives);
     ChatRenderer renderer =
         new ChatRenderer(
             ChatTemplate.of("{{ messages }}", Map.of()),
@@ -141,6 +143,37 @@ class TokenizerVerticleTest {
     bus.send(Addresses.tokenizer(1), submit(DEMAND.behind(Optional.of(ReasoningFormat.QWEN3)), 2));
     take(compiling).reply(new CompileQuery.Reply(GUIDE));
     assertThat(guide(tokenized()).thinking().isOpen()).isFalse();
+  }
+
+  /** Where an answer's constraint begins is said by its prompt, however much of it is there. */
+  @ParameterizedTest
+  @CsvSource({
+    "QWEN3, Hi<think>, 'first, let me', true", // among thoughts that the template opened
+    "GRANITE, Hi Here's my thought process:, 'first, let me', true",
+    "MISTRAL, Hi[THINK], 'first, let me', true",
+    "DEEPSEEK_R1, Hi<think></think>, 'aaaa', false", // in what the template let begin at once
+    "DEEPSEEK_R1, Hi, 'well</think>', true", // just behind the thoughts
+    "QWEN3, Hi, '<think>', false", // just behind an opening of the model's own
+  })
+  void submit_movedAnswerThatMayThink_beginsWhereItDidAtFirst(
+      ReasoningFormat format, String prompt, String said, boolean isOpen) throws Exception {
+    Submit fresh = submit(DEMAND.behind(Optional.of(format)), 1);
+    int[] promptIds = tokenizer.encode(prompt, false);
+    int[] before = tokenizer.encode(said, false);
+    bus.send(
+        Addresses.tokenizer(1),
+        fresh
+            .with(fresh.prompt(), SamplingParams.greedy(64))
+            .resumed(0, new Prompt.Tokens(promptIds), before));
+    take(compiling).reply(new CompileQuery.Reply(GUIDE));
+    Tokenized moved = tokenized();
+    EngineRequest request = moved.requests().getFirst();
+    assertThat(request.promptTokens()).isEqualTo(promptIds.length);
+    assertThat(request.tokens()).hasSize(promptIds.length + before.length).endsWith(before);
+    assertThat(guide(moved).thinking().isOpen()).isEqualTo(isOpen);
+    boolean mayThink = !prompt.endsWith("</think>");
+    assertThat(guide(moved).thinking().endingTexts())
+        .isEqualTo(mayThink ? format.endings() : List.of());
   }
 
   private static Guide guide(Tokenized tokenized) {
