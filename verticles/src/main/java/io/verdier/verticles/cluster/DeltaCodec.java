@@ -100,6 +100,20 @@ final class DeltaCodec {
         delta.end());
   }
 
+  /** The same news with another count of reasoning and another end. */
+  static Delta withEnd(Delta delta, int reasoningTokens, End end) {
+    return new Delta(
+        delta.key(),
+        delta.start(),
+        delta.text(),
+        delta.tokens(),
+        delta.scores(),
+        delta.promptScores(),
+        delta.pooled(),
+        reasoningTokens,
+        end);
+  }
+
   /**
    * The same news without what was told before.
    *

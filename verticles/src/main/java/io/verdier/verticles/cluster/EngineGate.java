@@ -167,16 +167,27 @@ final class EngineGate {
     send.accept(tokenizer, submit.withKeys(keys));
   }
 
+  /** Whoever waits for the end of what is not here, or not any more, gets one all the same. */
   void onStop(String ingress, Stop stop) {
     List<Job> jobs = new ArrayList<>();
+    List<Item> unknown = new ArrayList<>();
     for (int i = 0; i < stop.keys().length; i++) {
-      Job job = byOwner.get(new Owner(ingress, stop.keys()[i]));
-      if (job != null && job.attempt == stop.attempts()[i]) {
+      long key = stop.keys()[i];
+      int attempt = stop.attempts()[i];
+      Job job = byOwner.get(new Owner(ingress, key));
+      if (job != null && job.attempt == attempt) {
         jobs.add(job);
+      } else {
+        unknown.add(new Item(attempt, 0, Delta.ended(key, FinishReason.ABORT)));
       }
     }
     switch (stop.why()) {
-      case ABORTED -> cancel(jobs);
+      case ABORTED -> {
+        cancel(jobs);
+        if (!unknown.isEmpty()) {
+          tell.accept(ingress, new Frame.News(unknown));
+        }
+      }
       case UNWANTED -> drop(jobs);
       case MOVED -> {
         movedOut += jobs.size();

@@ -2,6 +2,7 @@ package io.verdier.verticles.cluster;
 
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.schedule.FinishReason;
+import io.verdier.engine.text.SequenceText;
 import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
@@ -43,8 +44,12 @@ import org.jspecify.annotations.Nullable;
  * stream moves (maybe to the same engine) from what the client has.
  *
  * <p><b>Limits.</b> A request that kills its engine must not kill them all: after {@link
- * #DEATHS_MAX} deaths a stream ends with an error. One for which there is no engine waits for
- * {@link #PARKED_MILLIS}.
+ * #DEATHS_MAX} deaths a stream ends with an error. One that no engine takes waits for {@link
+ * #PARKED_MILLIS} in all, until one goes on with it.
+ *
+ * <p><b>Cancelled</b> streams move as well: a client that does not stream has none of its text yet,
+ * and only an engine can make text of tokens. So the next one gets the work and right behind it the
+ * order to end it.
  */
 final class Router {
   static final int DEATHS_MAX = 3;
@@ -56,6 +61,7 @@ final class Router {
   private final BiConsumer<String, Frame> tell;
   private final Consumer<Delta> deliver;
   private final Map<Long, Stream> streams = new LinkedHashMap<>();
+  private long millis; // since the start, of those that ticks have told
   private long migrations;
   private long lateNews;
 
@@ -82,8 +88,11 @@ final class Router {
     int count; // of them
     int scored; // prompt scores that the client has
     int scoredNow; // those that this attempt has told
+    int reasoningTokens = SequenceText.UNCOUNTED;
+    boolean hasBegun; // this attempt has told something
     int deaths;
-    long parkedMillis;
+    long givenMillis; // when its engine got it
+    long waitedMillis; // without an engine, or for one that then refused it, since it last went on
     boolean isCancelled;
 
     Stream(Submit submit, int choice, long[] prefixes) {
@@ -95,6 +104,13 @@ final class Router {
 
     boolean isOfSearch() {
       return submit.lengthPenalty().isPresent();
+    }
+
+    /** Whatever is said of the attempt before is not listened to. */
+    void beginAnew() {
+      attempt++;
+      scoredNow = 0;
+      hasBegun = false;
     }
 
     void append(int[] tokens) {
@@ -152,8 +168,9 @@ final class Router {
     tell.accept(engine.id, new Frame.Work(1, submit, prefixes));
   }
 
-  private static void give(Stream stream, ClusterView.Node engine) {
+  private void give(Stream stream, ClusterView.Node engine) {
     stream.engine = engine.id;
+    stream.givenMillis = millis;
     stream.fingerprint = engine.told.card().map(ModelCard::fingerprint).orElse("");
   }
 
@@ -168,14 +185,17 @@ final class Router {
       String engine = stream.engine;
       if (engine == null) {
         end(stream, FinishReason.ABORT, null);
+      } else if (cancel.silent()) {
+        stop(engine, stream, Stop.Why.UNWANTED);
+        forget(stream);
       } else {
-        Stop.Why why = cancel.silent() ? Stop.Why.UNWANTED : Stop.Why.ABORTED;
-        tell.accept(engine, new Stop(new long[] {key}, new int[] {stream.attempt}, why));
-        if (cancel.silent()) {
-          forget(stream);
-        }
+        stop(engine, stream, Stop.Why.ABORTED);
       }
     }
+  }
+
+  private void stop(String engine, Stream stream, Stop.Why why) {
+    tell.accept(engine, new Stop(new long[] {stream.key}, new int[] {stream.attempt}, why));
   }
 
   // ---- From engines ---------------------------------------------------------------------------
@@ -188,14 +208,35 @@ final class Router {
       } else if (item.offset() != stream.count) {
         move(List.of(stream), Leaving.ORDERLY);
       } else {
-        pass(stream, item.delta());
+        Refused passing = passing(stream, item.delta());
+        if (passing == null) {
+          pass(stream, item.delta());
+        } else {
+          bounce(engine, List.of(stream), passing);
+        }
       }
     }
   }
 
-  private void pass(Stream stream, Delta delta) {
-    Delta.Start start = delta.start();
+  /**
+   * Why an engine did not go on with what another one had begun; null: it did, or never will. What
+   * is only too busy just now must not end an answer of which the client has a part.
+   */
+  private static @Nullable Refused passing(Stream stream, Delta delta) {
+    Refused refusal = delta.end() == null ? null : delta.end().refusal();
+    boolean isPassing =
+        refusal != null
+            && (refusal.code() == ErrorCode.OVERLOADED || refusal.code() == ErrorCode.UNAVAILABLE);
+    return isPassing && stream.attempt > 1 && !stream.hasBegun ? refusal : null;
+  }
+
+  private void pass(Stream stream, Delta news) {
+    Delta.Start start = news.start();
+    Delta delta = wholeEnd(stream, news);
     Delta fresh = delta;
+    stream.hasBegun = true;
+    stream.waitedMillis = 0;
+    stream.reasoningTokens = Math.max(stream.reasoningTokens, delta.reasoningTokens());
     if (start != null) {
       boolean first = stream.prompt == null;
       stream.prompt = start.promptTokens();
@@ -215,20 +256,40 @@ final class Router {
     deliver.accept(fresh);
   }
 
+  /** Who ends a stream before its engine has begun with it knows nothing of what came before. */
+  private static Delta wholeEnd(Stream stream, Delta delta) {
+    Delta.End end = delta.end();
+    int count = stream.count + delta.tokens().length;
+    return end == null || end.reason() != FinishReason.ABORT || end.generatedTokens() >= count
+        ? delta
+        : DeltaCodec.withEnd(
+            delta,
+            Math.max(stream.reasoningTokens, delta.reasoningTokens()),
+            new Delta.End(end.reason(), null, -1, end.cachedTokens(), count, null));
+  }
+
   void onBounce(String engine, Bounce bounce) {
     List<Stream> left = new ArrayList<>();
     for (long key : bounce.keys()) {
       Stream stream = streams.get(key);
       if (stream != null && stream.attempt == bounce.attempt() && engine.equals(stream.engine)) {
-        stream.bounced.add(engine);
         left.add(stream);
       }
+    }
+    bounce(engine, left, bounce.why());
+  }
+
+  /** An engine takes these not, or not yet; somebody else may. */
+  private void bounce(String engine, List<Stream> left, Refused why) {
+    for (Stream stream : left) {
+      stream.bounced.add(engine);
+      stream.waitedMillis += millis - stream.givenMillis;
     }
     move(left, Leaving.ORDERLY);
     for (Stream stream : left) {
       boolean isFresh = stream.prompt == null && stream.deaths == 0;
       if (stream.engine == null && isFresh && streams.containsKey(stream.key)) {
-        end(stream, FinishReason.ERROR, bounce.why());
+        end(stream, FinishReason.ERROR, why);
       }
     }
   }
@@ -242,8 +303,7 @@ final class Router {
   void leaveAll() {
     for (Stream stream : having(any -> true)) {
       stream.engine = null;
-      stream.attempt++;
-      stream.scoredNow = 0;
+      stream.beginAnew();
       if (stream.isCancelled) {
         end(stream, FinishReason.ABORT, null);
       }
@@ -251,14 +311,15 @@ final class Router {
   }
 
   /** So much time has passed: those that wait for an engine are tried again. */
-  void tick(long millis) {
+  void tick(long passed) {
+    millis += passed;
     List<Stream> parked = having(stream -> stream.engine == null);
     for (Stream stream : parked) {
-      stream.parkedMillis += millis;
+      stream.waitedMillis += passed;
       stream.bounced.clear();
     }
     List<Stream> late =
-        parked.stream().filter(stream -> stream.parkedMillis > PARKED_MILLIS).toList();
+        parked.stream().filter(stream -> stream.waitedMillis > PARKED_MILLIS).toList();
     for (Stream stream : late) {
       Refused none =
           new Refused(ErrorCode.UNAVAILABLE, "No engine is left to go on with the answer.", null);
@@ -280,11 +341,10 @@ final class Router {
     List<Stream> going = new ArrayList<>();
     for (Stream stream : whole) {
       leaveEngine(stream);
-      stream.attempt++;
-      stream.scoredNow = 0;
+      stream.beginAnew();
       stream.deaths += why == Leaving.DEATH ? 1 : 0;
-      if (stream.isCancelled) {
-        end(stream, FinishReason.ABORT, null);
+      if (stream.isCancelled && (stream.count == 0 || stream.deaths > DEATHS_MAX)) {
+        end(stream, FinishReason.ABORT, null); // there is nothing that anybody could tell of it
       } else if (stream.deaths > DEATHS_MAX) {
         String text = "The request failed inside the server, on several engines.";
         end(stream, FinishReason.ERROR, new Refused(ErrorCode.INTERNAL, text, null));
@@ -329,11 +389,13 @@ final class Router {
       Wish wish = new Wish(group.size(), first.bounced, first.fingerprint);
       ClusterView.Node engine = view.choose(first.submit, first.prefixes, wish).orElse(null);
       if (engine == null) {
+        group.stream()
+            .filter(stream -> stream.isCancelled)
+            .forEach(stream -> end(stream, FinishReason.ABORT, null));
         continue;
       }
       for (Stream stream : group) {
         give(stream, engine);
-        stream.parkedMillis = 0;
         migrations++;
         if (!stream.isOfSearch()) {
           Submit rest = resumed(stream);
@@ -343,6 +405,9 @@ final class Router {
       if (first.isOfSearch()) { // it has told nothing yet, and begins anew
         tell.accept(engine.id, new Frame.Work(first.attempt, first.submit, first.prefixes));
       }
+      group.stream()
+          .filter(stream -> stream.isCancelled)
+          .forEach(stream -> stop(engine.id, stream, Stop.Why.ABORTED));
     }
   }
 
@@ -371,6 +436,7 @@ final class Router {
   private void end(Stream stream, FinishReason reason, @Nullable Refused refusal) {
     forget(stream);
     Delta.End end = new Delta.End(reason, null, -1, 0, stream.count, refusal);
-    deliver.accept(new Delta(stream.key, null, "", NOTHING, List.of(), List.of(), end));
+    Delta bare = new Delta(stream.key, null, "", NOTHING, List.of(), List.of(), end);
+    deliver.accept(DeltaCodec.withEnd(bare, stream.reasoningTokens, end));
   }
 }

@@ -115,6 +115,7 @@ class MigrationPropertyTest {
       final int[] prompt;
       final SamplingParams sampling;
       final long seed;
+      final boolean isStreaming;
       int count;
       boolean isOpened;
 
@@ -122,10 +123,31 @@ class MigrationPropertyTest {
         this.prompt = promptOf(submit.prompt());
         this.sampling = submit.sampling();
         this.seed = submit.sampling().seed() + choice;
+        this.isStreaming = submit.text().streaming();
         this.count = submit.generated().length;
         for (int i = 0; i < count; i++) {
           assertThat(submit.generated()[i]).isEqualTo(token(prompt, seed, i));
         }
+      }
+
+      /** Who does not stream gets all text with the end. */
+      String text(int fresh, boolean isEnd) {
+        StringBuilder text = new StringBuilder();
+        int first = isStreaming ? count - fresh : 0;
+        for (int i = first; i < count && (isStreaming || isEnd); i++) {
+          text.append(token(prompt, seed, i)).append(' ');
+        }
+        return text.toString();
+      }
+
+      /** The tokenizer ends what waits there without a count; whoever has begun has one. */
+      Delta ended(long key) {
+        Delta bare = Delta.ended(key, FinishReason.ABORT);
+        if (isStreaming && !isOpened) {
+          return bare;
+        }
+        Delta.End end = new Delta.End(FinishReason.ABORT, null, -1, 0, count, null);
+        return new Delta(key, null, text(0, true), new int[0], List.of(), List.of(), end);
       }
     }
 
@@ -155,8 +177,9 @@ class MigrationPropertyTest {
         case Cancel cancel -> {
           List<Delta> ends = new ArrayList<>();
           for (long key : cancel.keys()) {
-            if (running.remove(key) != null) {
-              ends.add(Delta.ended(key, FinishReason.ABORT));
+            Running ended = running.remove(key);
+            if (ended != null) {
+              ends.add(ended.ended(key));
             }
           }
           if (!ends.isEmpty()) {
@@ -186,17 +209,16 @@ class MigrationPropertyTest {
       int max = sequence.sampling.maxTokens();
       int count = Math.min(random.nextInt(3), max - sequence.count);
       int[] tokens = new int[count];
-      StringBuilder text = new StringBuilder();
       for (int i = 0; i < count; i++) {
         tokens[i] = token(sequence.prompt, sequence.seed, sequence.count++);
-        text.append(tokens[i]).append(' ');
       }
+      String text = sequence.text(count, sequence.count == max);
       Delta.End end = null;
       if (sequence.count == max) {
         running.remove(key);
         end = new Delta.End(FinishReason.LENGTH, null, -1, 0, max, null);
       }
-      return new Delta(key, start, text.toString(), tokens, List.of(), List.of(), end);
+      return new Delta(key, start, text, tokens, List.of(), List.of(), end);
     }
   }
 
@@ -206,6 +228,7 @@ class MigrationPropertyTest {
     final StringBuilder text = new StringBuilder();
     int starts;
     int ends;
+    int counted; // tokens, as its end says
     FinishReason reason = FinishReason.ERROR;
   }
 
@@ -275,6 +298,7 @@ class MigrationPropertyTest {
       if (delta.end() != null) {
         client.ends++;
         client.reason = delta.end().reason();
+        client.counted = delta.end().generatedTokens();
       }
     }
 
@@ -417,7 +441,8 @@ class MigrationPropertyTest {
           }
           StringBuilder text = new StringBuilder();
           client.tokens.forEach(token -> text.append(token).append(' '));
-          assertThat(client.text.toString()).isEqualTo(text.toString());
+          assertThat(client.text.toString()).as("text of %d", key).isEqualTo(text.toString());
+          assertThat(client.counted).as("count of %d", key).isEqualTo(client.tokens.size());
         });
   }
 
@@ -428,7 +453,7 @@ class MigrationPropertyTest {
         SamplingParams.greedy(maxTokens).withSeed(5),
         List.of(),
         Truncation.NONE,
-        new TextParams(List.of(), false, true, true),
+        new TextParams(List.of(), false, true, maxTokens % 2 == 0),
         0,
         "",
         null,

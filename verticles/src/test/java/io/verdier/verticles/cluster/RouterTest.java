@@ -5,20 +5,25 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.verdier.conf.ClusterConfig.Role;
 import io.verdier.conf.ClusterConfig.Routing;
 import io.verdier.conf.ServerConfig.Parsing;
+import io.verdier.engine.ErrorCode;
 import io.verdier.engine.sample.SamplingParams;
+import io.verdier.engine.schedule.FinishReason;
 import io.verdier.engine.text.TextParams;
 import io.verdier.verticles.balance.EnginePool;
 import io.verdier.verticles.balance.Prefixes;
 import io.verdier.verticles.bus.CacheRoom;
+import io.verdier.verticles.bus.Cancel;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.EngineAddresses;
 import io.verdier.verticles.bus.ModelCard;
 import io.verdier.verticles.bus.Prompt;
+import io.verdier.verticles.bus.Refused;
 import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.bus.Truncation;
 import io.verdier.verticles.cluster.Announcement.Load;
 import io.verdier.verticles.cluster.Announcement.Phase;
 import io.verdier.verticles.cluster.Router.Leaving;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -34,11 +39,22 @@ class RouterTest {
 
   private final ClusterView view = new ClusterView(Routing.PREFIX, 4000, 60_000);
   private final Map<String, EngineGate> gates = new HashMap<>();
-  private final Router router = new Router(view, this::tell, delta -> {});
+  private final List<Delta> delivered = new ArrayList<>();
+  private final List<Frame> told = new ArrayList<>(); // to engines, since the test cleared it
+  private final Router router = new Router(view, this::tell, delivered::add);
 
   private void tell(String node, Frame frame) {
-    if (frame instanceof Frame.Work work) {
-      gate(node).onWork("ingress", work);
+    told.add(frame);
+    switch (frame) {
+      case Frame.Work work -> gate(node).onWork("ingress", work);
+      case Frame.Stop stop -> gate(node).onStop("ingress", stop);
+      default -> throw new IllegalStateException("unexpected " + frame);
+    }
+  }
+
+  private void answer(String node, Frame frame) {
+    if (frame instanceof Frame.News news) {
+      router.onNews(node, news.items());
     }
   }
 
@@ -47,7 +63,8 @@ class RouterTest {
         node,
         any -> {
           EnginePool pool = EnginePool.of(new EngineAddresses(0, List.of("s"), List.of("t"), "a"));
-          EngineGate gate = new EngineGate(1, 64, pool, (to, frame) -> {}, (to, message) -> {});
+          EngineGate gate =
+              new EngineGate(1, 64, pool, (to, frame) -> answer(node, frame), (to, message) -> {});
           gate.accept(true);
           return gate;
         });
@@ -146,5 +163,135 @@ class RouterTest {
     assertThat(gate(second).liveCount()).isEqualTo(1);
     assertThat(Objects.requireNonNull(view.node(second)).load()).isEqualTo(1);
     assertThat(Objects.requireNonNull(view.node(first)).load()).isEqualTo(3);
+  }
+
+  private static Frame.Item item(int attempt, int offset, String text, int... tokens) {
+    Delta.Start start = offset == 0 ? new Delta.Start(new int[] {1, 2, 3}, "", "") : null;
+    return new Frame.Item(
+        attempt, offset, new Delta(7, start, text, tokens, List.of(), List.of(), null));
+  }
+
+  private static Delta.End endOf(Delta delta) {
+    return Objects.requireNonNull(delta.end());
+  }
+
+  /** Begins a stream of one engine alone, which has told two tokens. */
+  private void begin(String engine) {
+    announce(engine);
+    router.onSubmit(submit(new long[] {7}, "Hi"));
+    router.onNews(engine, List.of(item(1, 0, "ab", 4, 5)));
+    delivered.clear();
+    told.clear();
+  }
+
+  private void cancel() {
+    router.onCancel(new Cancel(new long[] {7}, FinishReason.ABORT, false));
+  }
+
+  /** Else the stream, and its place, would be there for ever. */
+  @Test
+  void cancel_engineKnowsNothingOfTheStream_endsItAllTheSame() {
+    announce("a");
+    router.onSubmit(submit(new long[] {7}, "Hi"));
+    gate("a").drop("ingress");
+    cancel();
+    assertThat(router.liveCount()).isZero();
+    assertThat(delivered).hasSize(1);
+    assertThat(endOf(delivered.getFirst()).reason()).isEqualTo(FinishReason.ABORT);
+  }
+
+  /** A client that does not stream has no text yet, and an engine alone can make it. */
+  @Test
+  void cancel_beforeTheStreamMoves_goesWithItAndNothingIsLost() {
+    begin("a");
+    announce("b");
+    cancel();
+    assertThat(delivered).isEmpty();
+    told.clear();
+    view.remove("a");
+    router.leave("a", Leaving.DEATH);
+    assertThat(told).hasSize(3);
+    assertThat(((Frame.Work) told.get(1)).submit().generated()).containsExactly(4, 5);
+    Frame.Stop stop = (Frame.Stop) told.get(2);
+    assertThat(stop.why()).isEqualTo(Frame.Stop.Why.ABORTED);
+    assertThat(stop.attempts()).containsExactly(2);
+    Delta end = // of a tokenizer, where it waits for its grammar or adapter
+        new Delta(
+            7,
+            null,
+            "",
+            new int[0],
+            List.of(),
+            List.of(),
+            new Delta.End(FinishReason.ABORT, null, -1, 0, 0, null));
+    router.onNews("b", List.of(new Frame.Item(2, 2, end)));
+    assertThat(endOf(delivered.getFirst()).generatedTokens()).isEqualTo(2);
+    assertThat(router.liveCount()).isZero();
+  }
+
+  @Test
+  void cancel_noEngineIsLeft_endsAtOnce() {
+    begin("a");
+    cancel();
+    view.remove("a");
+    router.leave("a", Leaving.DEATH);
+    assertThat(endOf(delivered.getFirst()).generatedTokens()).isEqualTo(2);
+    assertThat(router.liveCount()).isZero();
+  }
+
+  private static Frame.Item refusal(int attempt, int offset, ErrorCode code) {
+    return new Frame.Item(attempt, offset, Delta.refused(7, code, "Busy.", null));
+  }
+
+  /** As where its grammar's compiler has too much to do. */
+  @Test
+  void engineOfAResumedStream_isTooBusy_anotherGoesOn() {
+    begin("a");
+    announce("b");
+    announce("c");
+    view.remove("a");
+    router.leave("a", Leaving.DEATH);
+    String first = gate("b").liveCount() > 0 ? "b" : "c";
+    String second = first.equals("b") ? "c" : "b";
+    router.onNews(first, List.of(refusal(2, 2, ErrorCode.OVERLOADED)));
+    assertThat(delivered).isEmpty();
+    assertThat(gate(second).liveCount()).isEqualTo(1);
+    router.onNews(second, List.of(item(3, 2, "c", 6)));
+    assertThat(delivered).extracting(Delta::text).containsExactly("c");
+    router.onNews(second, List.of(refusal(3, 3, ErrorCode.UNAVAILABLE)));
+    assertThat(endOf(delivered.getLast()).refusal())
+        .as("behind what it said itself it is the end")
+        .isNotNull();
+  }
+
+  @Test
+  void engineOfAResumedStream_refusesForGood_isBelieved() {
+    begin("a");
+    announce("b");
+    view.remove("a");
+    router.leave("a", Leaving.DEATH);
+    router.onNews("b", List.of(refusal(2, 2, ErrorCode.INVALID_ARGUMENT)));
+    assertThat(endOf(delivered.getFirst()).reason()).isEqualTo(FinishReason.ERROR);
+  }
+
+  /** However many tries there are in between: the client is not to wait for ever. */
+  @Test
+  void engineOfAResumedStream_staysTooBusy_isWaitedForAndGivenUp() {
+    begin("a");
+    announce("b");
+    view.remove("a");
+    router.leave("a", Leaving.DEATH);
+    int attempt = 2;
+    long millis = 0;
+    while (router.liveCount() > 0) {
+      assertThat(millis).isLessThanOrEqualTo(Router.PARKED_MILLIS + 2_000);
+      router.onNews("b", List.of(refusal(attempt++, 2, ErrorCode.OVERLOADED)));
+      router.tick(1_000); // without an engine; with this it has one again
+      router.tick(1_000); // which takes so long
+      millis += 2_000;
+    }
+    assertThat(millis).isGreaterThan(Router.PARKED_MILLIS - 2_000);
+    Refused why = Objects.requireNonNull(endOf(delivered.getLast()).refusal());
+    assertThat(why.code()).isEqualTo(ErrorCode.UNAVAILABLE);
   }
 }
