@@ -363,17 +363,24 @@ public final class ClusterVerticle extends VerticleBase {
 
   private void accept(String sender, Announcement announcement) {
     Announcement before = view.onAnnouncement(sender, announcement);
-    ClusterView.Node node = view.node(sender);
     if (before.name().isEmpty()) {
       LOG.info("Node {} is there: {}", announcement.name(), announcement.roles());
     }
-    if (announcement.phase() == Phase.LEAVING && before.phase() != Phase.LEAVING) {
-      router.leave(sender, Leaving.ORDERLY);
-      gate.drop(sender);
-    } else if (node != null && node.isHung) {
-      router.leave(sender, Leaving.DEATH);
-    }
+    leaveIfUseless(sender);
     tellState();
+  }
+
+  /**
+   * What a node's engine has goes on elsewhere where it does nothing any more, or seems to. Its
+   * clients' work stays here: a node that was drained lives on, and so do its clients' streams.
+   */
+  private void leaveIfUseless(String id) {
+    ClusterView.Node node = view.node(id);
+    if (node != null && node.told.phase() == Phase.LEAVING) {
+      router.leave(id, Leaving.ORDERLY);
+    } else if (node != null && node.isHung) {
+      router.leave(id, Leaving.DEATH);
+    }
   }
 
   private void answer(String sender, Frame.Query query) {
@@ -435,9 +442,7 @@ public final class ClusterVerticle extends VerticleBase {
     gate.accept(standing.accepts());
     Announcement announcement = standing.announcement(current.address(), gate, router.liveCount());
     view.onAnnouncement(current.id(), announcement);
-    if (announcement.phase() == Phase.LEAVING) {
-      router.leave(current.id(), Leaving.ORDERLY);
-    }
+    leaveIfUseless(current.id());
     Frame frame = new Frame.Announce(announcement);
     for (String member : current.members()) {
       if (!member.equals(current.id())) {
