@@ -61,7 +61,8 @@ final class CacheLink implements SealedSocket.Listener<CacheFrame> {
   private final Consumer<RemoteDone> done;
   private final Map<Long, Pending> pending = new LinkedHashMap<>(); // oldest first
   private State state = State.APART;
-  private @Nullable SealedSocket<CacheFrame> socket;
+  private @Nullable SealedSocket<CacheFrame> socket; // of the last call, open or to be opened
+  private long calls;
   private long ids;
   private long nowMillis; // that this node was awake
   private long heardMillis;
@@ -100,19 +101,36 @@ final class CacheLink implements SealedSocket.Listener<CacheFrame> {
     return state == State.OPEN;
   }
 
-  /** Whether a connection is to be made now; it is then counted as being made. */
+  /** Whether a connection is to be made now. */
   boolean wantsCall() {
-    if (state != State.APART || nowMillis < pausedUntilMillis) {
-      return false;
-    }
-    state = State.CALLING;
-    heardMillis = nowMillis;
-    return true;
+    return state == State.APART && nowMillis >= pausedUntilMillis;
   }
 
-  /** None could be made. */
-  void onCallFailed() {
-    part("");
+  /** One is being made; returns the number of this call. */
+  long call() {
+    state = State.CALLING;
+    heardMillis = nowMillis;
+    return ++calls;
+  }
+
+  /** It was made, maybe too late: a connection that nobody waits for must not stay. */
+  void onCalled(long call, SealedSocket<CacheFrame> made) {
+    if (isAwaited(call)) {
+      socket = made;
+    } else {
+      made.close("nobody waits for it any more");
+    }
+  }
+
+  /** It could not be made. */
+  void onCallFailed(long call) {
+    if (isAwaited(call)) {
+      part("");
+    }
+  }
+
+  private boolean isAwaited(long call) {
+    return state == State.CALLING && call == calls && socket == null;
   }
 
   // ---- Work ----------------------------------------------------------------------------------
@@ -174,12 +192,9 @@ final class CacheLink implements SealedSocket.Listener<CacheFrame> {
 
   @Override
   public void onOpen(SealedSocket<CacheFrame> opened) {
-    if (state != State.CALLING) {
-      opened.close("nobody waits for it any more");
-      return;
+    if (opened == socket) {
+      opened.send(new Hello(tier.identity(), tier.blockBytes()));
     }
-    socket = opened;
-    opened.send(new Hello(tier.identity(), tier.blockBytes()));
   }
 
   @Override
@@ -289,7 +304,7 @@ final class CacheLink implements SealedSocket.Listener<CacheFrame> {
 
   @Override
   public void onClosed(SealedSocket<CacheFrame> closed, String problem) {
-    if (closed == socket || (socket == null && state == State.CALLING)) {
+    if (closed == socket) {
       part(problem.isEmpty() ? "it closed the connection" : problem);
     }
   }

@@ -114,12 +114,13 @@ public final class RemoteVerticle extends VerticleBase {
   }
 
   private void call(CacheLink link) {
+    long call = link.call();
     client
         .connect(link.address.port(), link.address.host())
-        .onComplete(
+        .map(
             socket ->
-                new SealedSocket<>(socket, CacheCodec.PROTOCOL, key, SocketSeal.End.ASKS, link),
-            failed -> link.onCallFailed());
+                new SealedSocket<>(socket, CacheCodec.PROTOCOL, key, SocketSeal.End.ASKS, link))
+        .onComplete(made -> link.onCalled(call, made), failed -> link.onCallFailed(call));
   }
 
   private void onWork(List<RemoteWork> work) {

@@ -372,6 +372,22 @@ class CacheNodeTest {
     }
   }
 
+  /** Else each call would leave a connection behind, at both ends. */
+  @Test
+  void cacheNode_hung_isLeftWithoutAConnection() throws Exception {
+    try (ServerSocket silent = new ServerSocket(0, 10, InetAddress.getLoopbackAddress())) {
+      Engine one = new Engine(1, cluster(SECRET, "--cluster-cache-timeout=0.3"));
+      show(silent.getLocalPort());
+      for (int call = 0; call < 3; call++) {
+        try (Socket called = silent.accept()) {
+          called.setSoTimeout(20_000);
+          assertThat(called.getInputStream().readAllBytes()).as("until it is closed").hasSize(40);
+        }
+      }
+      assertThat(one.told).isEmpty();
+    }
+  }
+
   /** It welcomes an engine, and then says nothing more; later it does again. */
   @Test
   void cacheNode_silentInTheMiddle_failsWhatIsUnderWayAndIsCalledAgain() throws Exception {
