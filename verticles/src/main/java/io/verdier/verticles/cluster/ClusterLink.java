@@ -48,8 +48,17 @@ final class ClusterLink {
     return membership.members();
   }
 
-  void send(String node, Frame frame) {
-    membership.send(node, seal.close(node, frame, System.currentTimeMillis()));
+  /** Sends it; false: it is too large, and nobody hears of it. */
+  boolean send(String node, Frame frame) {
+    Buffer bytes;
+    try {
+      bytes = seal.close(node, frame, System.currentTimeMillis());
+    } catch (WireException tooLarge) {
+      LOG.warn("A message for another node is not sent: {}", tooLarge.getMessage());
+      return false;
+    }
+    membership.send(node, bytes);
+    return true;
   }
 
   /** What somebody sent; null if it is not to be believed. */

@@ -269,13 +269,12 @@ public final class ClusterVerticle extends VerticleBase {
   }
 
   private Object drain(DrainNode wish) {
-    for (ClusterView.Node node : view.nodes()) {
-      if (node.id.equals(wish.node()) || node.told.name().equals(wish.node())) {
-        send(node.id, new Frame.Drain(wish.wanted()));
-        return new DrainNode.Done();
-      }
+    ClusterView.Node node = view.named(wish.node());
+    if (node == null) {
+      return new Refused(ErrorCode.NOT_FOUND, "The cluster has no node of that name.", null);
     }
-    return new Refused(ErrorCode.NOT_FOUND, "The cluster has no node of that name.", null);
+    send(node.id, new Frame.Drain(wish.wanted()));
+    return new DrainNode.Done();
   }
 
   private void deliver(Delta delta) {
@@ -292,8 +291,9 @@ public final class ClusterVerticle extends VerticleBase {
     }
     if (node.equals(current.id())) {
       later(() -> onOwn(current, frame));
-    } else {
-      current.send(node, frame);
+    } else if (!current.send(node, frame)) {
+      TooLarge.instead(frame).ifPresent(it -> current.send(node, it));
+      TooLarge.answer(frame).ifPresent(it -> later(() -> on(node, it)));
     }
   }
 

@@ -176,6 +176,14 @@ final class ClusterView {
     return nodes.get(id);
   }
 
+  /** The one that operators call so; null: there is none. */
+  @Nullable Node named(String name) {
+    return nodes.values().stream()
+        .filter(node -> node.id.equals(name) || node.told.name().equals(name))
+        .findFirst()
+        .orElse(null);
+  }
+
   Collection<Node> nodes() {
     return nodes.values();
   }

@@ -8,10 +8,17 @@ import io.verdier.verticles.bus.Delta.Score;
 import io.verdier.verticles.bus.Delta.Scores;
 import io.verdier.verticles.bus.Delta.Start;
 import io.verdier.verticles.bus.Refused;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** {@link Delta} and {@link Refused} on the wire. Stateless. */
 final class DeltaCodec {
+  private static final long INT_BYTES_MAX = 5;
+  private static final long CHAR_BYTES_MAX = 3;
+
+  /** What all news have, and the names of an end's constants. */
+  private static final long NUMBERS_BYTES_MAX = 256;
+
   private DeltaCodec() {}
 
   static void write(WireWriter out, Delta delta) {
@@ -84,6 +91,45 @@ final class DeltaCodec {
 
   private static Score readScore(WireReader in) {
     return new Score(in.whole(), in.text(), in.bytes(), in.real(), in.whole());
+  }
+
+  /** At least as many bytes as the news of a sequence takes in {@link Frame.News}. */
+  static long bytesMax(Delta delta) {
+    Start start = delta.start();
+    End end = delta.end();
+    long bytes = NUMBERS_BYTES_MAX + text(delta.text());
+    bytes += INT_BYTES_MAX * delta.tokens().length + (long) Float.BYTES * delta.pooled().length;
+    if (start != null) {
+      bytes += INT_BYTES_MAX * start.promptTokens().length;
+      bytes += text(start.promptTail()) + text(start.promptHead());
+    }
+    if (end != null) {
+      String stop = end.stopString();
+      Refused why = end.refusal();
+      bytes += stop == null ? 0 : text(stop);
+      bytes += why == null ? 0 : text(why.text());
+      bytes += why == null || why.parameter() == null ? 0 : text(why.parameter());
+    }
+    return bytes + scores(delta.scores()) + scores(delta.promptScores());
+  }
+
+  private static long text(String text) {
+    return INT_BYTES_MAX + CHAR_BYTES_MAX * text.length();
+  }
+
+  private static long scores(List<Scores> all) {
+    long bytes = INT_BYTES_MAX;
+    for (Scores scores : all) {
+      bytes += score(scores.chosen()) + 2 * INT_BYTES_MAX;
+      for (Score other : scores.top()) {
+        bytes += score(other);
+      }
+    }
+    return bytes;
+  }
+
+  private static long score(Score score) {
+    return text(score.text()) + score.bytes().length + Float.BYTES + 3 * INT_BYTES_MAX;
   }
 
   /** The same news under another key; the arrays and lists are shared. */

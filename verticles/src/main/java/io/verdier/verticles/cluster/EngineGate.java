@@ -33,6 +33,9 @@ import java.util.stream.Collectors;
  * instances; what nobody waits for any more is {@code dropped}, and its news go nowhere.
  */
 final class EngineGate {
+  /** Of news of several sequences; hidden states and scores of one can be more. */
+  static final long NEWS_BYTES_MAX = 16 << 20;
+
   private final int instance;
   private final int jobsMax;
   private final EnginePool engines;
@@ -238,9 +241,9 @@ final class EngineGate {
     return new Cancel(keys, FinishReason.ABORT, false);
   }
 
-  /** What a step, or the tokenizer, gave: one message for each ingress. */
+  /** What a step, or the tokenizer, gave: one message for each ingress, or some if it is much. */
   void onDeltas(Deltas message) {
-    Map<String, List<Item>> byIngress = new LinkedHashMap<>();
+    Map<String, Parcel> byIngress = new LinkedHashMap<>();
     for (Delta delta : message.deltas()) {
       Job job = byKey.get(delta.key());
       if (job == null) {
@@ -260,12 +263,37 @@ final class EngineGate {
       }
       if (!job.isDropped && !isMute) {
         Delta theirs = DeltaCodec.withKey(delta, job.owner.key);
-        byIngress
-            .computeIfAbsent(job.owner.ingress, any -> new ArrayList<>())
-            .add(new Item(job.attempt, job.count, theirs));
+        Item item = new Item(job.attempt, job.count, theirs);
+        byIngress.computeIfAbsent(job.owner.ingress, Parcel::new).add(item);
         job.count += delta.tokens().length;
       }
     }
-    byIngress.forEach((ingress, items) -> tell.accept(ingress, new Frame.News(items)));
+    byIngress.values().forEach(Parcel::send);
+  }
+
+  /** News for one ingress. Owned by the cluster's event loop. */
+  private final class Parcel {
+    private final String ingress;
+    private List<Item> items = new ArrayList<>();
+    private long bytes;
+
+    Parcel(String ingress) {
+      this.ingress = ingress;
+    }
+
+    void add(Item item) {
+      long more = DeltaCodec.bytesMax(item.delta());
+      if (!items.isEmpty() && bytes + more > NEWS_BYTES_MAX) {
+        send();
+        items = new ArrayList<>();
+        bytes = 0;
+      }
+      items.add(item);
+      bytes += more;
+    }
+
+    void send() {
+      tell.accept(ingress, new Frame.News(items));
+    }
   }
 }

@@ -29,7 +29,7 @@ import javax.crypto.spec.SecretKeySpec;
 final class Seal {
   static final long FRESH_MILLIS = 60_000;
 
-  private static final int FRAME_BYTES_MAX = 64 << 20;
+  static final int FRAME_BYTES_MAX = 64 << 20;
   private static final int MAC_BYTES = 32;
   private static final int SENDERS_MAX = 1024;
   private static final String ALGORITHM = "HmacSHA256";
@@ -78,14 +78,23 @@ final class Seal {
     }
   }
 
-  /** Bytes for the receiver. */
+  /**
+   * Bytes for the receiver.
+   *
+   * @throws WireException if they are so many that it would refuse them; no number is taken then,
+   *     so that it misses nothing
+   */
   Buffer close(String receiver, Frame frame, long nowMillis) {
-    long number = sent.merge(receiver, 1L, Long::sum);
+    long number = sent.getOrDefault(receiver, 0L) + 1;
     WireWriter out = new WireWriter();
     out.octet('V').octet('D').octet(FrameCodec.VERSION);
     out.text(self).fixed(boot).fixed(number).fixed(nowMillis);
     FrameCodec.write(out, frame);
     Buffer buffer = out.buffer();
+    if (buffer.length() + MAC_BYTES > FRAME_BYTES_MAX) {
+      throw new WireException("no frame may have " + buffer.length() + " bytes");
+    }
+    sent.put(receiver, number);
     return buffer.appendBytes(sign(buffer.getBytes(), receiver));
   }
 

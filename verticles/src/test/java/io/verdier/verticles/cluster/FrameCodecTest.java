@@ -190,6 +190,22 @@ class FrameCodecTest {
     }
   }
 
+  /** Who puts news together must not think them smaller than they are. */
+  @Test
+  void news_written_haveNoMoreBytesThanWasSaid() {
+    int found = 0;
+    for (Frame frame : frames()) {
+      if (frame instanceof Frame.News news) {
+        for (Frame.Item item : news.items()) {
+          long bytes = write(new Frame.News(List.of(item))).length();
+          assertThat(DeltaCodec.bytesMax(item.delta())).isBetween(bytes, bytes + 512);
+          found++;
+        }
+      }
+    }
+    assertThat(found).isPositive();
+  }
+
   @Test
   void constraints_each_readBackTheSame() {
     Constraint.JsonStyle style = Constraint.JsonStyle.USUAL;

@@ -274,6 +274,16 @@ class RouterTest {
     assertThat(endOf(delivered.getFirst()).reason()).isEqualTo(FinishReason.ERROR);
   }
 
+  @Test
+  void work_tooLargeToBeSent_isRefused() {
+    announce("a");
+    router.onSubmit(submit(new long[] {7}, "Hi"));
+    Frame.News answer = (Frame.News) TooLarge.answer(told.getFirst()).orElseThrow();
+    router.onNews("a", answer.items());
+    assertThat(endOf(delivered.getFirst()).refusal()).isEqualTo(TooLarge.WHY);
+    assertThat(router.liveCount()).isZero();
+  }
+
   /** However many tries there are in between: the client is not to wait for ever. */
   @Test
   void engineOfAResumedStream_staysTooBusy_isWaitedForAndGivenUp() {

@@ -3,7 +3,9 @@ package io.verdier.verticles.cluster;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.verdier.verticles.bus.Delta;
 import io.vertx.core.buffer.Buffer;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** Costs some milliseconds. */
@@ -28,6 +30,18 @@ class SealTest {
     receiver.open(sender.close("b", FRAME, NOW), NOW);
     sender.close("b", FRAME, NOW);
     assertThat(receiver.open(sender.close("b", FRAME, NOW), NOW).order()).isEqualTo(Seal.Order.GAP);
+  }
+
+  /** Else the receiver would refuse it, miss its number and begin anew with everything. */
+  @Test
+  void frame_tooLarge_isNotClosedAndNothingIsMissed() {
+    receiver.open(sender.close("b", FRAME, NOW), NOW);
+    float[] much = new float[Seal.FRAME_BYTES_MAX / Float.BYTES];
+    Delta delta = new Delta(1, null, "", new int[0], List.of(), List.of(), much, -1, null);
+    Frame frame = new Frame.News(List.of(new Frame.Item(1, 0, delta)));
+    assertThatThrownBy(() -> sender.close("b", frame, NOW)).isInstanceOf(WireException.class);
+    assertThat(receiver.open(sender.close("b", FRAME, NOW), NOW).order())
+        .isEqualTo(Seal.Order.NEXT);
   }
 
   @Test
