@@ -57,10 +57,17 @@ record Announcement(
     LOADING,
     /** It does what its roles say. */
     SERVING,
+    /** The same, but an operator has halted its engine: what gets there waits. */
+    PAUSED,
     /** It takes no more work and finishes what it has. */
     DRAINING,
     /** It does nothing any more: who has streams there takes them elsewhere now. */
-    LEAVING
+    LEAVING;
+
+    /** Whether it takes work, of whatever its roles are. */
+    boolean takesWork() {
+      return this == SERVING || this == PAUSED;
+    }
   }
 
   /**

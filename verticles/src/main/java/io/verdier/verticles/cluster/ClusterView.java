@@ -26,7 +26,8 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Silence</b> is counted in ticks that this node was awake for. If this node itself was
  * stopped for a minute, that is one tick, and nobody else is blamed for it.
  *
- * <p><b>The choice</b> is {@link Balance}'s, among those that take work for the model.
+ * <p><b>The choice</b> is {@link Balance}'s, among those that take work for the model: where all of
+ * them are paused, work waits at one of these, as it does at a node that is alone.
  *
  * <p><b>One name, one model.</b> Of engines that announce the same name and differ in what decides
  * their answers, those are used that are like the one that began to serve first, of those that take
@@ -211,7 +212,7 @@ final class ClusterView {
     for (Node other : nodes.values()) {
       boolean competes =
           other.told.generates()
-              && other.told.phase() == Phase.SERVING
+              && other.told.phase().takesWork()
               && other.silentMillis < silenceMillis
               && card(other).name().equals(card(node).name());
       if (competes && FIRST.compare(card(other), card(ruling)) < 0) {
@@ -230,7 +231,7 @@ final class ClusterView {
     return new CacheNodes(
         nodes.values().stream()
             .filter(node -> node.silentMillis < silenceMillis)
-            .filter(node -> node.told.phase() == Phase.SERVING && node.told.room().port() > 0)
+            .filter(node -> node.told.phase().takesWork() && node.told.room().port() > 0)
             .map(node -> new CacheNodes.Address(node.host(), node.told.room().port()))
             .toList());
   }
@@ -244,7 +245,7 @@ final class ClusterView {
   private boolean isUsable(Node node, String model, @Nullable AdapterSource adapter) {
     Announcement told = node.told;
     return told.generates()
-        && told.phase() == Phase.SERVING
+        && told.phase().takesWork()
         && node.silentMillis < silenceMillis
         && !node.isHung
         && (model.equals(ANY) || card(node).name().equals(model))
@@ -285,7 +286,9 @@ final class ClusterView {
                 node ->
                     wish.fingerprint.isEmpty() || card(node).fingerprint().equals(wish.fingerprint))
             .toList();
-    Optional<Node> best = balance.choose(usable, prefixes);
+    List<Node> working =
+        usable.stream().filter(node -> node.told.phase() == Phase.SERVING).toList();
+    Optional<Node> best = balance.choose(working.isEmpty() ? usable : working, prefixes);
     best.ifPresent(
         node -> {
           node.sent += wish.sequences;

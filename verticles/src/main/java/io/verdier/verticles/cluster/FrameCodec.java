@@ -24,7 +24,7 @@ import io.verdier.verticles.cluster.Frame.Work;
  * another version; during a rolling upgrade the nodes of each version serve among themselves.
  */
 final class FrameCodec {
-  static final int VERSION = 4;
+  static final int VERSION = 5;
 
   private static final int ANNOUNCE = 1;
   private static final int WORK = 2;

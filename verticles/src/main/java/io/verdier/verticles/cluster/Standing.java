@@ -10,6 +10,7 @@ import io.verdier.verticles.cluster.Announcement.Load;
 import io.verdier.verticles.cluster.Announcement.Phase;
 import io.verdier.verticles.cluster.Announcement.Tally;
 import io.verdier.verticles.observe.EngineMetrics;
+import io.verdier.verticles.observe.EngineMetrics.Halt;
 import io.verdier.verticles.observe.ServingMetrics;
 import java.util.List;
 import java.util.Optional;
@@ -91,7 +92,14 @@ final class Standing {
       return isLate ? Phase.LEAVING : Phase.DRAINING;
     }
     boolean lacksEngine = config.cluster().generates() && card.isEmpty();
-    return lacksEngine || lacksRoom() ? Phase.LOADING : Phase.SERVING;
+    if (lacksEngine || lacksRoom()) {
+      return Phase.LOADING;
+    }
+    return isPaused() ? Phase.PAUSED : Phase.SERVING;
+  }
+
+  private boolean isPaused() {
+    return hasEngine() && metrics.engines().stream().allMatch(engine -> engine.halt() != Halt.NONE);
   }
 
   private boolean lacksRoom() {
@@ -100,7 +108,7 @@ final class Standing {
 
   /** Whether its engine takes new work. */
   boolean accepts() {
-    return phase() == Phase.SERVING && hasEngine();
+    return phase().takesWork() && hasEngine();
   }
 
   /**
@@ -145,9 +153,11 @@ final class Standing {
         streams, gate.liveCount(), running, waiting, blocksUsed, blocksTotal, stepMillis);
   }
 
+  /** A halted engine is not hung, whatever stands in it. */
   private static long stepMillis(EngineMetrics engine) {
+    boolean isWorking = engine.latest().running() > 0 && engine.halt() != Halt.WHOLE;
     long since = System.nanoTime() - engine.lastStepNanos();
-    return engine.latest().running() > 0 ? TimeUnit.NANOSECONDS.toMillis(since) : 0;
+    return isWorking ? TimeUnit.NANOSECONDS.toMillis(since) : 0;
   }
 
   private Tally tally(EngineGate gate) {

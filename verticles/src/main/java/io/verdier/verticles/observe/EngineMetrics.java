@@ -37,10 +37,20 @@ public final class EngineMetrics {
 
   private volatile @Nullable WorkMeter work; // null: it is not estimated
   private volatile int sleepLevel;
+  private volatile Halt halt = Halt.NONE;
   private volatile AdapterLoad adapters = AdapterLoad.NONE;
   private volatile double adaptersSeconds = nowSeconds();
   private volatile long steps;
   private volatile long lastStepNanos;
+
+  /** Whether an operator lets the engine work. */
+  public enum Halt {
+    NONE,
+    /** What runs may come to its end; nothing else begins. */
+    BEGUN,
+    /** No step is run. */
+    WHOLE
+  }
 
   /**
    * @param page its part of the page: every series has the engine's labels
@@ -187,7 +197,7 @@ public final class EngineMetrics {
     return steps;
   }
 
-  /** When the scheduler last planned a step, by {@link System#nanoTime}. */
+  /** When the scheduler last planned a step, or could again, by {@link System#nanoTime}. */
   public long lastStepNanos() {
     return lastStepNanos;
   }
@@ -218,6 +228,17 @@ public final class EngineMetrics {
    */
   public void onSleep(int level) {
     sleepLevel = level;
+  }
+
+  /** An operator halts the engine, or lets it work again. */
+  public void onHalt(Halt now) {
+    lastStepNanos = System.nanoTime(); // before: while it was halted there was none to end
+    halt = now;
+  }
+
+  /** Whether an operator lets it work. */
+  public Halt halt() {
+    return halt;
   }
 
   /** Other adapters have work now. */

@@ -9,6 +9,8 @@ import io.verdier.engine.schedule.StepInput.Cancellation;
 import io.verdier.verticles.bus.Control;
 import io.verdier.verticles.bus.Control.Mode;
 import io.verdier.verticles.bus.Refused;
+import io.verdier.verticles.observe.EngineMetrics;
+import io.verdier.verticles.observe.EngineMetrics.Halt;
 import io.vertx.core.Future;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -18,7 +20,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
-import java.util.function.IntConsumer;
 
 /**
  * What operators want of the engine, one after the other. Owned by the scheduler thread.
@@ -34,7 +35,7 @@ final class EngineControls {
 
   private final Scheduler scheduler;
   private final Memory memory;
-  private final IntConsumer levels;
+  private final EngineMetrics metrics;
   private final Deque<Wish> wishes = new ArrayDeque<>(); // the first one is begun, if any is
   private final Set<String> asleep = new HashSet<>(); // what sleep gave up
   private boolean isBegun;
@@ -56,12 +57,12 @@ final class EngineControls {
   private record Wish(Control control, Consumer<Object> answer) {}
 
   /**
-   * @param levels hears how deeply the engine sleeps, 0: not at all
+   * @param metrics hears how the engine stands
    */
-  EngineControls(Scheduler scheduler, Memory memory, IntConsumer levels) {
+  EngineControls(Scheduler scheduler, Memory memory, EngineMetrics metrics) {
     this.scheduler = scheduler;
     this.memory = memory;
-    this.levels = levels;
+    this.metrics = metrics;
   }
 
   void add(Control control, Consumer<Object> answer) {
@@ -101,13 +102,20 @@ final class EngineControls {
 
   private List<Cancellation> begun(Control control) {
     return switch (control) {
-      case Control.Pause pause -> stop(pause.mode());
-      case Control.Sleep sleep -> stop(sleep.mode());
+      case Control.Pause pause -> beginHalt(pause.mode());
+      case Control.Sleep sleep -> beginHalt(sleep.mode());
       case Control.Forget ignored -> stop(Mode.KEEP);
       case Control.Resume ignored -> List.of();
       case Control.WakeUp ignored -> List.of();
       case Control.Ask ignored -> List.of();
     };
+  }
+
+  private List<Cancellation> beginHalt(Mode mode) {
+    if (!isPaused) {
+      metrics.onHalt(Halt.BEGUN);
+    }
+    return stop(mode);
   }
 
   private List<Cancellation> stop(Mode mode) {
@@ -167,6 +175,7 @@ final class EngineControls {
   private void halt() {
     scheduler.let(Flow.SHUT);
     isPaused = true;
+    metrics.onHalt(Halt.WHOLE);
   }
 
   private void sleep(int level, Wish wish) {
@@ -177,7 +186,7 @@ final class EngineControls {
     scheduler.preemptAll();
     scheduler.forgetPrefixes(Reach.DEVICE);
     asleep.addAll(List.of(WEIGHTS, KV_CACHE));
-    levels.accept(level);
+    metrics.onSleep(level);
     end();
     // Steps stay shut until somebody wakes it, so nobody can want the memory meanwhile.
     memory.giveUp().onComplete(done -> wish.answer.accept(state(done.succeeded())));
@@ -202,7 +211,7 @@ final class EngineControls {
     Future<?> weights = recalls ? memory.recall() : Future.succeededFuture();
     asleep.removeAll(woken);
     if (asleep.isEmpty()) {
-      levels.accept(0);
+      metrics.onSleep(0);
       goOn();
     }
     end();
@@ -214,6 +223,7 @@ final class EngineControls {
   private void goOn() {
     scheduler.let(Flow.OPEN);
     isPaused = false;
+    metrics.onHalt(Halt.NONE);
   }
 
   private void finish(Wish wish, boolean isDone) {

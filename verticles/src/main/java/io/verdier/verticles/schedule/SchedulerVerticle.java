@@ -93,7 +93,7 @@ public final class SchedulerVerticle extends VerticleBase {
     this.detokenizers = List.copyOf(detokenizers);
     this.metrics = metrics;
     this.times = new SequenceTimes(metrics, tracer);
-    this.controls = new EngineControls(scheduler, new ExecutorMemory(), metrics::onSleep);
+    this.controls = new EngineControls(scheduler, new ExecutorMemory(), metrics);
   }
 
   /** The executor hears of it before it hears of any later step. */

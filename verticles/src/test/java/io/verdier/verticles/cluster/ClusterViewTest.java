@@ -150,6 +150,25 @@ class ClusterViewTest {
     }
   }
 
+  /** Work there would wait until an operator says so; elsewhere it is done now. */
+  @Test
+  void engine_paused_getsWorkOnlyWhereAllAre() {
+    serving("a", 0);
+    serving("b", 0);
+    String conversation = "x".repeat(2000);
+    String first = choose(conversation).orElseThrow();
+    String second = first.equals("a") ? "b" : "a";
+    Load none = new Load(0, 0, 0, 0, 0, 1, 0);
+    serving(second, 30);
+    view.onAnnouncement(first, engine(Phase.PAUSED, none, ""));
+    assertThat(choose(conversation)).as("although it knows the prompt").contains(second);
+    view.onAnnouncement(second, engine(Phase.PAUSED, none, ""));
+    assertThat(choose(conversation)).contains(first);
+    assertThat(view.cards()).as("models that are served").hasSize(1);
+    serving(second, 30);
+    assertThat(choose(conversation)).contains(second);
+  }
+
   @Test
   void conversation_whereItBeganIsMuchBusier_goesElsewhere() {
     serving("a", 0);

@@ -26,6 +26,9 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("alone")
 class ClusterPairIT {
   private static final String RUNNING = "vllm:num_requests_running";
+  private static final String WAITING = "vllm:num_requests_waiting";
+  private static final String STEPS = "vllm:iteration_tokens_total_count";
+  private static final String MIGRATIONS = "verdier:cluster_migrations_total";
   private static final int STREAMS = 10; // one of each kind
   private static final int TOKENS = 240; // so that no stream ends before all have begun
   private static final double HANG_SECONDS = 2;
@@ -100,6 +103,38 @@ class ClusterPairIT {
 
   private static String phase(Node observer, Node node) {
     return ClusterFixture.told(observer, node.name).path("phase").asText();
+  }
+
+  /** What stands there goes on when the operator says so; what comes is done elsewhere. */
+  @Test
+  void engine_paused_keepsWhatItHasAndGetsNoMore() throws Exception {
+    ClusterLoad standing = load(one).awaitBegun();
+    assertThat(one.metric(RUNNING)).isPositive();
+    double moved = one.metric(MIGRATIONS);
+    wish(one, "/pause?mode=keep");
+    long paused = System.nanoTime();
+    ClusterFixture.await(() -> phase(two, one).equals("paused"), "the other knows it");
+    double steps = one.metric(STEPS);
+    assertGolden(load(one).awaitEnd());
+    assertGolden(load(two).awaitEnd());
+    ClusterFixture.await(
+        () -> System.nanoTime() - paused > 2 * HANG_SECONDS * 1e9, "longer than a step may take");
+    assertThat(ClusterFixture.told(two, "one").path("hung").asBoolean()).isFalse();
+    assertThat(one.metric(STEPS)).as("steps of the halted engine").isEqualTo(steps);
+    assertThat(standing.unfinished()).isPositive();
+
+    wish(two, "/pause?mode=keep"); // now there is nobody else
+    ClusterFixture.await(() -> phase(one, two).equals("paused"), "both are paused");
+    ClusterLoad waiting = ClusterLoad.at(one, 1, TOKENS);
+    ClusterFixture.await(
+        () -> one.metric(WAITING) + two.metric(WAITING) > 0 && waiting.unfinished() == 1,
+        "it waits");
+    assertThat(one.client().get("/health").status()).isEqualTo(200);
+    wish(one, "/resume");
+    wish(two, "/resume");
+    assertGolden(standing.awaitEnd());
+    assertThat(ClusterLoad.texts(waiting.awaitEnd())).containsValue(golden.get(0));
+    assertThat(one.metric(MIGRATIONS)).isEqualTo(moved);
   }
 
   /** Its engine does nothing any more, its HTTP server ends what it has begun. */
