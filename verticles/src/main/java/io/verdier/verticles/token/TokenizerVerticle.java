@@ -45,7 +45,8 @@ import org.slf4j.LoggerFactory;
  * <p>A request whose answer must match something is encoded while its constraint is compiled
  * elsewhere, and one with an adapter while that is brought to host memory. It waits for both, if
  * need be, without holding up the others. If it is cancelled meanwhile, that is its end: the
- * scheduler hears of neither.
+ * scheduler hears of neither. Only an answer that moved here and is told whole waits all the same,
+ * and ends when it may begin: its client has none of its text, and it takes its turn to make it.
  *
  * <p>Whatever goes wrong with a prompt ends that request here: the scheduler never hears of it.
  */
@@ -56,6 +57,8 @@ public final class TokenizerVerticle extends VerticleBase {
   private final int model;
   private final PromptEncoder encoder;
   private final Set<Long> pending = new HashSet<>(); // sequences that wait for something
+  private final Set<Long> untold = new HashSet<>(); // of those: have text that nobody has told
+  private final Set<Long> ending = new HashSet<>(); // of these: shall end once they may begin
   private Bus bus;
 
   /**
@@ -100,8 +103,12 @@ public final class TokenizerVerticle extends VerticleBase {
       schedule(requests);
       return;
     }
+    boolean isUntold = submit.generated().length > 0 && !submit.text().streaming();
     for (long key : submit.keys()) {
       pending.add(key);
+      if (isUntold) {
+        untold.add(key);
+      }
     }
     Future.all(compiled, adapter)
         .onSuccess(both -> onComplete(demand, requests, compiled.result(), adapter.result()))
@@ -158,6 +165,15 @@ public final class TokenizerVerticle extends VerticleBase {
             .map(request -> request.withAdapter(adapter))
             .map(request -> guide == null ? request : request.with(guide))
             .toList());
+    long[] over = left.stream().mapToLong(EngineRequest::key).filter(this::takeEnding).toArray();
+    new Cancel(over, FinishReason.ABORT, false)
+        .byEngine()
+        .forEach((engine, part) -> bus.send(Addresses.scheduler(engine), part));
+  }
+
+  private boolean takeEnding(long key) {
+    untold.remove(key);
+    return ending.remove(key);
   }
 
   /** All of one submission, and so of one engine. */
@@ -167,7 +183,9 @@ public final class TokenizerVerticle extends VerticleBase {
   }
 
   private void onIncomplete(Submit submit, Future<String> adapter, Throwable failed) {
-    long[] left = Arrays.stream(submit.keys()).filter(pending::remove).toArray();
+    long[] all = Arrays.stream(submit.keys()).filter(pending::remove).toArray();
+    tell(ended(Arrays.stream(all).filter(ending::contains).toArray(), FinishReason.ABORT));
+    long[] left = Arrays.stream(all).filter(key -> !takeEnding(key)).toArray();
     Refused why = refused(failed);
     refuse(left, new Refused(why.code(), why.text(), parameter(submit, adapter)));
   }
@@ -197,8 +215,12 @@ public final class TokenizerVerticle extends VerticleBase {
     if (left.length == search.keys().length) {
       return true;
     }
-    tell(Arrays.stream(left).mapToObj(key -> Delta.ended(key, FinishReason.ABORT)).toList());
+    tell(ended(left, FinishReason.ABORT));
     return false;
+  }
+
+  private static List<Delta> ended(long[] keys, FinishReason reason) {
+    return Arrays.stream(keys).mapToObj(key -> Delta.ended(key, reason)).toList();
   }
 
   private void onCancel(Cancel cancel) {
@@ -208,8 +230,13 @@ public final class TokenizerVerticle extends VerticleBase {
         .forEach((engine, part) -> bus.send(Addresses.scheduler(engine), part));
     List<Delta> ends = new ArrayList<>();
     for (long key : cancel.keys()) {
-      if (pending.remove(key) && !cancel.silent()) {
-        ends.add(Delta.ended(key, cancel.reason()));
+      if (untold.contains(key) && !cancel.silent()) {
+        ending.add(key);
+      } else if (pending.remove(key)) {
+        takeEnding(key);
+        if (!cancel.silent()) {
+          ends.add(Delta.ended(key, cancel.reason()));
+        }
       }
     }
     tell(ends);

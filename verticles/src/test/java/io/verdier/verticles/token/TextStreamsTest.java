@@ -133,6 +133,29 @@ class TextStreamsTest {
     assertThat(last.end().generatedTokens()).isEqualTo(4);
   }
 
+  /** It moved here to be ended: its client does not stream, and has none of its text. */
+  @Test
+  void on_movedSequenceEndedBeforeItsTurn_allTextComesOut() {
+    int[] words = tokenizer.encode("one two three", false);
+    EngineRequest told = request(List.of(), words);
+    EngineRequest whole =
+        new EngineRequest(
+            KEY,
+            told.tokens(),
+            told.promptTokens(),
+            told.sampling(),
+            new TextParams(List.of(), false, true, false),
+            0,
+            "",
+            "");
+    Delta delta = on(whole, new Finish(FinishReason.ABORT, -1, words.length, null));
+    assertThat(delta).isNotNull();
+    assertThat(delta.text()).isEqualTo("one two three");
+    assertThat(delta.tokens()).isEmpty();
+    assertThat(delta.end()).isNotNull();
+    assertThat(delta.end().generatedTokens()).isEqualTo(words.length);
+  }
+
   @Test
   void on_unknownKey_isDropped() {
     assertThat(on(null, null, 1, 2)).isNull();

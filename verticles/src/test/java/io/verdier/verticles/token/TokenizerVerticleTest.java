@@ -211,6 +211,53 @@ class TokenizerVerticleTest {
     assertNothingElse();
   }
 
+  private static Submit moved(boolean isStreaming, long key) {
+    Submit base = submit(DEMAND, key);
+    return new Submit(
+        base.keys(),
+        base.prompt(),
+        base.sampling(),
+        List.of(),
+        Truncation.NONE,
+        new TextParams(List.of(), false, true, isStreaming),
+        0,
+        "",
+        null,
+        DEMAND,
+        OptionalDouble.empty(),
+        new int[] {300, 301},
+        "");
+  }
+
+  /** It is told whole, and what it has of text comes of its turn alone. */
+  @Test
+  void cancel_movedAnswerThatIsToldWhole_endsWhenItMayBegin() throws Exception {
+    Cancel cancel = new Cancel(new long[] {1}, FinishReason.ABORT, false);
+    bus.send(Addresses.tokenizer(1), moved(false, 1));
+    Message<Object> query = take(compiling);
+    bus.send(Addresses.tokenizer(1), cancel);
+    bus.send(Addresses.tokenizer(1), cancel);
+    query.reply(new CompileQuery.Reply(GUIDE));
+    assertThat(tokenized().requests()).extracting(EngineRequest::key).containsExactly(1L);
+    assertThat(((Cancel) take(scheduler)).keys()).containsExactly(1);
+    assertNothingElse();
+
+    bus.send(Addresses.tokenizer(1), moved(false, 1));
+    query = take(compiling);
+    bus.send(Addresses.tokenizer(1), cancel);
+    query.reply(new Refused(ErrorCode.OVERLOADED, "Busy.", null));
+    assertThat(Objects.requireNonNull(take(told).end()).reason()).isEqualTo(FinishReason.ABORT);
+
+    bus.send(Addresses.tokenizer(1), moved(true, 1));
+    query = take(compiling);
+    bus.send(Addresses.tokenizer(1), cancel);
+    assertThat(Objects.requireNonNull(take(told).end()).reason())
+        .as("its client has its text")
+        .isEqualTo(FinishReason.ABORT);
+    query.reply(new CompileQuery.Reply(GUIDE));
+    assertNothingElse();
+  }
+
   @Test
   void submit_withAdapter_waitsForItAndItsConstraint() throws Exception {
     bus.send(Addresses.tokenizer(1), adapted(null, 1, 2));
