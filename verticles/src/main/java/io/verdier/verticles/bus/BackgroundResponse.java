@@ -34,15 +34,21 @@ public sealed interface BackgroundResponse {
   /**
    * It shall end. Answered with the {@link StoredResponse} when it has, or {@link Refused} where it
    * was never made in the background.
+   *
+   * @param waiter a name that nobody else has who waits
    */
-  record Cancel(String id) implements BackgroundResponse {}
+  record Cancel(String id, String waiter) implements BackgroundResponse {}
 
   /**
    * Asks for events. Answered with a {@link Page} once there are any, or {@link Refused}.
    *
    * @param after number of the last event that is known; -1: none is
+   * @param waiter a name that nobody else has who waits
    */
-  record Follow(String id, int after) implements BackgroundResponse {}
+  record Follow(String id, int after, String waiter) implements BackgroundResponse {}
+
+  /** Whoever has that name waits for an answer no more; it gets {@link Refused} if it still did. */
+  record Leave(String id, String waiter) implements BackgroundResponse {}
 
   /**
    * Some events in their order.

@@ -59,6 +59,7 @@ public final class Bus {
           StoredResponse.Query.class,
           BackgroundResponse.Begin.class,
           BackgroundResponse.Begun.class,
+          BackgroundResponse.Leave.class,
           BackgroundResponse.News.class,
           BackgroundResponse.Drop.class,
           BackgroundResponse.Cancel.class,

@@ -39,6 +39,7 @@ public final class Exchange extends Requester {
   private Problem.Dialect dialect;
   private String answerId = "";
   private String handler = HttpMetrics.NO_HANDLER;
+  private Runnable whenDone = () -> {};
   private boolean done;
 
   /**
@@ -78,6 +79,11 @@ public final class Exchange extends Requester {
                         || (c >= 'A' && c <= 'Z')
                         || (c >= '0' && c <= '9')
                         || "-_.:".indexOf(c) >= 0);
+  }
+
+  /** Is called when it is decided what becomes of the request, which it is not yet. */
+  public void whenDone(Runnable work) {
+    whenDone = work;
   }
 
   /** The answer is known by this id. */
@@ -284,6 +290,7 @@ public final class Exchange extends Requester {
     stopClock();
     HttpMetrics.Sizes bytes =
         new HttpMetrics.Sizes(request.bytesRead(), request.response().bytesWritten() + lastBytes);
+    whenDone.run();
     double seconds = (System.nanoTime() - startNanos()) / NANOS;
     ingress().noteSize(bytes.response());
     ingress().metrics().http().onAnswered(handler, request.method().name(), status, bytes, seconds);

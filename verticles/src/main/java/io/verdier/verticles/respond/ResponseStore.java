@@ -5,7 +5,6 @@ import io.verdier.engine.RejectedException;
 import io.verdier.verticles.bus.BackgroundResponse.Page;
 import io.verdier.verticles.bus.StoredResponse;
 import io.verdier.verticles.bus.StoredResponse.Stage;
-import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -26,6 +25,9 @@ final class ResponseStore {
   /** What an object costs beside its characters, about: header, references, table of a map. */
   private static final int OBJECT_BYTES = 64;
 
+  /** Who may wait for one response at a time. */
+  static final int WAITERS_MAX = 256;
+
   /** Of events in one answer; several such answers may wait to be read. */
   private static final int PAGE_BYTES_MAX = 64 * 1024;
 
@@ -35,6 +37,15 @@ final class ResponseStore {
   private final Map<String, Entry> entries = new LinkedHashMap<>(); // the oldest first
   private long bytes;
 
+  /** Somebody who waits for what comes of a response. Hears of one thing, once. */
+  interface Waiter {
+    /** It has come further, has ended or was dropped. */
+    void onNews();
+
+    /** Nobody wants to know any more. */
+    void onLeft();
+  }
+
   /** One response, and who waits for what comes of it. */
   private static final class Entry {
     private final boolean background;
@@ -43,7 +54,7 @@ final class ResponseStore {
     private boolean lostEvents;
     private long bytes;
     private long storedNanos;
-    private List<Runnable> waiting = new ArrayList<>();
+    private Map<String, Waiter> waiting = new LinkedHashMap<>(); // by name
 
     Entry(StoredResponse response, boolean background, @Nullable EventLog events, long nowNanos) {
       this.response = response;
@@ -153,13 +164,34 @@ final class ResponseStore {
     return entry != null && entry.background;
   }
 
-  /** Calls once, when the response has come further, has ended or was dropped. */
-  void await(String id, Runnable news) {
+  /**
+   * Calls when there is news of the response.
+   *
+   * @param name of the waiter, for {@link #leave}
+   * @throws RejectedException if too many wait for it already
+   */
+  void await(String id, String name, Waiter waiter) {
     Entry entry = entries.get(id);
     if (entry == null || !entry.isUnderWay()) {
       throw new IllegalStateException("nothing more will come of " + id);
     }
-    entry.waiting.add(news);
+    if (entry.waiting.size() >= WAITERS_MAX) {
+      throw new RejectedException(
+          ErrorCode.OVERLOADED,
+          "%d requests wait for the response, and no more can. Try again later."
+              .formatted(WAITERS_MAX),
+          null);
+    }
+    entry.waiting.put(name, waiter);
+  }
+
+  /** Who waited for the response, if anybody of that name did, does not any more. */
+  void leave(String id, String name) {
+    Entry entry = entries.get(id);
+    Waiter waiter = entry == null ? null : entry.waiting.remove(name);
+    if (waiter != null) {
+      waiter.onLeft();
+    }
   }
 
   /**
@@ -226,9 +258,9 @@ final class ResponseStore {
 
   /** Who waits may wait again. */
   private static void wake(Entry entry) {
-    List<Runnable> woken = entry.waiting;
-    entry.waiting = new ArrayList<>();
-    woken.forEach(Runnable::run);
+    Map<String, Waiter> woken = entry.waiting;
+    entry.waiting = new LinkedHashMap<>();
+    woken.values().forEach(Waiter::onNews);
   }
 
   int size() {

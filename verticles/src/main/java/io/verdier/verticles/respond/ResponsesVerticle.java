@@ -11,6 +11,7 @@ import io.verdier.verticles.bus.BackgroundResponse.Begun;
 import io.verdier.verticles.bus.BackgroundResponse.Cancel;
 import io.verdier.verticles.bus.BackgroundResponse.Drop;
 import io.verdier.verticles.bus.BackgroundResponse.Follow;
+import io.verdier.verticles.bus.BackgroundResponse.Leave;
 import io.verdier.verticles.bus.BackgroundResponse.News;
 import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.Refused;
@@ -80,6 +81,7 @@ public final class ResponsesVerticle extends VerticleBase {
       case Drop drop -> store.drop(drop.id());
       case Cancel cancel -> onCancel(message, cancel);
       case Follow follow -> onFollow(message, follow);
+      case Leave leave -> store.leave(leave.id(), leave.waiter());
     }
   }
 
@@ -87,36 +89,51 @@ public final class ResponsesVerticle extends VerticleBase {
     if (isUnderWay(cancel.id())) {
       bus.publish(Addresses.ABORTS, new Abort(Set.of(cancel.id()), false));
     }
-    onEnded(message, cancel.id());
+    onCancelled(message, cancel);
   }
 
-  private void onEnded(Message<Object> message, String id) {
-    if (isUnderWay(id)) {
-      store.await(id, () -> onEnded(message, id));
-      return;
-    }
-    answer(
+  private void onCancelled(Message<Object> message, Cancel cancel) {
+    String id = cancel.id();
+    Runnable again = () -> onCancelled(message, cancel);
+    answerOnce(
         message,
-        () -> {
-          StoredResponse response = found(id, null);
-          if (!store.isBackground(id)) {
-            throw RejectedException.invalid(
-                "response_id",
-                "The response is complete. Only responses that were asked for with background can"
-                    + " be cancelled.");
-          }
-          return response;
-        });
+        () -> isUnderWay(id) ? Optional.empty() : Optional.of(cancelled(id)),
+        () -> store.await(id, cancel.waiter(), new Asker(message, again)));
+  }
+
+  private StoredResponse cancelled(String id) {
+    StoredResponse response = found(id, null);
+    if (!store.isBackground(id)) {
+      throw RejectedException.invalid(
+          "response_id",
+          "The response is complete. Only responses that were asked for with background can be"
+              + " cancelled.");
+    }
+    return response;
+  }
+
+  /** Who asks again when there is news. An answer is owed even where nobody reads it. */
+  private record Asker(Message<Object> message, Runnable again) implements ResponseStore.Waiter {
+    @Override
+    public void onNews() {
+      again.run();
+    }
+
+    @Override
+    public void onLeft() {
+      message.reply(new Refused(ErrorCode.UNAVAILABLE, "Nobody waits for the response.", null));
+    }
   }
 
   private void onFollow(Message<Object> message, Follow follow) {
+    Runnable again = () -> onFollow(message, follow);
     answerOnce(
         message,
         () -> {
           found(follow.id(), null);
           return store.events(follow.id(), follow.after());
         },
-        () -> store.await(follow.id(), () -> onFollow(message, follow)));
+        () -> store.await(follow.id(), follow.waiter(), new Asker(message, again)));
   }
 
   private boolean isUnderWay(String id) {

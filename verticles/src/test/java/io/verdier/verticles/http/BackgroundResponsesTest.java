@@ -8,14 +8,19 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.schedule.FinishReason;
+import io.verdier.verticles.bus.BackgroundResponse;
 import io.verdier.verticles.bus.Delta;
 import io.verdier.verticles.bus.Submit;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -283,6 +288,39 @@ class BackgroundResponsesTest {
         .startsWith("Hello more")
         .endsWith(" world");
     assertThat(server.engine.cancelled).isEmpty();
+  }
+
+  /** Nothing has come of the response since, so that nothing else would tell the store. */
+  @Test
+  void clientThatFollowsAndLeaves_isTakenOffTheList() throws Exception {
+    server.engine.hold();
+    BlockingQueue<BackgroundResponse> told = new LinkedBlockingQueue<>();
+    server
+        .vertx
+        .eventBus()
+        .addOutboundInterceptor(
+            delivery -> {
+              if (delivery.body() instanceof BackgroundResponse message) {
+                told.add(message);
+              }
+              delivery.next();
+            });
+    Following first = following(new StringBuilder());
+    first.all().close();
+    String id = first.response().get("id").asText();
+    Set<String> waiters = new HashSet<>();
+    while (true) {
+      BackgroundResponse message = told.poll(5, SECONDS);
+      assertThat(message).as("somebody leaves").isNotNull();
+      if (message instanceof BackgroundResponse.Follow follow) {
+        waiters.add(follow.waiter());
+      } else if (message instanceof BackgroundResponse.Leave leave) {
+        assertThat(leave.id()).isEqualTo(id);
+        assertThat(waiters).containsExactly(leave.waiter());
+        break;
+      }
+    }
+    ok(server.post(path(first.response()) + "/cancel", "{}"));
   }
 
   @Test

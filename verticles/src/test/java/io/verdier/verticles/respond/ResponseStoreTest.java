@@ -167,14 +167,51 @@ class ResponseStoreTest {
     assertThatThrownBy(() -> store.events("a", -1)).hasMessageContaining("background and stream");
   }
 
+  private record Waiting(Runnable news, Runnable left) implements ResponseStore.Waiter {
+    @Override
+    public void onNews() {
+      news.run();
+    }
+
+    @Override
+    public void onLeft() {
+      left.run();
+    }
+  }
+
+  /** A client that goes, and comes, and goes, must not be waited for so many times. */
+  @Test
+  void await_left_isNotWokenAndItsPlaceIsFree() {
+    ResponseStore store = new ResponseStore(100, 20_000, 100);
+    List<String> heard = new ArrayList<>();
+    store.begin("a", new byte[1], true, 0);
+    for (int i = 0; i < ResponseStore.WAITERS_MAX; i++) {
+      String name = "waiter " + i;
+      store.await("a", name, new Waiting(() -> heard.add(name), () -> heard.add("left")));
+    }
+    Waiting late = new Waiting(() -> heard.add("late"), () -> heard.add("left"));
+    assertThatThrownBy(() -> store.await("a", "late", late))
+        .isInstanceOf(RejectedException.class)
+        .hasMessageContaining("256");
+    store.leave("a", "waiter 7");
+    store.leave("a", "waiter 7");
+    store.leave("b", "waiter 7");
+    assertThat(heard).containsExactly("left");
+    store.await("a", "late", late);
+    store.drop("a");
+    assertThat(heard).hasSize(1 + ResponseStore.WAITERS_MAX).contains("late");
+    assertThat(heard).doesNotContain("waiter 7");
+  }
+
   @Test
   void await_newsEndAndDrop_wakeOnce() {
     ResponseStore store = new ResponseStore(100, 20_000, 100);
     List<String> woken = new ArrayList<>();
     store.begin("a", new byte[1], true, 0);
     store.begin("b", new byte[1], true, 0);
-    store.await("a", () -> store.await("a", () -> woken.add("a")));
-    store.await("b", () -> woken.add("b"));
+    Waiting last = new Waiting(() -> woken.add("a"), () -> woken.add("left"));
+    store.await("a", "1", new Waiting(() -> store.await("a", "1", last), () -> woken.add("left")));
+    store.await("b", "1", new Waiting(() -> woken.add("b"), () -> woken.add("left")));
     store.advance("a", null, event(0), 0);
     assertThat(woken).isEmpty();
     store.put(response("a", 1), 0);

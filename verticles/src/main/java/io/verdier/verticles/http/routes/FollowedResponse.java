@@ -2,6 +2,7 @@ package io.verdier.verticles.http.routes;
 
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.BackgroundResponse.Follow;
+import io.verdier.verticles.bus.BackgroundResponse.Leave;
 import io.verdier.verticles.bus.BackgroundResponse.Page;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.JsonWriter;
@@ -9,6 +10,7 @@ import io.verdier.verticles.http.Problem;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpServerResponse;
 import java.util.Locale;
+import java.util.UUID;
 
 /**
  * Owned by the event loop of its connection: tells the events of a response that is, or was, made
@@ -20,6 +22,7 @@ final class FollowedResponse {
 
   private final Exchange exchange;
   private final String id;
+  private final String waiter = UUID.randomUUID().toString();
   private int after; // number of the last event that was told
   private boolean open;
 
@@ -34,14 +37,19 @@ final class FollowedResponse {
 
   void begin() {
     exchange.limitTime();
+    exchange.whenDone(
+        () -> exchange.ingress().bus().send(Addresses.RESPONSES, new Leave(id, waiter)));
     next();
   }
 
   private void next() {
+    if (exchange.isDone()) {
+      return;
+    }
     exchange
         .ingress()
         .bus()
-        .request(Addresses.RESPONSES, new Follow(id, after), Page.class)
+        .request(Addresses.RESPONSES, new Follow(id, after, waiter), Page.class)
         .onComplete(this::onPage, this::onFailure);
   }
 

@@ -4,6 +4,7 @@ import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.verticles.bus.Addresses;
 import io.verdier.verticles.bus.BackgroundResponse;
+import io.verdier.verticles.bus.Bus;
 import io.verdier.verticles.bus.StoredResponse;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Flight;
@@ -18,6 +19,7 @@ import io.vertx.core.Future;
 import io.vertx.core.buffer.Buffer;
 import java.util.List;
 import java.util.Map;
+import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -152,10 +154,12 @@ final class Responses {
     }
     checkStore(exchange.ingress(), null);
     String id = path.substring(PATH.length(), path.length() - CANCEL.length());
-    exchange
-        .ingress()
-        .bus()
-        .request(Addresses.RESPONSES, new BackgroundResponse.Cancel(id), StoredResponse.class)
+    String waiter = UUID.randomUUID().toString();
+    Bus bus = exchange.ingress().bus();
+    exchange.whenDone(
+        () -> bus.send(Addresses.RESPONSES, new BackgroundResponse.Leave(id, waiter)));
+    bus.request(
+            Addresses.RESPONSES, new BackgroundResponse.Cancel(id, waiter), StoredResponse.class)
         .onComplete(response -> tell(exchange, response), exchange::fail);
   }
 }
