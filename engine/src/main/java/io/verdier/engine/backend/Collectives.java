@@ -27,6 +27,12 @@ public interface Collectives extends AutoCloseable {
    */
   void allGather(Tensor out, Tensor part);
 
+  /**
+   * Has what is queued on this rank's device watched while the rank's thread does something else:
+   * if it fails, {@link Meeting#abort} is called. Waits for nothing.
+   */
+  void watch();
+
   /** Frees what was made for the ranks to talk; the other ranks may have closed theirs. */
   @Override
   void close();
@@ -54,6 +60,9 @@ public interface Collectives extends AutoCloseable {
     public void allGather(Tensor out, Tensor part) {
       throw new IllegalStateException("nothing to gather: there is one rank");
     }
+
+    @Override
+    public void watch() {}
 
     @Override
     public void close() {}

@@ -90,10 +90,14 @@ public final class Meeting {
     return offer;
   }
 
-  /** Ends all waits, now and later: a rank cannot go on. The first reason counts. */
-  public void abort(Throwable reason) {
+  /**
+   * Ends all waits, now and later: a rank cannot go on. The first reason counts.
+   *
+   * @return whether this is the first one
+   */
+  public boolean abort(Throwable reason) {
     if (!failure.compareAndSet(null, reason)) {
-      return;
+      return false;
     }
     wakeAll();
     List<Runnable> others;
@@ -101,6 +105,7 @@ public final class Meeting {
       others = List.copyOf(onAbort);
     }
     others.forEach(Runnable::run);
+    return true;
   }
 
   /** Has something else stop waiting too when the ranks do; at once if they did already. */

@@ -5,6 +5,7 @@ import io.verdier.engine.backend.DeviceSampler;
 import io.verdier.engine.backend.KvStorage;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Tensor;
+import io.verdier.engine.sample.RowResults;
 import java.util.List;
 
 /**
@@ -14,6 +15,9 @@ import java.util.List;
  * <p>Whoever runs steps sees one model: it plans, lays out batches and chooses tokens once, and
  * does not know how many ranks compute. Every call that reaches a rank's backend therefore goes
  * through {@link RankThreads}; one that did not would leave the first rank waiting for the others.
+ *
+ * <p>Devices work on when a call has returned. The first one is waited for, because it has the
+ * tokens; the others are {@linkplain Transformer#watch watched}.
  */
 final class LeadTransformer extends Transformer {
   private final RankThreads threads;
@@ -60,6 +64,7 @@ final class LeadTransformer extends Transformer {
           } else {
             RankModel other = other(rank);
             other.transformer().fill(other.copyOf(batch), other.cache());
+            other.transformer().watch();
           }
         });
   }
@@ -73,6 +78,7 @@ final class LeadTransformer extends Transformer {
           } else {
             RankModel other = other(rank);
             other.transformer().forward(other.copyOf(batch), other.cache());
+            other.transformer().watch();
           }
         });
   }
@@ -140,14 +146,17 @@ final class LeadTransformer extends Transformer {
   }
 
   @Override
-  public void sample(int[] rows, int from, int count, DeviceSampler.Chunk chunk) {
+  public RowResults sample(int[] rows, int from, int count, DeviceSampler.Chunk chunk) {
     threads.each(
         rank -> {
           Tensor logits = transformer(rank).gatheredLogits(rows, from, count);
           if (rank.isFirst()) {
             chunk.run(logits);
+          } else {
+            transformer(rank).watch();
           }
         });
+    return new RankResults(chunk, threads.meeting());
   }
 
   /** All ranks have all of the hidden states. */

@@ -88,7 +88,9 @@ final class RankThreads {
     try {
       return work.apply(rank);
     } catch (Throwable thrown) {
-      meeting.abort(thrown);
+      if (meeting.abort(thrown)) { // at once: how the others fare may take long to say
+        LOG.warn("{} of the model failed: {}", rank, thrown.toString());
+      }
       throw thrown;
     }
   }

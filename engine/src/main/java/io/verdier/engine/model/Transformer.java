@@ -14,6 +14,7 @@ import io.verdier.engine.backend.Operand;
 import io.verdier.engine.backend.Stage;
 import io.verdier.engine.backend.Tensor;
 import io.verdier.engine.model.DecoderWeights.Output;
+import io.verdier.engine.sample.RowResults;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.stream.IntStream;
@@ -331,8 +332,9 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
    *
    * @param rows indices of rows; those from {@code from} on are taken
    * @param chunk of the same backend's sampler, with a request for each of these rows
+   * @return what comes of it
    */
-  public void sample(int[] rows, int from, int count, DeviceSampler.Chunk chunk) {
+  public RowResults sample(int[] rows, int from, int count, DeviceSampler.Chunk chunk) {
     normalise(rows, from, count);
     AttentionBatch adapted = adapters.wanted(last, rows, from, count);
     if (adapted == null) {
@@ -340,6 +342,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     } else {
       chunk.run(normed, output().head(), adapters.ofHead(), adapted);
     }
+    return chunk;
   }
 
   /**
@@ -431,6 +434,11 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     normed.select(0, count);
     attended.select(0, count);
     gated.select(0, count);
+  }
+
+  /** What this rank has queued is watched, though its thread turns to something else. */
+  void watch() {
+    ranks.watch();
   }
 
   /** Ends what this rank does with others; the backend is its owner's. */

@@ -31,8 +31,7 @@ final class DeviceSampling implements RowSampling {
         chunk.score(wanted.given(i), sequence.params().promptLogprobs());
       }
     }
-    transformer.sample(wanted.rows(), from, count, chunk);
-    return chunk;
+    return transformer.sample(wanted.rows(), from, count, chunk);
   }
 
   @Override

@@ -107,6 +107,10 @@ final class CpuCollectives implements Collectives {
     return (HostRows) meeting.offer(index);
   }
 
+  /** What fails does so in the rank's thread. */
+  @Override
+  public void watch() {}
+
   @Override
   public void close() {}
 }

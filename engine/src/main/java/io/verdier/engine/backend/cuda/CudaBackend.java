@@ -489,7 +489,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public Collectives collectives(Rank rank, Meeting meeting) {
-    return new CudaCollectives(driver, launch, rank, driver.exchange(rank, meeting));
+    return new CudaCollectives(driver, launch, rank, meeting);
   }
 
   @Override

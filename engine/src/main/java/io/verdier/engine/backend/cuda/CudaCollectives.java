@@ -4,8 +4,12 @@ import static io.verdier.engine.backend.Shapes.requireColumns;
 import static io.verdier.engine.backend.Shapes.requireRows;
 
 import io.verdier.engine.backend.Collectives;
+import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.Tensor;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Sums over devices by gathering all addends on each of them and adding them up there, in the order
@@ -15,22 +19,27 @@ import io.verdier.engine.backend.Tensor;
  * with the batch: docs/adr/0009 says why that is not for us.
  */
 final class CudaCollectives implements Collectives {
+  private static final Logger LOG = LoggerFactory.getLogger(CudaCollectives.class);
   private static final int THREADS = 256;
   private static final int VECTOR = 4; // floats that a thread takes at once
 
   private final CudaDriver driver;
   private final Launch launch;
   private final Rank rank;
+  private final Meeting meeting;
   private final DeviceExchange exchange;
   private final DeviceBuffer parts; // [ranks][rows · stride]
   private final CudaDriver.Kernel sum;
   private final CudaDriver.Kernel join;
+  private @Nullable DeviceWatch watch; // null: nothing was to be watched yet
 
-  CudaCollectives(CudaDriver driver, Launch launch, Rank rank, DeviceExchange exchange) {
+  /** Returns when all ranks have joined. */
+  CudaCollectives(CudaDriver driver, Launch launch, Rank rank, Meeting meeting) {
     this.driver = driver;
     this.launch = launch;
     this.rank = rank;
-    this.exchange = exchange;
+    this.meeting = meeting;
+    exchange = driver.exchange(rank, meeting);
     parts = new DeviceBuffer(driver);
     sum = driver.kernel("sum_ranks", 0);
     join = driver.kernel("join_ranks", 0);
@@ -92,13 +101,27 @@ final class CudaCollectives implements Collectives {
     return elements;
   }
 
+  @Override
+  public void watch() {
+    DeviceWatch known = watch;
+    if (known == null) {
+      watch = known = new DeviceWatch(driver.milestone(), rank, meeting);
+    }
+    known.extend();
+  }
+
   /** Behind what is queued: others may still wait for what this device was to send. */
   @Override
   public void close() {
     try {
       driver.synchronize();
+    } catch (CudaException failed) {
+      LOG.debug("{} is closed after its device failed", rank, failed); // which was told then
     } finally {
       exchange.close();
+      if (watch != null) {
+        watch.close();
+      }
     }
   }
 }

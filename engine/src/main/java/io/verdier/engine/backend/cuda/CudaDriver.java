@@ -47,6 +47,25 @@ interface CudaDriver extends AutoCloseable {
   /** A place in the queue, where it was last {@linkplain #record recorded}. */
   interface Event {}
 
+  /** A place in the queue for which another thread than the driver's may wait. */
+  interface Milestone extends AutoCloseable {
+
+    /** Moves it to behind what is queued now. The driver's thread; waits for nothing. */
+    void record();
+
+    /**
+     * Waits until the queue has passed where it is now. Any thread; {@link CudaDriver#waitedNanos}
+     * does not count it.
+     *
+     * @throws CudaException if the device failed before it came there
+     */
+    void await();
+
+    /** The driver's thread, when nobody waits. */
+    @Override
+    void close();
+  }
+
   Device device();
 
   /** Whether anything is computed; if not, weights need not be brought. */
@@ -110,6 +129,9 @@ interface CudaDriver extends AutoCloseable {
 
   /** Waits until the queue has passed an event. */
   void await(Event event);
+
+  /** Makes a milestone, at the beginning of the queue. */
+  Milestone milestone();
 
   /** Waits for the second event and returns the time from the first one to it. */
   double secondsBetween(Event first, Event last);

@@ -78,6 +78,7 @@ final class NvidiaDriver implements CudaDriver {
   private final PageLocked pageLocked;
   private final Map<Long, DeviceAddress> allocations = new HashMap<>();
   private final List<CUevent> events = new ArrayList<>();
+  private final List<NvidiaMilestone> milestones = new ArrayList<>();
   private final List<NvidiaCopyQueue> copyQueues = new ArrayList<>();
   private final SymbolLookup library;
   private long recordings;
@@ -383,6 +384,14 @@ final class NvidiaDriver implements CudaDriver {
   }
 
   @Override
+  public Milestone milestone() {
+    makeCurrent();
+    NvidiaMilestone milestone = new NvidiaMilestone(this, stream);
+    milestones.add(milestone);
+    return milestone;
+  }
+
+  @Override
   public long waitedNanos() {
     return waitedNanos;
   }
@@ -454,6 +463,7 @@ final class NvidiaDriver implements CudaDriver {
     allocations.values().forEach(JCudaDriver::cuMemFree);
     pageLocked.freeAll();
     events.forEach(JCudaDriver::cuEventDestroy);
+    milestones.forEach(NvidiaMilestone::close);
     JCudaDriver.cuModuleUnload(module);
     JCudaDriver.cuStreamDestroy(stream);
     JCudaDriver.cuDevicePrimaryCtxRelease(handle);

@@ -4,8 +4,10 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import io.verdier.engine.backend.DeviceException.Aftermath;
 import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Rank;
+import io.verdier.engine.backend.cuda.EmulatedStream.Pace;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -14,13 +16,12 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.file.Path;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.BiConsumer;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * A device that is this processor: the kernels' sources, compiled by the C++ compiler against
@@ -28,6 +29,7 @@ import java.util.function.BiConsumer;
  *
  * <p>{@link #late} is the other extreme: everything is queued and runs only when somebody waits for
  * it. What was overwritten too early in between, on the host's side or the device's, then shows.
+ * {@link #beside} has a thread that is the device, so that it can fail while nobody looks.
  *
  * <p>Memory is surrounded by guard words that {@link #close} looks at, so that a kernel that writes
  * beyond an allocation fails its test.
@@ -42,17 +44,15 @@ final class EmulatedDriver implements CudaDriver {
   private final Arena arena = Arena.ofShared();
   private final SymbolLookup library;
   private final MethodHandle error;
-  private final Map<Long, Allocation> allocations = new HashMap<>();
+  private final Map<Long, Allocation> allocations = new ConcurrentHashMap<>();
   private final Map<String, Entry> entries = new HashMap<>();
   private Device device = new Device("emulation", 9, 0, 4, 8L << 30, 227 << 10);
   private List<Recorded> recording = List.of();
   private boolean isRecording;
-  private final Deque<Runnable> queue = new ArrayDeque<>(); // while it is late
-  private long queued; // ever
-  private long run; // of those
-  private boolean isLate;
+  private EmulatedStream stream = new EmulatedStream(Pace.AT_ONCE);
   private boolean isFull;
-  private int launches;
+  private final AtomicInteger launches = new AtomicInteger();
+  private volatile int lastLaunch = Integer.MAX_VALUE;
   private long taken;
   private long takenMax;
 
@@ -90,10 +90,25 @@ final class EmulatedDriver implements CudaDriver {
 
   private record Recording(List<Recorded> launches) implements Graph {}
 
-  private static final class Moment implements Event {
-    private long recorded; // times
-    private long passed; // the last of them that the queue has passed
-    private long nanos;
+  /** A place in the main queue. Owned by the driver's thread, except for what is volatile. */
+  private final class Moment implements Event, Milestone {
+    private volatile long number; // of the work before it
+    private volatile long nanos;
+
+    @Override
+    public void record() {
+      requireNoRecording();
+      stream.add(() -> nanos = System.nanoTime());
+      number = stream.queued();
+    }
+
+    @Override
+    public void await() {
+      stream.await(number);
+    }
+
+    @Override
+    public void close() {}
   }
 
   /**
@@ -129,29 +144,33 @@ final class EmulatedDriver implements CudaDriver {
 
   /** The same, but nothing runs before it is waited for. */
   EmulatedDriver late() {
-    isLate = true;
+    stream = new EmulatedStream(Pace.LATE);
     return this;
   }
 
-  /** Now, or as late as possible. */
-  private void queue(Runnable work) {
-    requireNoRecording();
-    if (isLate) {
-      queue.add(work);
-      queued++;
-    } else {
-      work.run();
-    }
+  /** The same, but a thread of its own works while its owner goes on. */
+  EmulatedDriver beside() {
+    stream = new EmulatedStream(Pace.BESIDE);
+    return this;
   }
 
-  private void runOne() {
-    run++;
-    queue.remove().run();
+  /** Has a launch fail, counted from now on, and with it the device if that works beside. */
+  void failAfter(int more) {
+    lastLaunch = launches.get() + more;
+  }
+
+  EmulatedStream stream() {
+    return stream;
+  }
+
+  private void queue(Runnable work) {
+    requireNoRecording();
+    stream.add(work);
   }
 
   /** Launches so far, those of replayed graphs included. */
   int launches() {
-    return launches;
+    return launches.get();
   }
 
   @Override
@@ -237,7 +256,7 @@ final class EmulatedDriver implements CudaDriver {
     throw new IllegalStateException(bytes + " bytes at " + address + " are not allocated");
   }
 
-  private void requireNoRecording() {
+  void requireNoRecording() {
     if (isRecording) {
       throw new IllegalStateException("only launches can be captured");
     }
@@ -269,16 +288,18 @@ final class EmulatedDriver implements CudaDriver {
     };
     if (isRecording) {
       recording.add(new Recorded(entry, shape, launch.values().toArray(ValueLayout.JAVA_BYTE)));
-    } else if (isLate) {
+    } else if (stream.isAtOnce()) {
+      run(entry, shape, launch.arguments());
+    } else {
       byte[] values = launch.values().toArray(ValueLayout.JAVA_BYTE);
       queue(() -> run(new Recorded(entry, shape, values)));
-    } else {
-      run(entry, shape, launch.arguments());
     }
   }
 
   private void run(Entry entry, int[] shape, MemorySegment arguments) {
-    launches++;
+    if (launches.getAndIncrement() == lastLaunch) {
+      throw new CudaException(entry.name + ": emulated fault", Aftermath.LOST);
+    }
     for (int i = 0; i < 4; i++) {
       if (shape[i] < 1) {
         throw new CudaException(entry.name + ": a grid needs at least one block and one thread");
@@ -303,9 +324,7 @@ final class EmulatedDriver implements CudaDriver {
   @Override
   public void synchronize() {
     requireNoRecording();
-    while (!queue.isEmpty()) {
-      runOne();
-    }
+    stream.await(stream.queued());
   }
 
   @Override
@@ -315,22 +334,18 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public void record(Event event) {
-    Moment moment = (Moment) event;
-    long number = ++moment.recorded;
-    queue(
-        () -> {
-          moment.passed = number;
-          moment.nanos = System.nanoTime();
-        });
+    ((Moment) event).record();
   }
 
   @Override
   public void await(Event event) {
     requireNoRecording();
-    Moment moment = (Moment) event;
-    while (moment.passed < moment.recorded) {
-      runOne();
-    }
+    ((Moment) event).await();
+  }
+
+  @Override
+  public Milestone milestone() {
+    return new Moment();
   }
 
   /** Nothing is ever waited for: what is queued has run. */
@@ -346,103 +361,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public CopyQueue copyQueue() {
-    return new LateQueue();
-  }
-
-  /**
-   * Copies as late as it may: one each time that somebody asks whether it is done, or all when
-   * somebody waits. What does not wait sees memory as it was before.
-   */
-  private final class LateQueue implements CopyQueue {
-    private final Deque<Runnable> waiting = new ArrayDeque<>();
-    private int begun; // copies ever run
-    private long mainBefore; // what of the main queue is to run before what is queued here
-
-    @Override
-    public void followMain() {
-      mainBefore = queued;
-    }
-
-    @Override
-    public void holdMain(Mark mark) {
-      queue(mark::await);
-    }
-
-    @Override
-    public void copyOut(MemorySegment to, long from, Pieces pieces) {
-      add(
-          pieces,
-          (at, far) ->
-              MemorySegment.copy(memory(from + far, pieces.bytes()), 0, to, at, pieces.bytes()));
-    }
-
-    @Override
-    public void copyIn(long to, MemorySegment from, Pieces pieces) {
-      add(
-          pieces,
-          (at, far) ->
-              MemorySegment.copy(from, at, memory(to + far, pieces.bytes()), 0, pieces.bytes()));
-    }
-
-    private void add(Pieces pieces, BiConsumer<Long, Long> copy) {
-      requireNoRecording();
-      long before = mainBefore;
-      waiting.add(
-          () -> {
-            while (run < before) {
-              EmulatedDriver.this.runOne();
-            }
-            each(pieces, copy);
-          });
-    }
-
-    @Override
-    public void copyIn(long to, MemorySegment from, long bytes) {
-      copyIn(to, from, new Pieces(1, bytes, bytes));
-    }
-
-    private void each(Pieces pieces, BiConsumer<Long, Long> copy) {
-      for (int i = 0; i < pieces.count(); i++) {
-        copy.accept(i * pieces.bytes(), i * pieces.stride());
-      }
-    }
-
-    private void runOne() {
-      begun++;
-      waiting.remove().run();
-    }
-
-    @Override
-    public Mark mark() {
-      int last = begun + waiting.size();
-      return new Mark() {
-        @Override
-        public boolean isPast() {
-          if (begun < last) {
-            runOne();
-            return false;
-          }
-          return true;
-        }
-
-        @Override
-        public void await() {
-          while (begun < last) {
-            runOne();
-          }
-        }
-
-        @Override
-        public void release() {}
-      };
-    }
-
-    @Override
-    public void close() {
-      while (!waiting.isEmpty()) {
-        runOne();
-      }
-    }
+    return new EmulatedCopyQueue(this);
   }
 
   @Override
@@ -491,7 +410,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public void close() {
-    queue.clear();
+    stream.close();
     allocations.values().forEach(Allocation::check);
     allocations.values().forEach(Allocation::free);
     allocations.clear();

@@ -80,6 +80,18 @@ public final class TestCuda {
     return GPU ? backend(options) : new CudaBackend(emulation().late(), options);
   }
 
+  /**
+   * On a processor's thread that works by itself, as a GPU does: what it fails with shows later.
+   */
+  public static CudaBackend besideBackend(Options options) {
+    return new CudaBackend(emulation().beside(), options);
+  }
+
+  /** Has the device of a {@link #besideBackend} fail after so many launches more. */
+  public static void failAfter(CudaBackend backend, int launches) {
+    ((EmulatedDriver) backend.driver()).failAfter(launches);
+  }
+
   static EmulatedDriver emulation() {
     Optional<Path> library = EmulatedKernels.file();
     Assumptions.assumeTrue(library.isPresent(), "no g++: the CUDA kernels are not tested");
