@@ -28,6 +28,18 @@ public interface Collectives extends AutoCloseable {
   void allGather(Tensor out, Tensor part);
 
   /**
+   * Makes all connections that exchanges will use, whatever their size: some are made at the first
+   * of a size, and take memory that then is not there for a plan. Waits for the others, and for
+   * what they do.
+   *
+   * @param floatsMax most numbers of a rank in one operation
+   */
+  void connect(long floatsMax);
+
+  /** Has memory for operations on a tensor of such rows, however many of them are selected. */
+  void reserve(Tensor largest);
+
+  /**
    * Has what is queued on this rank's device watched while the rank's thread does something else:
    * if it fails, {@link Meeting#abort} is called. Waits for nothing.
    */
@@ -60,6 +72,12 @@ public interface Collectives extends AutoCloseable {
     public void allGather(Tensor out, Tensor part) {
       throw new IllegalStateException("nothing to gather: there is one rank");
     }
+
+    @Override
+    public void connect(long floatsMax) {}
+
+    @Override
+    public void reserve(Tensor largest) {}
 
     @Override
     public void watch() {}

@@ -52,8 +52,7 @@ final class RankLoader {
   LoadedModel load(RankBackends opener) {
     try {
       threads.each(rank -> backends[rank.index()] = opener.open(rank));
-      List<Collectives> collectives =
-          threads.on(rank -> backend(rank).collectives(rank, threads.meeting()));
+      List<Collectives> collectives = threads.on(this::connected);
       List<Optional<MemoryPlan>> devices = threads.on(this::memoryPlan);
       if (devices.getFirst().isEmpty()) {
         return load(hostPlan(), Optional.empty(), collectives);
@@ -81,6 +80,14 @@ final class RankLoader {
 
   private Shard shard(Rank rank) {
     return Shard.of(description.spec(), rank);
+  }
+
+  /** Before memory is planned: what devices keep for each other is then taken already. */
+  private Collectives connected(Rank rank) {
+    Collectives joined = backend(rank).collectives(rank, threads.meeting());
+    int tokensMax = config.scheduling().batchedTokensMax();
+    joined.connect(Transformer.exchangedFloatsMax(shard(rank), tokensMax));
+    return joined;
   }
 
   private Optional<MemoryPlan> memoryPlan(Rank rank) {

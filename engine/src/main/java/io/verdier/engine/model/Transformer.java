@@ -91,6 +91,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     attentions = new Attention[spec.layers()];
     Arrays.setAll(attentions, i -> new Attention(i, spec.attentionScale(), spec.windows()[i]));
     residual = backend.tensor(tokensMax, spec.hidden());
+    ranks.reserve(residual);
     projection = Projection.of(backend.tensor(tokensMax, queryWidth + 2 * keyWidth), keyWidth);
     normed = backend.operand(chunkRows, spec.hidden());
     attended = backend.operand(chunkRows, queryWidth);
@@ -108,6 +109,16 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
   /** Most rows that {@link #logits}, {@link #sample} and {@link #hiddenStates} take at once. */
   public int logitsRowsMax() {
     return shard.rank().isAlone() ? chunkRows : Math.min(chunkRows, SHARED_LOGITS_ROWS_MAX);
+  }
+
+  /**
+   * Most numbers that a rank shows the others in one operation: rows of the residual, or of logits.
+   *
+   * @param tokensMax tokens in a step
+   */
+  static long exchangedFloatsMax(Shard shard, int tokensMax) {
+    long logitsRows = Math.min(tokensMax, SHARED_LOGITS_ROWS_MAX);
+    return Math.max((long) tokensMax * shard.whole().hidden(), logitsRows * shard.logitsWidth());
   }
 
   /** Tokens whose logits this rank computes. */
@@ -357,6 +368,7 @@ public sealed class Transformer implements AutoCloseable permits LeadTransformer
     if (some == null || all == null) {
       some = backend.tensor(logitsRowsMax(), shard.logitsWidth());
       all = backend.tensor(logitsRowsMax(), shard.logitsWidth() * shard.rank().size());
+      ranks.reserve(some);
       someLogits = some;
       allLogits = all;
     }

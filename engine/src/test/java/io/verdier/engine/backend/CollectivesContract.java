@@ -37,6 +37,11 @@ public abstract class CollectivesContract {
   /** A backend of the kind that is tested. */
   protected abstract Backend open();
 
+  /** Of the kind that is tested, on a backend that was opened. */
+  protected Collectives collectives(Backend backend, Rank rank, Meeting meeting) {
+    return backend.collectives(rank, meeting);
+  }
+
   protected abstract float[][] read(Backend backend, Tensor tensor);
 
   @AfterEach
@@ -119,7 +124,7 @@ public abstract class CollectivesContract {
         results.add(
             threads.submit(
                 () -> {
-                  try (Collectives collectives = backend.collectives(rank, meeting)) {
+                  try (Collectives collectives = collectives(backend, rank, meeting)) {
                     return work.run(backend, collectives);
                   } catch (Throwable thrown) {
                     meeting.abort(thrown);

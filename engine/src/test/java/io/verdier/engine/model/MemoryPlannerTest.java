@@ -57,6 +57,26 @@ class MemoryPlannerTest {
     assertThat(plan.concurrency()).isEqualTo(plan.cache().tokens() / 8192.0);
   }
 
+  /** What ranks show each other goes through one buffer of bounded size, however long a prompt. */
+  @Test
+  void plan_8bOnTwoRanks_countsWhatTheyShowEachOther() {
+    ServerConfig config = config("--max-model-len=8192", "--tensor-parallel-size=2");
+    ModelLoader.Description description = ModelLoader.describe(model(MODEL_8B), config);
+    DeviceMemory device = device(H100, H100, config);
+    KvPlan cache = new KvPlan(512, 16, 512L * 16 * 65_536);
+    int tokens = 16_384;
+    ModelNeeds needs;
+    try (Weights weights = new DummyWeights(description.weightType())) {
+      ModelNeeds.Sizes sizes = new ModelNeeds.Sizes(tokens, 8);
+      needs = rehearsed(description, device, weights, sizes, cache, new Rank(1, 2));
+    }
+    // as above, of a half where ranks have halves
+    long perToken = 2 * 4096 * 4 + 3072 * 4 + (4096 + 2048 + 7168) * 2;
+    long logits = 256L * (64_128 + 128_256) * 4;
+    long least = tokens * perToken + logits + (64L << 20);
+    assertThat(needs.activations()).isBetween(least, least + (48L << 20));
+  }
+
   @ParameterizedTest
   @CsvSource({"llama-3.2-1b,1235814400", "llama-3.2-3b,3212749824", "llama-3.1-8b,8030261248"})
   void plan_anyModel_knowsItsWeights(String model, long parameters) {
@@ -280,7 +300,7 @@ class MemoryPlannerTest {
               device,
               description.lengthMax(),
               tokenBytes,
-              (sizes, cache) -> rehearsed(description, device, weights, sizes, cache))
+              (sizes, cache) -> rehearsed(description, device, weights, sizes, cache, Rank.ALONE))
           .plan();
     }
   }
@@ -290,15 +310,11 @@ class MemoryPlannerTest {
       DeviceMemory device,
       Weights weights,
       ModelNeeds.Sizes sizes,
-      KvPlan cache) {
+      KvPlan cache,
+      Rank rank) {
     try (Rehearsal stage = device.rehearsals().get()) {
       return ModelNeeds.rehearsed(
-          description,
-          Shard.of(description.spec(), Rank.ALONE),
-          sizes,
-          weights.shapes(),
-          cache,
-          stage);
+          description, Shard.of(description.spec(), rank), sizes, weights.shapes(), cache, stage);
     }
   }
 

@@ -65,6 +65,37 @@ class CudaMemoryTest {
     }
   }
 
+  /** Connections are there before the plan is made, and no step makes another. */
+  @Test
+  void load_ranksAnyStep_takeNoMoreThanPlannedAndConnectBefore() {
+    ServerConfig config = TestConfig.of(flags("--tensor-parallel-size=2"));
+    CudaBackend[] devices = new CudaBackend[2];
+    LoadedModel model =
+        ModelLoader.load(
+            Golden.MODEL,
+            config,
+            rank ->
+                devices[rank.index()] =
+                    TestCuda.emulated(1L << 30, CudaBackend.Options.of(config.backend())),
+            (done, total) -> {});
+    long connected = TestCuda.connectionBytes(devices[0]);
+    MemoryPlan plan = model.memoryPlan().orElseThrow();
+    assertThat(connected).isPositive();
+    assertThat(plan.device().freeBytes()).isLessThanOrEqualTo((1L << 30) - connected);
+    try (Driver driver = new Driver(new ModelRunner(model, TOKENS, SEQUENCES), 1)) {
+      int[] prompt = new int[TOKENS - 1];
+      Arrays.setAll(prompt, at -> 300 + at);
+      List<Driver.Sequence> one = List.of(driver.add(prompt, SamplingParams.greedy(4)));
+      for (int chunk : new int[] {1, 7, TOKENS, 1}) {
+        driver.step(one, chunk);
+      }
+    }
+    for (CudaBackend device : devices) {
+      assertThat(TestCuda.connectionBytes(device)).isEqualTo(connected);
+      assertThat(TestCuda.takenMax(device)).isLessThanOrEqualTo(plan.bytes());
+    }
+  }
+
   /** Scores of the prompt, penalties and a seed: all that a request can ask the device for. */
   private static SamplingParams demanding() {
     return new SamplingParams(

@@ -34,6 +34,13 @@ final class DeviceBuffer {
     }
     long larger = Math.max(needed, Math.min(bytes + bytes / 2, bytesMax));
     onMove.run();
+    free();
+    address = driver.allocate(larger);
+    bytes = larger;
+  }
+
+  /** Is empty. */
+  void free() {
     if (address != 0) {
       long old = address;
       address = 0;
@@ -41,8 +48,6 @@ final class DeviceBuffer {
       driver.synchronize(); // a step under way may use it
       driver.free(old);
     }
-    address = driver.allocate(larger);
-    bytes = larger;
   }
 
   /** The same where nobody has kept the address. */

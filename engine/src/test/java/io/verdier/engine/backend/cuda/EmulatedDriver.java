@@ -18,8 +18,10 @@ import java.lang.invoke.MethodHandle;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 
@@ -37,6 +39,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 final class EmulatedDriver implements CudaDriver {
   private static final long GUARD = 0x5AFE_5AFE_5AFE_5AFEL;
   private static final int GUARD_BYTES = 256;
+  private static final long CONNECTION_BYTES = 1 << 20;
   private static final FunctionDescriptor LAUNCH =
       FunctionDescriptor.of(
           JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS);
@@ -53,6 +56,7 @@ final class EmulatedDriver implements CudaDriver {
   private boolean isFull;
   private final AtomicInteger launches = new AtomicInteger();
   private volatile int lastLaunch = Integer.MAX_VALUE;
+  private final Set<Integer> connections = new HashSet<>(); // by order of magnitude
   private long taken;
   private long takenMax;
 
@@ -168,6 +172,16 @@ final class EmulatedDriver implements CudaDriver {
     stream.add(work);
   }
 
+  /** The first message of about a size takes memory, as NCCL's does. */
+  void connect(long bytes) {
+    connections.add(Long.numberOfLeadingZeros(bytes));
+  }
+
+  /** What such messages have taken so far. */
+  long connectionBytes() {
+    return connections.size() * CONNECTION_BYTES;
+  }
+
   /** Launches so far, those of replayed graphs included. */
   int launches() {
     return launches.get();
@@ -180,7 +194,7 @@ final class EmulatedDriver implements CudaDriver {
 
   @Override
   public long freeBytes() {
-    return device.memoryBytes() - taken;
+    return device.memoryBytes() - taken - connections.size() * CONNECTION_BYTES;
   }
 
   /** Has the next allocation fail as if memory were short. */

@@ -35,6 +35,7 @@ final class EmulatedExchange implements DeviceExchange {
     if (closed) {
       throw new IllegalStateException("the ranks' communicator was closed");
     }
+    driver.connect(bytes);
     driver.stream().add(() -> gather(to, from, bytes));
   }
 

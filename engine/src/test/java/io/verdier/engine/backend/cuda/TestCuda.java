@@ -38,6 +38,11 @@ public final class TestCuda {
     return ((EmulatedDriver) backend.driver()).takenMax();
   }
 
+  /** What talking to other ranks' devices has taken of an {@link #emulated} one's, beside that. */
+  public static long connectionBytes(CudaBackend backend) {
+    return ((EmulatedDriver) backend.driver()).connectionBytes();
+  }
+
   /**
    * The memory of a device that nobody has: on its stages the CUDA backend's books are kept.
    *
