@@ -135,11 +135,18 @@ public final class AdapterSlots implements AutoCloseable {
     if (slot.users > 0 || told == null) {
       return;
     }
-    if (slot.copy != null) {
-      slot.copy.await(); // made long ago, as a rule: steps have waited for it
-    }
+    finishCopy(slot);
     slot.unused = null;
     told.run();
+  }
+
+  /** So that what the device keeps for it is given back. */
+  private static void finishCopy(Slot slot) {
+    HostCopy copy = slot.copy;
+    if (copy != null) {
+      copy.await(); // made long ago, as a rule: steps have waited for it
+      slot.copy = null;
+    }
   }
 
   /**
@@ -177,9 +184,10 @@ public final class AdapterSlots implements AutoCloseable {
   private void load(int index, String identity, LoraImage image) {
     Slot slot = bySlot[index];
     slot.identity = ""; // if loading fails
+    finishCopy(slot);
     HostCopy copy = slots.load(index, image);
-    copy.holdSteps();
     slot.copy = copy;
+    copy.holdSteps();
     slot.identity = identity;
     shownLoads = ++loads;
   }
@@ -210,10 +218,15 @@ public final class AdapterSlots implements AutoCloseable {
     return found;
   }
 
+  /** Frees the rooms once nothing is copied from them. */
   @Override
   public void close() {
-    rooms.forEach(LoraImage::close);
-    rooms.clear();
     lent.clear();
+    try {
+      Arrays.stream(bySlot).forEach(AdapterSlots::finishCopy);
+    } finally {
+      rooms.forEach(LoraImage::close);
+      rooms.clear();
+    }
   }
 }

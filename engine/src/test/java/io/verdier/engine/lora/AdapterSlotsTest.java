@@ -34,7 +34,7 @@ class AdapterSlotsTest {
 
     @Override
     public LoraImage image() {
-      return new Image(images++);
+      return new Image(images++, notes);
     }
 
     @Override
@@ -64,7 +64,7 @@ class AdapterSlotsTest {
     }
   }
 
-  private record Image(int room) implements LoraImage {
+  private record Image(int room, List<String> notes) implements LoraImage {
     @Override
     public void fill(List<LoraFactors> factors) {}
 
@@ -74,7 +74,9 @@ class AdapterSlotsTest {
     }
 
     @Override
-    public void close() {}
+    public void close() {
+      notes.add("free " + room);
+    }
   }
 
   private List<String> taken() {
@@ -98,7 +100,7 @@ class AdapterSlotsTest {
     slots.leave(0);
     slots.leave(1);
     assertThat(slots.enter("c")).isEqualTo(1);
-    assertThat(taken()).containsExactly("load 1 from 1", "hold");
+    assertThat(taken()).containsExactly("await 1", "load 1 from 1", "hold");
     assertThat(slots.loads()).isEqualTo(3);
   }
 
@@ -131,6 +133,20 @@ class AdapterSlotsTest {
     assertThat(taken()).containsExactly("await 0", "a is back");
     slots.leave(1);
     assertThat(taken()).isEmpty(); // once is enough
+  }
+
+  @Test
+  void close_waitsForCopiesBeforeRoomsGo() {
+    slots.reserve(2);
+    slots.lend("a", 0);
+    slots.lend("b", 1);
+    slots.enter("a");
+    slots.enter("b");
+    notes.clear();
+
+    slots.close();
+
+    assertThat(taken()).containsExactly("await 0", "await 1", "free 0", "free 1");
   }
 
   @Test

@@ -76,6 +76,7 @@ final class EmulatedCopyQueue implements CopyQueue {
   @Override
   public Mark mark() {
     int last = begun + waiting.size();
+    driver.marks().incrementAndGet();
     return new Mark() {
       @Override
       public boolean isPast() {
@@ -94,7 +95,9 @@ final class EmulatedCopyQueue implements CopyQueue {
       }
 
       @Override
-      public void release() {}
+      public void release() {
+        driver.marks().decrementAndGet();
+      }
     };
   }
 

@@ -53,6 +53,7 @@ final class EmulatedDriver implements CudaDriver {
   private List<Recorded> recording = List.of();
   private boolean isRecording;
   private EmulatedStream stream = new EmulatedStream(Pace.AT_ONCE);
+  private final AtomicInteger marks = new AtomicInteger();
   private boolean isFull;
   private final AtomicInteger launches = new AtomicInteger();
   private volatile int lastLaunch = Integer.MAX_VALUE;
@@ -161,6 +162,11 @@ final class EmulatedDriver implements CudaDriver {
   /** Has a launch fail, counted from now on, and with it the device if that works beside. */
   void failAfter(int more) {
     lastLaunch = launches.get() + more;
+  }
+
+  /** How many marks of its copy queues have not been released. */
+  AtomicInteger marks() {
+    return marks;
   }
 
   EmulatedStream stream() {

@@ -43,6 +43,11 @@ public final class TestCuda {
     return ((EmulatedDriver) backend.driver()).connectionBytes();
   }
 
+  /** Marks in its copy queues that an {@link #emulated} device still keeps. */
+  public static int marks(CudaBackend backend) {
+    return ((EmulatedDriver) backend.driver()).marks().get();
+  }
+
   /**
    * The memory of a device that nobody has: on its stages the CUDA backend's books are kept.
    *
