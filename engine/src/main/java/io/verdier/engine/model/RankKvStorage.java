@@ -61,7 +61,7 @@ final class RankKvStorage implements KvStorage {
       }
     }
     List<HostBlocks> all = reserved.stream().map(it -> Objects.requireNonNull(it.blocks)).toList();
-    return new JoinedBlocks(slots, all, () -> threads.each(rank -> all.get(rank.index()).close()));
+    return new JoinedBlocks(slots, all, () -> threads.close(rank -> all.get(rank.index()).close()));
   }
 
   /** A refusal is an answer, and must not end what the ranks do together. */
@@ -128,6 +128,6 @@ final class RankKvStorage implements KvStorage {
   /** Backends free their caches. */
   @Override
   public void close() {
-    threads.each(rank -> of(rank).close());
+    threads.close(rank -> of(rank).close());
   }
 }

@@ -10,6 +10,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import org.slf4j.Logger;
@@ -115,6 +116,36 @@ final class RankThreads {
   }
 
   /**
+   * Closes something of every rank on its thread, each whatever became of the others, also when the
+   * ranks have failed. Waits for them, for a while.
+   */
+  void close(Consumer<Rank> part) {
+    List<Future<?>> others = new ArrayList<>(threads.size());
+    for (int i = 0; i < threads.size(); i++) {
+      Rank rank = new Rank(i + 1, meeting.size());
+      others.add(threads.get(i).submit(() -> closing(rank, part)));
+    }
+    closing(new Rank(0, meeting.size()), part);
+    for (Future<?> other : others) {
+      try {
+        other.get(END_SECONDS, TimeUnit.SECONDS);
+      } catch (TimeoutException | ExecutionException late) {
+        LOG.warn("A part of a rank was not closed: {}", late.toString());
+      } catch (InterruptedException interrupted) {
+        Thread.currentThread().interrupt(); // the others are told already
+      }
+    }
+  }
+
+  private static void closing(Rank rank, Consumer<Rank> part) {
+    try {
+      part.accept(rank);
+    } catch (RuntimeException failed) { // of a device that failed before, most likely
+      LOG.debug("{} did not close in order", rank, failed);
+    }
+  }
+
+  /**
    * Ends the threads.
    *
    * @param last what each of them does before it ends
@@ -122,16 +153,7 @@ final class RankThreads {
   void end(Consumer<Rank> last) {
     for (int i = 0; i < threads.size(); i++) {
       Rank rank = new Rank(i + 1, meeting.size());
-      threads
-          .get(i)
-          .execute(
-              () -> {
-                try {
-                  last.accept(rank);
-                } catch (RuntimeException failed) { // of a device that failed before, most likely
-                  LOG.debug("{} did not end in order", rank, failed);
-                }
-              });
+      threads.get(i).execute(() -> closing(rank, last));
       threads.get(i).shutdown();
     }
     for (ExecutorService thread : threads) {

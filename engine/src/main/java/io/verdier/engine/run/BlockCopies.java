@@ -1,11 +1,9 @@
 package io.verdier.engine.run;
 
 import io.verdier.cache.host.BlockCopy;
-import io.verdier.engine.backend.DiskTier;
 import io.verdier.engine.backend.HostBlocks;
 import io.verdier.engine.backend.HostCopy;
 import io.verdier.engine.backend.KvStorage;
-import io.verdier.engine.backend.RemoteTier;
 import io.verdier.engine.schedule.StepPlan.Copies;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -98,14 +96,6 @@ final class BlockCopies implements AutoCloseable {
 
   @Override
   public void close() {
-    DiskTier disk = tier.disk();
-    RemoteTier remote = tier.remote();
-    if (disk != null) {
-      disk.close();
-    }
-    if (remote != null) {
-      remote.close();
-    }
-    host.close();
+    tier.close();
   }
 }

@@ -12,4 +12,15 @@ import org.jspecify.annotations.Nullable;
  * @param disk behind them; null: none
  * @param remote what cache nodes are given of them; null: there is no cluster
  */
-public record HostTier(HostBlocks blocks, @Nullable DiskTier disk, @Nullable RemoteTier remote) {}
+public record HostTier(HostBlocks blocks, @Nullable DiskTier disk, @Nullable RemoteTier remote)
+    implements AutoCloseable {
+
+  @Override
+  public void close() {
+    try (var _ = blocks;
+        var _ = remote;
+        var _ = disk) {
+      // the memory last, whatever the others throw
+    }
+  }
+}

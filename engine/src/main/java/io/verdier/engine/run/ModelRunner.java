@@ -327,14 +327,12 @@ public final class ModelRunner implements StepRunner {
   @Override
   public void close() {
     running.clear();
-    if (adapters != null) {
-      adapters.close();
+    try (var _ = model;
+        var _ = layers;
+        var _ = copies;
+        var _ = adapters) {
+      // in the reverse order, each whatever the others throw: a lost device refuses to close
     }
-    if (copies != null) {
-      copies.close();
-    }
-    layers.close();
-    model.close();
   }
 
   /** Fills the batch and lists the rows whose logits are needed; sequences that cannot run fail. */

@@ -136,6 +136,9 @@ class RankKvStorageTest {
     @Override
     public void close() {
       calls.add("closed on " + thread());
+      if (refuses) {
+        throw new Refusal();
+      }
     }
   }
 
@@ -230,6 +233,28 @@ class RankKvStorageTest {
     parts.get(2).fails = true;
     assertThatThrownBy(() -> whole.copyIn(host, PAIRS)).isInstanceOf(RankFailure.class);
     assertThatThrownBy(() -> whole.copyOut(host, PAIRS)).isInstanceOf(RankFailure.class);
+  }
+
+  /** Nobody can step any more, but what the ranks hold is theirs to give back. */
+  @Test
+  void close_afterARankFailed_closesEveryPart() {
+    HostBlocks host = host();
+    parts.get(2).fails = true;
+    assertThatThrownBy(() -> whole.copyIn(host, PAIRS)).isInstanceOf(RankFailure.class);
+    parts.forEach(part -> part.calls.clear());
+    host.close();
+    requireCalls("free on %d");
+    whole.close();
+    requireCalls("closed on %d");
+  }
+
+  /** The first rank's and another's: the third one is closed all the same. */
+  @Test
+  void close_partsThatRefuse_doNotKeepOthersOpen() {
+    parts.get(0).refuses = true;
+    parts.get(1).refuses = true;
+    whole.close();
+    requireCalls("closed on %d");
   }
 
   @Test

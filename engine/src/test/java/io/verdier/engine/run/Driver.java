@@ -110,6 +110,11 @@ final class Driver implements AutoCloseable {
    * @param flags further ones, as the command line has them
    */
   static Driver load(Path directory, int ranks, RankBackends backends, long seed, String... flags) {
+    return new Driver(new ModelRunner(model(directory, ranks, backends, flags), 2048, 64), seed);
+  }
+
+  /** The same without a driver. */
+  static LoadedModel model(Path directory, int ranks, RankBackends backends, String... flags) {
     List<String> argv =
         new ArrayList<>(
             List.of(
@@ -120,8 +125,7 @@ final class Driver implements AutoCloseable {
                 "--num-gpu-blocks-override=" + BLOCKS));
     argv.addAll(List.of(flags));
     ServerConfig config = TestConfig.of(argv.toArray(String[]::new));
-    LoadedModel model = ModelLoader.load(directory, config, backends, (done, total) -> {});
-    return new Driver(new ModelRunner(model, 2048, 64), seed);
+    return ModelLoader.load(directory, config, backends, (done, total) -> {});
   }
 
   /**

@@ -3,10 +3,12 @@ package io.verdier.engine.run;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.verdier.engine.backend.Rank;
 import io.verdier.engine.backend.RankFailure;
 import io.verdier.engine.backend.cuda.CudaBackend;
 import io.verdier.engine.backend.cuda.CudaBackend.Options;
 import io.verdier.engine.backend.cuda.TestCuda;
+import io.verdier.engine.model.LoadedModel;
 import io.verdier.engine.sample.SamplingParams;
 import java.util.Arrays;
 import java.util.List;
@@ -37,10 +39,15 @@ class RankFaultTest {
   }
 
   private Driver load() {
+    return Driver.load(Golden.MODEL, RANKS, this::open, 1);
+  }
+
+  private CudaBackend open(Rank rank) {
     Options usual = Options.defaults();
     Options options = new Options(true, usual.weights(), usual.cache(), 0.9);
-    return Driver.load(
-        Golden.MODEL, RANKS, rank -> devices[rank.index()] = TestCuda.besideBackend(options), 1);
+    CudaBackend device = TestCuda.besideBackend(options);
+    devices[rank.index()] = device;
+    return device;
   }
 
   @Test
@@ -86,6 +93,20 @@ class RankFaultTest {
           .isInstanceOf(RankFailure.class);
       assertThat(sequence.generated()).isEmpty();
     }
+  }
+
+  /** Page-locked memory of the tiers is closed first, on the thread of each rank. */
+  @Test
+  void close_afterAFailureWithHostMemory_closesEveryDevice() {
+    LoadedModel model = Driver.model(Golden.MODEL, RANKS, this::open);
+    HostTier tier = new HostTier(model.cache().hostBlocks(4), null, null);
+    try (Driver driver = new Driver(new ModelRunner(model, 2048, 64, tier), 1)) {
+      Driver.Sequence sequence = driver.add(prompt, SamplingParams.greedy(8));
+      TestCuda.failAfter(devices[1], 20);
+      assertThatThrownBy(() -> driver.step(List.of(sequence), 1024))
+          .isInstanceOf(RankFailure.class);
+    }
+    assertThat(devices).allMatch(TestCuda::isClosed);
   }
 
   /** The others then wait for what it would have sent, and end when it is closed. */

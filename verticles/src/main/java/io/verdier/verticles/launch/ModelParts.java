@@ -20,6 +20,7 @@ import io.verdier.engine.model.ModelException;
 import io.verdier.engine.model.ModelLoader;
 import io.verdier.engine.model.ModelLoader.Description;
 import io.verdier.engine.model.ModelSpec;
+import io.verdier.engine.run.HostTier;
 import io.verdier.engine.run.ModelRunner;
 import io.verdier.engine.run.NullRunner;
 import io.verdier.engine.run.StepRunner;
@@ -44,8 +45,10 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.time.ZoneId;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -193,9 +196,18 @@ record ModelParts(
       return new Loaded(
           description, engines, fingerprint(config, files, Optional.of(models.getFirst())));
     } catch (IOException | RuntimeException | Error e) {
-      engines.forEach(engine -> engine.runner().close());
-      models.stream().skip(engines.size() + 1L).forEach(LoadedModel::close);
+      engines.forEach(engine -> close(engine.runner(), e));
+      models.stream().skip(engines.size() + 1L).forEach(model -> close(model, e));
       throw e;
+    }
+  }
+
+  /** A device that is lost may refuse: that comes second, and must not keep others open. */
+  private static void close(AutoCloseable part, Throwable reason) {
+    try {
+      part.close();
+    } catch (Exception refused) {
+      reason.addSuppressed(refused);
     }
   }
 
@@ -209,14 +221,16 @@ record ModelParts(
   private static Computing computing(
       ServerConfig config, Path directory, LoadedModel model, int engine) {
     ServerConfig.Scheduling scheduling = config.scheduling();
-    Optional<TierSetup> tiers = tiers(config, directory, model, engine);
-    ModelRunner runner =
-        new ModelRunner(
-            model,
-            scheduling.batchedTokensMax(),
-            scheduling.sequencesMax(),
-            tiers.map(TierSetup::host).orElse(null));
+    Deque<AutoCloseable> opened = new ArrayDeque<>(List.of(model)); // to be closed in this order
     try {
+      Optional<TierSetup> tiers = TierSetup.of(config, directory, model, engine, Version.TEXT);
+      Optional<HostTier> host = tiers.map(TierSetup::host);
+      host.ifPresent(opened::push);
+      ModelRunner runner =
+          new ModelRunner(
+              model, scheduling.batchedTokensMax(), scheduling.sequencesMax(), host.orElse(null));
+      opened.clear();
+      opened.push(runner); // which closes them
       model.transformer().prepare(scheduling.sequencesMax(), model.cache());
       AdapterSlots slots = runner.adapters();
       if (slots != null) {
@@ -225,17 +239,7 @@ record ModelParts(
       model.memoryTaken().ifPresent(LOG::info);
       return new Computing(runner, tiers);
     } catch (RuntimeException | Error e) {
-      runner.close();
-      throw e;
-    }
-  }
-
-  private static Optional<TierSetup> tiers(
-      ServerConfig config, Path directory, LoadedModel model, int engine) {
-    try {
-      return TierSetup.of(config, directory, model, engine, Version.TEXT);
-    } catch (RuntimeException | Error e) {
-      model.close();
+      opened.forEach(part -> close(part, e));
       throw e;
     }
   }

@@ -428,6 +428,10 @@ final class EmulatedDriver implements CudaDriver {
     return new EmulatedExchange(this, rank, meeting);
   }
 
+  boolean isClosed() {
+    return !arena.scope().isAlive();
+  }
+
   @Override
   public void close() {
     stream.close();

@@ -102,6 +102,10 @@ public final class TestCuda {
     ((EmulatedDriver) backend.driver()).failAfter(launches);
   }
 
+  public static boolean isClosed(CudaBackend backend) {
+    return ((EmulatedDriver) backend.driver()).isClosed();
+  }
+
   static EmulatedDriver emulation() {
     Optional<Path> library = EmulatedKernels.file();
     Assumptions.assumeTrue(library.isPresent(), "no g++: the CUDA kernels are not tested");
