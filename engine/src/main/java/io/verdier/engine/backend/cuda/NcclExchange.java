@@ -2,11 +2,10 @@ package io.verdier.engine.backend.cuda;
 
 import io.verdier.engine.backend.Meeting;
 import io.verdier.engine.backend.Rank;
-import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * Devices that talk through NCCL, on the stream on which the backend queues. Owned by the rank's
- * thread; {@link #close} may come from the one that aborts.
+ * thread.
  *
  * <p>A device that waits for another in the middle of a gather does not come back by itself if the
  * other never gets there. So when the ranks' meeting is aborted, every communicator is, which ends
@@ -14,45 +13,62 @@ import java.util.concurrent.atomic.AtomicBoolean;
  */
 final class NcclExchange implements DeviceExchange {
   private final Nccl nccl;
-  private final long communicator;
+  private final NcclGroup.Member member;
   private final long stream;
-  private final AtomicBoolean closed = new AtomicBoolean();
 
-  private NcclExchange(Nccl nccl, long communicator, long stream) {
+  private NcclExchange(Nccl nccl, NcclGroup.Member member, long stream) {
     this.nccl = nccl;
-    this.communicator = communicator;
+    this.member = member;
     this.stream = stream;
   }
 
+  /** What the first rank makes and all begin with. */
+  private record Start(byte[] id, NcclGroup group) {}
+
   /**
-   * Joins the ranks; returns when all have. The device's context must be current.
+   * Joins the ranks; returns when all have.
    *
+   * @param makeCurrent the device's context, on whichever thread
    * @param stream the driver's handle of it
+   * @throws CudaException if NCCL is not there, refuses or takes too long
    */
-  static NcclExchange join(long stream, Rank rank, Meeting meeting) {
+  static NcclExchange join(Runnable makeCurrent, long stream, Rank rank, Meeting meeting) {
     Nccl nccl = Nccl.load();
-    meeting.arrive(rank, rank.isFirst() ? nccl.uniqueId() : rank);
-    byte[] id = (byte[]) meeting.offer(0);
+    meeting.arrive(rank, rank.isFirst() ? start(nccl, meeting) : rank);
+    Start start = (Start) meeting.offer(0);
     meeting.arrive(rank); // all have the library and the id: none waits in vain for another
-    NcclExchange exchange =
-        new NcclExchange(nccl, nccl.join(id, rank.index(), rank.size()), stream);
-    meeting.onAbort(exchange::close);
-    return exchange;
+    long communicator =
+        NcclJoin.run(
+            () -> {
+              makeCurrent.run();
+              return nccl.join(start.id, rank.index(), rank.size());
+            },
+            nccl::abort,
+            rank,
+            meeting,
+            NcclJoin.TIME_MAX);
+    return new NcclExchange(nccl, start.group.add(communicator), stream);
+  }
+
+  private static Start start(Nccl nccl, Meeting meeting) {
+    NcclGroup group = new NcclGroup(nccl::abort);
+    meeting.onAbort(group::abort);
+    return new Start(nccl.uniqueId(), group);
   }
 
   @Override
   public void allGather(long to, long from, long bytes) {
-    if (closed.get()) {
-      throw new IllegalStateException("the ranks' communicator was closed");
+    long communicator = member.enter();
+    try {
+      nccl.allGather(to, from, bytes / Float.BYTES, communicator, stream);
+    } finally {
+      member.leave();
     }
-    nccl.allGather(to, from, bytes / Float.BYTES, communicator, stream);
   }
 
   /** By abort, which asks no other rank: in an orderly end nothing is under way any more. */
   @Override
   public void close() {
-    if (closed.compareAndSet(false, true)) {
-      nccl.abort(communicator);
-    }
+    member.close();
   }
 }

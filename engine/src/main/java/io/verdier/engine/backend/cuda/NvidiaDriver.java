@@ -452,7 +452,7 @@ final class NvidiaDriver implements CudaDriver {
   @Override
   public DeviceExchange exchange(Rank rank, Meeting meeting) {
     makeCurrent();
-    return NcclExchange.join(stream.value(), rank, meeting);
+    return NcclExchange.join(this::makeCurrent, stream.value(), rank, meeting);
   }
 
   @Override
