@@ -13,6 +13,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.BiFunction;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 
 /**
  * Shares a device's memory out, or says which flag has to change, and to what. Stateless; used once
@@ -33,25 +34,25 @@ final class MemoryPlanner {
 
   private final ServerConfig config;
   private final DeviceMemory device;
-  private final int lengthMax;
+  private final ModelLoader.Description model;
   private final KvPlan.Demand demand;
   private final BiFunction<Sizes, KvPlan, ModelNeeds> rehearsal;
 
   /**
-   * @param tokenBytes that a token takes in the cache, over all layers
+   * @param tokenBytes that a token takes in the cache of this device, over all layers
    * @param rehearsal says what steps of a size, on a cache of at most a size, take
    */
   MemoryPlanner(
       ServerConfig config,
       DeviceMemory device,
-      int lengthMax,
+      ModelLoader.Description model,
       long tokenBytes,
       BiFunction<Sizes, KvPlan, ModelNeeds> rehearsal) {
     this.config = config;
     this.device = device;
-    this.lengthMax = lengthMax;
+    this.model = model;
     this.rehearsal = rehearsal;
-    demand = KvPlan.Demand.of(config, lengthMax, tokenBytes);
+    demand = KvPlan.Demand.of(config, model.lengthMax(), tokenBytes);
   }
 
   /**
@@ -70,7 +71,7 @@ final class MemoryPlanner {
     if (needs.all() + cache.bytes() > device.freeBytes()) {
       throw cacheTooLarge(needs, cache);
     }
-    return new MemoryPlan(device, needs, cache, lengthMax, sizes);
+    return new MemoryPlan(device, needs, cache, model.lengthMax(), sizes);
   }
 
   private ModelNeeds needs(Sizes sizes) {
@@ -109,13 +110,8 @@ final class MemoryPlanner {
         remedies.add("quarter them with --quantization int4");
       }
     }
-    int gpus = 2;
-    while (gpus < GPUS_MAX && !fits(needs, gpus)) {
-      gpus *= 2;
-    }
-    if (fits(needs, gpus)) {
-      remedies.add("share them out with --tensor-parallel-size " + gpus);
-    }
+    moreGpus(needs)
+        .ifPresent(gpus -> remedies.add("share them out with --tensor-parallel-size " + gpus));
     remedies.add("take a larger GPU");
     return new ModelException(
         "CUDA out of memory: the model's weights take "
@@ -135,7 +131,19 @@ final class MemoryPlanner {
             + sentence(remedies));
   }
 
-  /** Whether a share of weights and cache fits; activations are hardly fewer on several GPUs. */
+  /** The least number of GPUs, above the one asked for, on which a rank's part would fit. */
+  private OptionalInt moreGpus(ModelNeeds needs) {
+    int ranks = config.backend().ranks();
+    return IntStream.iterate(2, parts -> ranks * parts <= GPUS_MAX, parts -> 2 * parts)
+        .filter(parts -> Shard.fits(model.spec(), ranks * parts) && fits(needs, parts))
+        .map(parts -> ranks * parts)
+        .findFirst();
+  }
+
+  /**
+   * Whether a share of what a rank has of weights and cache fits; activations are hardly fewer on
+   * several GPUs.
+   */
   private boolean fits(ModelNeeds needs, int parts) {
     long rest = needs.activations() + needs.graphs();
     return (needs.weights() + sequenceBytes()) / parts + rest <= budget();
@@ -168,7 +176,7 @@ final class MemoryPlanner {
       if (remedies.isEmpty()) {
         remedies.add("take a larger GPU");
       }
-      return cache.tooSmall(lengthMax, String.join(", or ", remedies));
+      return cache.tooSmall(model.lengthMax(), String.join(", or ", remedies));
     }
     if (remedies.isEmpty()) {
       remedies.add(usualSteps().orElse("take a larger GPU"));

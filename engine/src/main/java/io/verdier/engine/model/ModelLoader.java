@@ -257,7 +257,7 @@ public final class ModelLoader {
                 new MemoryPlanner(
                         config,
                         device,
-                        description.lengthMax(),
+                        description,
                         tokenBytes(backend, shard.local()),
                         (sizes, cache) -> {
                           try (Rehearsal stage = device.rehearsals().get()) {

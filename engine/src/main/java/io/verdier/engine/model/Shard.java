@@ -70,7 +70,8 @@ record Shard(Rank rank, Stage stage, ModelSpec whole, ModelSpec local) {
     return stage.firstLayer(whole.layers());
   }
 
-  private static boolean fits(ModelSpec spec, int size) {
+  /** Whether so many ranks can share a model evenly. */
+  static boolean fits(ModelSpec spec, int size) {
     boolean keys = spec.kvHeads() % size == 0 || size % spec.kvHeads() == 0;
     int width = (spec.vocabSize() + size - 1) / size;
     boolean tokens = (size - 1L) * width < spec.vocabSize(); // some for the last rank too

@@ -28,6 +28,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 class MemoryPlannerTest {
   private static final String MODEL_8B = "llama-3.1-8b";
   private static final String MODEL_70B = "llama-3.1-70b";
+  private static final String MODEL_28_HEADS = "28-heads";
   private static final long GIB = 1L << 30;
 
   // As the driver reports them.
@@ -199,6 +200,25 @@ class MemoryPlannerTest {
         .endsWith("at --gpu-memory-utilization 0.92. Take a larger GPU.");
   }
 
+  /** A rank's weights are a part already: half of it is a quarter of the model. */
+  @Test
+  void plan_aRanksPartTooLarge_namesMoreRanksThanThereAre() {
+    String[] two = {"--tensor-parallel-size=2", "--max-model-len=8192"};
+    String refusal = refusal(MODEL_70B, L40S, two);
+    assertThat(refusal).contains("--tensor-parallel-size 4");
+    plan(MODEL_70B, L40S, "--tensor-parallel-size=4", two[1]);
+    assertThat(refusal(MODEL_70B, L4, "--tensor-parallel-size=8", two[1], "--max-num-seqs=8"))
+        .doesNotContain("--tensor-parallel-size");
+  }
+
+  /** Eight GPUs would have the memory, but 28 heads are not shared by eight. */
+  @Test
+  void plan_headsThatDoNotDivide_namesNoCountThatTheStartWouldRefuse() {
+    assertThat(refusal(MODEL_28_HEADS, 4 * GIB, "--max-model-len=2048", "--max-num-seqs=8"))
+        .startsWith("CUDA out of memory: the model's weights take 1")
+        .doesNotContain("--tensor-parallel-size");
+  }
+
   @Test
   void plan_cacheThatIsNamed_isTakenOrRefusedWithTheLargest() {
     KvPlan named =
@@ -291,16 +311,17 @@ class MemoryPlannerTest {
 
   private MemoryPlan plan(String model, DeviceMemory device, ServerConfig config) {
     ModelLoader.Description description = ModelLoader.describe(model(model), config);
-    ModelSpec spec = description.spec();
+    Rank rank = new Rank(0, config.backend().ranks());
+    ModelSpec spec = Shard.of(description.spec(), rank).local();
     try (Weights weights = new DummyWeights(description.weightType());
         Rehearsal stage = device.rehearsals().get()) {
       long tokenBytes = stage.backend().kvTokenBytes(spec.layers(), spec.kvHeads(), spec.headDim());
       return new MemoryPlanner(
               config,
               device,
-              description.lengthMax(),
+              description,
               tokenBytes,
-              (sizes, cache) -> rehearsed(description, device, weights, sizes, cache, Rank.ALONE))
+              (sizes, cache) -> rehearsed(description, device, weights, sizes, cache, rank))
           .plan();
     }
   }
@@ -322,17 +343,24 @@ class MemoryPlannerTest {
     try {
       Path files = Files.createDirectories(directory.resolve(name));
       Files.deleteIfExists(files.resolve(ModelLoader.CONFIG_FILE));
-      PublishedConfigs.write(name.equals(MODEL_70B) ? MODEL_8B : name, files);
+      Path file = files.resolve(ModelLoader.CONFIG_FILE);
+      PublishedConfigs.write(name.startsWith("llama-3.2") ? name : MODEL_8B, files);
+      String config = Files.readString(file);
       if (name.equals(MODEL_70B)) {
-        Path file = files.resolve(ModelLoader.CONFIG_FILE);
-        String larger =
-            Files.readString(file)
+        config =
+            config
                 .replace("\"hidden_size\": 4096", "\"hidden_size\": 8192")
                 .replace("14336", "28672")
                 .replace("\"num_attention_heads\": 32", "\"num_attention_heads\": 64")
                 .replace("\"num_hidden_layers\": 32", "\"num_hidden_layers\": 80");
-        Files.writeString(file, larger);
+      } else if (name.equals(MODEL_28_HEADS)) {
+        config =
+            config
+                .replace("\"hidden_size\": 4096", "\"hidden_size\": 3584")
+                .replace("\"num_attention_heads\": 32", "\"num_attention_heads\": 28")
+                .replace("\"num_key_value_heads\": 8", "\"num_key_value_heads\": 4");
       }
+      Files.writeString(file, config);
       return files;
     } catch (IOException e) {
       throw new java.io.UncheckedIOException(e);
