@@ -136,8 +136,22 @@ final class NvidiaDriver implements CudaDriver {
     requireDevice(ordinal);
     check(JCudaDriver.cuDeviceGet(handle, ordinal), "cuDeviceGet");
     check(JCudaDriver.cuDevicePrimaryCtxRetain(context, handle), "cuDevicePrimaryCtxRetain");
-    makeCurrent();
-    device = describe();
+    try {
+      makeCurrent();
+      device = describe();
+      load(image);
+      check(JCudaDriver.cuStreamCreate(stream, 1), "cuStreamCreate"); // 1: non-blocking
+      library = SymbolLookup.libraryLookup("libcuda.so.1", arena);
+      pageLocked = new PageLocked(library);
+      launchKernel = function("cuLaunchKernelEx", ADDRESS, JAVA_LONG, ADDRESS, ADDRESS);
+      launchConfig = launchConfig();
+    } catch (RuntimeException | Error e) {
+      release(); // nobody will close what was never opened
+      throw e;
+    }
+  }
+
+  private void load(byte[] image) {
     int loaded = JCudaDriver.cuModuleLoadData(module, image);
     if (loaded != CUresult.CUDA_SUCCESS) {
       throw new CudaException(
@@ -151,17 +165,17 @@ final class NvidiaDriver implements CudaDriver {
               + device.architecture()
               + ".");
     }
-    check(JCudaDriver.cuStreamCreate(stream, 1), "cuStreamCreate"); // 1: non-blocking
-    library = SymbolLookup.libraryLookup("libcuda.so.1", arena);
-    pageLocked = new PageLocked(library);
-    launchKernel = function("cuLaunchKernelEx", ADDRESS, JAVA_LONG, ADDRESS, ADDRESS);
-    launchConfig = arena.allocate(56, 8);
+  }
+
+  private MemorySegment launchConfig() {
+    MemorySegment config = arena.allocate(56, 8);
     MemorySegment attribute = arena.allocate(72, 8);
     attribute.set(JAVA_INT, 0, PROGRAMMATIC_SERIALIZATION);
     attribute.set(JAVA_INT, 8, 1);
-    launchConfig.set(JAVA_LONG, 32, stream.value());
-    launchConfig.set(JAVA_LONG, 40, attribute.address());
-    launchConfig.set(JAVA_INT, 48, device.major() >= 9 ? 1 : 0);
+    config.set(JAVA_LONG, 32, stream.value());
+    config.set(JAVA_LONG, 40, attribute.address());
+    config.set(JAVA_INT, 48, device.major() >= 9 ? 1 : 0);
+    return config;
   }
 
   private static void requireDevice(int ordinal) {
@@ -464,6 +478,11 @@ final class NvidiaDriver implements CudaDriver {
     pageLocked.freeAll();
     events.forEach(JCudaDriver::cuEventDestroy);
     milestones.forEach(NvidiaMilestone::close);
+    release();
+  }
+
+  /** What the constructor has got, or some of it: handles that are not set yet are refused. */
+  private void release() {
     JCudaDriver.cuModuleUnload(module);
     JCudaDriver.cuStreamDestroy(stream);
     JCudaDriver.cuDevicePrimaryCtxRelease(handle);
