@@ -16,6 +16,13 @@ WORKDIR /src
 COPY engine/src/main/cuda/ .
 RUN sh build.sh /kernels.fatbin "sm_80 sm_86 sm_89 sm_90a sm_100 sm_120 compute_80"
 
+# A model on several GPUs needs NVIDIA's NCCL besides, 200 to 300 MB, and no driver brings it:
+# --build-arg NCCL=false leaves it out. It comes from the compiler's image (package libnccl2), with its licence.
+ARG NCCL=true
+RUN mkdir -p /nccl/lib /nccl/licenses && if [ "$NCCL" = true ]; then \
+      cp -L /usr/lib/*-linux-gnu/libnccl.so.2 /nccl/lib/ && cp /usr/share/doc/libnccl2/copyright /nccl/licenses/NCCL; \
+    fi
+
 FROM ${JAVA} AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
@@ -39,6 +46,8 @@ COPY conf/src/main/container/python /usr/local/bin/python
 COPY conf/src/main/container/python /usr/local/bin/python3
 COPY conf/src/main/container/ray_launcher.sh /vllm-workspace/ray_launcher.sh
 COPY LICENSE /opt/verdier/LICENSE
+COPY --from=kernels /nccl/lib/ /usr/lib/
+COPY --from=kernels /nccl/licenses/ /opt/verdier/licenses/
 
 # Downloads, packed weights and unpacked native libraries. Mount a volume to keep them.
 # No variable here may start with AIP_: Vertex AI sets those.

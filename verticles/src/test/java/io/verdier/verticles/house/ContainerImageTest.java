@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -87,6 +88,25 @@ final class ContainerImageTest {
         .contains("VERDIER_CACHE_DIR=/var/cache/verdier ")
         .contains("HF_HOME=/var/cache/verdier/");
     assertThat(only("RUN")).contains("install -d -o 10001 -g 0 -m 0775 /var/cache/verdier");
+  }
+
+  /** No driver brings it, and no loader finds it elsewhere without being told. */
+  @Test
+  void image_severalGpus_hasNcclWithItsLicenceWhereTheLoaderLooks() {
+    String stage = "--from=kernels ";
+    String brought =
+        all.stream()
+            .filter(it -> it.name().equals("RUN") && it.arguments().contains("libnccl.so.2"))
+            .map(Instruction::arguments)
+            .collect(Collectors.joining("\n"));
+
+    assertThat(brought).contains("\"$NCCL\" = true").contains("cp -L");
+    assertThat(brought).contains("/usr/share/doc/libnccl2/copyright");
+    assertThat(all).contains(new Instruction("ARG", "NCCL=true"));
+    assertThat(image)
+        .contains(
+            new Instruction("COPY", stage + "/nccl/lib/ /usr/lib/"),
+            new Instruction("COPY", stage + "/nccl/licenses/ /opt/verdier/licenses/"));
   }
 
   @Test
