@@ -22,8 +22,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Turns what was named into a directory on the local disk. Thread-safe, one for each process:
- * whoever asks for an artifact that another thread or process is fetching waits for it.
+ * Turns what was named into a directory on the local disk. Thread-safe: whoever asks for an
+ * artifact that another thread or process is fetching waits for it. Each model of a process may
+ * have a store of its own, over the same directories as others.
  *
  * <p>Sources: a local directory; the Hub, kept in the cache that Python's tools share; Cloud
  * Storage and archives behind https addresses, kept in a directory of the server's own under a
@@ -66,7 +67,7 @@ public final class ArtifactStore {
     this.downloader = downloader;
     this.sources = new Sources(this.config, downloader.retry(), clock);
     Path entries = this.config.directory();
-    this.locks = new EntryLocks(entries.resolveSibling(entries.getFileName() + "-locks"));
+    this.locks = EntryLocks.of(entries.resolveSibling(entries.getFileName() + "-locks"));
     this.quota = new DiskQuota(entries, this.config.quotaBytes(), locks);
   }
 

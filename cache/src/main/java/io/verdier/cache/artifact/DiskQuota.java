@@ -25,7 +25,7 @@ import org.slf4j.LoggerFactory;
  * Keeps the server's own downloads within their bytes: the ones longest unused go, those in use
  * stay. Where the operator names no number they may have nine tenths of the room that there is for
  * them, which shrinks as other programs fill the disk. Thread-safe: every change is made under the
- * entry's lock, and by one thread at a time.
+ * entry's lock, and by one thread of the process at a time, whichever model's store it works for.
  *
  * <p>An entry is renamed before it is deleted, so that nobody ever finds half of one.
  */
@@ -37,7 +37,7 @@ final class DiskQuota {
   private final OptionalLong bytesMax;
   private final EntryLocks locks;
   private final FreeSpace free;
-  private final Map<String, Long> reserved = new HashMap<>(); // bytes by entry, under our lock
+  private final Map<String, Long> reserved; // bytes by entry; its lock is that of all changes
 
   /** Bytes that a directory's disk has left. */
   @FunctionalInterface
@@ -57,6 +57,7 @@ final class DiskQuota {
     this.entries = entries;
     this.bytesMax = bytesMax;
     this.locks = locks;
+    this.reserved = locks.reserved();
     this.free = free;
   }
 
@@ -122,17 +123,19 @@ final class DiskQuota {
    * @param besides bytes of journals while it comes: others go for them, and nothing is refused
    * @throws ArtifactException if it cannot fit beside what is in use
    */
-  synchronized Reservation makeRoom(String artifact, String keep, long bytes, long besides)
-      throws IOException {
+  Reservation makeRoom(String artifact, String keep, long bytes, long besides) throws IOException {
     Files.createDirectories(entries);
-    List<Entry> all = list();
-    List<Entry> others = all.stream().filter(entry -> !entry.name().equals(keep)).toList();
-    if (bytesMax.isPresent()) {
-      keepWithin(bytesMax.getAsLong(), artifact, others, new Coming(keep, bytes, besides));
-    } else {
-      leaveATenth(artifact, others, new Coming(keep, bytes, besides), bytes(all) - bytes(others));
+    Coming coming = new Coming(keep, bytes, besides);
+    synchronized (reserved) {
+      List<Entry> all = list();
+      List<Entry> others = all.stream().filter(entry -> !entry.name().equals(keep)).toList();
+      if (bytesMax.isPresent()) {
+        keepWithin(bytesMax.getAsLong(), artifact, others, coming);
+      } else {
+        leaveATenth(artifact, others, coming, bytes(all) - bytes(others));
+      }
+      reserved.put(keep, coming.all());
     }
-    reserved.put(keep, bytes + besides);
     return () -> giveBack(keep);
   }
 
@@ -193,8 +196,10 @@ final class DiskQuota {
     }
   }
 
-  private synchronized void giveBack(String entry) {
-    reserved.remove(entry);
+  private void giveBack(String entry) {
+    synchronized (reserved) {
+      reserved.remove(entry);
+    }
   }
 
   private long counted(Entry entry) {
@@ -211,8 +216,10 @@ final class DiskQuota {
   }
 
   /** Of all entries. */
-  synchronized long bytes() throws IOException {
-    return bytes(list());
+  long bytes() throws IOException {
+    synchronized (reserved) {
+      return bytes(list());
+    }
   }
 
   private static long bytes(List<Entry> entries) {
@@ -220,10 +227,12 @@ final class DiskQuota {
   }
 
   /** Deletes other versions of an artifact that nobody uses. */
-  synchronized void dropOlder(String prefix, String keep) throws IOException {
-    for (Entry entry : list()) {
-      if (entry.name().startsWith(prefix) && !entry.name().equals(keep)) {
-        delete(entry.name());
+  void dropOlder(String prefix, String keep) throws IOException {
+    synchronized (reserved) {
+      for (Entry entry : list()) {
+        if (entry.name().startsWith(prefix) && !entry.name().equals(keep)) {
+          delete(entry.name());
+        }
       }
     }
   }

@@ -10,6 +10,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.StampedLock;
 import org.jspecify.annotations.Nullable;
@@ -23,16 +24,45 @@ import org.slf4j.LoggerFactory;
  *
  * <p>The files of the locks are never deleted: one that another process has open would lock
  * nothing.
+ *
+ * <p>Locks on files are the process's: it loses one as soon as any of its descriptors of the file is
+ * closed, and a second attempt to lock it is an error. So there is one object for a directory in
+ * the whole process, however many stores use it, and this table is static, unlike any other.
  */
 final class EntryLocks {
   private static final Logger LOG = LoggerFactory.getLogger(EntryLocks.class);
   private static final long MOMENT_MILLIS = 50;
 
+  private static final Map<Path, EntryLocks> OF_PROCESS = new ConcurrentHashMap<>();
+
   private final Path directory;
   private final Map<String, Entry> entries = new HashMap<>(); // under the object's lock
+  private final Map<String, Long> reserved = new HashMap<>(); // by entry, under its own lock
 
-  EntryLocks(Path directory) {
+  private EntryLocks(Path directory) {
     this.directory = directory;
+  }
+
+  /** Those of a directory, which need not exist yet; by whatever links it is named. */
+  static EntryLocks of(Path directory) {
+    return OF_PROCESS.computeIfAbsent(real(directory), EntryLocks::new);
+  }
+
+  private static Path real(Path directory) {
+    Path absolute = directory.toAbsolutePath().normalize();
+    for (Path there = absolute; there != null; there = there.getParent()) {
+      try {
+        return there.toRealPath().resolve(there.relativize(absolute));
+      } catch (IOException notThere) {
+        LOG.trace("{} is to be made", there);
+      }
+    }
+    return absolute;
+  }
+
+  /** Bytes that are reserved for entries on their way; used under its own lock. */
+  Map<String, Long> reserved() {
+    return reserved;
   }
 
   /** Gives a lock back; by any thread, once. */
@@ -81,13 +111,17 @@ final class EntryLocks {
 
     private synchronized boolean tryLockFile() throws IOException {
       FileChannel channel = open();
-      FileLock taken = channel.tryLock();
-      if (taken == null) {
-        channel.close();
+      try {
+        lock = channel.tryLock();
+      } finally {
+        if (lock == null) {
+          channel.close();
+        }
+      }
+      if (lock == null) {
         return false;
       }
       readers++;
-      lock = taken;
       return true;
     }
 

@@ -22,7 +22,7 @@ class DiskQuotaTest {
   @BeforeEach
   void start() throws Exception {
     entries = Files.createDirectories(directory.resolve("entries"));
-    locks = new EntryLocks(directory.resolve("locks"));
+    locks = EntryLocks.of(directory.resolve("locks"));
     quota = new DiskQuota(entries, OptionalLong.of(1000), locks);
     add("old", 300, 1);
     add("older", 300, 0);

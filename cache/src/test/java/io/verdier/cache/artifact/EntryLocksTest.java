@@ -22,7 +22,7 @@ class EntryLocksTest {
   /** One who keeps what two wanted to fetch must not hold up the other for good. */
   @Test
   void changeSoon_usedForGood_isEmptyAndOthersMayUseIt() throws IOException {
-    EntryLocks locks = new EntryLocks(directory);
+    EntryLocks locks = EntryLocks.of(directory);
     try (EntryLocks.Held pin = locks.use(NAME)) {
       assertThat(locks.changeSoon(NAME)).isEmpty();
       try (EntryLocks.Held other = locks.use(NAME)) {
@@ -37,7 +37,7 @@ class EntryLocksTest {
 
   @Test
   void changeSoon_anotherProcessUsesIt_isEmptyUntilThatEnds() throws Exception {
-    EntryLocks locks = new EntryLocks(directory);
+    EntryLocks locks = EntryLocks.of(directory);
     Process other = user(directory.resolve(NAME + ".lock"));
     try {
       assertThat(other.getInputStream().read()).isEqualTo('.');
@@ -52,20 +52,42 @@ class EntryLocksTest {
   }
 
   private static Process user(Path file) throws IOException {
+    return start(file, "keep");
+  }
+
+  /** Whether another process finds that a lock is held, as this one should. */
+  static boolean isTakenElsewhere(Path file) throws Exception {
+    Process other = start(file, "try");
+    int said = other.getInputStream().read();
+    assertThat(other.waitFor()).isZero();
+    return said == '-';
+  }
+
+  private static Process start(Path file, String what) throws IOException {
     return new ProcessBuilder(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "-XX:TieredStopAtLevel=1",
             "-cp",
             System.getProperty("java.class.path"),
             EntryLocksTest.class.getName(),
-            file.toString())
+            file.toString(),
+            what)
         .redirectError(ProcessBuilder.Redirect.INHERIT)
         .start();
   }
 
-  /** Locks a file as one who uses its entry does, says so, and keeps it. */
+  /**
+   * Locks a file as one who uses its entry does, says so, and keeps it; or says whether it may be
+   * changed.
+   */
   public static void main(String[] arguments) throws Exception {
     Path file = Path.of(arguments[0]);
+    if (arguments[1].equals("try")) {
+      try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+        System.out.print(channel.tryLock() == null ? '-' : '+');
+      }
+      return;
+    }
     Files.createDirectories(file.toAbsolutePath().getParent());
     try (FileChannel channel =
             FileChannel.open(

@@ -13,9 +13,13 @@ import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Brings a model's files to the local disk. Owned by the cache worker thread. */
 public final class CacheVerticle extends VerticleBase {
+  private static final Logger LOG = LoggerFactory.getLogger(CacheVerticle.class);
+
   private final int number;
   private final ModelFiles model;
 
@@ -45,7 +49,10 @@ public final class CacheVerticle extends VerticleBase {
     return Future.succeededFuture();
   }
 
-  /** Nobody is answered twice: who was answered early hears of the rest elsewhere. */
+  /**
+   * Nobody is answered twice: who was answered early hears of the rest elsewhere. And nobody is left
+   * without an answer, whatever went wrong: the start would wait for days.
+   */
   private void resolve(Message<Object> message) {
     AtomicBoolean isAnswered = new AtomicBoolean();
     Consumer<Object> answer =
@@ -58,6 +65,9 @@ public final class CacheVerticle extends VerticleBase {
       answer.accept(model.resolve(answer::accept));
     } catch (ArtifactException unavailable) {
       answer.accept(new Refused(ErrorCode.NOT_FOUND, unavailable.text(), null));
+    } catch (RuntimeException | Error ours) {
+      LOG.error("The model's files could not be brought", ours);
+      answer.accept(Refused.of(ours));
     }
   }
 }

@@ -39,7 +39,7 @@ final class ComingWeights implements Arrivals {
   }
 
   /** What has not come by now will not come. */
-  void fail(ArtifactException why) {
+  void fail(Throwable why) {
     files.values().forEach(waiting -> waiting.completeExceptionally(why));
   }
 

@@ -60,9 +60,9 @@ public final class ModelFiles {
       watch.tell(ComingWeights::allArrived);
       CheckpointFiles files = CheckpointFiles.in(directory);
       return new ResolveModel.Reply(files.withTokenizer(tokenizer.orElse(directory)));
-    } catch (ArtifactException unavailable) {
-      watch.tell(coming -> coming.fail(unavailable));
-      throw unavailable;
+    } catch (RuntimeException | Error failed) {
+      watch.tell(coming -> coming.fail(failed));
+      throw failed;
     }
   }
 
