@@ -54,6 +54,13 @@ public sealed interface ArtifactUri {
       return address.getScheme() + "://" + address.getHost() + port + address.getPath();
     }
 
+    /** With what a query names, but for signatures. Not to be shown. */
+    @Override
+    public String identity() {
+      String query = SignedQuery.unsigned(address.getRawQuery());
+      return query.isEmpty() ? shown() : shown() + "?" + query;
+    }
+
     @Override
     public String toString() {
       return "Url[" + shown() + "]";
@@ -71,7 +78,10 @@ public sealed interface ArtifactUri {
   /** As people may read it: without a signature or password. */
   String shown();
 
-  /** What tells it from every other; two signatures of one address are the same artifact. */
+  /**
+   * What tells it from every other; two signatures of one address are the same artifact. It may
+   * hold a secret.
+   */
   default String identity() {
     return shown();
   }

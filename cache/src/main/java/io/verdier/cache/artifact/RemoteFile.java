@@ -7,7 +7,8 @@ import java.util.regex.Pattern;
  *
  * @param name relative path with slashes; checked, so that it may be resolved against a directory
  * @param size in bytes
- * @param version changes whenever the content does: generation, or entity tag
+ * @param version changes whenever the content does: generation, or entity tag; empty: the source
+ *     has none
  */
 record RemoteFile(String name, long size, Checksum checksum, String version) {
   private static final Pattern SEGMENT = Pattern.compile("[^\\\\/\\p{Cntrl}:]{1,255}");
@@ -33,6 +34,11 @@ record RemoteFile(String name, long size, Checksum checksum, String version) {
       }
     }
     return true;
+  }
+
+  /** Whether bytes that are fetched at two times can be known to belong together. */
+  boolean isVersioned() {
+    return !version.isEmpty() || checksum.kind() != Checksum.Kind.NONE;
   }
 
   /** One line that is the same only for the same bytes, as far as the source tells. */

@@ -31,6 +31,11 @@ interface Source extends Closeable {
    */
   boolean renew(RemoteFile file);
 
+  /** Whether an answer with bytes of a file is of the version that was listed. */
+  default boolean isListed(RemoteFile file, Answer answer) {
+    return true; // the address says which
+  }
+
   /** What the operator is told after a status that no other try will change. */
   ArtifactException refusal(RemoteFile file, Answer answer) throws IOException;
 }

@@ -74,8 +74,9 @@ final class Transfer {
 
   /** One for each range; one for the end where a killed process had fetched all. */
   List<Job> jobs() {
+    long pieceBytes = file.isVersioned() ? settings.rangeBytes() : Math.max(1, file.size());
     List<Job> ranges =
-        partial.gaps(settings.rangeBytes()).stream().<Job>map(range -> () -> fetch(range)).toList();
+        partial.gaps(pieceBytes).stream().<Job>map(range -> () -> fetch(range)).toList();
     return ranges.isEmpty() ? List.of(this::finished) : ranges;
   }
 
@@ -110,13 +111,24 @@ final class Transfer {
         throw failed.reason;
       } catch (IOException broken) {
         onBreak(position, before, broken);
+        if (!file.isVersioned()) {
+          startOver(position);
+        }
       }
     }
     return finished();
   }
 
+  /** The rest might be of another file by now. */
+  private void startOver(Position position) throws IOException {
+    partial.restart(file);
+    position.at = 0;
+    report();
+  }
+
   private void onBreak(Position position, long before, IOException broken) {
-    boolean progress = position.at > before && !(broken instanceof NetworkFailure.SlowException);
+    boolean goesOn = file.isVersioned() && !(broken instanceof NetworkFailure.SlowException);
+    boolean progress = goesOn && position.at > before;
     position.breaksWithoutProgress = progress ? 1 : position.breaksWithoutProgress + 1;
     position.breaks++;
     try {
@@ -155,6 +167,10 @@ final class Transfer {
   private boolean request(Position position, long to) throws IOException {
     try (Answer answer = source.open(file, position.at, to)) {
       Retry.requireNotBusy(answer);
+      boolean hasBytes = answer.status() == 200 || answer.status() == 206;
+      if (hasBytes && !source.isListed(file, answer)) {
+        throw changed();
+      }
       return switch (answer.status()) {
         case 206 -> {
           requireSameFile(answer, position.at);

@@ -8,6 +8,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -15,7 +16,9 @@ import java.util.regex.Pattern;
  * One archive behind an https address. Thread-safe.
  *
  * <p>A signature is good for GET alone, so even size and version are asked for by GET, of one byte;
- * no header but the range goes along.
+ * no header but the range goes along. In place of {@code If-Match} the version that each answer
+ * names is compared. Where they name none, what is on the disk is never taken for what is there
+ * now, and the file is fetched in one piece.
  */
 final class UrlSource implements Source {
   private static final Pattern TOTAL = Pattern.compile("bytes 0-0/(\\d{1,18})");
@@ -48,15 +51,26 @@ final class UrlSource implements Source {
             case 200 -> answer.header("Content-Length").map(Long::parseLong);
             default -> throw refusal(answer.status());
           };
-      String version =
-          answer
-              .header("x-goog-generation")
-              .or(() -> answer.header("ETag"))
-              .or(() -> answer.header("Last-Modified"))
-              .orElse("");
-      return Listing.of(
-          List.of(new RemoteFile(kind.fileName(), size.orElse(-1L), checksum(answer), version)));
+      RemoteFile file =
+          new RemoteFile(kind.fileName(), size.orElse(-1L), checksum(answer), version(answer));
+      return file.isVersioned()
+          ? Listing.of(List.of(file))
+          : new Listing(Checksum.ofText(UUID.randomUUID().toString()), List.of(file));
     }
+  }
+
+  /** Empty: the server names none. */
+  private static String version(Answer answer) {
+    return answer
+        .header("x-goog-generation")
+        .or(() -> answer.header("ETag"))
+        .or(() -> answer.header("Last-Modified"))
+        .orElse("");
+  }
+
+  @Override
+  public boolean isListed(RemoteFile file, Answer answer) {
+    return file.version().isEmpty() || file.version().equals(version(answer));
   }
 
   private static Optional<Long> total(Answer answer) {

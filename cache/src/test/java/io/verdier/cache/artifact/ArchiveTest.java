@@ -3,6 +3,7 @@ package io.verdier.cache.artifact;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.verdier.cache.artifact.FakeCloud.Fault;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -11,6 +12,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.zip.GZIPOutputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
@@ -19,6 +21,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Archives behind signed addresses, honest and hostile. */
@@ -39,7 +42,11 @@ class ArchiveTest {
   }
 
   private Path open(String name, String... flags) {
-    String signed = "http://" + cloud.cdnAuthority() + "/file/" + name + "?X-Goog-Signature=secret";
+    return openQuery(name, "X-Goog-Signature=secret", flags);
+  }
+
+  private Path openQuery(String name, String query, String... flags) {
+    String signed = "http://" + cloud.cdnAuthority() + "/file/" + name + "?" + query;
     ArtifactUri uri = ArtifactUri.parse(signed, Optional.empty());
     try (Artifact adapter = fixture.store(flags).open(uri, FileChoice.ADAPTER)) {
       return adapter.directory();
@@ -121,6 +128,99 @@ class ArchiveTest {
     assertThat(open(name)).isEqualTo(opened);
     assertThat(cloud.bytesSent.get() - sent).as("one byte, to ask for the version").isEqualTo(1);
     assertThat(cloud.requests).allMatch(request -> request.method().equals("GET"));
+  }
+
+  /** Archives of equal size. */
+  private static byte[] tarOf(long seed) throws IOException {
+    Map<String, byte[]> files = adapter("");
+    files.put("adapter_model.safetensors", RemoteFixture.bytes(seed, 70_000));
+    return tar(files, '0');
+  }
+
+  private static void requireWeights(Path opened, long seed) {
+    assertThat(opened.resolve("adapter_model.safetensors"))
+        .hasBinaryContent(RemoteFixture.bytes(seed, 70_000));
+  }
+
+  /** The connection breaks after 20 kB, and by then another archive lies there. */
+  private void replaceAtBreak(byte[] other) {
+    AtomicInteger requests = new AtomicInteger();
+    cloud.faults =
+        request ->
+            switch (requests.getAndIncrement()) {
+              case 1 -> Fault.cut(20_000); // the first but for the question
+              case 2 -> {
+                cloud.files.put("a.tar", other);
+                yield Fault.NONE;
+              }
+              default -> Fault.NONE;
+            };
+  }
+
+  @Test
+  void open_replacedWhileItIsFetched_isNeverMixed() throws IOException {
+    cloud.files.put("a.tar", tarOf(1));
+    replaceAtBreak(tarOf(2));
+    assertThatThrownBy(() -> open("a.tar"))
+        .hasMessageContaining("the file changed at its source while it was fetched");
+    requireWeights(open("a.tar"), 2);
+  }
+
+  @Test
+  void open_replacedWithoutEntityTags_isFetchedFromEndToEnd() throws IOException {
+    cloud.entityTag = content -> Optional.empty();
+    cloud.files.put("a.tar", tarOf(1));
+    replaceAtBreak(tarOf(2));
+    requireWeights(open("a.tar"), 2);
+  }
+
+  @Test
+  void open_againWithoutEntityTags_fetchesWhatIsThereNow() throws IOException {
+    cloud.entityTag = content -> Optional.empty();
+    cloud.files.put("a.tar", tarOf(1));
+    requireWeights(open("a.tar"), 1);
+    cloud.files.put("a.tar", tarOf(2));
+    Path opened = open("a.tar");
+    requireWeights(opened, 2);
+    assertThat(RemoteFixture.bytesBelow(directory.resolve("downloads/artifacts")))
+        .as("the one before goes")
+        .isLessThan(100_000);
+  }
+
+  /** A server that tells tenants apart by a query, and whose entity tags are the address's. */
+  @Test
+  void open_anotherQuery_isAnotherArchive() throws IOException {
+    cloud.entityTag = content -> Optional.of("\"a.tar\"");
+    byte[] one = tarOf(1);
+    byte[] other = tarOf(2);
+    cloud.faults =
+        request -> {
+          cloud.files.put("a.tar", request.query().contains("id=one") ? one : other);
+          return Fault.NONE;
+        };
+    Path first = openQuery("a.tar", "id=one&X-Goog-Signature=a");
+    requireWeights(first, 1);
+    requireWeights(openQuery("a.tar", "id=other&X-Goog-Signature=b"), 2);
+    requireWeights(first, 1);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "'', ''",
+    "X-Goog-Signature=a&X-Goog-Expires=9&generation=4, ?generation=4",
+    "versionId=3&X-Amz-Signature=a&x-amz-date=1, ?versionId=3",
+    "Expires=1&GoogleAccessId=x&Signature=b, ''",
+    "id=7&Policy=p&Signature=s&Key-Pair-Id=k, ?id=7",
+    "sv=2024&sr=b&sp=r&se=9&sig=c, ''",
+    "sp=a&st=b, ?sp=a&st=b",
+    "policy=open, ?policy=open",
+  })
+  void identity_ofAnAddress_leavesOutSignaturesAlone(String query, String left) {
+    String address = "https://h/a.zip";
+    ArtifactUri uri =
+        ArtifactUri.parse(query.isEmpty() ? address : address + "?" + query, Optional.empty());
+    assertThat(uri.identity()).isEqualTo(address + left);
+    assertThat(uri.shown()).isEqualTo(address);
   }
 
   /** Text of 1.5 MB that packs into two thousand bytes: what it becomes counts, not what it was. */

@@ -55,6 +55,8 @@ final class FakeCloud implements AutoCloseable {
   volatile String commit = "0123456789abcdef0123456789abcdef01234567";
   volatile long generation = 1;
   volatile boolean listsSizes = true;
+  volatile Function<byte[], Optional<String>> entityTag = // of what lies behind a signed address
+      content -> Optional.of("\"" + digest("SHA-1", content) + "\"");
   volatile long pauseNanos; // before each 4 KiB of a body
   volatile boolean hasMetadataServer = true;
   private final HttpServer api;
@@ -303,6 +305,9 @@ final class FakeCloud implements AutoCloseable {
     if (content == null) {
       send(exchange, 404, new byte[0], fault);
       return;
+    }
+    if (request.ofCdn) {
+      entityTag.apply(content).ifPresent(it -> exchange.getResponseHeaders().set("ETag", it));
     }
     String range = request.header("Range").orElse("");
     Matcher asked = RANGE.matcher(range);
