@@ -145,7 +145,8 @@ final class Assembler {
         gigabytes ? OptionalLong.of((long) bytes) : OptionalLong.empty(),
         gigabytes && !settings.given(shortest) ? 0 : settings.whole(shortest),
         path("--prefix-cache-dir"),
-        settings.number("--prefix-cache-size"));
+        settings.number("--prefix-cache-size"),
+        1);
   }
 
   private Path cacheDirectory() {

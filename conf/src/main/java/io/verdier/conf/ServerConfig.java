@@ -33,14 +33,23 @@ public record ServerConfig(
 
   /** The same on another port: 0 was asked for, and this one was found. */
   public ServerConfig withPort(int port) {
+    return with(cache, http.withPort(port));
+  }
+
+  /** The same where so many models of a process keep prefixes in one directory. */
+  public ServerConfig withPrefixSharers(int models) {
+    return with(cache.withSharers(models), http);
+  }
+
+  private ServerConfig with(Cache newCache, Http newHttp) {
     return new ServerConfig(
         model,
         artifacts,
-        cache,
+        newCache,
         scheduling,
         adapters,
         backend,
-        http.withPort(port),
+        newHttp,
         parsing,
         vertex,
         limits,
@@ -178,7 +187,19 @@ public record ServerConfig(
       OptionalInt blocksOverride,
       Path directory,
       PackedWeights packedWeights,
-      PrefixTiers tiers) {}
+      PrefixTiers tiers) {
+
+    private Cache withSharers(int models) {
+      return new Cache(
+          blockTokens,
+          prefixCaching,
+          kvBytes,
+          blocksOverride,
+          directory,
+          packedWeights,
+          tiers.withSharers(models));
+    }
+  }
 
   /**
    * Where prefixes are kept behind the KV cache.
@@ -188,17 +209,23 @@ public record ServerConfig(
    * @param minTokens of a sequence, from which on its blocks are kept
    * @param directory on the disk; empty: nothing is kept there
    * @param diskBytes that all models together may take in it
+   * @param sharers models of this process that divide them among themselves
    */
   public record PrefixTiers(
       double hostShare,
       OptionalLong hostBytes,
       int minTokens,
       Optional<Path> directory,
-      long diskBytes) {
+      long diskBytes,
+      int sharers) {
 
     /** None. */
     public static final PrefixTiers NONE =
-        new PrefixTiers(0, OptionalLong.empty(), 1024, Optional.empty(), 64L << 30);
+        new PrefixTiers(0, OptionalLong.empty(), 1024, Optional.empty(), 64L << 30, 1);
+
+    private PrefixTiers withSharers(int models) {
+      return new PrefixTiers(hostShare, hostBytes, minTokens, directory, diskBytes, models);
+    }
 
     /** Whether any is asked for. */
     public boolean isWanted() {

@@ -54,7 +54,7 @@ class DefaultsTest {
                     Path.of("/cache/verdier"),
                     ServerConfig.PackedWeights.AUTO,
                     new ServerConfig.PrefixTiers(
-                        0, OptionalLong.empty(), 1024, Optional.empty(), 64L << 30)),
+                        0, OptionalLong.empty(), 1024, Optional.empty(), 64L << 30, 1)),
                 new ServerConfig.Scheduling(2048, 256, 0, Policy.FCFS, Optional.empty()),
                 adapters(),
                 new ServerConfig.Backend(

@@ -3,18 +3,17 @@ package io.verdier.cache.host;
 import io.verdier.cache.host.DiskFile.Identity;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
@@ -26,29 +25,34 @@ import org.slf4j.LoggerFactory;
  * The directory that the operator named, with a directory in it for each identity: blocks of one
  * model mean nothing to another. Stateless.
  *
- * <p>Engines that serve one model from one process have a directory each, for the books of a file
- * have one owner, and share the bytes alike.
+ * <p>Models of one process share the bytes alike, and so do engines that serve one model: each has a
+ * directory, for the books of a file have one owner. Whoever opens one writes down in it how many
+ * bytes it may come to have; what others use counts as much, also while it is empty.
  *
- * <p>Those of others that nobody uses now may keep half of all bytes, and the longest unused go
- * first; the rest is this one's. What has another name than we give is not ours and is left alone.
+ * <p>Those of others that nobody uses now may keep what other models are to have, at least half of
+ * all bytes, and the longest unused go first. What has another name than we give is not ours and is
+ * left alone.
  */
 public final class DiskDirectory {
   private static final Logger LOG = LoggerFactory.getLogger(DiskDirectory.class);
 
   private static final String OURS = "[0-9a-f]{32}(-[0-9]+)?";
   private static final int NAME_BYTES = 16; // of the digest: the head has all of it
-  private static final Set<String> FILES = Set.of(DiskFile.INDEX, DiskFile.BLOCKS, DiskFile.LOCK);
+  private static final String PROMISE = "promise"; // bytes, in decimal
+  private static final Set<String> FILES =
+      Set.of(DiskFile.INDEX, DiskFile.BLOCKS, DirectoryLock.FILE, PROMISE);
 
   private DiskDirectory() {}
 
   /**
-   * Which of the engines opens its blocks. Immutable.
+   * Which of the process's engines opens its blocks. Immutable.
    *
    * @param index from 0
    * @param count of engines with the same identity
+   * @param models that share the bytes, this one among them
    */
-  public record Engine(int index, int count) {
-    public static final Engine ALONE = new Engine(0, 1);
+  public record Engine(int index, int count, int models) {
+    public static final Engine ALONE = new Engine(0, 1, 1);
 
     public Engine {
       Objects.checkIndex(index, count);
@@ -64,11 +68,11 @@ public final class DiskDirectory {
    * Opens an engine's blocks of an identity.
    *
    * @param bytesMax that all blocks in the directory may take, those of all engines together
-   * @return empty if another process has them
+   * @return empty if another process has them, or another model of this one
    * @throws IOException if the directory cannot be used
    */
-  public static Optional<DiskFile> open(Path root, Identity identity, Engine engine, long bytesMax)
-      throws IOException {
+  public static synchronized Optional<DiskFile> open(
+      Path root, Identity identity, Engine engine, long bytesMax) throws IOException {
     String name = HexFormat.of().formatHex(identity.digest(), 0, NAME_BYTES);
     Set<String> siblings = new HashSet<>();
     for (int i = 0; i < engine.count; i++) {
@@ -76,13 +80,13 @@ public final class DiskDirectory {
     }
     Path own = root.resolve(Engine.directory(name, engine.index));
     Files.createDirectories(own);
-    long others = shrink(others(root, siblings), bytesMax / 2);
+    long others = shrink(others(root, siblings), bytesMax - bytesMax / Math.max(2, engine.models));
     removeForeign(own);
-    long share = Math.max(0, bytesMax - others) / engine.count;
+    long left = Math.max(0, bytesMax - others);
+    long share = Math.min(left, bytesMax / engine.models) / engine.count;
     Optional<DiskFile> file = DiskFile.open(own, identity, share);
     if (file.isPresent()) {
-      Files.setLastModifiedTime(
-          own.resolve(DiskFile.LOCK), FileTime.fromMillis(System.currentTimeMillis()));
+      Files.writeString(own.resolve(PROMISE), Long.toString(share)); // and when it was last used
     }
     return file;
   }
@@ -100,7 +104,7 @@ public final class DiskDirectory {
 
   private static FileTime lastUse(Path directory) {
     try {
-      return Files.getLastModifiedTime(directory.resolve(DiskFile.LOCK));
+      return Files.getLastModifiedTime(directory.resolve(PROMISE));
     } catch (IOException none) {
       return FileTime.fromMillis(0);
     }
@@ -108,17 +112,40 @@ public final class DiskDirectory {
 
   /** Removes the first ones until the others fit; returns the bytes of those that are left. */
   private static long shrink(List<Path> directories, long bytesMax) throws IOException {
-    long total = 0;
+    Map<Path, Long> bytes = new LinkedHashMap<>();
     for (Path directory : directories) {
-      total += bytes(directory);
+      bytes.put(directory, counted(directory));
     }
-    for (Path directory : directories) {
+    long total = bytes.values().stream().mapToLong(Long::longValue).sum();
+    for (Map.Entry<Path, Long> other : bytes.entrySet()) {
       if (total > bytesMax) {
-        long bytes = bytes(directory);
-        total -= remove(directory) ? bytes : 0;
+        total -= remove(other.getKey()) ? other.getValue() : 0;
       }
     }
     return total;
+  }
+
+  /** What is there, and of one in use also what is to come. */
+  private static long counted(Path directory) throws IOException {
+    long bytes = bytes(directory);
+    long promised = promised(directory);
+    return promised > bytes && isUsed(directory) ? promised : bytes;
+  }
+
+  private static boolean isUsed(Path directory) throws IOException {
+    Optional<DirectoryLock> lock = DirectoryLock.tryTake(directory);
+    if (lock.isPresent()) {
+      lock.get().close();
+    }
+    return lock.isEmpty();
+  }
+
+  private static long promised(Path directory) throws IOException {
+    try {
+      return Long.parseLong(Files.readString(directory.resolve(PROMISE)));
+    } catch (NoSuchFileException | NumberFormatException unsaid) {
+      return 0;
+    }
   }
 
   private static long bytes(Path directory) throws IOException {
@@ -137,20 +164,13 @@ public final class DiskDirectory {
 
   /** Nothing happens while a process uses it. */
   private static boolean remove(Path directory) throws IOException {
-    try (FileChannel lock =
-        FileChannel.open(
-            directory.resolve(DiskFile.LOCK),
-            StandardOpenOption.WRITE,
-            StandardOpenOption.CREATE)) {
-      FileLock taken = lock.tryLock();
-      if (taken == null) {
+    try (DirectoryLock lock = DirectoryLock.tryTake(directory).orElse(null)) {
+      if (lock == null) {
         return false;
       }
       delete(directory, Set.of());
-    } catch (OverlappingFileLockException here) {
-      return false;
+      Files.deleteIfExists(directory);
     }
-    Files.deleteIfExists(directory);
     LOG.info("Removed the prefix cache of another model: {}", directory.getFileName());
     return true;
   }

@@ -1,13 +1,12 @@
 package io.verdier.cache.host;
 
 import io.verdier.cache.kv.BlockHash;
+import java.io.Closeable;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -57,9 +56,8 @@ public final class DiskFile implements AutoCloseable {
 
   static final String INDEX = "index";
   static final String BLOCKS = "blocks";
-  static final String LOCK = "lock";
 
-  private final FileChannel lock;
+  private final DirectoryLock lock;
   private final FileChannel index;
   private final FileChannel blocks;
   private final long blockBytes;
@@ -83,7 +81,7 @@ public final class DiskFile implements AutoCloseable {
   /** Contents that were there when the files were opened. Immutable. */
   public record Found(int slot, BlockHash name, long stamp) {}
 
-  private DiskFile(Path directory, FileChannel lock, Identity identity, long bytesMax)
+  private DiskFile(Path directory, DirectoryLock lock, Identity identity, long bytesMax)
       throws IOException {
     this.lock = lock;
     this.blockBytes = identity.blockBytes();
@@ -116,31 +114,21 @@ public final class DiskFile implements AutoCloseable {
    *
    * @param directory for nothing else
    * @param bytesMax that the blocks may take
-   * @return empty if another process has them
+   * @return empty if another process has them, or another model of this one
    * @throws IOException if the directory cannot be used
    */
   public static Optional<DiskFile> open(Path directory, Identity identity, long bytesMax)
       throws IOException {
     Files.createDirectories(directory);
-    FileChannel lock = open(directory.resolve(LOCK));
-    try {
-      if (!isLocked(lock)) {
-        lock.close();
-        return Optional.empty();
-      }
-      return Optional.of(new DiskFile(directory, lock, identity, bytesMax));
-    } catch (IOException | RuntimeException | Error e) {
-      lock.close();
-      throw e;
+    Optional<DirectoryLock> lock = DirectoryLock.tryTake(directory);
+    if (lock.isEmpty()) {
+      return Optional.empty();
     }
-  }
-
-  private static boolean isLocked(FileChannel lock) throws IOException {
     try {
-      FileLock taken = lock.tryLock(); // released with its channel
-      return taken != null;
-    } catch (OverlappingFileLockException here) {
-      return false;
+      return Optional.of(new DiskFile(directory, lock.get(), identity, bytesMax));
+    } catch (IOException | RuntimeException | Error e) {
+      lock.get().close();
+      throw e;
     }
   }
 
@@ -339,9 +327,9 @@ public final class DiskFile implements AutoCloseable {
 
   @Override
   public void close() {
-    for (FileChannel channel : List.of(index, blocks, lock)) {
+    for (Closeable each : List.of(index, blocks, lock)) {
       try {
-        channel.close();
+        each.close();
       } catch (IOException failed) {
         complain(failed);
       }

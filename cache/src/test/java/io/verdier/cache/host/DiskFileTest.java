@@ -12,9 +12,11 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
@@ -166,18 +168,97 @@ class DiskFileTest {
     try (DiskFile file = open(3)) {
       assertThat(file.found()).isNotEmpty();
     }
-    try (DiskFile used = open(2);
-        DiskFile other = open(4)) {
-      assertThat(used.slots()).isPositive();
-      assertThat(other.slots()).as("what one in use has is not taken away").isPositive();
+  }
+
+  /** Each of two models has its half from the first start on, and keeps it over a restart. */
+  @Test
+  void open_severalModelsOfAProcess_divideTheBoundAndKeepTheirBlocks() throws IOException {
+    DiskDirectory.Engine one = new DiskDirectory.Engine(0, 1, 3);
+    for (int start = 0; start < 2; start++) {
+      List<DiskFile> files = new ArrayList<>();
+      for (int model = 1; model <= 3; model++) {
+        files.add(open(model, one));
+      }
+      for (int model = 1; model <= 3; model++) {
+        DiskFile file = files.get(model - 1);
+        assertThat(file.slots()).isEqualTo(3);
+        assertThat(file.found()).as("model %d, start %d", model, start).hasSize(3 * start);
+        for (int slot = 0; slot < 3; slot++) {
+          file.write(slot, TierSlotsTest.name(slot), block(slot));
+        }
+      }
+      assertThat(bytes()).isLessThanOrEqualTo(BYTES_MAX + 3 * 4096);
+      files.forEach(DiskFile::close);
     }
+  }
+
+  /** A bound is a bound, also while those that share it are empty. */
+  @Test
+  void open_whileAnotherMayHaveAll_getsWhatItLeaves() throws IOException {
+    try (DiskFile all = open(1)) {
+      assertThat(all.slots()).isEqualTo(10);
+      try (DiskFile other = open(2)) {
+        assertThat(other.slots()).isZero();
+      }
+      try (DiskFile larger =
+          DiskDirectory.open(root, identity(2), DiskDirectory.Engine.ALONE, 14 * 8192)
+              .orElseThrow()) {
+        assertThat(larger.slots()).isEqualTo(4);
+      }
+    }
+    try (DiskFile other = open(2)) {
+      assertThat(other.slots()).as("nobody uses the first any more").isEqualTo(9);
+    }
+  }
+
+  /** The system drops a process's lock when any descriptor of the file is closed. */
+  @Test
+  void open_besideOneInUse_leavesItLocked() throws Exception {
+    try (DiskFile used = open(1)) {
+      assertThat(used.slots()).isPositive();
+      assertThat(DiskDirectory.open(root, identity(1), DiskDirectory.Engine.ALONE, BYTES_MAX))
+          .isEmpty();
+      open(2).close(); // counts it, and looks whether it may go
+      assertThat(isTakenElsewhere(1)).isTrue();
+    }
+    assertThat(isTakenElsewhere(1)).isFalse();
+  }
+
+  private boolean isTakenElsewhere(int model) throws Exception {
+    Process other =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+                System.getProperty("java.class.path"),
+                DiskFileTest.class.getName(),
+                root.toString(),
+                Integer.toString(model))
+            .redirectError(ProcessBuilder.Redirect.INHERIT)
+            .start();
+    String said = new String(other.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertThat(other.waitFor()).as(said).isZero();
+    return said.endsWith(TAKEN); // after what is logged
+  }
+
+  private static final String TAKEN = "taken";
+
+  /** Tries to open a model's blocks, and says whether somebody has them. */
+  public static void main(String[] arguments) throws IOException {
+    Optional<DiskFile> file =
+        DiskDirectory.open(
+            Path.of(arguments[0]),
+            identity(Integer.parseInt(arguments[1])),
+            DiskDirectory.Engine.ALONE,
+            BYTES_MAX);
+    System.out.print(file.isPresent() ? "" : TAKEN);
   }
 
   /** Each has blocks of its own, half of the bytes, and finds them again; none drops another's. */
   @Test
   void open_severalEngines_shareTheBoundAndKeepTheirBlocks() throws IOException {
     for (int engine = 0; engine < 2; engine++) {
-      try (DiskFile file = open(new DiskDirectory.Engine(engine, 2))) {
+      try (DiskFile file = open(new DiskDirectory.Engine(engine, 2, 1))) {
         assertThat(file.found()).isEmpty();
         assertThat(file.slots()).isEqualTo((int) (BYTES_MAX / 2 / 8192));
         for (int slot = 0; slot < file.slots(); slot++) {
@@ -186,8 +267,8 @@ class DiskFileTest {
       }
     }
     assertThat(bytes()).isLessThanOrEqualTo(BYTES_MAX + 2 * 4096);
-    try (DiskFile second = open(new DiskDirectory.Engine(1, 2));
-        DiskFile first = open(new DiskDirectory.Engine(0, 2))) {
+    try (DiskFile second = open(new DiskDirectory.Engine(1, 2, 1));
+        DiskFile first = open(new DiskDirectory.Engine(0, 2, 1))) {
       assertThat(first.found()).hasSize(first.slots());
       assertThat(second.found()).hasSize(second.slots());
       assertThat(second.read(0, TierSlotsTest.name(100), block(0))).isTrue();
@@ -230,8 +311,11 @@ class DiskFileTest {
   }
 
   private DiskFile open(int model) throws IOException {
-    return DiskDirectory.open(root, identity(model), DiskDirectory.Engine.ALONE, BYTES_MAX)
-        .orElseThrow();
+    return open(model, DiskDirectory.Engine.ALONE);
+  }
+
+  private DiskFile open(int model, DiskDirectory.Engine engine) throws IOException {
+    return DiskDirectory.open(root, identity(model), engine, BYTES_MAX).orElseThrow();
   }
 
   static Identity identity(int model) {

@@ -163,14 +163,14 @@ public record TierSetup(HostTier host, long blockBytes, PrefixTiers.Settings set
           DiskDirectory.open(
               root.get(),
               identity(source, TierSetup::stored),
-              new DiskDirectory.Engine(source.engine, engines),
+              new DiskDirectory.Engine(source.engine, engines, asked.sharers()),
               asked.diskBytes());
       if (file.isEmpty() || file.get().slots() == 0) {
         LOG.warn(
             "{}: no prefixes are kept there",
             file.isEmpty()
-                ? "Another server uses the directory of --prefix-cache-dir"
-                : "--prefix-cache-size is less than a block");
+                ? "Another server or model uses the same blocks of --prefix-cache-dir"
+                : "--prefix-cache-size, or what models in use leave of it, is less than a block");
         file.ifPresent(DiskFile::close);
         return null;
       }

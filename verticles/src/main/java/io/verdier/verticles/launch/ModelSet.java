@@ -23,12 +23,15 @@ import io.vertx.core.Future;
 import io.vertx.core.Promise;
 import io.vertx.core.Vertx;
 import io.vertx.core.eventbus.Message;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ToIntFunction;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -140,20 +143,37 @@ final class ModelSet {
       List<ServerConfig> models,
       ToIntFunction<ServerConfig> firstEngine,
       UnaryOperator<ModelParts> replace) {
+    List<ServerConfig> all =
+        Stream.concat(live.stream().map(Live::config), models.stream()).toList();
     Future<Void> loaded = Future.succeededFuture();
     for (ServerConfig model : models) {
-      loaded = loaded.compose(ignored -> load(model, firstEngine.applyAsInt(model), replace));
+      ServerConfig sharing = model.withPrefixSharers(prefixSharers(model, all));
+      loaded =
+          loaded.compose(
+              ignored -> load(model, sharing, firstEngine.applyAsInt(model), replace));
     }
     return loaded;
   }
 
-  private Future<Void> load(ServerConfig model, int first, UnaryOperator<ModelParts> replace) {
+  /** Models that keep prefixes in the same directory. */
+  private static int prefixSharers(ServerConfig model, List<ServerConfig> all) {
+    Optional<Path> directory = model.cache().tiers().directory();
+    return (int)
+        all.stream().filter(it -> it.cache().tiers().directory().equals(directory)).count();
+  }
+
+  /**
+   * @param model as it was asked for
+   * @param sharing the same as it is to be loaded beside the others
+   */
+  private Future<Void> load(
+      ServerConfig model, ServerConfig sharing, int first, UnaryOperator<ModelParts> replace) {
     int engines = model.backend().engines();
     EngineAddresses addresses =
         EngineAddresses.own(numbers, first, engines, ModelActors.tokenizers());
     ModelActors.Setup its =
         new ModelActors.Setup(
-            model,
+            sharing,
             numbers++,
             addresses,
             setup.listeners,
