@@ -90,13 +90,8 @@ final class GcsSource implements Source {
                     encode(
                         "nextPageToken,items(name,size,generation,md5Hash,crc32c,contentEncoding)"),
                     pageToken.map(it -> "&pageToken=" + encode(it)).orElse("")));
-    Map<String, String> headers = headers();
-    try (Answer answer = http.send(Ask.get(address, headers))) {
+    try (Answer answer = ask(address, Map.of())) {
       Retry.requireNotBusy(answer);
-      boolean mayPass = answer.status() == 401 || (answer.status() == 403 && headers.isEmpty());
-      if (mayPass && tokens.forget()) {
-        throw new IOException("the token has expired, or there was none");
-      }
       if (answer.status() != 200) {
         throw refusal(answer);
       }
@@ -149,16 +144,24 @@ final class GcsSource implements Source {
 
   @Override
   public Answer open(RemoteFile file, long from, long to) throws IOException {
-    Map<String, String> headers = new HashMap<>(headers());
-    headers.put("Range", "bytes=%d-%d".formatted(from, to - 1));
     String generation = file.version().isEmpty() ? "" : "&generation=" + encode(file.version());
     URI address = at("/o/" + encode(prefix() + file.name()) + "?alt=media" + generation);
-    return http.send(Ask.get(address, headers));
+    return ask(address, Map.of("Range", "bytes=%d-%d".formatted(from, to - 1)));
   }
 
-  @Override
-  public boolean renew(RemoteFile file) {
-    return tokens.forget();
+  /**
+   * Asks a second time where the token may be to blame: it has expired, or there was none. What a
+   * good token may not see, or is not there, no other token will bring.
+   */
+  private Answer ask(URI address, Map<String, String> headers) throws IOException {
+    Optional<String> token = tokens.token();
+    Answer answer = http.send(Ask.get(address, with(token, headers)));
+    boolean isTokens = answer.status() == 401 || (answer.status() == 403 && token.isEmpty());
+    if (!isTokens || !tokens.forget(token)) {
+      return answer;
+    }
+    answer.close();
+    return http.send(Ask.get(address, with(tokens.token(), headers)));
   }
 
   private URI at(String path) {
@@ -166,10 +169,10 @@ final class GcsSource implements Source {
     return URI.create(base.toString().replaceAll("/+$", "") + bucket + path);
   }
 
-  private Map<String, String> headers() throws IOException {
-    Map<String, String> headers = new HashMap<>();
-    tokens.token().ifPresent(token -> headers.put("Authorization", "Bearer " + token));
-    return headers;
+  private static Map<String, String> with(Optional<String> token, Map<String, String> headers) {
+    Map<String, String> all = new HashMap<>(headers);
+    token.ifPresent(it -> all.put("Authorization", "Bearer " + it));
+    return all;
   }
 
   private static String encode(String text) {

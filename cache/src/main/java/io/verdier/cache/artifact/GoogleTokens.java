@@ -146,12 +146,18 @@ final class GoogleTokens implements Closeable {
   /**
    * Drops a token that was refused, or the belief that none is needed; false where another try
    * would be no better.
+   *
+   * @param refused token; empty: there was none
    */
-  synchronized boolean forget() {
-    boolean had = cached != null;
-    cached = null;
-    if (had || !(origin instanceof Metadata)) {
-      return had;
+  synchronized boolean forget(Optional<String> refused) {
+    if (cached != null && refused.equals(Optional.of(cached.text()))) {
+      cached = null; // else another thread has a new one already
+    }
+    if (refused.isPresent() || cached != null) {
+      return true;
+    }
+    if (!(origin instanceof Metadata)) {
+      return false;
     }
     if (withoutUntil == null) {
       return true; // another thread was refused too, and the server is about to be asked

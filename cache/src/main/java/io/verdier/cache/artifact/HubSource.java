@@ -14,6 +14,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -27,6 +28,10 @@ import java.util.stream.Stream;
  */
 final class HubSource implements Source {
   private static final int LISTING_BYTES_MAX = 64 << 20;
+
+  /** What an address that was good for some minutes is answered with after them. */
+  private static final Set<Integer> EXPIRED = Set.of(400, 401, 403, 404, 410);
+
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final OutboundClient http;
@@ -169,7 +174,12 @@ final class HubSource implements Source {
     headers.put("Accept-Encoding", "identity");
     URI known = direct.get(file.name());
     if (known != null) {
-      return http.send(Ask.get(known, headers));
+      Answer answer = http.send(Ask.get(known, headers));
+      if (!EXPIRED.contains(answer.status())) {
+        return answer;
+      }
+      answer.close();
+      direct.remove(file.name(), known); // unless another thread has a new one already
     }
     headers.putAll(headers());
     URI address = address(file.name());
@@ -178,11 +188,6 @@ final class HubSource implements Source {
       direct.put(file.name(), answer.uri());
     }
     return answer;
-  }
-
-  @Override
-  public boolean renew(RemoteFile file) {
-    return direct.remove(file.name()) != null;
   }
 
   private URI address(String name) {

@@ -18,18 +18,11 @@ interface Source extends Closeable {
   Listing list() throws IOException;
 
   /**
-   * Asks for the bytes from {@code from} up to {@code to}, exclusive. The answer's status is up to
-   * the caller.
+   * Asks for the bytes from {@code from} up to {@code to}, exclusive; once more where an address or
+   * a token was refused that may have expired, and there may be another. The answer's status is up
+   * to the caller.
    */
   Answer open(RemoteFile file, long from, long to) throws IOException;
-
-  /**
-   * Called when {@link #open} was answered with 400, 401, 403, 404 or 410: an address or a token
-   * that was good before may have expired.
-   *
-   * @return whether another try may end otherwise
-   */
-  boolean renew(RemoteFile file);
 
   /** Whether an answer with bytes of a file is of the version that was listed. */
   default boolean isListed(RemoteFile file, Answer answer) {

@@ -8,7 +8,6 @@ import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -19,7 +18,6 @@ import java.util.regex.Pattern;
 final class Transfer {
   private static final Pattern CONTENT_RANGE =
       Pattern.compile("bytes (\\d{1,18})-(\\d{1,18})/(\\d{1,18}|\\*)");
-  private static final Set<Integer> EXPIRED = Set.of(400, 401, 403, 404, 410);
   private static final int BUFFER_BYTES = 64 << 10;
 
   /** A connection that brings less than this in a minute counts as broken. */
@@ -179,12 +177,7 @@ final class Transfer {
         }
         case 200 -> takeWhole(answer, position, to);
         case 416 -> throw changed();
-        default -> {
-          if (EXPIRED.contains(answer.status()) && source.renew(file)) {
-            throw new IOException("status " + answer.status());
-          }
-          throw source.refusal(file, answer);
-        }
+        default -> throw source.refusal(file, answer);
       };
     }
   }

@@ -98,11 +98,6 @@ final class UrlSource implements Source {
   }
 
   @Override
-  public boolean renew(RemoteFile file) {
-    return false;
-  }
-
-  @Override
   public ArtifactException refusal(RemoteFile file, Answer answer) {
     return refusal(answer.status());
   }

@@ -28,6 +28,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Who this server is to Google, by each kind of credentials. */
 class GoogleTokensTest {
@@ -153,6 +155,31 @@ class GoogleTokensTest {
     }
     assertThatThrownBy(() -> ofFile("not JSON"))
         .hasMessageContaining("GOOGLE_APPLICATION_CREDENTIALS");
+  }
+
+  /** The listing was allowed, the object is not: no other token will change that. */
+  @ParameterizedTest
+  @CsvSource({
+    "401, 2, roles/storage.objectViewer",
+    "403, 1, roles/storage.objectViewer",
+    "404, 1, config.json is not there any more"
+  })
+  void source_objectRefused_saysWhy(int status, int times, String text) throws IOException {
+    URI base = URI.create(cloud.endpoint());
+    OutboundClient http = new OutboundClient(POLICY.with(base), 5);
+    cloud.faults =
+        request -> request.isMedia() ? FakeCloud.Fault.status(status) : FakeCloud.Fault.NONE;
+    Downloader downloader =
+        new Downloader(Downloader.Settings.standard(2), retry, DownloadProgress.SILENT);
+    try (Source source = new GcsSource(http, base, (ArtifactUri.Gcs) GCS, ofMachine())) {
+      RemoteFile file = source.list().file("config.json").orElseThrow();
+      Downloader.Wanted wanted =
+          new Downloader.Wanted(file, directory.resolve("partial"), partial -> {});
+      assertThatThrownBy(() -> downloader.fetch(source, List.of(wanted), directory))
+          .isInstanceOf(ArtifactException.class)
+          .hasMessageContaining(text);
+    }
+    assertThat(cloud.requests).filteredOn(FakeCloud.Request::isMedia).hasSize(times);
   }
 
   @Test

@@ -6,10 +6,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.verdier.cache.artifact.FakeCloud.Fault;
+import io.verdier.cache.outbound.OutboundClient.Answer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -20,6 +22,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
@@ -198,6 +201,43 @@ class RemoteModelTest {
                 ? Fault.status(307, "Location", request.path() + "?x")
                 : Fault.NONE;
     assertThat(RemoteFixture.tree(open(HUB, "--hf-token=s3cr3t"))).isEqualTo(fixture.expected());
+  }
+
+  /** The second to notice finds that the first has dropped the address already. */
+  @Test
+  void open_addressExpiresUnderTwoThreads_bothAskTheHubAgain() throws Exception {
+    AtomicInteger expired = new AtomicInteger();
+    CountDownLatch both = new CountDownLatch(2);
+    Retry retry = Retry.standard();
+    Sources sources = new Sources(fixture.config().artifacts(), retry, InstantSource.system());
+    try (Source source = sources.hub((ArtifactUri.Hub) HUB);
+        ExecutorService threads = Executors.newFixedThreadPool(2)) {
+      RemoteFile shard =
+          source.list().file("model-00001-of-00002.safetensors").orElseThrow();
+      source.open(shard, 0, 10).close();
+      cloud.faults =
+          request -> {
+            if (!request.ofCdn() || expired.incrementAndGet() > 2) {
+              return Fault.NONE;
+            }
+            both.countDown();
+            awaitQuietly(both);
+            return Fault.status(403);
+          };
+      List<Future<Integer>> statuses = new ArrayList<>();
+      for (int i = 0; i < 2; i++) {
+        statuses.add(
+            threads.submit(
+                () -> {
+                  try (Answer answer = source.open(shard, 0, 10)) {
+                    return answer.status();
+                  }
+                }));
+      }
+      for (Future<Integer> status : statuses) {
+        assertThat(status.get()).isEqualTo(206);
+      }
+    }
   }
 
   @Test
