@@ -44,6 +44,7 @@ public final class ArtifactStore {
   private final Downloader downloader;
   private final Sources sources;
   private final EntryLocks locks;
+  private final EntryLocks hubLocks;
   private final DiskQuota quota;
   private final InstantSource clock;
   private final Set<String> outages = ConcurrentHashMap.newKeySet(); // that were told of
@@ -68,6 +69,7 @@ public final class ArtifactStore {
     this.sources = new Sources(this.config, downloader.retry(), clock);
     Path entries = this.config.directory();
     this.locks = EntryLocks.of(entries.resolveSibling(entries.getFileName() + "-locks"));
+    this.hubLocks = EntryLocks.of(HubPlace.locks(this.config.hub().cache()));
     this.quota = new DiskQuota(entries, this.config.quotaBytes(), locks);
   }
 
@@ -192,7 +194,7 @@ public final class ArtifactStore {
       if (isThere(source, listing, choice, place)) {
         noteQuietly(place);
       } else {
-        try (EntryLocks.Held _ = locks.change(String.valueOf(repository.getFileName()))) {
+        try (EntryLocks.Held _ = hubLocks.change(String.valueOf(repository.getFileName()))) {
           fetch(source, new Wanted(listing, choice, watch), place);
         }
       }

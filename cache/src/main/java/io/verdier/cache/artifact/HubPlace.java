@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileTime;
@@ -18,6 +19,8 @@ import java.util.Optional;
  *   models--org--name/blobs/ETAG               content, named by its checksum
  *   models--org--name/snapshots/COMMIT/FILE → ../../blobs/ETAG
  *   models--org--name/refs/BRANCH              holds the commit
+ *   .locks/verdier/models--org--name.lock      where Python's locks lie, and as far as the cache is
+ *                                              shared: containers may share nothing else
  * </pre>
  *
  * <p>Bytes on their way end in {@code .verdier.incomplete}: Python's own partial files have no
@@ -30,6 +33,11 @@ record HubPlace(Path repository, String commit, String revision) implements Plac
 
   static Path repository(Path cache, String name) {
     return cache.resolve("models--" + name.replace("/", "--"));
+  }
+
+  /** Directory of the locks on repositories. */
+  static Path locks(Path cache) {
+    return cache.resolve(".locks").resolve("verdier");
   }
 
   /** The commit that a branch meant when it was last fetched, or the revision if it is one. */
@@ -91,7 +99,13 @@ record HubPlace(Path repository, String commit, String revision) implements Plac
 
   @Override
   public void publish(RemoteFile file, PartialFile partial) throws IOException {
-    partial.publish(blob(file));
+    try {
+      partial.publish(blob(file));
+    } catch (NoSuchFileException taken) { // by a process whose locks lie elsewhere
+      if (!isWhole(blob(file), file)) {
+        throw taken;
+      }
+    }
     link(file);
   }
 

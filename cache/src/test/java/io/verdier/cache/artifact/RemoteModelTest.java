@@ -9,6 +9,7 @@ import io.verdier.cache.artifact.FakeCloud.Fault;
 import io.verdier.cache.outbound.OutboundClient.Answer;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.InstantSource;
@@ -22,6 +23,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Pattern;
@@ -135,6 +137,47 @@ class RemoteModelTest {
     try (var left = Files.walk(repository)) {
       assertThat(left.map(Path::toString)).noneMatch(it -> it.contains("verdier"));
     }
+  }
+
+  /** Containers that share the Hub's cache and nothing else must find each other's lock. */
+  @Test
+  void open_hub_locksTheRepositoryInTheCacheThatIsShared() {
+    Path lock = directory.resolve("downloads/.locks/verdier/models--org--demo.lock");
+    AtomicBoolean isTaken = new AtomicBoolean();
+    cloud.faults =
+        request -> {
+          if (request.path().endsWith("config.json")) {
+            isTaken.set(isTakenElsewhere(lock));
+          }
+          return Fault.NONE;
+        };
+    open(HUB, "--cache-dir=" + directory.resolve("own"));
+    assertThat(isTaken).as("while it is fetched").isTrue();
+    assertThat(isTakenElsewhere(lock)).as("afterwards").isFalse();
+  }
+
+  private static boolean isTakenElsewhere(Path lock) {
+    try {
+      return EntryLocksTest.isTakenElsewhere(lock);
+    } catch (Exception failed) {
+      throw new IllegalStateException(failed);
+    }
+  }
+
+  /** As a process does that looks for locks elsewhere. */
+  @Test
+  void publish_partialWasPublishedByAnother_isWhatItIs() throws IOException {
+    RemoteFile file =
+        new RemoteFile("a.json", 2, new Checksum(Checksum.Kind.NONE, "tag"), "tag");
+    HubPlace place = new HubPlace(directory.resolve("models--a--b"), cloud.commit, "main");
+    try (PartialFile partial = PartialFile.open(place.partial(file), file)) {
+      Files.delete(partial.data());
+      assertThatThrownBy(() -> place.publish(file, partial))
+          .isInstanceOf(NoSuchFileException.class);
+      Files.writeString(directory.resolve("models--a--b/blobs/tag"), "{}");
+      place.publish(file, partial);
+    }
+    assertThat(place.has(file)).isTrue();
   }
 
   @Test
