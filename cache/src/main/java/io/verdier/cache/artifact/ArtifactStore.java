@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -195,7 +196,7 @@ public final class ArtifactStore {
         noteQuietly(place);
       } else {
         try (EntryLocks.Held _ = hubLocks.change(String.valueOf(repository.getFileName()))) {
-          fetch(source, new Wanted(listing, choice, watch), place);
+          fetch(source, new Wanted(listing, choice, watch), place, all -> {});
         }
       }
       return Artifact.unpinned(uri.shown(), place.directory());
@@ -325,7 +326,7 @@ public final class ArtifactStore {
           DiskQuota.Reservation _ =
               room(uri, choice, name, choice.bytes(source.shown(), listing))) {
         DiskQuota.touch(place.entry(), FileTime.from(clock.instant()));
-        fetch(source, wanted, place);
+        fetch(source, wanted, place, all -> room(uri, choice, name, all));
       }
       quota.dropOlder(prefix, name);
     }
@@ -417,11 +418,18 @@ public final class ArtifactStore {
   /** What is to be fetched, and who hears of it. */
   private record Wanted(Listing listing, FileChoice choice, ArrivalWatch watch) {}
 
-  private void fetch(Source source, Wanted all, Place place) throws IOException {
+  /**
+   * @param room is asked for the bytes of all files as soon as it is known which those are
+   */
+  private void fetch(Source source, Wanted all, Place place, Archive.Room room)
+      throws IOException {
     Path directory = place.directory();
     Files.createDirectories(directory);
-    fetch(source, all.choice.small(source.shown(), all.listing), place, ArrivalWatch.NOBODY);
+    List<RemoteFile> small = all.choice.small(source.shown(), all.listing);
+    fetch(source, small, place, ArrivalWatch.NOBODY);
     List<RemoteFile> weights = all.choice.weights(source.shown(), all.listing, directory);
+    room.require(
+        Stream.concat(small.stream(), weights.stream()).mapToLong(RemoteFile::size).sum());
     List<Path> coming =
         weights.stream()
             .filter(file -> !place.has(file))

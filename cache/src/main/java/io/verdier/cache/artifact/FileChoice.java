@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * Which files of an artifact are fetched: those that this server reads, and no second copy of the
@@ -88,16 +89,17 @@ public enum FileChoice {
     return small;
   }
 
-  /** Of all files, before it is known which of the weights are named by an index. */
+  /** Of the files to fetch, but for shards: which those are says an index, when it is there. */
   long bytes(String artifact, Listing listing) {
-    long small = small(artifact, listing).stream().mapToLong(RemoteFile::size).sum();
-    return !hasWeights
-        ? small
-        : small
-            + listing.files().stream()
-                .filter(file -> file.name().endsWith(".safetensors") && !file.name().contains("/"))
-                .mapToLong(RemoteFile::size)
-                .sum();
+    Optional<RemoteFile> weights =
+        switch (this) {
+          case MODEL -> listing.file(SINGLE);
+          case ADAPTER -> listing.file(ADAPTER_WEIGHTS);
+          case DESCRIPTION, TOKENIZER -> Optional.empty();
+        };
+    return Stream.concat(small(artifact, listing).stream(), weights.stream())
+        .mapToLong(RemoteFile::size)
+        .sum();
   }
 
   private String hint(Listing listing) {

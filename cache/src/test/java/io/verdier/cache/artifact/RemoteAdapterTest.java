@@ -48,6 +48,13 @@ class RemoteAdapterTest {
     return name.equals("gcs") ? GCS : HUB;
   }
 
+  /** Full weights beside an adapter, as trainers leave them, are not the adapter's. */
+  @Test
+  void open_sizeLimit_countsTheAdapterAlone() {
+    cloud.files.put("model.safetensors", RemoteFixture.bytes(6, 2 << 20));
+    assertThat(open(GCS, "--max-lora-size=1M").resolve(WEIGHTS)).hasSize(70_000);
+  }
+
   private Path open(ArtifactUri uri, String... flags) {
     try (Artifact adapter = fixture.store(flags).open(uri, FileChoice.ADAPTER)) {
       return adapter.directory();

@@ -409,6 +409,16 @@ class RemoteModelTest {
         .hasMessageContaining("the connection brings less than a kilobyte a second");
   }
 
+  /** A second copy of the weights is not fetched, and needs no room. */
+  @Test
+  void open_quotaForWhatIsFetched_isEnough() {
+    cloud.files.put("consolidated.safetensors", RemoteFixture.bytes(3, 900_000));
+    assertThat(RemoteFixture.tree(open(GCS, "--download-quota=1M"))).isEqualTo(fixture.expected());
+    cloud.files.put("model.safetensors", RemoteFixture.bytes(4, 500_000)); // in place of shards
+    Path model = open(GCS, "--download-quota=1M");
+    assertThat(model.resolve("model.safetensors")).hasSize(500_000);
+  }
+
   @Test
   void open_tokenizerOnly_fetchesNoWeights() {
     Path files = fixture.store().open(GCS, FileChoice.TOKENIZER).directory();
