@@ -7,8 +7,8 @@ import java.io.IOException;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
+import java.util.regex.Pattern;
 
 /**
  * Which places clients may name adapters of. Immutable.
@@ -22,6 +22,9 @@ public final class AdapterPolicy {
   private static final int PLACE_CHARS_MAX = 8192;
   private static final String FILE = "file://";
   private static final String HUB = "hf://";
+
+  /** A dot, a slash of either kind, or a percent sign. */
+  private static final Pattern ENCODED = Pattern.compile("(?i)%(2e|2f|5c|25)");
 
   private final List<String> allowed;
 
@@ -50,16 +53,18 @@ public final class AdapterPolicy {
     }
     AdapterSource source = AdapterSource.ofClient(place);
     String path = source.shown();
-    boolean climbs =
-        List.of(path.split("[/\\\\]", -1)).contains("..")
-            || path.toLowerCase(Locale.ROOT).contains("%2e");
-    if (climbs || !isAllowed(path)) {
+    if (climbs(path) || !isAllowed(path)) {
       throw forbidden(source);
     }
     if (!place.startsWith("/")) {
       ArtifactUri.parseRemote(place); // what is malformed need not wait for its turn
     }
     return source;
+  }
+
+  /** A server may decode dots and slashes, more than once, and drop what follows a semicolon. */
+  private static boolean climbs(String path) {
+    return List.of(path.split("[/\\\\;]", -1)).contains("..") || ENCODED.matcher(path).find();
   }
 
   private boolean isAllowed(String place) {

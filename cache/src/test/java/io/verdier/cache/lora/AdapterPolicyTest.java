@@ -27,6 +27,7 @@ class AdapterPolicyTest {
     "hf://org/name, hf://org/name",
     "org/name@v1.0, hf://org/name@v1.0",
     "https://h/a.zip?X-Goog-Signature=1, https://h/a.zip",
+    "https://h/a.zip?X-Amz-Credential=a%2Fb%25, https://h/a.zip",
   })
   void source_remote_isAllowed(String words, String shown) {
     AdapterSource source = REMOTE.source(words);
@@ -45,6 +46,10 @@ class AdapterPolicyTest {
         "../x",
         "gs://b/../c",
         "gs://b/%2E%2e/c",
+        "https://h/allowed/..%2f..%2Fsecret.zip",
+        "https://h/allowed/..%5C..%5csecret.zip",
+        "https://h/allowed/%252e%252e%252fsecret.zip",
+        "https://h/allowed/..;x/secret.zip",
         "hf://a\\..\\b",
         "ftp://x",
         "data://x"
