@@ -213,16 +213,13 @@ final class Archive {
   /** Writes an entry, or passes it over. */
   private void file(String entry, InputStream in, long size) throws IOException {
     String name = entry.startsWith("./") ? entry.substring(2) : entry;
-    if (!RemoteFile.isSafe(name)) {
+    if (RemoteFile.climbs(name)) {
       throw new ArtifactException(
           artifact + ": the archive names a file outside of itself; it is not unpacked.");
     }
-    Path file = directory.resolve(name);
-    boolean isRead = name.matches(READ);
-    if (isRead) {
+    if (RemoteFile.isSafe(name) && name.matches(READ)) {
+      Path file = directory.resolve(name);
       Files.createDirectories(PartialFile.parent(file));
-    }
-    if (isRead) {
       try (OutputStream out = Files.newOutputStream(file)) {
         copy(in, Optional.of(out), size);
       }

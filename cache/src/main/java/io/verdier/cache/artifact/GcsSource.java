@@ -107,9 +107,12 @@ final class GcsSource implements Source {
       return Optional.empty(); // the placeholder of a directory
     }
     String name = object.substring(prefix().length());
-    if (!RemoteFile.isSafe(name)) {
+    if (RemoteFile.climbs(name)) {
       throw new ArtifactException(
           shown() + ": an object's name would lie outside of the directory");
+    }
+    if (!RemoteFile.isSafe(name)) {
+      return Optional.empty(); // as somebody else's, in a bucket that is not a model's alone
     }
     if (item.path("contentEncoding").asText("").equals("gzip")) {
       throw new ArtifactException(

@@ -96,11 +96,13 @@ final class HubSource implements Source {
     List<RemoteFile> files = new ArrayList<>();
     for (JsonNode sibling : siblings) {
       String name = sibling.path("rfilename").asText("");
-      if (!RemoteFile.isSafe(name)) {
+      if (RemoteFile.climbs(name)) {
         throw new ArtifactException(shown() + ": the repository names a file outside of itself");
       }
-      Optional<RemoteFile> file = listed(name, sibling);
-      files.add(file.isPresent() ? file.get() : asked(name));
+      if (RemoteFile.isSafe(name)) {
+        Optional<RemoteFile> file = listed(name, sibling);
+        files.add(file.isPresent() ? file.get() : asked(name));
+      }
     }
     return files;
   }

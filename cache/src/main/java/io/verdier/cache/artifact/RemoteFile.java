@@ -1,5 +1,6 @@
 package io.verdier.cache.artifact;
 
+import java.util.List;
 import java.util.regex.Pattern;
 
 /**
@@ -34,6 +35,15 @@ record RemoteFile(String name, long size, Checksum checksum, String version) {
       }
     }
     return true;
+  }
+
+  /**
+   * Whether a name leads out of a directory: then somebody means harm. Others that are not safe are
+   * merely odd, as {@code runs/10:00/a.log} and {@code a//b} are, and nothing that is fetched has
+   * such a name.
+   */
+  static boolean climbs(String name) {
+    return name.startsWith("/") || List.of(name.split("[/\\\\]", -1)).contains("..");
   }
 
   /** Whether bytes that are fetched at two times can be known to belong together. */

@@ -289,6 +289,16 @@ class ArchiveTest {
   }
 
   @Test
+  void open_oddNames_arePassedOver() throws IOException {
+    Map<String, byte[]> files = adapter("");
+    files.put("runs/10:00/e.json", new byte[] {'1'});
+    files.put("a//b.json", new byte[] {'1'});
+    cloud.files.put("a.zip", zip(files));
+    assertThat(RemoteFixture.tree(open("a.zip")).keySet())
+        .containsExactly("adapter_config.json", "adapter_model.safetensors");
+  }
+
+  @Test
   void open_links_arePassedOver() throws IOException {
     cloud.files.put("a.tar", tar(adapter(""), '2'));
     assertThatThrownBy(() -> open("a.tar")).hasMessageContaining("the archive lacks");

@@ -15,6 +15,7 @@ import java.time.Duration;
 import java.time.InstantSource;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -417,6 +418,17 @@ class RemoteModelTest {
     cloud.files.put("model.safetensors", RemoteFixture.bytes(4, 500_000)); // in place of shards
     Path model = open(GCS, "--download-quota=1M");
     assertThat(model.resolve("model.safetensors")).hasSize(500_000);
+  }
+
+  /** Names that are none on every disk belong to files that nobody fetches. */
+  @ParameterizedTest
+  @ValueSource(strings = {"gcs", "hub"})
+  void open_oddNamesBeside_arePassedOver(String source) {
+    Map<String, String> expected = fixture.expected();
+    for (String name : List.of("runs/2026-11-01T10:00:00/e.json", "a//b", "a\\b.json", "x/./y")) {
+      cloud.files.put(name, new byte[10]);
+    }
+    assertThat(RemoteFixture.tree(open(uri(source)))).isEqualTo(expected);
   }
 
   @Test
