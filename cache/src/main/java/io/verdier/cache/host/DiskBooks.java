@@ -121,11 +121,14 @@ public final class DiskBooks {
     return true;
   }
 
-  /** What was wrong on the device may be wrong on the disk. */
+  /**
+   * What was wrong on the device may be wrong on the disk. A block that is being read is erased
+   * after that: reading notes the last use of what it found, and would bring it back.
+   */
   void forget(BlockHash name) {
     boolean whole = disk.find(name) != TierSlots.NONE;
     int slot = disk.forget(name);
-    if (whole) {
+    if (whole && disk.pins(slot) == 0) {
       begin(DiskWork.Kind.ERASE, name, TierSlots.NONE, slot);
     }
   }
@@ -156,12 +159,16 @@ public final class DiskBooks {
   }
 
   private void onRead(DiskWork work, boolean good, TierSlots host) {
+    boolean isForgotten = disk.find(work.name()) != work.diskSlot();
+    if (isForgotten) {
+      begin(DiskWork.Kind.ERASE, work.name(), TierSlots.NONE, work.diskSlot());
+    }
     if (good) {
       read++;
       host.fill(work.hostSlot());
     } else {
       host.abandon(work.hostSlot());
-      if (disk.find(work.name()) == work.diskSlot()) {
+      if (!isForgotten) {
         disk.forget(work.name());
       }
     }

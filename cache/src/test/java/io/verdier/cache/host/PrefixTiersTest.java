@@ -7,6 +7,7 @@ import io.verdier.cache.host.DiskWork.Kind;
 import io.verdier.cache.kv.BlockTable;
 import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.cache.kv.KvCacheManager.Prefix;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -187,6 +188,35 @@ class PrefixTiersTest {
     assertThat(two.isOver()).isTrue();
     assertThat(load(again, 0, 3)).as("what came whole").isEqualTo(2);
     assertThat(tiers.fetch(kv.open("", ""), TOKENS, 3)).as("is not tried again").isNull();
+    assertThat(tiers.hostPins()).isZero();
+  }
+
+  /** A read notes the block's last use on the disk: what is erased before would be there again. */
+  @Test
+  void forget_blocksBeingRead_areErasedAfterwards() {
+    BlockTable table = computed("", "", 12);
+    save(table, 12);
+    writeAll(true);
+    kv.release(table);
+    loseDeviceAndHost();
+    Fetch fetch = tiers.fetch(kv.open("", ""), TOKENS, 2);
+    List<DiskWork> reads = tiers.takeDiskWork();
+
+    tiers.forget();
+
+    assertThat(reads).hasSize(2).allMatch(it -> it.kind() == Kind.READ);
+    List<DiskWork> erased = new ArrayList<>(tiers.takeDiskWork());
+    assertThat(erased).as("what nobody reads, at once").hasSize(1);
+    for (DiskWork read : reads) {
+      tiers.onDiskDone(new DiskDone(read.id(), true));
+      List<DiskWork> next = tiers.takeDiskWork();
+      assertThat(next).extracting(DiskWork::diskSlot).containsExactly(read.diskSlot());
+      erased.addAll(next);
+    }
+    assertThat(erased).hasSize(3).allMatch(it -> it.kind() == Kind.ERASE);
+    assertThat(fetch.isOver()).isTrue();
+    assertThat(load(kv.open("", ""), 0, 2)).isZero();
+    erased.forEach(it -> tiers.onDiskDone(new DiskDone(it.id(), true)));
     assertThat(tiers.hostPins()).isZero();
   }
 
