@@ -143,7 +143,9 @@ public record PromptEncoder(
     int[] prompt = truncated(encode(submit.prompt()), submit);
     SamplingParams asked = submit.sampling();
     int maxTokens = maxTokens(prompt.length, asked.maxTokens());
-    boundScores("prompt_logprobs", prompt.length, asked.promptLogprobs());
+    // Each choice of a text tells them again, while a chat tells them once.
+    long times = submit.prompt() instanceof Prompt.Chat ? 1 : submit.keys().length;
+    boundScores("prompt_logprobs", prompt.length * times, asked.promptLogprobs());
     if (asked.logprobs() > LOGPROBS_UNBOUNDED_MAX) {
       boundScores("logprobs", (long) maxTokens * submit.keys().length, asked.logprobs());
     }
@@ -263,8 +265,14 @@ public record PromptEncoder(
     if (scores > SCORES_MAX) {
       throw RejectedException.invalid(
           field,
-          "%s %d makes %d scores for %d tokens; %d are possible. Shorten the prompt or the answer, or lower it to %d."
-              .formatted(field, logprobs, scores, tokens, SCORES_MAX, SCORES_MAX / tokens - 1));
+          "%s %d makes %d scores for %d tokens of all choices; %d are possible. Shorten the prompt or the answer, ask for fewer choices, or lower it to %d."
+              .formatted(
+                  field,
+                  logprobs,
+                  scores,
+                  tokens,
+                  SCORES_MAX,
+                  Math.max(0, SCORES_MAX / tokens - 1)));
     }
   }
 

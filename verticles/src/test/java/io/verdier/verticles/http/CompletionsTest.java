@@ -67,6 +67,21 @@ class CompletionsTest {
   }
 
   @Test
+  void whole_severalChoices_eachHasThePromptsScores() throws Exception {
+    String answer = post("\"prompt\":\"Hi\",\"n\":2,\"temperature\":1,\"prompt_logprobs\":0");
+    assertThat(answer.split("\"prompt_logprobs\":\\[null,\\{\"2\":\\{", -1)).hasSize(3);
+  }
+
+  @Test
+  void offsets_beyondTheBasicPlane_countCodePoints() throws Exception {
+    server.engine.behave(submit -> server.engine.say(submit, "🐦", "é", "!"));
+    assertThat(post("\"prompt\":\"Hi\",\"logprobs\":0")).contains("\"text_offset\":[0,1,2]");
+    String[] events = post("\"prompt\":\"Hi\",\"logprobs\":0,\"stream\":true").split("\n\n");
+    assertThat(events[2]).contains("\"text_offset\":[2]");
+    server.engine.behave(submit -> server.engine.say(submit, "Hello", " world"));
+  }
+
+  @Test
   void stream_plain_goldenEvents() throws Exception {
     String head =
         "data: {\"id\":\"cmpl-r1\",\"object\":\"text_completion\",\"created\":0,"

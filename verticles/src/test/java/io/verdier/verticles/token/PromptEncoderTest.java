@@ -116,6 +116,15 @@ class PromptEncoderTest {
 
   @Test
   void requests_severalChoices_onlyTheFirstScoresThePrompt() {
+  @Test
+  void requests_scoresOfAllChoices_boundedTogether() {
+    assertThat(requests(1, 40_000, 20)).hasSize(1);
+    assertThatThrownBy(() -> requests(2, 40_000, 20))
+        .isInstanceOf(RejectedException.class)
+        .hasMessageContaining("80000 tokens of all choices")
+        .hasMessageContaining("lower it to 11");
+  }
+
     List<EngineRequest> requests = requests(3, 10, 5);
     assertThat(requests)
         .extracting(request -> request.sampling().promptLogprobs())
@@ -127,7 +136,7 @@ class PromptEncoderTest {
 
   @Test
   void requests_scoresWithinTheBound_arePassedOn() {
-    assertThat(requests(2, 50_000, 19)).hasSize(2);
+    assertThat(requests(2, 25_000, 19)).hasSize(2);
     assertThat(requests(2, 90_000, -1)).hasSize(2);
   }
 

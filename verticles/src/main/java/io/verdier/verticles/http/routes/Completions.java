@@ -120,7 +120,7 @@ final class Completions {
     out.field("created", shape.created()).field("model", shape.model());
     out.name("choices").array();
     for (int i = 0; i < choices.size(); i++) {
-      // The choices of a prompt share its scores: the first has them.
+      // The choices of a prompt share its scores: the first has them, and all tell them.
       choice(out, look, i, choices.get(i), choices.get(i - i % look.choicesPerPrompt()));
     }
     out.end().name("service_tier").nothing();
@@ -148,8 +148,8 @@ final class Completions {
     }
     choice.ending(out, false);
     out.name("prompt_logprobs");
-    if (look.promptLogprobs() && choice == firstOfPrompt) {
-      ScoresJson.prompt(out, choice.promptScores);
+    if (look.promptLogprobs()) {
+      ScoresJson.prompt(out, firstOfPrompt.promptScores);
     } else {
       out.nothing();
     }

@@ -54,7 +54,7 @@ record ScoresJson(boolean tokensAsIds) {
   /**
    * The four parallel lists of completions; null stands where a token is not scored.
    *
-   * @param offset characters of text before the first token
+   * @param offset characters of text before the first token, Unicode code points as all offsets
    * @return characters of text after the last token
    */
   int legacy(JsonWriter out, List<Scores> tokens, int offset) {
@@ -62,7 +62,8 @@ record ScoresJson(boolean tokensAsIds) {
     out.object().name("text_offset").array();
     for (Scores scores : tokens) {
       out.value(at);
-      at += shown(scores.chosen()).length();
+      String text = shown(scores.chosen());
+      at += text.codePointCount(0, text.length()); // what Python counts: an emoji is one
     }
     out.end().name("token_logprobs").array();
     for (Scores scores : tokens) {
