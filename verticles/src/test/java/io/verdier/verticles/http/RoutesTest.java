@@ -44,6 +44,12 @@ class RoutesTest {
     try (HttpFixture server =
         HttpFixture.start(options -> options.dialect = ServerConfig.ApiDialect.V0_9)) {
       assertThat(server.post("/v1/chat/completions", body).statusCode()).isEqualTo(200);
+      for (String choice : List.of("\"auto\"", "\"none\"", "null", "\"required\"")) {
+        String more = body.substring(0, body.length() - 1) + ",\"tool_choice\":" + choice + "}";
+        assertThat(server.post("/v1/chat/completions", more).statusCode())
+            .as(choice)
+            .isEqualTo(choice.contains("required") ? 400 : 200);
+      }
     }
     try (HttpFixture server = HttpFixture.start()) {
       assertThat(server.post("/v1/chat/completions", body).statusCode()).isEqualTo(400);

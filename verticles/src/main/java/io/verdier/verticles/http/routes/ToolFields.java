@@ -47,8 +47,12 @@ record ToolFields(List<Object> declared, List<Object> callable, Choice choice, b
 
   static ToolFields read(Ingress ingress, Fields fields) {
     List<?> given = fields.list("tools");
-    Choice choice = choice(fields, given != null && !given.isEmpty());
     List<Object> tools = given == null ? List.of() : tools(ingress, fields, given);
+    boolean isEmpty = given != null && tools.isEmpty(); // which v0.9 takes, with auto beside it
+    Choice choice =
+        isEmpty && "auto".equals(fields.value("tool_choice"))
+            ? Choice.NONE
+            : choice(fields, !tools.isEmpty());
     List<Object> callable = choice == Choice.NAMED ? List.of(named(fields, tools)) : tools;
     // Of a prompt alone, nobody answers.
     boolean parallel = !fields.knows("parallel_tool_calls") || fields.bool("parallel_tool_calls");
