@@ -248,9 +248,9 @@ class StrictToolsTest {
   @Test
   void strict_ofAnotherType_isRefused() throws Exception {
     try (HttpFixture server = start("hermes")) {
-      assertThat(server.post(CHATS, chat(tool("f", "\"yes\""), "")).body())
+      assertThat(server.post(CHATS, chat(tool("f", "\"maybe\""), "")).body())
           .contains(
-              "tools.0.function.strict is \\\"yes\\\"; it must be true or false.",
+              "tools.0.function.strict is \\\"maybe\\\"; it must be true or false.",
               "\"param\":\"tools.0.function.strict\",\"code\":400");
     }
   }

@@ -223,6 +223,34 @@ public record ApiType(List<Shape> shapes) {
         List.of());
   }
 
+  /**
+   * What a value means that is spelt as another type, as vLLM reads it: 256 for {@code "256"} and
+   * {@code 256.0}, true for {@code "true"} and 1. What means nothing here stays, to be refused by
+   * the name of its field.
+   *
+   * @param value of decoded JSON, not null
+   */
+  public Object meant(Object value) {
+    return switch (value) {
+      case Double real when has(Kind.INT) && !has(Kind.NUMBER) -> Spelling.whole(real);
+      case String text when !isOfKind(text) -> meant(text);
+      case Number number when has(Kind.BOOL) && !isOfKind(number) -> Spelling.truth(number);
+      case List<?> list when has(Kind.IDS) -> Spelling.ids(list, has(Kind.LIST));
+      default -> value;
+    };
+  }
+
+  private Object meant(String text) {
+    if (has(Kind.NUMBER) || has(Kind.INT)) {
+      return Spelling.number(text, has(Kind.NUMBER));
+    }
+    return has(Kind.BOOL) ? Spelling.truth(text) : text;
+  }
+
+  private boolean has(Kind kind) {
+    return shapes.stream().anyMatch(shape -> shape.kind() == kind);
+  }
+
   /** Whether a value of decoded JSON, not null, has one of the shapes. */
   public boolean fits(Object value) {
     return shapes.stream().anyMatch(shape -> shape.fits(value));

@@ -49,6 +49,8 @@ final class FieldGate {
   }
 
   /**
+   * Puts in the place of values that are spelt as another type what they mean.
+   *
    * @throws io.verdier.engine.RejectedException if a field is refused, or one that nobody may read
    *     has a wrong type
    */
@@ -58,18 +60,24 @@ final class FieldGate {
 
   private void checkAll(Fields fields) {
     for (Map.Entry<String, @Nullable Object> entry : fields.map().entrySet()) {
-      if (entry.getValue() != null) {
-        check(fields, entry.getKey(), entry.getValue());
+      Object value = entry.getValue();
+      if (value == null) {
+        continue;
       }
+      ApiField field = ApiTable.keyed(body, fields.object(), entry.getKey());
+      if (field == null) {
+        tell(fields.object() + entry.getKey(), false);
+        continue;
+      }
+      Object meant = field.type().meant(value);
+      if (!meant.equals(value)) {
+        entry.setValue(meant);
+      }
+      check(fields, field, entry.getKey(), meant);
     }
   }
 
-  private void check(Fields fields, String key, Object value) {
-    ApiField field = ApiTable.keyed(body, fields.object(), key);
-    if (field == null) {
-      tell(fields.object() + key, false);
-      return;
-    }
+  private void check(Fields fields, ApiField field, String key, Object value) {
     switch (field.status().kind()) {
       case REFUSED -> {
         if (!field.status().isHarmless(value)) {

@@ -16,8 +16,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Immutable: typed reading of a decoded JSON object, by the table of fields: it has every range,
  * and every default that is not the server's or the model's to say. JSON null counts as absent
- * everywhere, as in vLLM; a value of the wrong type is refused with its dotted path, never
- * converted.
+ * everywhere, as in vLLM; a value of the wrong type is refused with its dotted path ({@link
+ * FieldGate} has put in the place of numbers and switches spelt otherwise what they mean).
  *
  * @param path of the object in what the client sent, a dot behind it; empty: the body itself
  * @param body whose rows of the table count

@@ -22,7 +22,8 @@ final class ApiPages {
         shows the same at `/docs`, and as OpenAPI 3.1 at `/openapi.json`. What differs from vLLM: [compatibility.md](compatibility.md).
 
         A value out of range, or of a wrong type, is refused with status 400 and a text that names the field; `null` is as if the field was
-        not there. Fields without effect, and fields that nobody knows, change nothing: the answer's header `X-Verdier-Ignored-Fields` names
+        not there. Numbers and switches may be spelt as texts (`"256"`, `"true"`, `"off"`), switches as 1 and 0, and whole numbers and token
+        ids as `256.0`, as vLLM takes them. Fields without effect, and fields that nobody knows, change nothing: the answer's header `X-Verdier-Ignored-Fields` names
         up to 16 of them, and `verdier:request_fields_ignored_total` counts them all. That holds inside of objects too: `stream_options.foo`,
         or `tools.function.foo` whichever tool has it (chat templates are shown messages and tools as they are, though). Objects of which
         the tables tell no fields, JSON schemas for instance, are free, and so is what `*` stands for. How `/v1/messages` and `/v1/responses` become chats:
