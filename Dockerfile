@@ -14,7 +14,7 @@ ARG CUDA=nvidia/cuda:13.0.1-devel-ubuntu24.04
 FROM ${CUDA} AS kernels
 WORKDIR /src
 COPY engine/src/main/cuda/ .
-RUN sh build.sh /kernels.fatbin "sm_80 sm_86 sm_89 sm_90a sm_100 sm_120 compute_80"
+RUN sh build.sh /kernels.fatbin "sm_80 sm_86 sm_89 sm_90a sm_100 sm_120 compute_80 compute_90"
 
 # A model on several GPUs needs NVIDIA's NCCL besides, 200 to 300 MB, and no driver brings it:
 # --build-arg NCCL=false leaves it out. It comes from the compiler's image (package libnccl2), with its licence.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Compiles the kernels into one fat binary: build.sh OUTPUT "sm_90a sm_80 ..."
-# An architecture is the machine code of one generation of GPUs (sm_90a), PTX for those to come (compute_80), or "native": this
+# An architecture is the machine code of one generation of GPUs (sm_90a), PTX for those to come (compute_90), or "native": this
 # machine's GPU, and sm_90a where there is none.
 # VERDIER_CUDA_KERNELS names a fat binary that was compiled before, as in the container image's build: it is taken as it is.
 # Without nvcc, or for "none", there is no output, and the jar has no GPU code: it says so when somebody asks for a GPU.
@@ -30,8 +30,11 @@ if [ "$architectures" = native ]; then
   esac
 fi
 
+# Hopper's wgmma is in sm_90a only. (PTX for it would run nowhere else.)
+architectures=$(printf '%s' "$architectures" | sed 's/sm_90\($\| \)/sm_90a\1/g')
+
 # What was compiled from the same sources for the same architectures is not compiled again.
-sum=$({ cat "$sources"/*.cu "$sources"/*.cuh; echo "$architectures"; "$nvcc" --version; } | cksum)
+sum=$({ cat "$sources"/*.cu "$sources"/*.cuh "$sources"/*.h "$sources"/build.sh; echo "$architectures"; "$nvcc" --version; } | cksum)
 if [ -f "$output" ] && [ "$(cat "$output.sum" 2>/dev/null)" = "$sum" ]; then
   exit 0
 fi

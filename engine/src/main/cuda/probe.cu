@@ -1,6 +1,10 @@
 // What the device can do at its best, to set beside what the other kernels do. Called by CudaProbe.
 #include "verdier.cuh"
 
+// What this image was compiled with, which the device does not tell: it may run PTX of an older architecture. Called by
+// KernelFeatures. One thread.
+KERNEL(kernel_features, int* features) { *features = VERDIER_HAS_BULK | VERDIER_HAS_WGMMA << 1; }
+
 // Reads `pieces` pieces of 16 bytes, eight of them under way in a thread at any time. sink is never written. Grid a few blocks a
 // multiprocessor, any block; the data should be many times the size of L2.
 KERNEL(probe_read, const uint4* from, long long pieces, unsigned* sink) {

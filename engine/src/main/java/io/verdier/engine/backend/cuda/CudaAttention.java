@@ -23,6 +23,7 @@ final class CudaAttention {
   private static final int HEAD_THREADS = 256; // a warp works on a head
   private static final int HEADS_PER_BLOCK = HEAD_THREADS / 32;
   private static final int PREFILL_THREADS = 128;
+  private static final int PREFILL_TOTALS_BYTES = 2 * PREFILL_THREADS * Float.BYTES;
   private static final int FOLD_THREADS = 128;
   private static final int FOLD_BLOCKS_MAX = 1024;
 
@@ -69,6 +70,8 @@ final class CudaAttention {
     int tileRows = paddedDim == 256 ? 64 : 128;
     prefillSharedBytes = (tileRows + 4 * AttentionWork.CHUNK_TOKENS) * paddedDim * Short.BYTES;
     CudaDriver.Device device = driver.device();
+    int totalBytes = device.features().wgmma() ? 0 : tileRows / 64 * PREFILL_TOTALS_BYTES;
+    requireShared(prefillSharedBytes + totalBytes, device);
     int recordsMax = recordsMax(shape, device.memoryBytes());
     AttentionWork work =
         new AttentionWork(
@@ -83,6 +86,20 @@ final class CudaAttention {
     prefill = driver.kernel("attend_prefill_" + variant, prefillSharedBytes);
     partialSums.reserve((long) recordsMax * paddedDim * Float.BYTES);
     partialStates.reserve((long) recordsMax * STATE_BYTES);
+  }
+
+  /** Heads of more than 128 dimensions need what only data center GPUs have. */
+  private void requireShared(int bytes, CudaDriver.Device device) {
+    if (bytes > device.sharedBytesMax()) {
+      throw new CudaException(
+          "heads of %d dimensions need %d KB of shared memory; a block has %d KB on %s (%s). This model does not run on this GPU; --backend cpu serves it."
+              .formatted(
+                  storage.shape().headDim(),
+                  bytes >> 10,
+                  device.sharedBytesMax() >> 10,
+                  device.name(),
+                  device.architecture()));
+    }
   }
 
   /**

@@ -21,6 +21,7 @@ interface CudaDriver extends AutoCloseable {
    *
    * @param major of the compute capability
    * @param sharedBytesMax dynamic shared memory that a block may have
+   * @param features what the kernels were compiled with
    */
   record Device(
       String name,
@@ -28,11 +29,35 @@ interface CudaDriver extends AutoCloseable {
       int minor,
       int multiprocessors,
       long memoryBytes,
-      int sharedBytesMax) {
+      int sharedBytesMax,
+      KernelFeatures features) {
 
-    /** As NVIDIA writes it: {@code sm_90}. */
+    /** With kernels that were compiled for this device. */
+    Device(
+        String name,
+        int major,
+        int minor,
+        int multiprocessors,
+        long memoryBytes,
+        int sharedBytesMax) {
+      this(
+          name,
+          major,
+          minor,
+          multiprocessors,
+          memoryBytes,
+          sharedBytesMax,
+          new KernelFeatures(major >= 9, major == 9));
+    }
+
+    /** With the kernels that were loaded. */
+    Device with(KernelFeatures loaded) {
+      return new Device(name, major, minor, multiprocessors, memoryBytes, sharedBytesMax, loaded);
+    }
+
+    /** What kernels for it are compiled for, as NVIDIA writes it: {@code sm_90a}. */
     String architecture() {
-      return "sm_" + major + minor;
+      return "sm_" + major + minor + (major == 9 ? "a" : "");
     }
   }
 

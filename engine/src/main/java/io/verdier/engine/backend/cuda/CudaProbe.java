@@ -27,7 +27,7 @@ final class CudaProbe implements Probe {
 
   /** Only where warpgroups multiply: there is no kernel to tell what other tensor cores can do. */
   static Optional<Probe> of(CudaDriver driver, Launch launch) {
-    return driver.device().major() == 9
+    return driver.device().features().wgmma()
         ? Optional.of(new CudaProbe(driver, launch))
         : Optional.empty();
   }

@@ -27,7 +27,7 @@ record MatmulPlan(
   /**
    * What of a device the choice depends on.
    *
-   * @param bulk whether it copies by the block (sm_90 and later)
+   * @param bulk whether its kernels copy by the block (sm_90 and later)
    * @param wgmma whether whole warpgroups multiply (sm_90a), with the same bits as warps
    */
   record Hardware(int multiprocessors, int sharedBytesMax, boolean bulk, boolean wgmma) {
@@ -36,8 +36,8 @@ record MatmulPlan(
       return new Hardware(
           device.multiprocessors(),
           device.sharedBytesMax(),
-          device.major() >= 9,
-          device.major() == 9);
+          device.features().bulk(),
+          device.features().wgmma());
     }
   }
 

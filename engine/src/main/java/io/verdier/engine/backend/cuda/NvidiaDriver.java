@@ -71,7 +71,7 @@ final class NvidiaDriver implements CudaDriver {
   private final CUdevice handle = new CUdevice();
   private final CUmodule module = new CUmodule();
   private final StreamHandle stream = new StreamHandle();
-  private final Device device;
+  private Device device;
   private final MethodHandle launchKernel;
   private final MemorySegment launchConfig; // CUlaunchConfig, 56 bytes
   private final Map<String, FunctionHandle> kernels = new HashMap<>();
@@ -145,6 +145,8 @@ final class NvidiaDriver implements CudaDriver {
       pageLocked = new PageLocked(library);
       launchKernel = function("cuLaunchKernelEx", ADDRESS, JAVA_LONG, ADDRESS, ADDRESS);
       launchConfig = launchConfig();
+      device = device.with(KernelFeatures.of(this));
+      launchConfig.set(JAVA_INT, 48, device.features().bulk() ? 1 : 0); // else no kernel waits
     } catch (RuntimeException | Error e) {
       release(); // nobody will close what was never opened
       throw e;
@@ -174,7 +176,6 @@ final class NvidiaDriver implements CudaDriver {
     attribute.set(JAVA_INT, 8, 1);
     config.set(JAVA_LONG, 32, stream.value());
     config.set(JAVA_LONG, 40, attribute.address());
-    config.set(JAVA_INT, 48, device.major() >= 9 ? 1 : 0);
     return config;
   }
 

@@ -66,4 +66,23 @@ class MatmulPlanTest {
     assertThat(MatmulPlan.of(32, 18944, WeightFormat.BF16, behind).threads()).isEqualTo(32 * 5);
     assertThat(MatmulPlan.of(16, 18944, WeightFormat.BF16, behind).threads()).isEqualTo(32 * 9);
   }
+
+  /** PTX of Ampere on a GPU to come, and sm_90 on Hopper: what was compiled decides. */
+  @Test
+  void of_kernelsOfAnOlderArchitecture_usesWhatTheyHave() {
+    CudaDriver.Device later = new CudaDriver.Device("later", 11, 0, 132, 1L << 36, 232448);
+    CudaDriver.Device hopper = new CudaDriver.Device("hopper", 9, 0, 132, 1L << 36, 232448);
+
+    assertThat(kernel(1, later)).startsWith("matmul_small");
+    assertThat(kernel(1, later.with(new KernelFeatures(false, false)))).startsWith("matmul_tile");
+    assertThat(kernel(4096, hopper)).startsWith("matmul_wgmma");
+    assertThat(kernel(4096, hopper.with(new KernelFeatures(true, false))))
+        .startsWith("matmul_tile");
+    assertThat(hopper.architecture()).isEqualTo("sm_90a");
+    assertThat(later.architecture()).isEqualTo("sm_110");
+  }
+
+  private static String kernel(int tokens, CudaDriver.Device device) {
+    return MatmulPlan.of(tokens, 4096, WeightFormat.BF16, Hardware.of(device)).kernel();
+  }
 }
