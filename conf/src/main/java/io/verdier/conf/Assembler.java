@@ -77,7 +77,7 @@ final class Assembler {
         dataType(settings.text("--dtype")),
         settings.text("--load-format").equals("dummy") ? LoadFormat.DUMMY : LoadFormat.AUTO,
         optionalWhole("--max-model-len"),
-        settings.optionalText("--chat-template"),
+        new ChatFlags(settings, findings).chat(),
         settings.optionalText("--generation-config"),
         generationOverrides(),
         new OverrideFlags(settings, findings).read(),

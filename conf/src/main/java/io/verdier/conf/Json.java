@@ -1,6 +1,8 @@
 package io.verdier.conf;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -8,6 +10,8 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads JSON values of flags. No state.
@@ -16,7 +20,8 @@ import java.util.List;
  * values need not wait for.
  */
 final class Json {
-  private static final JsonMapper MAPPER = new JsonMapper();
+  private static final JsonMapper MAPPER =
+      JsonMapper.builder().enable(DeserializationFeature.USE_LONG_FOR_INTS).build();
 
   private Json() {}
 
@@ -61,6 +66,11 @@ final class Json {
     } catch (JsonProcessingException impossible) {
       throw new IllegalStateException(impossible); // it was parsed, or made, as JSON
     }
+  }
+
+  /** A JSON object as decoded requests have them: whole numbers are Long, null stays. */
+  static Map<String, @Nullable Object> values(JsonNode object) {
+    return MAPPER.convertValue(object, new TypeReference<>() {});
   }
 
   private static JsonNode read(String text, boolean secret) throws BadValueException {

@@ -71,7 +71,7 @@ public record ServerConfig(
    * @param idAlias one more name for the model in requests
    * @param servedNames names asked for by the operator; empty: named after the source
    * @param maxModelLen tokens of prompt and answer together, empty: the largest that fits
-   * @param chatTemplate Jinja source or a file with it
+   * @param chat how conversations become prompts
    * @param generationConfig empty: the model's own; {@code vllm}: none; else a directory
    * @param generationOverrides sampling defaults by their names in {@code generation_config.json}
    * @param configOverrides changes to {@code config.json}: a JSON object, its keys sorted, so that
@@ -89,7 +89,7 @@ public record ServerConfig(
       DataType dtype,
       LoadFormat loadFormat,
       OptionalInt maxModelLen,
-      Optional<String> chatTemplate,
+      ChatConfig chat,
       Optional<String> generationConfig,
       Map<String, Double> generationOverrides,
       Optional<String> configOverrides,

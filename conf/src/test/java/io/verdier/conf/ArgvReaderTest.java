@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
@@ -133,6 +134,24 @@ class ArgvReaderTest {
   }
 
   @Test
+  void chatTemplate_itsVariables_areDecodedJson() {
+    assertThat(
+            Loading.config(
+                    "--default-chat-template-kwargs={\"enable_thinking\": false, \"n\": 1}",
+                    "--default-chat-template-kwargs.style.tone=dry")
+                .model()
+                .chat()
+                .variables())
+        .isEqualTo(Map.of("enable_thinking", false, "n", 1L, "style", Map.of("tone", "dry")));
+    assertThat(Loading.config("--default-chat-template-kwargs={\"a\": null}").model().chat())
+        .extracting(ChatConfig::variables)
+        .satisfies(variables -> assertThat(variables).containsOnlyKeys("a"));
+    assertThat(Loading.config("--chat-template-content-format=openai").model().chat())
+        .extracting(ChatConfig::contentFormat)
+        .isEqualTo(Optional.of(ChatConfig.ContentFormat.OPENAI));
+  }
+
+  @Test
   void json_unknownKey_isNoticed() {
     LoadResult.Loaded loaded = Loading.loaded("--override-generation-config={\"temperatur\":1}");
     assertThat(loaded.notices())
@@ -150,9 +169,9 @@ class ArgvReaderTest {
 
   @Test
   void value_withBlankAfterEquals_staysWhole() {
-    assertThat(Loading.config("--chat-template={{ a }} = {{ b }}").model().chatTemplate())
+    assertThat(Loading.config("--chat-template={{ a }} = {{ b }}").model().chat().template())
         .contains("{{ a }} = {{ b }}");
-    assertThat(Loading.config("--chat-template", "{{ a }}").model().chatTemplate())
+    assertThat(Loading.config("--chat-template", "{{ a }}").model().chat().template())
         .contains("{{ a }}");
   }
 

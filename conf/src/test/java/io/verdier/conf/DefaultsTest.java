@@ -39,7 +39,7 @@ class DefaultsTest {
                     DataType.AUTO,
                     LoadFormat.AUTO,
                     OptionalInt.empty(),
-                    Optional.empty(),
+                    new ChatConfig(Optional.empty(), Optional.empty(), Map.of()),
                     Optional.empty(),
                     Map.of(),
                     Optional.empty(),

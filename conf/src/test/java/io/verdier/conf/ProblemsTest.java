@@ -205,6 +205,14 @@ class ProblemsTest {
         .contains("--hf-overrides: must be a JSON object");
     assertThat(Loading.problems("--rope-scaling=4").getFirst())
         .contains("--rope-scaling: must be a JSON object, as {\"rope_type\"");
+    assertThat(Loading.problems("--default-chat-template-kwargs=[1]").getFirst())
+        .contains("--default-chat-template-kwargs: must be a JSON object");
+    assertThat(Loading.problems("--default-chat-template-kwargs={\"messages\":[]}").getFirst())
+        .contains("may not hold messages");
+    assertThat(Loading.problems("--default-chat-template-kwargs={\"tools\":[1]}").getFirst())
+        .contains("tools must be a list of objects");
+    assertThat(Loading.problems("--chat-template-content-format=lines").getFirst())
+        .contains("auto, string, openai");
     assertThat(Loading.problems("--host=").getFirst()).contains("the value is empty");
     assertThat(Loading.problems("--host", "0.0.0.0 --port 1").getFirst()).contains("not a host");
     assertThat(Loading.problems("--max-model-len=99999999999").getFirst()).contains("out of range");

@@ -2,6 +2,7 @@ package io.verdier.engine.text;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.verdier.conf.ChatConfig.ContentFormat;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.text.template.ContentUse;
@@ -9,6 +10,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -19,41 +21,69 @@ final class ChatMessages {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final ContentUse use;
+  private final Optional<ContentFormat> told;
 
-  ChatMessages(ContentUse use) {
+  /**
+   * @param use what the template is seen to do with content
+   * @param told the form that content is to have in spite of it
+   */
+  ChatMessages(ContentUse use, Optional<ContentFormat> told) {
     this.use = use;
+    this.told = told;
   }
 
   List<Map<String, Object>> prepared(List<Map<String, Object>> messages) {
     List<Map<String, Object>> prepared = new ArrayList<>(messages.size());
     for (int i = 0; i < messages.size(); i++) {
       Map<String, Object> message = new LinkedHashMap<>(messages.get(i));
+      boolean isResult = "tool".equals(message.get("role"));
       if (message.containsKey("content")) {
-        message.put("content", content(message.get("content"), i));
+        message.put("content", content(message.get("content"), isResult, i));
       }
-      if (message.get("tool_calls") instanceof List<?> calls) {
+      if (message.get("tool_calls") instanceof List<?> calls && !calls.isEmpty()) {
         message.put("tool_calls", toolCalls(calls, i));
-      } else if (message.containsKey("tool_calls") && message.get("tool_calls") == null) {
-        message.remove("tool_calls");
+      } else if (hasNoCalls(message.get("tool_calls"))) {
+        message.remove("tool_calls"); // templates ask whether the name is there
       }
       prepared.add(message);
     }
     return prepared;
   }
 
+  private static boolean hasNoCalls(@Nullable Object calls) {
+    return calls == null || (calls instanceof List<?> list && list.isEmpty());
+  }
+
+  /**
+   * The content as the template takes it.
+   *
+   * @param isResult whether a tool has said it: templates that walk the parts of others print such
+   *     content, or its JSON
+   */
   @SuppressWarnings("NullAway") // a JSON null stays one where the template asks for it
-  private Object content(@Nullable Object content, int index) {
+  private Object content(@Nullable Object content, boolean isResult, int index) {
     if (content == null) {
       // "None" in the prompt is never meant; a template that tests for it wants to see it
       return use.asksForNone() ? null : "";
     }
-    if (content instanceof List<?> parts) {
-      return use.walksParts() ? withType(parts) : flattened(parts, index);
-    }
     boolean listOnly = use.walksParts() && !use.takesString();
-    return listOnly && content instanceof String
-        ? List.of(Map.of("type", "text", "text", content))
-        : content;
+    if (content instanceof List<?> parts && keepsParts(isResult && !listOnly)) {
+      return withType(parts);
+    }
+    Object whole = content instanceof List<?> parts ? flattened(parts, index) : content;
+    return whole instanceof String && takesListOnly(listOnly, isResult)
+        ? List.of(Map.of("type", "text", "text", whole))
+        : whole;
+  }
+
+  private boolean keepsParts(boolean isPrinted) {
+    boolean walks = told.map(format -> format == ContentFormat.OPENAI).orElseGet(use::walksParts);
+    return walks && !isPrinted;
+  }
+
+  private boolean takesListOnly(boolean listOnly, boolean isResult) {
+    return told.map(format -> format == ContentFormat.OPENAI && (listOnly || !isResult))
+        .orElse(listOnly);
   }
 
   /** Parts that are bare strings become text parts; all others stay. */

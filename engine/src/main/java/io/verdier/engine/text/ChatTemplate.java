@@ -1,5 +1,6 @@
 package io.verdier.engine.text;
 
+import io.verdier.conf.ChatConfig.ContentFormat;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
 import io.verdier.engine.text.template.ContentUse;
@@ -33,7 +34,7 @@ public final class ChatTemplate {
 
   private static final Logger LOG = LoggerFactory.getLogger(ChatTemplate.class);
 
-  /** Variables of the template that a request sets by fields of its own. */
+  /** What is no variable of a request's own: {@link Conversation} has the rest of these names. */
   private static final Set<String> RESERVED =
       Set.of(
           "messages",
@@ -52,14 +53,7 @@ public final class ChatTemplate {
 
   private final Map<String, Variant> variants;
   private final Map<String, Object> specialTokens;
-
-  /** What a model's template does with message content. */
-  public enum ContentFormat {
-    /** Prints it: content is a string. */
-    STRING,
-    /** Walks it: content may be a list of parts, as in the OpenAI API. */
-    OPENAI
-  }
+  private final Optional<ContentFormat> told;
 
   /**
    * One conversation to render.
@@ -99,9 +93,13 @@ public final class ChatTemplate {
     }
   }
 
-  private ChatTemplate(Map<String, Variant> variants, Map<String, Object> specialTokens) {
+  private ChatTemplate(
+      Map<String, Variant> variants,
+      Map<String, Object> specialTokens,
+      Optional<ContentFormat> told) {
     this.variants = variants;
     this.specialTokens = specialTokens;
+    this.told = told;
   }
 
   /**
@@ -120,7 +118,7 @@ public final class ChatTemplate {
     if (override.isEmpty() || isGivenWay(override.get(), files)) {
       Map<String, Variant> variants = new LinkedHashMap<>();
       files.templates().forEach((name, source) -> variants.put(name, Variant.of(source)));
-      return new ChatTemplate(variants, files.specialTokens());
+      return new ChatTemplate(variants, files.specialTokens(), Optional.empty());
     }
     String own = files.templates().get(override.get());
     String source = own == null ? ChatTemplateFiles.textOrFile(override.get()) : own;
@@ -153,12 +151,23 @@ public final class ChatTemplate {
    */
   public static ChatTemplate of(String source, Map<String, Object> specialTokens) {
     return new ChatTemplate(
-        Map.of(ChatTemplateFiles.DEFAULT, Variant.of(source)), Map.copyOf(specialTokens));
+        Map.of(ChatTemplateFiles.DEFAULT, Variant.of(source)),
+        Map.copyOf(specialTokens),
+        Optional.empty());
   }
 
   /** The same model with a template that came with a request. */
   public ChatTemplate withTemplate(String source) {
-    return of(source, specialTokens);
+    return of(source, specialTokens).formatted(told);
+  }
+
+  /**
+   * The same, where it is not left to be seen how its templates take what is said.
+   *
+   * @param format empty: as each of them is seen to take it
+   */
+  public ChatTemplate formatted(Optional<ContentFormat> format) {
+    return new ChatTemplate(variants, specialTokens, format);
   }
 
   /** Whether the model has a template at all. */
@@ -174,12 +183,11 @@ public final class ChatTemplate {
         .findFirst();
   }
 
-  /** What the template that serves requests without tools does with content. */
+  /** How the template that serves requests without tools is given what is said. */
   public ContentFormat contentFormat() {
     Variant variant = variants.get(ChatTemplateFiles.DEFAULT);
-    return variant != null && variant.use().walksParts()
-        ? ContentFormat.OPENAI
-        : ContentFormat.STRING;
+    boolean walks = variant != null && variant.use().walksParts();
+    return told.orElse(walks ? ContentFormat.OPENAI : ContentFormat.STRING);
   }
 
   /**
@@ -198,7 +206,7 @@ public final class ChatTemplate {
               + ". Start the server with another one: --chat-template.");
     }
     List<Map<String, Object>> messages =
-        new ChatMessages(variant.use()).prepared(conversation.messages());
+        new ChatMessages(variant.use(), told).prepared(conversation.messages());
     boolean open = conversation.ending() == Ending.OPEN_MESSAGE;
     if (open) {
       markEnd(messages);

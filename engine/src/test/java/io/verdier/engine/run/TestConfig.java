@@ -45,7 +45,7 @@ public final class TestConfig {
             model.dtype(),
             model.loadFormat(),
             maxModelLen,
-            model.chatTemplate(),
+            model.chat(),
             model.generationConfig(),
             model.generationOverrides(),
             model.configOverrides(),

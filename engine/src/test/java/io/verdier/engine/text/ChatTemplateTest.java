@@ -6,9 +6,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.verdier.conf.ChatConfig.ContentFormat;
 import io.verdier.engine.ErrorCode;
 import io.verdier.engine.RejectedException;
-import io.verdier.engine.text.ChatTemplate.ContentFormat;
 import io.verdier.engine.text.ChatTemplate.Conversation;
 import io.verdier.engine.text.ChatTemplate.Ending;
 import io.verdier.engine.text.template.RenderLimits;
@@ -41,6 +41,11 @@ class ChatTemplateTest {
   private static final String PLAIN =
       "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>\n{% endfor %}"
           + "{% if add_generation_prompt %}<assistant>{% endif %}";
+
+  /** Prints content, its parts in brackets. */
+  private static final String BOTH =
+      "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
+          + "{% for p in m.content %}[{{ p.text }}]{% endfor %}{% endif %}{% endfor %}";
 
   @TempDir Path directory = Path.of("");
 
@@ -215,6 +220,37 @@ class ChatTemplateTest {
             Map.of());
     assertThat(template.contentFormat()).isEqualTo(ContentFormat.OPENAI);
     assertThat(template.render(user("hi"), LIMITS, CLOCK)).isEqualTo("[hi]");
+  }
+
+  @Test
+  void render_partsForTemplateOfBoth_areWalkedUnlessToldOtherwise() {
+    ChatTemplate template = ChatTemplate.of(BOTH, Map.of());
+    Object parts = List.of(Map.of("type", "text", "text", "a"), "b");
+    Conversation said = chat(message("user", parts));
+    Conversation told = chat(message("tool", parts));
+    assertThat(template.render(said, LIMITS, CLOCK)).isEqualTo("[a][b]");
+    assertThat(template.render(user("a"), LIMITS, CLOCK)).isEqualTo("a");
+    assertThat(template.render(told, LIMITS, CLOCK)).isEqualTo("a\nb");
+    ChatTemplate lines = template.formatted(Optional.of(ContentFormat.STRING));
+    assertThat(lines.contentFormat()).isEqualTo(ContentFormat.STRING);
+    assertThat(lines.render(said, LIMITS, CLOCK)).isEqualTo("a\nb");
+    ChatTemplate walked = template.formatted(Optional.of(ContentFormat.OPENAI));
+    assertThat(walked.render(user("a"), LIMITS, CLOCK)).isEqualTo("[a]");
+    assertThat(walked.render(told, LIMITS, CLOCK)).isEqualTo("a\nb");
+    String own = "{% for m in messages %}{{ m.content[1].text }}{% endfor %}";
+    assertThat(walked.withTemplate(own).render(said, LIMITS, CLOCK)).isEqualTo("b");
+  }
+
+  @Test
+  void render_noToolCalls_areNotThere() {
+    ChatTemplate template = ChatTemplate.of("{{ 'tool_calls' in messages[0] }}", Map.of());
+    Map<String, Object> message = new HashMap<>(message("assistant", "x"));
+    message.put("tool_calls", List.of());
+    assertThat(template.render(chat(message), LIMITS, CLOCK)).isEqualTo("False");
+    putNull(message, "tool_calls");
+    assertThat(template.render(chat(message), LIMITS, CLOCK)).isEqualTo("False");
+    message.put("tool_calls", List.of(Map.of("function", Map.of("name", "f"))));
+    assertThat(template.render(chat(message), LIMITS, CLOCK)).isEqualTo("True");
   }
 
   @Test

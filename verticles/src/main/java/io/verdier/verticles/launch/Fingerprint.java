@@ -1,5 +1,6 @@
 package io.verdier.verticles.launch;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.LoadFormat;
 import io.verdier.engine.model.LoadedModel;
@@ -29,6 +30,7 @@ import java.util.TreeMap;
  */
 final class Fingerprint {
   private static final int SHOWN_BYTES = 8;
+  private static final ObjectMapper JSON = new ObjectMapper();
 
   /** Beside these there are only weights; a directory need not have all of them. */
   private static final List<String> FILES =
@@ -68,7 +70,9 @@ final class Fingerprint {
     }
     print.weights(config, files.model().directory());
     ServerConfig.Model asked = config.model();
-    print.template(asked.chatTemplate());
+    print.template(asked.chat().template());
+    print.text(asked.chat().contentFormat().toString());
+    print.text(JSON.writeValueAsString(asked.chat().variables()));
     print.text(asked.generationConfig().orElse("")).text(sorted(asked.generationOverrides()));
     print.text(asked.configOverrides().orElse(""));
     print.text(asked.dtype().name()).text(config.pooler().toString());

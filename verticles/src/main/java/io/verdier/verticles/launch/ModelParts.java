@@ -2,6 +2,7 @@ package io.verdier.verticles.launch;
 
 import io.verdier.cache.artifact.ArtifactException;
 import io.verdier.cache.kv.KvCacheManager;
+import io.verdier.conf.ChatConfig;
 import io.verdier.conf.ServerConfig;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.engine.RejectedException;
@@ -387,7 +388,9 @@ record ModelParts(
   }
 
   private static ChatRenderer renderer(ServerConfig config, Path directory) {
-    ChatTemplate template = ChatTemplate.load(directory, config.model().chatTemplate());
+    ChatConfig chat = config.model().chat();
+    ChatTemplate template =
+        ChatTemplate.load(directory, chat.template()).formatted(chat.contentFormat());
     template
         .problem()
         .ifPresent(problem -> LOG.warn("The model's chat template does not parse: {}", problem));
@@ -398,7 +401,8 @@ record ModelParts(
     }
     RenderLimits limits =
         new RenderLimits(config.limits().templateSteps(), config.limits().templateCharsMax());
-    return new ChatRenderer(template, limits, Clock.system(ZoneId.systemDefault()));
+    return new ChatRenderer(
+        template, chat.variables(), limits, Clock.system(ZoneId.systemDefault()));
   }
 
   private static int[] printable(Tokenizer tokenizer, GenerationDefaults defaults) {

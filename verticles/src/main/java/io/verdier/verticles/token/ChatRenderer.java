@@ -15,29 +15,47 @@ import org.jspecify.annotations.Nullable;
 /**
  * Conversations as requests give them to prompt texts. Immutable and thread-safe.
  *
+ * @param variables of the template, where a request does not set them
  * @param limits what one rendering may cost
  * @param clock what a template that asks for the date sees
  */
-public record ChatRenderer(ChatTemplate template, RenderLimits limits, Clock clock) {
-  private static final String DOCUMENTS = "documents";
+public record ChatRenderer(
+    ChatTemplate template,
+    Map<String, @Nullable Object> variables,
+    RenderLimits limits,
+    Clock clock) {
 
   /**
    * @throws io.verdier.engine.RejectedException where the template refuses the conversation, or a
    *     limit is passed
    */
   String render(Prompt.Chat chat) {
-    Map<String, Object> extra = new LinkedHashMap<>(chat.templateArguments());
-    Object documents = extra.remove(DOCUMENTS);
+    Map<String, Object> extra = variables(chat);
+    Object documents = extra.remove("documents");
+    Object tools = extra.remove("tools");
     Conversation conversation =
         new Conversation(
             new ArrayList<>(chat.messages()),
-            objects(chat.tools()),
+            objects(chat.tools() == null ? tools : chat.tools()),
             objects(documents),
             extra,
             ending(chat));
     String own = chat.template();
     ChatTemplate used = own == null ? template : template.withTemplate(own);
     return used.render(conversation, limits, clock);
+  }
+
+  /** The request's, and where it has none, or null, the server's. */
+  private Map<String, Object> variables(Prompt.Chat chat) {
+    Map<String, Object> all = new LinkedHashMap<>(variables);
+    chat.templateArguments()
+        .forEach(
+            (name, value) -> {
+              if (value != null || !all.containsKey(name)) {
+                all.put(name, value);
+              }
+            });
+    return all;
   }
 
   private static Ending ending(Prompt.Chat chat) {

@@ -9,6 +9,8 @@ import io.verdier.verticles.bus.Submit;
 import io.verdier.verticles.bus.Truncation;
 import java.net.http.HttpResponse;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -227,11 +229,83 @@ class ChatCompletionsTest {
             """);
     assertThat(response.statusCode()).isEqualTo(200);
     Prompt.Chat chat = (Prompt.Chat) server.engine.awaitSubmit().prompt();
-    assertThat(chat.messages().get(0)).containsEntry("content", "a\nb\nc");
+    assertThat(chat.messages().get(0))
+        .containsEntry(
+            "content",
+            Stream.of("a", "b", "c").map(it -> Map.of("type", "text", "text", it)).toList());
     assertThat(String.valueOf(chat.messages().get(1).get("tool_calls")))
         .contains("arguments={x=[1, 2]}");
     assertThat(chat.messages().get(1)).containsEntry("content", "").doesNotContainKey("refusal");
     assertThat(chat.messages().get(2)).containsEntry("tool_call_id", "1");
+  }
+
+  @Test
+  void messages_sentBack_asTemplatesAskForThem() throws Exception {
+    server.engine.submitted.clear();
+    HttpResponse<String> response =
+        server.post(
+            "/v1/chat/completions",
+            """
+            {"messages":[
+              {"role":"user","content":[{"type":"text","text":"a"}]},
+              {"role":"assistant","content":"b","tool_calls":[],"reasoning":"Hm."},
+              {"role":"assistant","content":"c","reasoning_content":"So."},
+              {"role":"user","content":"d","reasoning":"Not here."},
+              {"role":"ipython"},
+              {"role":"%s","content":"e"}]}\
+            """
+                .formatted("r".repeat(64)));
+    assertThat(response.statusCode()).as(response.body()).isEqualTo(200);
+    List<Map<String, Object>> messages =
+        ((Prompt.Chat) server.engine.awaitSubmit().prompt()).messages();
+    assertThat(messages.get(0)).containsEntry("content", "a");
+    assertThat(messages.get(1))
+        .doesNotContainKey("tool_calls")
+        .containsEntry("reasoning", "Hm.")
+        .containsEntry("reasoning_content", "Hm.");
+    assertThat(messages.get(2))
+        .containsEntry("reasoning", "So.")
+        .containsEntry("reasoning_content", "So.");
+    assertThat(messages.get(3)).doesNotContainKey("reasoning_content");
+    assertThat(messages.get(4)).isEqualTo(Map.of("role", "ipython", "content", ""));
+  }
+
+  @Test
+  void templateKwargs_namedAsFields_countWhereTheFieldsAreNotThere() throws Exception {
+    server.engine.submitted.clear();
+    post(
+        ",\"chat_template_kwargs\":{\"add_generation_prompt\":false,"
+            + "\"continue_final_message\":true,\"documents\":[{\"t\":\"d\"}],"
+            + "\"tools\":[{\"type\":\"function\"}],\"reasoning_effort\":\"low\"}");
+    Prompt.Chat chat = (Prompt.Chat) server.engine.awaitSubmit().prompt();
+    assertThat(chat.addGenerationPrompt()).isFalse();
+    assertThat(chat.continueFinalMessage()).isTrue();
+    assertThat(chat.templateArguments())
+        .containsOnlyKeys("documents", "tools", "reasoning_effort")
+        .containsEntry("reasoning_effort", "low");
+    post(
+        ",\"add_generation_prompt\":true,\"documents\":[{\"t\":\"own\"}],"
+            + "\"reasoning_effort\":\"high\",\"chat_template_kwargs\":"
+            + "{\"add_generation_prompt\":false,\"documents\":[{\"t\":\"d\"}],"
+            + "\"reasoning_effort\":\"low\",\"enable_thinking\":false}");
+    chat = (Prompt.Chat) server.engine.awaitSubmit().prompt();
+    assertThat(chat.addGenerationPrompt()).isTrue();
+    assertThat(chat.templateArguments())
+        .containsEntry("documents", List.of(Map.of("t", "own")))
+        .containsEntry("reasoning_effort", "high")
+        .containsEntry("enable_thinking", false);
+    for (String bad :
+        List.of(
+            "{\"add_generation_prompt\":1}|chat_template_kwargs.add_generation_prompt",
+            "{\"continue_final_message\":true}|continue_final_message",
+            "{\"documents\":[1]}|chat_template_kwargs.documents.0",
+            "{\"tools\":{}}|chat_template_kwargs.tools")) {
+      String[] parts = bad.split("\\|");
+      HttpResponse<String> response =
+          server.post("/v1/chat/completions", chat(",\"chat_template_kwargs\":" + parts[0]));
+      assertThat(response.statusCode()).as(bad).isEqualTo(400);
+      assertThat(response.body()).as(bad).contains("\"param\":\"" + parts[1] + "\"");
+    }
   }
 
   @Test
@@ -283,7 +357,10 @@ class ChatCompletionsTest {
             "{}",
             "[1]",
             "[{\"role\":\"user\"}]",
-            "[{\"role\":\"robot\",\"content\":\"x\"}]",
+            "[{\"role\":\"\",\"content\":\"x\"}]",
+            "[{\"role\":\"" + "r".repeat(65) + "\",\"content\":\"x\"}]",
+            "[{\"role\":5,\"content\":\"x\"}]",
+            "[{\"role\":\"ipython\",\"content\":3}]",
             "[{\"role\":\"user\",\"content\":3}]",
             "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]",
             "[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","

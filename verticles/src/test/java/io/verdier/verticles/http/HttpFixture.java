@@ -3,6 +3,7 @@ package io.verdier.verticles.http;
 import io.verdier.cache.lora.AdapterSource;
 import io.verdier.conf.AdapterSources;
 import io.verdier.conf.AnswerDefaults;
+import io.verdier.conf.ChatConfig;
 import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.Limits;
 import io.verdier.conf.MeasureConfig;
@@ -189,7 +190,7 @@ final class HttpFixture implements AutoCloseable {
             ServerConfig.DataType.AUTO,
             ServerConfig.LoadFormat.AUTO,
             OptionalInt.empty(),
-            Optional.empty(),
+            new ChatConfig(Optional.empty(), Optional.empty(), Map.of()),
             Optional.empty(),
             Map.of(),
             Optional.empty(),

@@ -251,7 +251,7 @@ class MessagesTest {
           """
           {"stop":["x"],"chat_template_kwargs":{"enable_thinking":false,"thinking":false},
            "messages":[
-           {"role":"system","content":"Be\\nkind."},
+           {"role":"system","content":["Be","kind."]},
            {"role":"user","content":"Weather?"},
            {"role":"assistant","content":"I look.","reasoning_content":"Hm.","tool_calls":[
              {"id":"t1","type":"function",

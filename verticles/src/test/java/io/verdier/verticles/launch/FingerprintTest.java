@@ -52,4 +52,23 @@ class FingerprintTest {
         config, Files.readString(config).replace("\"<|eot_id|>\"", "\"<|end_of_text|>\""));
     assertThat(print(files)).isNotEqualTo(print());
   }
+
+  /** How chats become prompts. */
+  @Test
+  void of_otherPromptsOfChats_isAnother() throws IOException {
+    String kwargs = "--default-chat-template-kwargs=";
+    assertThat(
+            List.of(
+                print(),
+                print("--chat-template={{ messages }}"),
+                print("--chat-template-content-format=string"),
+                print("--chat-template-content-format=openai"),
+                print(kwargs + "{\"enable_thinking\":false}"),
+                print(kwargs + "{\"enable_thinking\":true}"),
+                print(kwargs + "{\"enable_thinking\":\"true\"}"),
+                print(kwargs + "{\"enable_thinking\":null}")))
+        .doesNotHaveDuplicates();
+    assertThat(print(kwargs + "{}")).isEqualTo(print());
+    assertThat(print("--port=9")).isEqualTo(print());
+  }
 }

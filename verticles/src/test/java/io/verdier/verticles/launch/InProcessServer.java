@@ -78,7 +78,8 @@ public final class InProcessServer implements AutoCloseable {
               return parts.withEncoder(
                   new PromptEncoder(
                       encoder.tokenizer(),
-                      new ChatRenderer(renderer.template(), renderer.limits(), clock),
+                      new ChatRenderer(
+                          renderer.template(), renderer.variables(), renderer.limits(), clock),
                       encoder.maxModelLen(),
                       encoder.newTokensMax(),
                       encoder.width()));

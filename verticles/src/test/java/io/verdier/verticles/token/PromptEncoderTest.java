@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -41,6 +42,7 @@ class PromptEncoderTest {
     ChatRenderer renderer =
         new ChatRenderer(
             ChatTemplate.load(MODEL, Optional.empty()),
+            Map.of(),
             new RenderLimits(1000, 1000),
             Clock.systemUTC());
     loaded =
@@ -115,8 +117,6 @@ class PromptEncoderTest {
   }
 
   @Test
-  void requests_severalChoices_onlyTheFirstScoresThePrompt() {
-  @Test
   void requests_scoresOfAllChoices_boundedTogether() {
     assertThat(requests(1, 40_000, 20)).hasSize(1);
     assertThatThrownBy(() -> requests(2, 40_000, 20))
@@ -125,6 +125,8 @@ class PromptEncoderTest {
         .hasMessageContaining("lower it to 11");
   }
 
+  @Test
+  void requests_severalChoices_onlyTheFirstScoresThePrompt() {
     List<EngineRequest> requests = requests(3, 10, 5);
     assertThat(requests)
         .extracting(request -> request.sampling().promptLogprobs())

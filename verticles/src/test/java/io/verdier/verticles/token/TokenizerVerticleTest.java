@@ -82,6 +82,7 @@ class TokenizerVerticleTest {
     ChatRenderer renderer =
         new ChatRenderer(
             ChatTemplate.of("{{ messages }}", Map.of()),
+            Map.of(),
             new RenderLimits(1000, 1000),
             Clock.systemUTC());
     vertx = Vertx.vertx();

@@ -8,15 +8,23 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Immutable: checks a conversation and brings it into the form that chat templates expect: content
- * is a string (the texts of its parts, one per line), arguments of tool calls are objects.
+ * is a string or a list of text parts, arguments of tool calls are objects. Whether the template
+ * walks such a list or gets the texts as lines, its reader decides: an ingress may have none.
  */
 record ChatMessages(JsonBody json, int messagesMax) {
-  private static final Set<String> ROLES =
-      Set.of("system", "developer", "user", "assistant", "tool");
+  /** Far above what any chat template knows. */
+  private static final int ROLE_CHARS_MAX = 64;
+
+  /** Roles of the API that say something in each of their messages. */
+  private static final Set<String> SPEAKERS = Set.of("system", "developer", "user", "tool");
+
+  private static final List<String> REASONING = List.of("reasoning", "reasoning_content");
+
   private static final Set<String> TEXT_PARTS =
       Set.of("text", "input_text", "output_text", "refusal", "thinking");
 
@@ -37,25 +45,45 @@ record ChatMessages(JsonBody json, int messagesMax) {
 
   private Map<String, @Nullable Object> message(Fields message) {
     String role = message.string("role");
-    if (role == null || !ROLES.contains(role)) {
-      throw message.wrong("role", "system, developer, user, assistant or tool");
+    if (role == null || role.isEmpty() || role.length() > ROLE_CHARS_MAX) {
+      throw message.wrong("role", "a string of 1 to " + ROLE_CHARS_MAX + " characters");
     }
     // Clients send answers back with all their nulls; templates ask whether a key is there.
     Map<String, @Nullable Object> checked = new LinkedHashMap<>(message.map());
     checked.values().removeIf(Objects::isNull);
     Object content = message.value("content");
-    if (content == null && !role.equals("assistant")) {
+    if (content == null && SPEAKERS.contains(role)) {
       throw message.wrong("content", "a string or a list of parts");
     }
-    checked.put("content", content == null ? "" : text(message, "content", content));
-    if (message.has("tool_calls")) {
-      checked.put("tool_calls", toolCalls(message));
+    checked.put("content", content == null ? "" : content(message, "content", content));
+    List<Object> calls = toolCalls(message);
+    if (calls.isEmpty()) {
+      checked.remove("tool_calls"); // clients send these back too
+    } else {
+      checked.put("tool_calls", calls);
+    }
+    if (role.equals("assistant")) {
+      nameReasoning(checked);
     }
     return checked;
   }
 
-  /** The text of a string, or of a list of parts that are text. */
-  static String text(Fields message, String name, @Nullable Object content) {
+  /** Templates know reasoning by either name; where both are there, vLLM reads the first. */
+  private static void nameReasoning(Map<String, @Nullable Object> message) {
+    Object reasoning =
+        REASONING.stream().map(message::get).filter(Objects::nonNull).findFirst().orElse(null);
+    if (reasoning != null) {
+      REASONING.forEach(name -> message.put(name, reasoning));
+    }
+  }
+
+  /**
+   * What is said: a string, or where there are several parts a list of them, {@code {"type":
+   * "text", "text": …}} each.
+   *
+   * @param content a string, or a list of parts that are text
+   */
+  static Object content(Fields message, String name, @Nullable Object content) {
     if (content instanceof String string) {
       return string;
     }
@@ -67,7 +95,32 @@ record ChatMessages(JsonBody json, int messagesMax) {
       Object part = parts.get(i);
       texts.add(part instanceof String string ? string : partText(message.element(name, i, part)));
     }
-    return String.join("\n", texts);
+    return content(texts);
+  }
+
+  /** The same of texts that were read already. */
+  static Object content(List<String> texts) {
+    return switch (texts.size()) {
+      case 0 -> "";
+      case 1 -> texts.getFirst();
+      default -> texts.stream().map(ChatMessages::part).toList();
+    };
+  }
+
+  private static Map<String, Object> part(String text) {
+    Map<String, Object> part = new LinkedHashMap<>();
+    part.put("type", "text");
+    part.put("text", text);
+    return part;
+  }
+
+  /** The lines of what a message that {@link #read} has checked says. */
+  static String lines(Map<String, @Nullable Object> message) {
+    return message.get("content") instanceof List<?> parts
+        ? parts.stream()
+            .map(part -> String.valueOf(((Map<?, ?>) part).get("text")))
+            .collect(Collectors.joining("\n"))
+        : String.valueOf(message.get("content"));
   }
 
   private static String partText(Fields part) {

@@ -31,6 +31,7 @@ record ChatRequest(
     String echo,
     boolean showsPrompt) {
   private static final String ID_PREFIX = "chatcmpl-";
+  private static final String VARIABLES = "chat_template_kwargs";
 
   static ChatRequest read(Exchange exchange, Fields fields) {
     return read(exchange, fields, ID_PREFIX);
@@ -66,9 +67,7 @@ record ChatRequest(
         shape,
         parsing,
         role,
-        fields.bool("echo") && role.equals(last.get("role"))
-            ? String.valueOf(last.get("content"))
-            : "",
+        fields.bool("echo") && role.equals(last.get("role")) ? ChatMessages.lines(last) : "",
         fields.bool("return_prompt_text"));
   }
 
@@ -83,8 +82,9 @@ record ChatRequest(
 
   /** The conversation and all that the chat template is given with it. */
   static Prompt.Chat prompt(Ingress ingress, Fields fields, ToolFields tools) {
-    boolean add = fields.bool("add_generation_prompt");
-    boolean resume = fields.bool("continue_final_message");
+    Map<String, @Nullable Object> variables = templateArguments(fields);
+    boolean add = either(fields, variables, "add_generation_prompt");
+    boolean resume = either(fields, variables, "continue_final_message");
     if (add && resume) {
       throw RejectedException.invalid(
           fields.path("continue_final_message"),
@@ -100,33 +100,57 @@ record ChatRequest(
     return new Prompt.Chat(
         messages,
         tools.shown(ingress.serving().card().parsing()),
-        templateArguments(fields),
+        variables,
         add,
         resume,
         fields.as(Body.CHAT).bool("add_special_tokens"),
         template);
   }
 
+  /**
+   * What the template is given by name. A field of the request wins over a variable of its name, as
+   * in later versions of vLLM (in 0.9 it was the other way round).
+   */
   private static Map<String, @Nullable Object> templateArguments(Fields fields) {
     Map<String, @Nullable Object> arguments = new LinkedHashMap<>();
-    List<?> documents = fields.list("documents");
+    Fields further = fields.object(VARIABLES);
+    if (further != null) {
+      objects(further, "tools");
+      objects(further, "documents");
+      arguments.putAll(further.map());
+    }
+    List<?> documents = objects(fields, "documents");
     if (documents != null) {
-      for (int i = 0; i < documents.size(); i++) {
-        if (!(documents.get(i) instanceof Map<?, ?>)) {
-          throw Fields.wrongAt(fields.path("documents") + "." + i, documents.get(i), "an object");
-        }
-      }
       arguments.put("documents", documents);
     }
     String effort = fields.choice("reasoning_effort");
     if (effort != null) {
       arguments.put("reasoning_effort", effort);
-      arguments.put("enable_thinking", !effort.equals("none")); // a template may know only this
-    }
-    Fields further = fields.object("chat_template_kwargs");
-    if (further != null) {
-      arguments.putAll(further.map());
+      arguments.putIfAbsent("enable_thinking", !effort.equals("none")); // some know only this
     }
     return arguments;
+  }
+
+  private static @Nullable List<?> objects(Fields fields, String name) {
+    List<?> objects = fields.list(name);
+    for (int i = 0; objects != null && i < objects.size(); i++) {
+      if (!(objects.get(i) instanceof Map<?, ?>)) {
+        throw Fields.wrongAt(fields.path(name) + "." + i, objects.get(i), "an object");
+      }
+    }
+    return objects;
+  }
+
+  /** A switch of the request that it may also set as a variable of the template. */
+  private static boolean either(
+      Fields fields, Map<String, @Nullable Object> variables, String name) {
+    Object variable = variables.remove(name);
+    if (fields.has(name) || variable == null) {
+      return fields.bool(name);
+    }
+    if (variable instanceof Boolean bool) {
+      return bool;
+    }
+    throw Fields.wrongAt(fields.path(VARIABLES) + "." + name, variable, "true or false");
   }
 }

@@ -80,7 +80,8 @@ record MessagesFields(Fields fields) {
   private List<Object> messages() {
     List<Object> messages = new ArrayList<>();
     if (fields.has("system")) {
-      messages.add(message("system", ChatMessages.text(fields, "system", fields.value("system"))));
+      Object system = ChatMessages.content(fields, "system", fields.value("system"));
+      messages.add(message("system", system));
     }
     List<?> given = fields.list("messages");
     if (given == null || given.isEmpty()) {
@@ -91,15 +92,15 @@ record MessagesFields(Fields fields) {
       switch (message.string("role")) {
         case "user" -> user(message, messages);
         case "assistant" -> messages.add(assistant(message));
-        case "system" -> messages.add(message("system", systemText(message)));
+        case "system" -> messages.add(message("system", systemContent(message)));
         case null, default -> throw message.wrong("role", "user, assistant or system");
       }
     }
     return messages;
   }
 
-  private static String systemText(Fields message) {
-    return ChatMessages.text(message, "content", message.value("content"));
+  private static Object systemContent(Fields message) {
+    return ChatMessages.content(message, "content", message.value("content"));
   }
 
   private static Map<String, @Nullable Object> message(String role, @Nullable Object content) {
@@ -129,7 +130,7 @@ record MessagesFields(Fields fields) {
 
   private static void addTexts(List<String> texts, List<Object> messages) {
     if (!texts.isEmpty()) {
-      messages.add(message("user", String.join("\n", texts)));
+      messages.add(message("user", ChatMessages.content(texts)));
       texts.clear();
     }
   }
@@ -171,7 +172,7 @@ record MessagesFields(Fields fields) {
   private static Map<String, @Nullable Object> toolResult(Fields block) {
     Object content = block.value("content");
     Map<String, @Nullable Object> message =
-        message("tool", content == null ? "" : ChatMessages.text(block, "content", content));
+        message("tool", content == null ? "" : ChatMessages.content(block, "content", content));
     String id = block.string("tool_use_id");
     if (id == null) {
       throw block.wrong("tool_use_id", "a string");
@@ -198,7 +199,7 @@ record MessagesFields(Fields fields) {
         case null, default -> texts.add(text(block));
       }
     }
-    Map<String, @Nullable Object> chat = message("assistant", String.join("\n", texts));
+    Map<String, @Nullable Object> chat = message("assistant", ChatMessages.content(texts));
     if (!reasoning.isEmpty()) {
       chat.put("reasoning_content", reasoning.toString());
     }

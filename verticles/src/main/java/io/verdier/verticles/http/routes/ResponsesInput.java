@@ -60,7 +60,7 @@ final class ResponsesInput {
       case "function_call" -> called(item);
       case "function_call_output" -> {
         Map<String, @Nullable Object> result =
-            message("tool", ChatMessages.text(item, "output", item.value("output")));
+            message("tool", ChatMessages.content(item, "output", item.value("output")));
         result.put("tool_call_id", required(item, "call_id"));
         add(result);
       }
@@ -78,7 +78,7 @@ final class ResponsesInput {
   }
 
   private void said(Fields item) {
-    String content = ChatMessages.text(item, "content", item.value("content"));
+    Object content = ChatMessages.content(item, "content", item.value("content"));
     String role = required(item, "role");
     switch (role) {
       case "assistant" -> answerWithout("content").put("content", content);
