@@ -8,8 +8,6 @@ import io.verdier.conf.ServerConfig.CpuKernels;
 import io.verdier.conf.ServerConfig.DataType;
 import io.verdier.conf.ServerConfig.KvFormat;
 import io.verdier.conf.ServerConfig.LoadFormat;
-import io.verdier.conf.ServerConfig.LogFormat;
-import io.verdier.conf.ServerConfig.LogLevel;
 import io.verdier.conf.ServerConfig.PackedWeights;
 import io.verdier.conf.ServerConfig.Policy;
 import io.verdier.conf.ServerConfig.Quantization;
@@ -377,16 +375,16 @@ final class Assembler {
         settings.duration("--stored-response-time"));
   }
 
-  private ServerConfig.Logging logging() {
-    LogLevel level =
+  private LoggingConfig logging() {
+    LoggingConfig.Level level =
         switch (settings.text("--log-level")) {
-          case "trace" -> LogLevel.TRACE;
-          case "debug" -> LogLevel.DEBUG;
-          case "warn", "warning" -> LogLevel.WARN;
-          case "error", "critical" -> LogLevel.ERROR;
-          default -> LogLevel.INFO;
+          case "trace" -> LoggingConfig.Level.TRACE;
+          case "debug" -> LoggingConfig.Level.DEBUG;
+          case "warn", "warning" -> LoggingConfig.Level.WARN;
+          case "error", "critical" -> LoggingConfig.Level.ERROR;
+          default -> LoggingConfig.Level.INFO;
         };
-    return new ServerConfig.Logging(level, LogFormat.valueOf(constant("--log-format")));
+    return new LoggingConfig(level, LoggingConfig.Format.valueOf(constant("--log-format")));
   }
 
   private MeasureConfig measures() {

@@ -24,7 +24,7 @@ public record ServerConfig(
     Parsing parsing,
     Vertex vertex,
     Limits limits,
-    Logging logging,
+    LoggingConfig logging,
     StructuredOutput structuredOutput,
     Pooler pooler,
     TracingConfig tracing,
@@ -475,32 +475,4 @@ public record ServerConfig(
    * @param holdsThoughts whether what a model thinks is held to the request's form too
    */
   public record StructuredOutput(boolean isCompact, boolean isClosed, boolean holdsThoughts) {}
-
-  /** Least severe line that is logged. */
-  public enum LogLevel {
-    TRACE,
-    DEBUG,
-    INFO,
-    WARN,
-    ERROR
-  }
-
-  /** Lines for people, or one JSON object a line with Cloud Logging's {@code severity}. */
-  public enum LogFormat {
-    TEXT,
-    JSON
-  }
-
-  /** How the server logs. */
-  public record Logging(LogLevel level, LogFormat format) {
-
-    /**
-     * System properties that choose this logging, set before the first logger is made, except one
-     * that the operator set: logback reads its file once, and looks it up by one of them.
-     */
-    public Map<String, String> systemProperties() {
-      String file = format == LogFormat.JSON ? "logback-json.xml" : "logback.xml";
-      return Map.of("logback.configurationFile", file, "verdier.log.level", level.name());
-    }
-  }
 }

@@ -5,8 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.verdier.conf.ServerConfig.BackendKind;
 import io.verdier.conf.ServerConfig.DataType;
 import io.verdier.conf.ServerConfig.LoadFormat;
-import io.verdier.conf.ServerConfig.LogFormat;
-import io.verdier.conf.ServerConfig.LogLevel;
 import io.verdier.conf.ServerConfig.Policy;
 import java.net.URI;
 import java.nio.file.Path;
@@ -71,7 +69,7 @@ class DefaultsTest {
                 new ServerConfig.Parsing(false, Optional.empty(), Optional.empty(), "", false),
                 vertex(),
                 limits(),
-                new ServerConfig.Logging(LogLevel.INFO, LogFormat.TEXT),
+                new LoggingConfig(LoggingConfig.Level.INFO, LoggingConfig.Format.TEXT),
                 new ServerConfig.StructuredOutput(false, false, false),
                 pooler(),
                 new TracingConfig(

@@ -108,7 +108,7 @@ class PrecedenceTest {
                 "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "5"));
     assertThat(config.artifacts().hub().token()).contains("first");
     assertThat(config.http().apiKeys()).containsExactly("key");
-    assertThat(config.logging().level()).isEqualTo(ServerConfig.LogLevel.WARN);
+    assertThat(config.logging().level()).isEqualTo(LoggingConfig.Level.WARN);
     assertThat(config.cache().kvBytes()).isEqualTo(OptionalLong.of(4L << 30));
     assertThat(config.limits().keepAliveTimeout()).isEqualTo(Duration.ofSeconds(5));
     assertThat(Loading.config(Map.of("HUGGING_FACE_HUB_TOKEN", "t")).artifacts().hub().token())
@@ -189,7 +189,7 @@ class PrecedenceTest {
     assertThat(config.limits().overloadStatus()).isEqualTo(429);
     assertThat(config.limits().bodyBytesMax()).isEqualTo(8L << 20);
     assertThat(config.limits().drainTimeout()).isEqualTo(Duration.ofSeconds(20));
-    assertThat(config.logging().format()).isEqualTo(ServerConfig.LogFormat.JSON);
+    assertThat(config.logging().format()).isEqualTo(LoggingConfig.Format.JSON);
   }
 
   @Test

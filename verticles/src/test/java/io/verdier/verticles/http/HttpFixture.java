@@ -6,6 +6,7 @@ import io.verdier.conf.AnswerDefaults;
 import io.verdier.conf.ChatConfig;
 import io.verdier.conf.ClusterConfig;
 import io.verdier.conf.Limits;
+import io.verdier.conf.LoggingConfig;
 import io.verdier.conf.MeasureConfig;
 import io.verdier.conf.PipelineConfig;
 import io.verdier.conf.Pooler;
@@ -221,7 +222,7 @@ final class HttpFixture implements AutoCloseable {
         options.parsing,
         new ServerConfig.Vertex(true, options.predictRoute, options.healthRoute, Optional.empty()),
         limits(options),
-        new ServerConfig.Logging(ServerConfig.LogLevel.INFO, ServerConfig.LogFormat.TEXT),
+        new LoggingConfig(LoggingConfig.Level.INFO, LoggingConfig.Format.TEXT),
         options.structuredOutput,
         new Pooler(Pooler.Runner.AUTO, Optional.empty(), Optional.empty()),
         new TracingConfig(Optional.empty(), TracingConfig.Protocol.GRPC, Map.of(), "demo", false),
