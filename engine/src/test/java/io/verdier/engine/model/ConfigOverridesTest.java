@@ -19,13 +19,6 @@ class ConfigOverridesTest {
   private static final String YARN =
       "{'rope_type': 'yarn', 'factor': 4.0, 'original_max_position_embeddings': 32768}";
 
-  /** Qwen3 8B, in both ways in which its rotary positions are written down. */
-  private static final String QWEN =
-      """
-      {'architectures': ['Qwen3ForCausalLM'], 'hidden_size': 4096, 'intermediate_size': 12288,
-       'num_hidden_layers': 36, 'num_attention_heads': 32, 'num_key_value_heads': 8,
-       'head_dim': 128, 'vocab_size': 151936, 'max_position_embeddings': 40960, %s}""";
-
   @TempDir Path directory;
 
   private static Map<String, Object> json(String text) throws IOException {
@@ -105,8 +98,15 @@ class ConfigOverridesTest {
     return all.replace(": ", ":").replace('\'', '"').strip().split(" ");
   }
 
+  /** Qwen3 8B, in whichever way its rotary positions are written down. */
   private void write(String positions) throws IOException {
-    String text = QWEN.formatted(positions).replace('\'', '"');
+    String text =
+        """
+        {'architectures': ['Qwen3ForCausalLM'], 'hidden_size': 4096, 'intermediate_size': 12288,
+         'num_hidden_layers': 36, 'num_attention_heads': 32, 'num_key_value_heads': 8,
+         'head_dim': 128, 'vocab_size': 151936, 'max_position_embeddings': 40960, %s}"""
+            .formatted(positions)
+            .replace('\'', '"');
     Files.writeString(directory.resolve("config.json"), text);
   }
 }

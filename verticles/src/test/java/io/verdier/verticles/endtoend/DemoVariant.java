@@ -1,5 +1,6 @@
 package io.verdier.verticles.endtoend;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -47,6 +48,36 @@ final class DemoVariant {
     }
   }
 
+  /** Takes what is in front of the names of the weights away, as a decoder alone is saved. */
+  static void strip(Path directory, String prefix) {
+    Path file = directory.resolve("model.safetensors");
+    try {
+      ByteBuffer old = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
+      byte[] header = new byte[(int) old.getLong()];
+      old.get(header);
+      ObjectNode tensors = Client.JSON.createObjectNode();
+      for (Map.Entry<String, JsonNode> tensor : Client.JSON.readTree(header).properties()) {
+        String name = tensor.getKey();
+        boolean isInside = name.startsWith(prefix);
+        tensors.set(isInside ? name.substring(prefix.length()) : name, tensor.getValue());
+      }
+      write(file, tensors, old);
+    } catch (IOException failed) {
+      throw new UncheckedIOException(failed);
+    }
+  }
+
+  private static void write(Path file, ObjectNode tensors, ByteBuffer data) throws IOException {
+    StringBuilder text = new StringBuilder(Client.JSON.writeValueAsString(tensors));
+    while (text.length() % 8 != 0) {
+      text.append(' ');
+    }
+    ByteBuffer all =
+        ByteBuffer.allocate(8 + text.length() + data.remaining()).order(ByteOrder.LITTLE_ENDIAN);
+    all.putLong(text.length()).put(text.toString().getBytes(StandardCharsets.UTF_8)).put(data);
+    Files.write(file, all.array());
+  }
+
   /**
    * Appends the head of a classifier to the weights: length of the header, header, bytes.
    *
@@ -63,18 +94,13 @@ final class DemoVariant {
       ObjectNode score = tensors.putObject("score.weight").put("dtype", "F32");
       score.putArray("shape").add(classes).add(head.length / classes);
       score.putArray("data_offsets").add(from).add(from + Float.BYTES * head.length);
-      StringBuilder text = new StringBuilder(Client.JSON.writeValueAsString(tensors));
-      while (text.length() % 8 != 0) {
-        text.append(' ');
-      }
-      ByteBuffer added =
-          ByteBuffer.allocate(8 + text.length() + from + Float.BYTES * head.length)
-              .order(ByteOrder.LITTLE_ENDIAN);
-      added.putLong(text.length()).put(text.toString().getBytes(StandardCharsets.UTF_8)).put(old);
+      ByteBuffer all =
+          ByteBuffer.allocate(from + Float.BYTES * head.length).order(ByteOrder.LITTLE_ENDIAN);
+      all.put(old);
       for (float value : head) {
-        added.putFloat(value);
+        all.putFloat(value);
       }
-      Files.write(file, added.array());
+      write(file, tensors, all.flip());
     } catch (IOException failed) {
       throw new UncheckedIOException(failed);
     }

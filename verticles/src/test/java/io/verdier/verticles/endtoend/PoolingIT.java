@@ -445,4 +445,25 @@ class PoolingIT {
           .isEqualTo(400);
     }
   }
+
+  /** As models that embed are published: a decoder alone, whose weights have no name in front. */
+  @Test
+  void embeddings_decoderSavedAlone_areTheSameBits(@TempDir Path directory) {
+    DemoVariant.in(
+        directory,
+        Map.of("LlamaForCausalLM", "LlamaModel", "\"tie_word_embeddings\": true", "\"a\": 1"));
+    DemoVariant.strip(directory, "model.");
+    try (InProcessServer own = InProcessServer.start("--model=" + directory);
+        InProcessServer whole = InProcessServer.start("--runner=pooling")) {
+      Map<String, Object> body = Map.of("input", List.of(CAR, "A motor car has wheels."));
+      List<float[]> expected = vectors(new Client(whole.baseUrl()), body);
+      List<float[]> actual = vectors(new Client(own.baseUrl()), body);
+      assertThat(actual).hasSameSizeAs(expected);
+      for (int i = 0; i < actual.size(); i++) {
+        assertThat(actual.get(i)).isEqualTo(expected.get(i));
+      }
+      assertThat(new Client(own.baseUrl()).post("/v1/completions", Map.of("prompt", CAR)).status())
+          .isEqualTo(400);
+    }
+  }
 }
