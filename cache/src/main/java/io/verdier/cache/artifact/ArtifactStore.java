@@ -309,7 +309,7 @@ public final class ArtifactStore {
   private Artifact own(ArtifactUri uri, Wanted wanted, Source source) throws IOException {
     FileChoice choice = wanted.choice;
     Listing listing = wanted.listing;
-    String prefix = entryName(uri, choice);
+    String prefix = OwnPlace.entryName(uri, choice);
     String name = prefix + listing.version().substring(0, VERSION_CHARS);
     OwnPlace place = new OwnPlace(config.directory().resolve(name));
     while (true) {
@@ -353,7 +353,7 @@ public final class ArtifactStore {
   /** The version that was last used after a time, if it is whole. */
   private Optional<Artifact> kept(ArtifactUri uri, FileChoice choice, FileTime after)
       throws IOException {
-    for (String name : quota.usedAfter(entryName(uri, choice), after)) {
+    for (String name : quota.usedAfter(OwnPlace.entryName(uri, choice), after)) {
       OwnPlace place = new OwnPlace(config.directory().resolve(name));
       Optional<Artifact> whole =
           use(uri, name, place, () -> choice.isWhole(uri.shown(), place.directory()));
@@ -407,29 +407,19 @@ public final class ArtifactStore {
     }
   }
 
-  /** The last word of the address, for people who look into the directory, and its hash. */
-  private static String entryName(ArtifactUri uri, FileChoice choice) {
-    String word = uri.shown().replaceAll(".*/", "").replaceAll("[^A-Za-z0-9._-]", "_");
-    String name = word.length() > 40 ? word.substring(0, 40) : word;
-    String hash = Checksum.ofText(choice + " " + uri.identity()).substring(0, VERSION_CHARS);
-    return name.replaceFirst("^\\.", "_") + "-" + hash + "-";
-  }
-
   /** What is to be fetched, and who hears of it. */
   private record Wanted(Listing listing, FileChoice choice, ArrivalWatch watch) {}
 
   /**
    * @param room is asked for the bytes of all files as soon as it is known which those are
    */
-  private void fetch(Source source, Wanted all, Place place, Archive.Room room)
-      throws IOException {
+  private void fetch(Source source, Wanted all, Place place, Archive.Room room) throws IOException {
     Path directory = place.directory();
     Files.createDirectories(directory);
     List<RemoteFile> small = all.choice.small(source.shown(), all.listing);
     fetch(source, small, place, ArrivalWatch.NOBODY);
     List<RemoteFile> weights = all.choice.weights(source.shown(), all.listing, directory);
-    room.require(
-        Stream.concat(small.stream(), weights.stream()).mapToLong(RemoteFile::size).sum());
+    room.require(Stream.concat(small.stream(), weights.stream()).mapToLong(RemoteFile::size).sum());
     List<Path> coming =
         weights.stream()
             .filter(file -> !place.has(file))
@@ -472,7 +462,7 @@ public final class ArtifactStore {
     try (Source source = sources.url(url)) {
       Listing listing = list(source);
       RemoteFile file = listing.files().getFirst();
-      String prefix = entryName(url, choice);
+      String prefix = OwnPlace.entryName(url, choice);
       String name = prefix + listing.version().substring(0, VERSION_CHARS);
       OwnPlace place = new OwnPlace(config.directory().resolve(name));
       while (true) {

@@ -25,8 +25,8 @@ import org.slf4j.LoggerFactory;
  * <p>The files of the locks are never deleted: one that another process has open would lock
  * nothing.
  *
- * <p>Locks on files are the process's: it loses one as soon as any of its descriptors of the file is
- * closed, and a second attempt to lock it is an error. So there is one object for a directory in
+ * <p>Locks on files are the process's: it loses one as soon as any of its descriptors of the file
+ * is closed, and a second attempt to lock it is an error. So there is one object for a directory in
  * the whole process, however many stores use it, and this table is static, unlike any other.
  */
 final class EntryLocks {

@@ -17,6 +17,18 @@ import java.util.Comparator;
  */
 record OwnPlace(Path entry) implements Place {
   static final String USED = "used";
+  private static final int HASH_CHARS = 12;
+
+  /**
+   * What the names of all versions of an artifact begin with: the last word of the address, for
+   * people who look into the directory, and its hash.
+   */
+  static String entryName(ArtifactUri uri, FileChoice choice) {
+    String word = uri.shown().replaceAll(".*/", "").replaceAll("[^A-Za-z0-9._-]", "_");
+    String name = word.length() > 40 ? word.substring(0, 40) : word;
+    String hash = Checksum.ofText(choice + " " + uri.identity()).substring(0, HASH_CHARS);
+    return name.replaceFirst("^\\.", "_") + "-" + hash + "-";
+  }
 
   @Override
   public Path directory() {

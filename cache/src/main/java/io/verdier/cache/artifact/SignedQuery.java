@@ -19,7 +19,12 @@ final class SignedQuery {
   private static final String SIGNATURE = "signature";
   private static final Set<String> BESIDE_SIGNATURE =
       Set.of(
-          SIGNATURE, "expires", "googleaccessid", "awsaccesskeyid", "key-pair-id", "policy",
+          SIGNATURE,
+          "expires",
+          "googleaccessid",
+          "awsaccesskeyid",
+          "key-pair-id",
+          "policy",
           "hash-algorithm");
 
   private static final String AZURE = "sig";

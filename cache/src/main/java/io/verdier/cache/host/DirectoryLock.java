@@ -46,8 +46,7 @@ final class DirectoryLock implements Closeable {
     boolean isTaken = false;
     try {
       channel =
-          FileChannel.open(
-              real.resolve(FILE), StandardOpenOption.WRITE, StandardOpenOption.CREATE);
+          FileChannel.open(real.resolve(FILE), StandardOpenOption.WRITE, StandardOpenOption.CREATE);
       isTaken = channel.tryLock() != null; // released with its channel
       return isTaken ? Optional.of(new DirectoryLock(real, channel)) : Optional.empty();
     } finally {

@@ -25,8 +25,8 @@ import org.slf4j.LoggerFactory;
  * The directory that the operator named, with a directory in it for each identity: blocks of one
  * model mean nothing to another. Stateless.
  *
- * <p>Models of one process share the bytes alike, and so do engines that serve one model: each has a
- * directory, for the books of a file have one owner. Whoever opens one writes down in it how many
+ * <p>Models of one process share the bytes alike, and so do engines that serve one model: each has
+ * a directory, for the books of a file have one owner. Whoever opens one writes down in it how many
  * bytes it may come to have; what others use counts as much, also while it is empty.
  *
  * <p>Those of others that nobody uses now may keep what other models are to have, at least half of

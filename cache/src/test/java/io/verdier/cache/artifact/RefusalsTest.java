@@ -143,8 +143,7 @@ class RefusalsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(
-      strings = {"../evil.json", "a/../../evil.json", "..\\evil.json", "/etc/evil.json"})
+  @ValueSource(strings = {"../evil.json", "a/../../evil.json", "..\\evil.json", "/etc/evil.json"})
   void gcs_nameOutsideTheDirectory_isRefused(String name) {
     cloud.files.put(name, new byte[10]);
     refused(GCS).hasMessageContaining("outside");

@@ -168,8 +168,7 @@ class RemoteModelTest {
   /** As a process does that looks for locks elsewhere. */
   @Test
   void publish_partialWasPublishedByAnother_isWhatItIs() throws IOException {
-    RemoteFile file =
-        new RemoteFile("a.json", 2, new Checksum(Checksum.Kind.NONE, "tag"), "tag");
+    RemoteFile file = new RemoteFile("a.json", 2, new Checksum(Checksum.Kind.NONE, "tag"), "tag");
     HubPlace place = new HubPlace(directory.resolve("models--a--b"), cloud.commit, "main");
     try (PartialFile partial = PartialFile.open(place.partial(file), file)) {
       Files.delete(partial.data());
@@ -256,8 +255,7 @@ class RemoteModelTest {
     Sources sources = new Sources(fixture.config().artifacts(), retry, InstantSource.system());
     try (Source source = sources.hub((ArtifactUri.Hub) HUB);
         ExecutorService threads = Executors.newFixedThreadPool(2)) {
-      RemoteFile shard =
-          source.list().file("model-00001-of-00002.safetensors").orElseThrow();
+      RemoteFile shard = source.list().file("model-00001-of-00002.safetensors").orElseThrow();
       source.open(shard, 0, 10).close();
       cloud.faults =
           request -> {

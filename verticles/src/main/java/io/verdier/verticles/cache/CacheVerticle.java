@@ -50,8 +50,8 @@ public final class CacheVerticle extends VerticleBase {
   }
 
   /**
-   * Nobody is answered twice: who was answered early hears of the rest elsewhere. And nobody is left
-   * without an answer, whatever went wrong: the start would wait for days.
+   * Nobody is answered twice: who was answered early hears of the rest elsewhere. And nobody is
+   * left without an answer, whatever went wrong: the start would wait for days.
    */
   private void resolve(Message<Object> message) {
     AtomicBoolean isAnswered = new AtomicBoolean();

@@ -149,8 +149,7 @@ final class ModelSet {
     for (ServerConfig model : models) {
       ServerConfig sharing = model.withPrefixSharers(prefixSharers(model, all));
       loaded =
-          loaded.compose(
-              ignored -> load(model, sharing, firstEngine.applyAsInt(model), replace));
+          loaded.compose(ignored -> load(model, sharing, firstEngine.applyAsInt(model), replace));
     }
     return loaded;
   }
