@@ -10,9 +10,8 @@ import java.util.Optional;
  */
 public record Pooler(Runner runner, Optional<Type> type, Optional<Boolean> normalizes) {
   /**
-   * {@code AUTO} embeds where the model's files say how or it cannot generate, else generates; {@code
-   * CLASSIFYING} is
-   * pooling by a model that has classes.
+   * {@code AUTO} embeds where the model's files say how or it cannot generate, else generates;
+   * {@code CLASSIFYING} is pooling by a model that has classes.
    */
   public enum Runner {
     AUTO,

@@ -9,6 +9,7 @@ import io.verdier.cache.kv.KvCacheManager;
 import io.verdier.cache.kv.KvCacheManager.Prefix;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -199,7 +200,7 @@ class PrefixTiersTest {
     writeAll(true);
     kv.release(table);
     loseDeviceAndHost();
-    Fetch fetch = tiers.fetch(kv.open("", ""), TOKENS, 2);
+    Fetch fetch = Objects.requireNonNull(tiers.fetch(kv.open("", ""), TOKENS, 2));
     List<DiskWork> reads = tiers.takeDiskWork();
 
     tiers.forget();
