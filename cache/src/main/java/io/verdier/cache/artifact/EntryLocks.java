@@ -27,7 +27,7 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Locks on files are the process's: it loses one as soon as any of its descriptors of the file
  * is closed, and a second attempt to lock it is an error. So there is one object for a directory in
- * the whole process, however many stores use it, and this table is static, unlike any other.
+ * the whole process, however many stores use it, and the table of them is static.
  */
 final class EntryLocks {
   private static final Logger LOG = LoggerFactory.getLogger(EntryLocks.class);
@@ -54,7 +54,7 @@ final class EntryLocks {
       try {
         return there.toRealPath().resolve(there.relativize(absolute));
       } catch (IOException notThere) {
-        LOG.trace("{} is to be made", there);
+        // It is to be made, with whatever lies below it; its parent may be there.
       }
     }
     return absolute;

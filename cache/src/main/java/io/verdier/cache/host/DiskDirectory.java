@@ -65,7 +65,8 @@ public final class DiskDirectory {
   }
 
   /**
-   * Opens an engine's blocks of an identity.
+   * Opens an engine's blocks of an identity; one at a time, so that each counts what those before
+   * it were promised.
    *
    * @param bytesMax that all blocks in the directory may take, those of all engines together
    * @return empty if another process has them, or another model of this one

@@ -147,7 +147,7 @@ class RemoteModelTest {
     AtomicBoolean isTaken = new AtomicBoolean();
     cloud.faults =
         request -> {
-          if (request.path().endsWith("config.json")) {
+          if (request.path().endsWith("model-00002-of-00002.safetensors") && !request.ofCdn()) {
             isTaken.set(isTakenElsewhere(lock));
           }
           return Fault.NONE;

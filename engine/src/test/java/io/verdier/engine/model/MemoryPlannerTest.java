@@ -75,7 +75,7 @@ class MemoryPlannerTest {
     long perToken = 2 * 4096 * 4 + 3072 * 4 + (4096 + 2048 + 7168) * 2;
     long logits = 256L * (64_128 + 128_256) * 4;
     long least = tokens * perToken + logits + (64L << 20);
-    assertThat(needs.activations()).isBetween(least, least + (48L << 20));
+    assertThat(needs.activations()).isBetween(least, least + (128L << 20));
   }
 
   @ParameterizedTest
@@ -207,7 +207,8 @@ class MemoryPlannerTest {
     String refusal = refusal(MODEL_70B, L40S, two);
     assertThat(refusal).contains("--tensor-parallel-size 4");
     plan(MODEL_70B, L40S, "--tensor-parallel-size=4", two[1]);
-    assertThat(refusal(MODEL_70B, L4, "--tensor-parallel-size=8", two[1], "--max-num-seqs=8"))
+    assertThat(refusal(MODEL_70B, 10 * GIB, "--tensor-parallel-size=8", two[1]))
+        .startsWith("CUDA out of memory: the model's weights take ")
         .doesNotContain("--tensor-parallel-size");
   }
 

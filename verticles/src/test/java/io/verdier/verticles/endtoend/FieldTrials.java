@@ -34,6 +34,9 @@ final class FieldTrials {
               || (field.name().equals("top_logprobs") && field.bodies().contains(Body.CHAT));
       trials.add(new Trial(plain(min), !shape.minIsOpen() && !lacks));
       trials.add(new Trial(plain(min.add(step)), !needsMore(field)));
+      if (!needsMore(field)) {
+        trials.add(new Trial('"' + plain(min.add(step)) + '"', true));
+      }
     }
     if (shape.max() < Double.MAX_VALUE) {
       // As a double, 2^63 - 1 is 2^63.
@@ -53,7 +56,7 @@ final class FieldTrials {
     if (integer) {
       trials.add(new Trial("1.5", false));
     }
-    for (String other : List.of("\"1\"", "true", "[]", "[1]", "{}")) {
+    for (String other : List.of("\"one\"", "true", "[]", "[1]", "{}")) {
       trials.add(new Trial(other, false));
     }
     return trials;

@@ -63,6 +63,7 @@ class SpellingTest {
             "\"max_tokens\":\"seven\"",
             "\"max_tokens\":\"1_000\"",
             "\"max_tokens\":\"99999999999999999999\"",
+            "\"seed\":\"9223372036854775808\"",
             "\"max_tokens\":true",
             "\"temperature\":\"nan\"",
             "\"stream\":\"maybe\"",
@@ -90,6 +91,15 @@ class SpellingTest {
       server.engine.submitted.clear();
       completed("\"prompt\":\"Hi\",\"echo\":true,\"max_tokens\":" + none);
       assertThat(server.engine.awaitSubmit().sampling().maxTokens()).as(none).isZero();
+    }
+  }
+
+  @Test
+  void seeds_ofAllSixtyFourBits_areTaken() throws Exception {
+    for (long seed : new long[] {Long.MIN_VALUE, Long.MAX_VALUE}) {
+      server.engine.submitted.clear();
+      chatted("\"seed\":\"" + seed + "\"");
+      assertThat(server.engine.awaitSubmit().sampling().seed()).isEqualTo(seed);
     }
   }
 

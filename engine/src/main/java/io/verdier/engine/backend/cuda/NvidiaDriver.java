@@ -156,16 +156,10 @@ final class NvidiaDriver implements CudaDriver {
   private void load(byte[] image) {
     int loaded = JCudaDriver.cuModuleLoadData(module, image);
     if (loaded != CUresult.CUDA_SUCCESS) {
+      String architecture = device.architecture();
       throw new CudaException(
-          "the kernels of this build do not run on "
-              + device.name()
-              + " ("
-              + device.architecture()
-              + ", "
-              + CUresult.stringFor(loaded)
-              + "). Build with -Dcuda.architectures="
-              + device.architecture()
-              + ".");
+          "the kernels of this build do not run on %s (%s, %s). Build with -Dcuda.architectures=%s."
+              .formatted(device.name(), architecture, CUresult.stringFor(loaded), architecture));
     }
   }
 
@@ -184,12 +178,8 @@ final class NvidiaDriver implements CudaDriver {
     check(JCudaDriver.cuDeviceGetCount(count), "cuDeviceGetCount");
     if (ordinal >= count[0]) {
       throw new CudaException(
-          "there is no GPU "
-              + ordinal
-              + ": the driver shows "
-              + count[0]
-              + ", counted from 0. Lower --tensor-parallel-size, or change --device-ids or"
-              + " CUDA_VISIBLE_DEVICES.");
+          "there is no GPU %d: the driver shows %d, counted from 0. Lower --tensor-parallel-size, or change --device-ids or CUDA_VISIBLE_DEVICES."
+              .formatted(ordinal, count[0]));
     }
   }
 

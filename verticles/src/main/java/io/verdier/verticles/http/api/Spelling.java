@@ -1,5 +1,6 @@
 package io.verdier.verticles.http.api;
 
+import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -12,7 +13,7 @@ import java.util.regex.Pattern;
  * true for 1. Stateless.
  */
 final class Spelling {
-  private static final Pattern WHOLE = Pattern.compile("[+-]?[0-9]{1,18}(\\.0{0,18})?");
+  private static final Pattern WHOLE = Pattern.compile("[+-]?[0-9]{1,19}(\\.0{0,18})?");
   private static final Pattern NUMBER =
       Pattern.compile("[+-]?([0-9]{1,18}(\\.[0-9]{0,40})?|\\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?");
   private static final List<String> TRUE = List.of("true", "t", "yes", "y", "on", "1");
@@ -20,21 +21,22 @@ final class Spelling {
 
   private Spelling() {}
 
-  /** A Long where the number is a whole one of 64 bits, else the number itself. */
+  /** A Long where the number is a whole one of 64 bits and not -0.0, else the number itself. */
   static Object whole(Double real) {
-    boolean isWhole = real == Math.rint(real) && Math.abs(real) < 0x1p63;
+    boolean isWhole = real == Math.rint(real) && Math.abs(real) < 0x1p63 && !real.equals(-0.0);
     return isWhole ? (Object) real.longValue() : real;
   }
 
   /**
-   * The number that a text is, a Long or a Double; a text that is none stays.
+   * The number that a text is, a Long or a Double; a text that is none, or too long, stays.
    *
    * @param mayBeReal whether it may have decimals
    */
   static Object number(String text, boolean mayBeReal) {
     String stripped = text.strip();
     if (WHOLE.matcher(stripped).matches()) {
-      return Long.valueOf(stripped.split("\\.", -1)[0]);
+      BigInteger whole = new BigInteger(stripped.split("\\.", -1)[0]);
+      return whole.bitLength() < Long.SIZE ? (Object) whole.longValue() : text;
     }
     return mayBeReal && NUMBER.matcher(stripped).matches() ? Double.valueOf(stripped) : text;
   }
