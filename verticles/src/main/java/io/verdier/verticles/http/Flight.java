@@ -76,7 +76,7 @@ public final class Flight {
     long[] keys = ingress.sequences().nextKeys(asked, work.choices());
     String tokenizer = ingress.sequences().tokenizerOf(keys[0]);
     Sequence.Submitted submitted =
-        new Sequence.Submitted(tokenizer, work.asked().adapter() != null);
+        new Sequence.Submitted(tokenizer, work.asked().adapter() != null, work.lengthField());
     for (long key : keys) {
       Sequence sequence = new Sequence(key, this, sequences.size(), index, submitted);
       sequences.add(sequence);
@@ -105,7 +105,7 @@ public final class Flight {
       Problem problem =
           end.refusal() == null
               ? errors.of(ErrorCode.INTERNAL, "The request failed inside the server.", null)
-              : errors.of(end.refusal());
+              : errors.of(end.refusal()).renamed(Generation.MAX_TOKENS, sequence.lengthField);
       noteFailure(problem);
       land(sequence, FinishReason.ERROR, now);
       release(sequence);

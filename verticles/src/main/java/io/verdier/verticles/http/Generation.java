@@ -11,10 +11,18 @@ import java.util.Optional;
  *
  * @param choices how many continuations
  * @param asked all that a continuation is made by, without keys
+ * @param lengthField what the request calls {@link #MAX_TOKENS}, for refusals
  */
-public record Generation(int choices, Submit asked) {
+public record Generation(int choices, Submit asked, String lengthField) {
+  /** By which refusals of what is asked speak of its length. */
+  public static final String MAX_TOKENS = "max_tokens";
+
   /** Of what is {@code asked}, until it is submitted. */
   public static final long[] NO_KEYS = {};
+
+  public Generation(int choices, Submit asked) {
+    this(choices, asked, MAX_TOKENS);
+  }
 
   public SamplingParams sampling() {
     return asked.sampling();
@@ -22,11 +30,16 @@ public record Generation(int choices, Submit asked) {
 
   /** The same for another prompt, or with other sampling values. */
   public Generation with(Prompt prompt, SamplingParams sampling) {
-    return new Generation(choices, asked.with(prompt, sampling));
+    return new Generation(choices, asked.with(prompt, sampling), lengthField);
   }
 
   /** As {@link Submit#behind}. */
   public Generation behind(Optional<ReasoningFormat> thoughts) {
-    return new Generation(choices, asked.behind(thoughts));
+    return new Generation(choices, asked.behind(thoughts), lengthField);
+  }
+
+  /** The same of a request that calls {@link #MAX_TOKENS} otherwise. */
+  public Generation bounded(String field) {
+    return new Generation(choices, asked, field);
   }
 }

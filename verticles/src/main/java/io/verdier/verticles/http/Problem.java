@@ -23,6 +23,17 @@ public record Problem(
     ANTHROPIC
   }
 
+  /**
+   * The same of a request that calls a field otherwise.
+   *
+   * @param field as the problem calls it, if it is about it
+   */
+  Problem renamed(String field, String name) {
+    return field.equals(parameter)
+        ? new Problem(code, status, type, message.replace(field, name), name)
+        : this;
+  }
+
   /** Appends {@code {"error":{…}}}, as OpenAI's clients read it. */
   public void write(JsonWriter out) {
     out.object().name("error").object();

@@ -11,14 +11,16 @@ public final class Sequence {
   final int work;
   final String tokenizer;
   final boolean hasAdapter;
+  final String lengthField;
 
   /**
    * What all sequences of a prompt have in common. Immutable.
    *
    * @param tokenizer that got the {@code Submit}
    * @param hasAdapter whether it names one
+   * @param lengthField as {@link Generation#lengthField}
    */
-  record Submitted(String tokenizer, boolean hasAdapter) {}
+  record Submitted(String tokenizer, boolean hasAdapter, String lengthField) {}
 
   long firstNanos;
   long lastNanos;
@@ -42,6 +44,7 @@ public final class Sequence {
     this.work = work;
     this.tokenizer = submitted.tokenizer;
     this.hasAdapter = submitted.hasAdapter;
+    this.lengthField = submitted.lengthField;
   }
 
   public int promptTokens() {

@@ -150,6 +150,28 @@ class AnswerFieldsIT {
   }
 
   @Test
+  void length_beyondTheModels_refusedByTheNameThatTheRequestHas() {
+    Map<String, Object> response = Map.of("input", "What is a car?", "max_output_tokens", 999_999);
+    Map<String, Object> streamed = new LinkedHashMap<>(response);
+    streamed.put("stream", true);
+    assertRefused("/v1/responses", response, "max_output_tokens");
+    assertRefused("/v1/responses", streamed, "max_output_tokens");
+    for (String name : List.of("max_tokens", "max_completion_tokens")) {
+      assertRefused(CHATS, chat(Map.of(name, 999_999)), name);
+      assertRefused(TEXTS, text(Map.of(name, 999_999)), name);
+    }
+  }
+
+  private static void assertRefused(String path, Map<String, ?> body, String name) {
+    Answer answer = client.post(path, body);
+    assertThat(answer.status()).as(answer.body()).isEqualTo(400);
+    JsonNode error = answer.json().get("error");
+    assertThat(error.get("param").asText()).isEqualTo(name);
+    assertThat(error.get("message").asText())
+        .contains(" of " + name + ". Shorten the prompt or lower " + name + " to ");
+  }
+
+  @Test
   void echo_ofAChatThatGoesOn_beginsTheAnswer() {
     Map<String, Object> body =
         chat(

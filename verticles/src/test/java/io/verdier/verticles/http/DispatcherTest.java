@@ -27,7 +27,8 @@ import org.junit.jupiter.api.extension.ExtendWith;
 /** Rows that the server's own table does not have. */
 @ExtendWith(VertxExtension.class)
 class DispatcherTest {
-  private static final Sequence.Submitted BASE = new Sequence.Submitted("", false);
+  private static final Sequence.Submitted BASE =
+      new Sequence.Submitted("", false, Generation.MAX_TOKENS);
 
   @Test
   void action_throws_jsonWithoutDetails(Vertx vertx, VertxTestContext test) {

@@ -71,6 +71,12 @@ record ChatRequest(
         fields.bool("return_prompt_text"));
   }
 
+  /** The same of a request that calls {@code max_tokens} otherwise. */
+  ChatRequest bounded(String lengthField) {
+    return new ChatRequest(
+        generation.bounded(lengthField), shape, parsing, role, echo, showsPrompt);
+  }
+
   /** As vLLM's metrics name the APIs. */
   private static String requestType(String idPrefix) {
     return switch (idPrefix) {

@@ -29,6 +29,7 @@ import org.jspecify.annotations.Nullable;
 final class GenerationFields {
   private static final String SEARCH = "use_beam_search";
   private static final String LOGPROBS = "logprobs";
+  private static final String COMPLETION_TOKENS = "max_completion_tokens";
   private static final String REPETITION = "repetition_detection";
 
   private final Ingress ingress;
@@ -109,7 +110,8 @@ final class GenerationFields {
             prompts.cacheSalt(),
             AdapterFields.read(ingress, fields),
             demand,
-            penalty));
+            penalty),
+        fields.has(COMPLETION_TOKENS) ? COMPLETION_TOKENS : Generation.MAX_TOKENS);
   }
 
   /** Where the table has no number, the model's length is the end. */

@@ -16,6 +16,8 @@ import org.jspecify.annotations.Nullable;
  * {@link MessagesFields} gives. Owned by the event loop.
  */
 record ResponsesFields(Fields fields) {
+  static final String LENGTH = "max_output_tokens";
+
   private static final String LOGPROBS = "message.output_text.logprobs";
 
   /** Fields that mean the same in both, those of this route's own aside. */
@@ -70,7 +72,7 @@ record ResponsesFields(Fields fields) {
     messages.addAll(history);
     messages.addAll(turn);
     chat.put("messages", messages);
-    int tokens = fields.integer("max_output_tokens", 0);
+    int tokens = fields.integer(LENGTH, 0);
     if (tokens > 0) {
       chat.put("max_tokens", (long) tokens);
     }

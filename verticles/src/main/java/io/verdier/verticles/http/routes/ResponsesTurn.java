@@ -35,7 +35,8 @@ record ResponsesTurn(ChatRequest request, Look look, boolean background) {
     }
     List<Map<String, @Nullable Object>> said = ResponsesInput.read(fields);
     Fields chat = new ResponsesFields(fields).chat(history, said);
-    ChatRequest request = ChatRequest.read(exchange, chat, Responses.ID_PREFIX);
+    ChatRequest request =
+        ChatRequest.read(exchange, chat, Responses.ID_PREFIX).bounded(ResponsesFields.LENGTH);
     // Who knows the id may read the response, so it is neither guessable nor the client's choice.
     AnswerShape shape = request.shape().withId(Responses.ID_PREFIX + CallIds.random());
     exchange.answersAs(shape.id());
