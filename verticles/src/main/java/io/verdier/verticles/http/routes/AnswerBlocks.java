@@ -18,7 +18,7 @@ final class AnswerBlocks implements AnswerReader.Sink {
   private final Supplier<String> callIds;
   private final Listener listener;
   private final List<Block> blocks = new ArrayList<>();
-  private final StringBuilder held = new StringBuilder(); // white space that may begin a block
+  private final StringBuilder held = new StringBuilder(); // blank, may begin a block
   private final StringBuilder news = new StringBuilder(); // of the open block, not told yet
   private final List<Scores> unplaced = new ArrayList<>(); // tokens whose block is not known yet
   private int placed; // where the last of the others ends in the whole text
@@ -148,8 +148,9 @@ final class AnswerBlocks implements AnswerReader.Sink {
       held.setLength(0);
       heldKind = kind;
     }
-    held.append(text);
-    if (!held.toString().isBlank()) {
+    String more = text.toString();
+    held.append(more);
+    if (!more.isBlank()) { // what was held is blank: looking at it again would be quadratic
       begin(kind, "", "");
       grow(held.toString());
       held.setLength(0);
