@@ -7,10 +7,12 @@ import java.time.Duration;
  *
  * <p>Memory that requests can pin is at most {@code queuedRequestsMax × bodyBytesMax} while they
  * wait, {@code queuedRequestsMax × streamBufferBytesMax} while they stream, plus the KV cache,
- * which is allocated once. A body is dropped once it is parsed and a prompt once it is tokenized
- * (answers that repeat their prompt keep its text), so the first product is a bound on paper; the
- * second is 512 MiB with the defaults. Stored responses, where they are asked for, add {@code
- * storedResponseBytesMax}.
+ * which is allocated once. Bodies that are being received hold a quarter of the heap at most; a
+ * body is dropped once it is parsed and a prompt once it is tokenized (answers that repeat their
+ * prompt keep its text), so the first product is a bound on paper; the second is 512 MiB with the
+ * defaults. What a request says once for many prompts, or asks to be repeated in many choices, is
+ * bounded by {@code bodyBytesMax} and four times {@code jsonNodesMax} as if it were written out.
+ * Stored responses, where they are asked for, add {@code storedResponseBytesMax}.
  *
  * <p>The default of {@code queuedRequestsMax} is 2048 although only 256 requests are meant to wait
  * in comfort: it counts sequences, running ones included. A list of {@code promptsMax} prompts, as

@@ -35,6 +35,7 @@ public final class Exchange extends Requester {
   private final String requestId;
   private final ConnectionClock clock;
   private final Set<String> ignored = new LinkedHashSet<>();
+  private final JsonBody.Texts jsonTexts;
 
   private Problem.Dialect dialect;
   private String answerId = "";
@@ -52,6 +53,7 @@ public final class Exchange extends Requester {
     this.requestId = requestId;
     this.clock = clock;
     this.dialect = ingress.dialect();
+    this.jsonTexts = ingress.json().texts();
     request.response().closeHandler(ignored -> onClientGone());
     // A broken connection is told to both, before or instead of the close.
     request.exceptionHandler(ignored -> onClientGone());
@@ -99,6 +101,11 @@ public final class Exchange extends Requester {
   @Override
   boolean isOneOf(Set<String> ids) {
     return ids.contains(requestId) || ids.contains(answerId);
+  }
+
+  /** Reads what stands as JSON in the texts of the body. */
+  public JsonBody.Texts jsonTexts() {
+    return jsonTexts;
   }
 
   /** How errors are told. */

@@ -73,11 +73,42 @@ public final class JsonBody {
    * @throws RejectedException if the text is not one JSON value within the limits
    */
   public @Nullable Object parseAny(String text) {
+    return parse(text, new Nodes(limits.jsonNodesMax()));
+  }
+
+  /** For the texts of one request that are JSON themselves. */
+  public Texts texts() {
+    return new Texts();
+  }
+
+  /**
+   * Owned by one event loop: reads the texts of one request that are JSON themselves. All of them
+   * together may have as many values as a body, for each of them is one value there.
+   */
+  public final class Texts {
+    private final Nodes nodes = new Nodes(limits.jsonNodesMax());
+
+    private Texts() {}
+
+    /**
+     * @throws RejectedException if the text is not one JSON value within the limits
+     */
+    public @Nullable Object parse(String text) {
+      return JsonBody.this.parse(text, nodes);
+    }
+
+    /** Whether they have too many values together. */
+    public boolean areTooMany() {
+      return nodes.areTooMany();
+    }
+  }
+
+  private @Nullable Object parse(String text, Nodes nodes) {
     try (JsonParser parser = factory.createParser(text)) {
       if (parser.nextToken() == null) {
         throw invalid("The request body is empty; it must be a JSON object.");
       }
-      Object value = new Reading(parser, limits.jsonNodesMax()).value();
+      Object value = new Reading(parser, nodes).value();
       if (parser.nextToken() != null) {
         throw invalid("There is more after the end of the JSON value.");
       }
@@ -119,21 +150,38 @@ public final class JsonBody {
     return new RejectedException(ErrorCode.INVALID_ARGUMENT, text);
   }
 
-  /** One body being read. */
+  /** Counts values. */
+  private static final class Nodes {
+    private final int max;
+    private int count;
+
+    Nodes(int max) {
+      this.max = max;
+    }
+
+    void add() {
+      if (areTooMany() || ++count > max) {
+        throw invalid("The JSON has more than " + max + " values.");
+      }
+    }
+
+    boolean areTooMany() {
+      return count > max;
+    }
+  }
+
+  /** One text being read. */
   private static final class Reading {
     private final JsonParser parser;
-    private final int nodesMax;
-    private int nodes;
+    private final Nodes nodes;
 
-    Reading(JsonParser parser, int nodesMax) {
+    Reading(JsonParser parser, Nodes nodes) {
       this.parser = parser;
-      this.nodesMax = nodesMax;
+      this.nodes = nodes;
     }
 
     @Nullable Object value() throws IOException {
-      if (++nodes > nodesMax) {
-        throw invalid("The JSON has more than " + nodesMax + " values.");
-      }
+      nodes.add();
       return switch (parser.currentToken()) {
         case START_OBJECT -> object();
         case START_ARRAY -> array();

@@ -26,6 +26,9 @@ final class BatchChats {
     if (conversations == null || conversations.isEmpty() || conversations.size() > max) {
       throw fields.wrong("messages", "a list of 1 to " + max + " conversations");
     }
+    Map<String, @Nullable Object> shared = new LinkedHashMap<>(body);
+    shared.remove("messages");
+    Repeats.checkShared(exchange.ingress(), "body", shared, conversations.size());
     List<ChatRequest> requests = new ArrayList<>(conversations.size());
     for (Object conversation : conversations) {
       Map<String, @Nullable Object> one = new LinkedHashMap<>(body);

@@ -23,6 +23,7 @@ final class ChatCompletions {
   }
 
   static void launch(Exchange exchange, ChatRequest request) {
+    Repeats.checkEchoes(exchange.ingress(), "echo", request.repeatedChars());
     if (!request.showsPrompt()) {
       launch(exchange, request, null);
       return;

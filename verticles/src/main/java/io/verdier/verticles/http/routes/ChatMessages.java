@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * is a string or a list of text parts, arguments of tool calls are objects. Whether the template
  * walks such a list or gets the texts as lines, its reader decides: an ingress may have none.
  */
-record ChatMessages(JsonBody json, int messagesMax) {
+record ChatMessages(JsonBody.Texts texts, int messagesMax) {
   /** Far above what any chat template knows. */
   private static final int ROLE_CHARS_MAX = 64;
 
@@ -160,8 +160,13 @@ record ChatMessages(JsonBody json, int messagesMax) {
     Object arguments = function.value("arguments");
     if (arguments instanceof String text && !text.isBlank()) {
       try {
-        arguments = json.parseAny(text);
+        arguments = texts.parse(text);
       } catch (RejectedException malformed) {
+        if (texts.areTooMany()) {
+          throw RejectedException.invalid(
+              function.path("arguments"),
+              "The arguments of all calls together: " + malformed.getMessage());
+        }
         throw function.wrong("arguments", "a JSON object, or the text of one");
       }
     }

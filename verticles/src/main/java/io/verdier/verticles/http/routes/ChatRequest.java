@@ -8,6 +8,7 @@ import io.verdier.verticles.bus.Prompt;
 import io.verdier.verticles.http.Exchange;
 import io.verdier.verticles.http.Generation;
 import io.verdier.verticles.http.Ingress;
+import io.verdier.verticles.http.JsonBody;
 import io.verdier.verticles.http.api.Body;
 import io.verdier.verticles.observe.ToolReads;
 import java.util.LinkedHashMap;
@@ -45,7 +46,7 @@ record ChatRequest(
     ingress.serving().checkName(fields.string("model"));
     AnswerShape shape = AnswerShape.read(exchange, fields, idPrefix);
     ToolFields tools = ToolFields.read(ingress, fields);
-    Prompt.Chat prompt = prompt(ingress, fields, tools);
+    Prompt.Chat prompt = prompt(ingress, fields, tools, exchange.jsonTexts());
     ToolReads reads = ingress.metrics().toolReads(requestType(idPrefix), shape.streamed());
     ChatParsing parsing = ChatParsing.read(ingress, fields, tools, reads);
     Map<String, @Nullable Object> last = prompt.messages().getLast();
@@ -77,6 +78,11 @@ record ChatRequest(
         generation.bounded(lengthField), shape, parsing, role, echo, showsPrompt);
   }
 
+  /** Characters of the conversation that its answers repeat. */
+  long repeatedChars() {
+    return (long) generation.choices() * echo.length();
+  }
+
   /** As vLLM's metrics name the APIs. */
   private static String requestType(String idPrefix) {
     return switch (idPrefix) {
@@ -86,8 +92,18 @@ record ChatRequest(
     };
   }
 
-  /** The conversation and all that the chat template is given with it. */
+  /**
+   * The conversation of a request that has one, and all that the chat template is given with it.
+   */
   static Prompt.Chat prompt(Ingress ingress, Fields fields, ToolFields tools) {
+    return prompt(ingress, fields, tools, ingress.json().texts());
+  }
+
+  /**
+   * @param texts of the whole request
+   */
+  private static Prompt.Chat prompt(
+      Ingress ingress, Fields fields, ToolFields tools, JsonBody.Texts texts) {
     Map<String, @Nullable Object> variables = templateArguments(fields);
     boolean add = either(fields, variables, "add_generation_prompt");
     boolean resume = either(fields, variables, "continue_final_message");
@@ -102,7 +118,7 @@ record ChatRequest(
           "chat_template", "the server was not started with --trust-request-chat-template.");
     }
     List<Map<String, @Nullable Object>> messages =
-        new ChatMessages(ingress.json(), ingress.limits().messagesMax()).read(fields);
+        new ChatMessages(texts, ingress.limits().messagesMax()).read(fields);
     return new Prompt.Chat(
         messages,
         tools.shown(ingress.serving().card().parsing()),

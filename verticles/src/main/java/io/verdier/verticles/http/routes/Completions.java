@@ -63,6 +63,8 @@ final class Completions {
 
   private static void launch(Exchange exchange, CompletionRequest request, List<String> prompts) {
     List<String> echoes = echoes(request, prompts);
+    long repeated = echoes.stream().mapToLong(String::length).sum();
+    Repeats.checkEchoes(exchange.ingress(), "echo", repeated);
     SamplingParams sampling = request.generations().getFirst().sampling();
     boolean logprobs = sampling.logprobs() >= 0;
     boolean found = request.generations().getFirst().asked().lengthPenalty().isPresent();

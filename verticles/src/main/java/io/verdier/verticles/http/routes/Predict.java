@@ -89,6 +89,9 @@ final class Predict {
       throw fields.wrong("instances", "a list of 1 to " + max + " instances");
     }
     Fields parameters = fields.object("parameters");
+    if (parameters != null) {
+      Repeats.checkShared(exchange.ingress(), "parameters", parameters.map(), given.size());
+    }
     List<Fields> instances = new ArrayList<>(given.size());
     int chats = 0;
     for (int i = 0; i < given.size(); i++) {
@@ -138,6 +141,8 @@ final class Predict {
     }
     List<Generation> generations = texts.stream().map(TextInstance::generation).toList();
     List<TextInstance.Look> byChoice = TextInstance.byChoice(texts);
+    long repeated = byChoice.stream().mapToLong(look -> look.promptText().length()).sum();
+    Repeats.checkEchoes(ingress, "raw_response", repeated);
     if (texts.stream().anyMatch(TextInstance::streamed)) {
       if (!texts.stream().allMatch(TextInstance::streamed)) {
         throw RejectedException.invalid("stream", "Either all instances are streamed or none.");
@@ -164,6 +169,8 @@ final class Predict {
     if (requests.stream().anyMatch(request -> request.shape().streamed())) {
       throw RejectedException.invalid("stream", "Only a single chat instance can be streamed.");
     }
+    long repeated = requests.stream().mapToLong(ChatRequest::repeatedChars).sum();
+    Repeats.checkEchoes(exchange.ingress(), "echo", repeated);
     List<Generation> generations = requests.stream().map(ChatRequest::generation).toList();
     int choices = generations.stream().mapToInt(Generation::choices).sum();
     List<ChatCompletions.Look> looks =

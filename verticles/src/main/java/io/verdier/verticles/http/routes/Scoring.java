@@ -134,6 +134,9 @@ final class Scoring {
     Pooling pooling = Embeddings.ofOneVector("Score", spec);
     new PromptFields(ingress, fields).checkCount("documents", right.size());
     Classifier classifier = spec.classifier();
+    if (classifier != null && left.size() == 1) {
+      Repeats.checkPairs(ingress, left.getFirst(), right.size());
+    }
     List<Prompt> prompts = classifier == null ? each(left, right) : pairs(left, right);
     ScoreAnswer.Measure measure =
         classifier == null
