@@ -92,7 +92,10 @@ final class FieldValues {
     return result;
   }
 
-  static List<String> strings(String path, @Nullable Object value, Range count) {
+  /**
+   * @param charsMax of each string
+   */
+  static List<String> strings(String path, @Nullable Object value, Range count, int charsMax) {
     if (!(value instanceof List<?> list)) {
       throw wrongKind(path, value, Kind.STRINGS);
     }
@@ -102,8 +105,11 @@ final class FieldValues {
     }
     List<String> result = new ArrayList<>(list.size());
     for (Object element : list) {
-      if (!(element instanceof String string) || string.isEmpty()) {
-        throw refused(path + "[" + result.size() + "]", element, "a string that is not empty");
+      if (!(element instanceof String string) || string.isEmpty() || string.length() > charsMax) {
+        throw refused(
+            path + "[" + result.size() + "]",
+            element,
+            "a string of 1 to " + charsMax + " characters");
       }
       result.add(string);
     }

@@ -101,7 +101,7 @@ public enum SamplingField {
       Kind.STRINGS,
       Range.between(0, 128),
       null,
-      "up to 128 texts that must not be said"),
+      "up to 128 texts, of up to 1024 characters, that must not be said"),
   LOGPROBS(
       "logprobs",
       Kind.SWITCH_OR_COUNT,

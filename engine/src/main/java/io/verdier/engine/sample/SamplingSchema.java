@@ -25,6 +25,9 @@ public final class SamplingSchema {
 
   private static final int SCORED_IDS_MAX = 128; // vLLM's
 
+  /** Characters of a bad word; as many as a stop string may have, where no flag says otherwise. */
+  private static final int BAD_WORD_CHARS_MAX = 1024;
+
   private static final String MAX_NEW_TOKENS = "max_new_tokens";
 
   private final Bounds bounds;
@@ -106,7 +109,7 @@ public final class SamplingSchema {
               : (Object) FieldValues.integer(path, value, range(field));
       case TOKEN_IDS -> FieldValues.tokenIds(path, value, bounds.vocabSize);
       case BIAS -> bias(field, path, value);
-      case STRINGS -> FieldValues.strings(path, value, range(field));
+      case STRINGS -> FieldValues.strings(path, value, range(field), BAD_WORD_CHARS_MAX);
     };
   }
 

@@ -190,7 +190,11 @@ class SamplingSchemaTest {
   void set_badWords_areStringsAndFew() {
     assertRefused("bad_words", "word").hasMessageContaining("a list of strings");
     assertRefused("bad_words", List.of("a", ""))
-        .hasMessage("bad_words[1] is \"\"; it must be a string that is not empty");
+        .hasMessage("bad_words[1] is \"\"; it must be a string of 1 to 1024 characters");
+    assertRefused("bad_words", List.of("a".repeat(1025)))
+        .hasMessageContaining("bad_words[0] is \"a")
+        .hasMessageContaining("it must be a string of 1 to 1024 characters");
+    assertThat(SCHEMA.builder().set("bad_words", List.of("a".repeat(1024)))).isTrue();
     assertRefused("bad_words", Collections.nCopies(129, "a"))
         .hasMessage("bad_words has 129 entries; the limit is 128");
   }

@@ -42,6 +42,8 @@ public record PromptEncoder(
   /** Most numbers of one prompt's hidden states: 4 MiB. One hidden state is possible always. */
   static final long POOLED_FLOATS_MAX = 1L << 20;
 
+  private static final String PROMPT = "prompt";
+
   /** A template closes a prompt with a marker and a line break or two, each a token or several. */
   static final int TAIL_TOKENS = 16;
 
@@ -97,11 +99,12 @@ public record PromptEncoder(
     return switch (prompt) {
       case Prompt.Tokens tokens -> known(tokens.ids());
       case Prompt.Pair(String first, String second) ->
-          tokenizer.encodePair(bounded(first), bounded(second));
-      case Prompt.Text text -> tokenizer.encode(bounded(text.text()), text.addSpecialTokens());
+          tokenizer.encodePair(bounded(PROMPT, first), bounded(PROMPT, second));
+      case Prompt.Text text ->
+          tokenizer.encode(bounded(PROMPT, text.text()), text.addSpecialTokens());
       case Prompt.Chat chat -> {
         String text = renderer.render(chat);
-        yield tokenizer.encode(bounded(text), chat.addSpecialTokens());
+        yield tokenizer.encode(bounded(PROMPT, text), chat.addSpecialTokens());
       }
     };
   }
@@ -111,13 +114,13 @@ public record PromptEncoder(
    * of more characters than that, times the model's length, has too many tokens; and encoding
    * megabytes takes seconds.
    */
-  private String bounded(String text) {
+  private String bounded(String field, String text) {
     long charsMax = (long) tokenizer.tokenBytesMax() * maxModelLen;
     if (text.length() > charsMax) {
       throw RejectedException.invalid(
-          "prompt",
-          "prompt has %d characters; this model accepts %d tokens, which is at most %d characters. Shorten the prompt or start with a larger --max-model-len."
-              .formatted(text.length(), maxModelLen, charsMax));
+          field,
+          "%s has %d characters; this model accepts %d tokens, which is at most %d characters. Shorten it or start with a larger --max-model-len."
+              .formatted(field, text.length(), maxModelLen, charsMax));
     }
     return text;
   }
@@ -283,8 +286,9 @@ public record PromptEncoder(
   private int[][] badWords(List<String> words) {
     List<int[]> sequences = new ArrayList<>();
     for (String word : words) {
-      int[] bare = tokenizer.encode(word.stripLeading(), false);
-      int[] spaced = tokenizer.encode(" " + word.stripLeading(), false);
+      String text = bounded("bad_words", word).stripLeading();
+      int[] bare = tokenizer.encode(text, false);
+      int[] spaced = tokenizer.encode(" " + text, false);
       if (bare.length > 0) {
         sequences.add(bare);
       }

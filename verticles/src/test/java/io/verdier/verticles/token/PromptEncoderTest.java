@@ -199,4 +199,34 @@ class PromptEncoderTest {
                 .maxTokens())
         .isEqualTo(5);
   }
+
+  /** Words are encoded as prompts are, and may be as long. */
+  @Test
+  void requests_badWordLongerThanAnyPrompt_refusedUnencoded() {
+    PromptEncoder small =
+        new PromptEncoder(encoder.tokenizer(), encoder.renderer(), 16, Integer.MAX_VALUE, 64);
+    int charsMax = 16 * encoder.tokenizer().tokenBytesMax();
+    assertThat(small.requests(forbidding("x".repeat(charsMax))).getFirst().sampling().badWords())
+        .isNotEmpty();
+    assertThatThrownBy(() -> small.requests(forbidding("x".repeat(charsMax + 1))))
+        .isInstanceOf(RejectedException.class)
+        .hasMessageContaining("bad_words has %d characters".formatted(charsMax + 1))
+        .hasMessageContaining("16 tokens");
+  }
+
+  private Submit forbidding(String word) {
+    Submit base = submit(1, 1, -1);
+    return new Submit(
+        base.keys(),
+        base.prompt(),
+        base.sampling(),
+        List.of(word),
+        base.truncation(),
+        base.text(),
+        0,
+        "",
+        null,
+        null,
+        OptionalDouble.empty());
+  }
 }
