@@ -38,7 +38,8 @@ import java.time.Duration;
  * @param overloadStatus HTTP status past that: 503 or 429
  * @param streamBufferBytesMax bytes that a stream may hold for a slow reader before it is cut
  * @param headerTimeout time until the request's headers are complete
- * @param bodyIdleTimeout silence allowed inside a request body
+ * @param bodyIdleTimeout silence allowed inside a request body; a whole body has so long, and a
+ *     second for each 16 KiB
  * @param keepAliveTimeout silence allowed between requests
  * @param requestTimeout time from admission to the last token; an hour is the longest that Vertex
  *     AI waits for an answer

@@ -9,28 +9,37 @@ import java.util.concurrent.atomic.AtomicInteger;
  * docs/adr/0002-shared-admission-counter.md).
  *
  * <p>A request holds one place from the moment its headers are accepted, so that bodies being read
- * are bounded too, and one place per sequence once it is parsed. Places come back one by one as the
- * engine says that sequences have ended, wanted or not; the last one not before the answer has
- * left, so that answers nobody reads are bounded, and a drain waits for their last bytes.
+ * are bounded too (in time as well, see {@link BodyReader}), and one place per sequence once it is
+ * parsed. Places come back one by one as the engine says that sequences have ended, wanted or not;
+ * the last one not before the answer has left, so that answers nobody reads are bounded, and a
+ * drain waits for their last bytes.
  */
 public final class Admission {
   private final int placesMax;
+  private final BodyBudget bodies;
   private final AtomicInteger taken = new AtomicInteger();
   private final AtomicInteger requests = new AtomicInteger();
   private volatile ServerState state = new ServerState.Loading();
 
   /**
    * @param placesMax sequences alive at once, waiting and running together
+   * @param bodies of the requests whose bodies are being read
    */
-  public Admission(int placesMax) {
+  public Admission(int placesMax, BodyBudget bodies) {
     if (placesMax < 1) {
       throw new IllegalArgumentException("placesMax " + placesMax);
     }
     this.placesMax = placesMax;
+    this.bodies = bodies;
   }
 
   public int placesMax() {
     return placesMax;
+  }
+
+  /** What holds the bodies that are being read. */
+  public BodyBudget bodies() {
+    return bodies;
   }
 
   /** Places taken now. */

@@ -294,7 +294,7 @@ final class Dispatcher {
       exchange.reply(ErrorMapper.encodedBody());
       return;
     }
-    BodyReader.read(exchange, body -> onBody(exchange, action, body));
+    BodyReader.read(exchange, (body, held) -> onBody(exchange, action, body, held));
   }
 
   static RejectedException overloaded(Ingress ingress) {
@@ -313,27 +313,28 @@ final class Dispatcher {
     return type.equalsIgnoreCase("application/json");
   }
 
-  private void onBody(Exchange exchange, Action action, Buffer body) {
+  private void onBody(Exchange exchange, Action action, Buffer body, BodyBudget.Share held) {
     byte[] bytes = body.getBytes();
     if (bytes.length <= PARSED_HERE_BYTES_MAX) {
-      try {
-        run(exchange, action, ingress.json().parse(bytes));
-      } catch (RuntimeException refused) {
-        exchange.fail(refused);
-      }
+      held.close();
+      guarded(exchange, () -> run(exchange, action, ingress.json().parse(bytes)));
       return;
     }
     Future<Map<String, @Nullable Object>> parsed =
         ingress.context().executeBlocking(() -> ingress.json().parse(bytes), false);
-    parsed.onComplete(
-        object -> {
-          try {
-            run(exchange, action, object);
-          } catch (RuntimeException refused) {
-            exchange.fail(refused);
-          }
-        },
-        exchange::fail);
+    parsed
+        .onComplete(ignored -> held.close())
+        .onComplete(
+            object -> guarded(exchange, () -> run(exchange, action, object)), exchange::fail);
+  }
+
+  /** Whatever is thrown ends the request: its client waits, and it holds places. */
+  private static void guarded(Exchange exchange, Runnable work) {
+    try {
+      work.run();
+    } catch (Throwable failed) {
+      exchange.fail(failed);
+    }
   }
 
   private void run(Exchange exchange, Action action, Map<String, @Nullable Object> body) {

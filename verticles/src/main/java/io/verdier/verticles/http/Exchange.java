@@ -10,6 +10,7 @@ import io.vertx.core.http.HttpServerResponse;
 import io.vertx.ext.web.RoutingContext;
 import java.util.LinkedHashSet;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Owned by the event loop of its connection: one request and its one answer.
@@ -41,6 +42,7 @@ public final class Exchange extends Requester {
   private String answerId = "";
   private String handler = HttpMetrics.NO_HANDLER;
   private Runnable whenDone = () -> {};
+  private @Nullable BodyReader reader; // while the body is being read
   private boolean done;
 
   /**
@@ -146,6 +148,13 @@ public final class Exchange extends Requester {
         && !request.response().headWritten()) {
       request.response().putHeader(IGNORED_FIELDS, String.join(", ", ignored));
     }
+  }
+
+  /**
+   * @param newReader hears of the end; null: the body is complete
+   */
+  void readBy(@Nullable BodyReader newReader) {
+    reader = newReader;
   }
 
   @Override
@@ -295,6 +304,10 @@ public final class Exchange extends Requester {
     }
     done = true;
     stopClock();
+    if (reader != null) {
+      reader.stop();
+      reader = null;
+    }
     HttpMetrics.Sizes bytes =
         new HttpMetrics.Sizes(request.bytesRead(), request.response().bytesWritten() + lastBytes);
     whenDone.run();

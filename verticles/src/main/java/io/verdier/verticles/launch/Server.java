@@ -11,6 +11,7 @@ import io.verdier.verticles.bus.ServerState;
 import io.verdier.verticles.cluster.ClusterVerticle;
 import io.verdier.verticles.cluster.keep.CacheNodeVerticle;
 import io.verdier.verticles.http.Admission;
+import io.verdier.verticles.http.BodyBudget;
 import io.verdier.verticles.http.HttpVerticle;
 import io.verdier.verticles.observe.ServingMetrics;
 import io.verdier.verticles.observe.trace.RequestTracer;
@@ -80,7 +81,9 @@ public final class Server {
     this.bus = Bus.register(vertx);
     this.models = models;
     this.config = models.getFirst();
-    this.admission = new Admission(config.limits().queuedRequestsMax());
+    this.admission =
+        new Admission(
+            config.limits().queuedRequestsMax(), BodyBudget.ofHeap(config.limits().bodyBytesMax()));
     this.metrics = new ServingMetrics(models.stream().map(ModelSet::counted).toList());
     config.vertex().healthRoute().ifPresent(metrics.http()::leaveOut);
     metrics.watch(

@@ -13,7 +13,7 @@ class AdmissionTest {
 
   @Test
   void permit_extendedAndReleased_eachPlaceBackOnce() {
-    Admission admission = new Admission(5);
+    Admission admission = new Admission(5, new BodyBudget(1 << 20));
     Admission.Permit first = admission.admit().orElseThrow();
     assertThat(first.extend(4)).isTrue();
     Admission.Permit second = admission.admit().orElseThrow();
@@ -36,7 +36,7 @@ class AdmissionTest {
 
   @Test
   void requests_whateverPlacesTheyHold_areCountedUntilTheirAnswersHaveLeft() {
-    Admission admission = new Admission(5);
+    Admission admission = new Admission(5, new BodyBudget(1 << 20));
     Admission.Permit first = admission.admit().orElseThrow();
     Admission.Permit second = admission.admit().orElseThrow();
     assertThat(first.extend(4)).isTrue();
@@ -54,7 +54,7 @@ class AdmissionTest {
 
   @Test
   void permit_closedBeforeItsSequencesEnd_keepsTheirPlaces() {
-    Admission admission = new Admission(3);
+    Admission admission = new Admission(3, new BodyBudget(1 << 20));
     Admission.Permit permit = admission.admit().orElseThrow();
     assertThat(permit.extend(3)).isTrue();
     permit.releaseOne();
@@ -69,7 +69,7 @@ class AdmissionTest {
 
   @Test
   void permits_manyThreads_neverPastTheLimitAndEvenAtTheEnd() throws Exception {
-    Admission admission = new Admission(17);
+    Admission admission = new Admission(17, new BodyBudget(1 << 20));
     AtomicBoolean past = new AtomicBoolean();
     List<Thread> threads = new ArrayList<>();
     for (int t = 0; t < 4; t++) {
@@ -104,7 +104,7 @@ class AdmissionTest {
 
   @Test
   void state_announcedOutOfOrder_onlyForward() {
-    Admission admission = new Admission(1);
+    Admission admission = new Admission(1, new BodyBudget(1 << 20));
     admission.onState(new ServerState.Draining());
     admission.onState(new ServerState.Loading());
     assertThat(admission.state()).isEqualTo(new ServerState.Draining());

@@ -13,6 +13,7 @@ import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpServer;
+import io.vertx.core.json.JsonObject;
 import io.vertx.ext.web.client.HttpResponse;
 import io.vertx.ext.web.client.WebClient;
 import io.vertx.junit5.VertxExtension;
@@ -23,6 +24,8 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Rows that the server's own table does not have. */
 @ExtendWith(VertxExtension.class)
@@ -41,6 +44,36 @@ class DispatcherTest {
               throw new IllegalStateException("a secret");
             });
     ask(vertx, row)
+        .onComplete(
+            test.succeeding(
+                answer ->
+                    test.verify(
+                        () -> {
+                          assertIsInternalError(answer);
+                          test.completeNow();
+                        })));
+  }
+
+  /** Bodies of both kinds: decoded on the event loop, and elsewhere. */
+  @ParameterizedTest
+  @ValueSource(ints = {10, 100_000})
+  void action_failsWithAnError_isAnswered(int chars, Vertx vertx, VertxTestContext test) {
+    Route row =
+        new Route(
+            "POST",
+            "/boom",
+            Route.Gate.ADMIN,
+            (exchange, body) -> {
+              throw new NoClassDefFoundError("a secret");
+            });
+    JsonObject body = new JsonObject().put("a", "x".repeat(chars));
+    serve(vertx, row)
+        .compose(
+            bound ->
+                WebClient.create(vertx)
+                    .post(bound.actualPort(), "127.0.0.1", row.path())
+                    .timeout(10_000)
+                    .sendJsonObject(body))
         .onComplete(
             test.succeeding(
                 answer ->
@@ -208,7 +241,7 @@ class DispatcherTest {
     HttpVerticle.Setup setup =
         new HttpVerticle.Setup(
             HttpFixture.config(new HttpFixture.Options(), 0),
-            new Admission(8),
+            new Admission(8, new BodyBudget(1 << 20)),
             new ServingMetrics("demo", 2048),
             "1.2.3",
             EnginePool.of(EngineAddresses.own(1, 1)));

@@ -66,6 +66,7 @@ final class HttpFixture implements AutoCloseable {
     Map<String, Double> generationDefaults = Map.of();
     Optional<EmbeddingSpec> embedding = Optional.empty();
     long bodyBytes = 1 << 20;
+    long bodiesBytes = 1L << 30;
     int queued = 256;
     int streamInterval = 1;
     int overloadStatus = 503;
@@ -106,7 +107,7 @@ final class HttpFixture implements AutoCloseable {
     engine = new FakeEngine(vertx);
     port = FreePorts.one();
     config = config(options, port);
-    admission = new Admission(options.queued);
+    admission = new Admission(options.queued, new BodyBudget(options.bodiesBytes));
     card =
         new ModelCard(
             List.of("demo", "demo-2"),

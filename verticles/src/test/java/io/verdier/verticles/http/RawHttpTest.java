@@ -3,10 +3,12 @@ package io.verdier.verticles.http;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
+import java.io.OutputStream;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -167,6 +169,28 @@ class RawHttpTest {
     assertThat(say("POST /generate HTTP/1.1\r\nHost: x\r\n" + JSON + "Content-Length: 10\r\n\r\n{"))
         .startsWith("HTTP/1.1 408");
     HttpFixture.await(() -> server.admission.taken() == 0);
+  }
+
+  /** A byte now and then is no silence; the whole body has its time too. */
+  @Test
+  void slow_bodyThatTrickles_closedInTime() throws Exception {
+    try (Socket socket = server.socket()) {
+      OutputStream out = socket.getOutputStream();
+      String head = "POST /generate HTTP/1.1\r\nHost: x\r\n" + JSON;
+      out.write((head + "Content-Length: 1000\r\n\r\n").getBytes(StandardCharsets.US_ASCII));
+      int sent = 0;
+      while (sent < 200 && socket.getInputStream().available() == 0) {
+        out.write(' ');
+        sent++;
+        LockSupport.parkNanos(20_000_000);
+      }
+      assertThat(sent).isLessThan(200);
+      byte[] answer = new byte[12];
+      assertThat(socket.getInputStream().readNBytes(answer, 0, 12)).isEqualTo(12);
+      assertThat(new String(answer, StandardCharsets.US_ASCII)).isEqualTo("HTTP/1.1 408");
+    }
+    HttpFixture.await(() -> server.admission.taken() == 0);
+    assertThat(server.admission.bodies().held()).isZero();
   }
 
   @Test
