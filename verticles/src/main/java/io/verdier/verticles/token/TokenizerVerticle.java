@@ -25,8 +25,10 @@ import io.verdier.verticles.observe.TraceOnly;
 import io.vertx.core.Future;
 import io.vertx.core.VerticleBase;
 import io.vertx.core.eventbus.Message;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Deque;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -39,8 +41,10 @@ import org.slf4j.LoggerFactory;
  * Renders chat templates and encodes prompts, for all engines of a model. Owned by its tokenizer
  * thread; several instances share the work, each with an address of its own.
  *
- * <p>A cancellation is passed on to the scheduler: it gets there behind the request that it is
- * meant for, whatever is queued here.
+ * <p>A request is encoded behind all messages that are there when it comes, so that a cancellation
+ * never waits for prompts, least of all for the one that nobody wants any more. One that comes
+ * before its request's turn is that request's end; another is passed on to the scheduler, where it
+ * arrives behind its request.
  *
  * <p>A request whose answer must match something is encoded while its constraint is compiled
  * elsewhere, and one with an adapter while that is brought to host memory. It waits for both, if
@@ -56,7 +60,8 @@ public final class TokenizerVerticle extends VerticleBase {
   private final int instance;
   private final int model;
   private final PromptEncoder encoder;
-  private final Set<Long> pending = new HashSet<>(); // sequences that wait for something
+  private final Deque<Submit> queued = new ArrayDeque<>(); // to be encoded
+  private final Set<Long> pending = new HashSet<>(); // sequences that wait for their turn or more
   private final Set<Long> untold = new HashSet<>(); // of those: have text that nobody has told
   private final Set<Long> ending = new HashSet<>(); // of these: shall end once they may begin
   private Bus bus;
@@ -89,26 +94,35 @@ public final class TokenizerVerticle extends VerticleBase {
   }
 
   private void onSubmit(Submit submit) {
-    Demand demand = encoder.demand(submit);
-    Future<CompileQuery.@Nullable Reply> compiled = compiled(demand);
-    Future<String> adapter = adapter(submit);
-    List<EngineRequest> requests;
-    try {
-      requests = encoder.requests(submit);
-    } catch (RuntimeException | Error failed) { // whatever it is: HTTP waits for the end
-      refuse(submit.keys(), refused(failed));
-      return;
-    }
-    if (demand == null && submit.adapter() == null) {
-      schedule(requests);
-      return;
-    }
     boolean isUntold = submit.generated().length > 0 && !submit.text().streaming();
     for (long key : submit.keys()) {
       pending.add(key);
       if (isUntold) {
         untold.add(key);
       }
+    }
+    queued.add(submit);
+    context.runOnContext(ignored -> encode(queued.remove()));
+  }
+
+  private void encode(Submit submit) {
+    long[] wanted = Arrays.stream(submit.keys()).filter(pending::contains).toArray();
+    if (wanted.length == 0) {
+      return;
+    }
+    Demand demand = encoder.demand(submit);
+    Future<CompileQuery.@Nullable Reply> compiled = compiled(demand);
+    Future<String> adapter = adapter(submit, wanted);
+    List<EngineRequest> requests;
+    try {
+      requests = encoder.requests(submit);
+    } catch (RuntimeException | Error failed) { // whatever it is: HTTP waits for the end
+      refuse(submit, refused(failed));
+      return;
+    }
+    if (demand == null && submit.adapter() == null) {
+      schedule(takePending(requests));
+      return;
     }
     Future.all(compiled, adapter)
         .onSuccess(both -> onComplete(demand, requests, compiled.result(), adapter.result()))
@@ -125,14 +139,18 @@ public final class TokenizerVerticle extends VerticleBase {
             CompileQuery.Reply.class);
   }
 
-  /** The adapter's identity, once it may be used; empty where there is none. */
-  private Future<String> adapter(Submit submit) {
+  /**
+   * The adapter's identity, once it may be used; empty where there is none.
+   *
+   * @param wanted the sequences that will use it, and give it back: those that have ended did so
+   */
+  private Future<String> adapter(Submit submit, long[] wanted) {
     AdapterSource source = submit.adapter();
     return source == null
         ? Future.succeededFuture("")
         : bus.request(
                 Addresses.adapters(model),
-                new AdapterQuery(submit.keys(), source),
+                new AdapterQuery(wanted, source),
                 AdapterQuery.Reply.class)
             .map(AdapterQuery.Reply::identity);
   }
@@ -155,9 +173,6 @@ public final class TokenizerVerticle extends VerticleBase {
       CompileQuery.@Nullable Reply compiled,
       String adapter) {
     List<EngineRequest> left = takePending(requests);
-    if (left.isEmpty()) {
-      return;
-    }
     Guide guide =
         compiled == null || demand == null ? null : guide(compiled.guide(), demand, requests);
     schedule(
@@ -165,10 +180,6 @@ public final class TokenizerVerticle extends VerticleBase {
             .map(request -> request.withAdapter(adapter))
             .map(request -> guide == null ? request : request.with(guide))
             .toList());
-    long[] over = left.stream().mapToLong(EngineRequest::key).filter(this::takeEnding).toArray();
-    new Cancel(over, FinishReason.ABORT, false)
-        .byEngine()
-        .forEach((engine, part) -> bus.send(Addresses.scheduler(engine), part));
   }
 
   private boolean takeEnding(long key) {
@@ -178,16 +189,25 @@ public final class TokenizerVerticle extends VerticleBase {
 
   /** All of one submission, and so of one engine. */
   private void schedule(List<EngineRequest> requests) {
+    if (requests.isEmpty()) {
+      return;
+    }
     int engine = SequenceKey.engine(requests.getFirst().key());
     bus.send(Addresses.scheduler(engine), new Tokenized(requests));
+    long[] over =
+        requests.stream().mapToLong(EngineRequest::key).filter(this::takeEnding).toArray();
+    cancel(new Cancel(over, FinishReason.ABORT, false));
+  }
+
+  private void cancel(Cancel scheduled) {
+    scheduled
+        .byEngine()
+        .forEach((engine, part) -> bus.send(Addresses.scheduler(engine), part));
   }
 
   private void onIncomplete(Submit submit, Future<String> adapter, Throwable failed) {
-    long[] all = Arrays.stream(submit.keys()).filter(pending::remove).toArray();
-    tell(ended(Arrays.stream(all).filter(ending::contains).toArray(), FinishReason.ABORT));
-    long[] left = Arrays.stream(all).filter(key -> !takeEnding(key)).toArray();
     Refused why = refused(failed);
-    refuse(left, new Refused(why.code(), why.text(), parameter(submit, adapter)));
+    refuse(submit, new Refused(why.code(), why.text(), parameter(submit, adapter)));
   }
 
   /** The field at fault. */
@@ -225,9 +245,7 @@ public final class TokenizerVerticle extends VerticleBase {
 
   private void onCancel(Cancel cancel) {
     long[] passed = Arrays.stream(cancel.keys()).filter(key -> !pending.contains(key)).toArray();
-    new Cancel(passed, cancel.reason(), cancel.silent())
-        .byEngine()
-        .forEach((engine, part) -> bus.send(Addresses.scheduler(engine), part));
+    cancel(new Cancel(passed, cancel.reason(), cancel.silent()));
     List<Delta> ends = new ArrayList<>();
     for (long key : cancel.keys()) {
       if (untold.contains(key) && !cancel.silent()) {
@@ -242,12 +260,18 @@ public final class TokenizerVerticle extends VerticleBase {
     tell(ends);
   }
 
-  private void refuse(long[] keys, Refused refused) {
-    tell(
-        Arrays.stream(keys)
-            .mapToObj(
-                key -> Delta.refused(key, refused.code(), refused.text(), refused.parameter()))
-            .toList());
+  /** Those that were not cancelled; those that were to end do. */
+  private void refuse(Submit submit, Refused refused) {
+    List<Delta> ends = new ArrayList<>();
+    for (long key : submit.keys()) {
+      if (pending.remove(key)) {
+        ends.add(
+            takeEnding(key)
+                ? Delta.ended(key, FinishReason.ABORT)
+                : Delta.refused(key, refused.code(), refused.text(), refused.parameter()));
+      }
+    }
+    tell(ends);
   }
 
   /** All of one request, and so of one HTTP instance. */

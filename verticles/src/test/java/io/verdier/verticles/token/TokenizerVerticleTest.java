@@ -39,6 +39,9 @@ import io.vertx.core.Vertx;
 import io.vertx.core.eventbus.Message;
 import java.nio.file.Path;
 import java.time.Clock;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.time.ZoneOffset;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -47,6 +50,7 @@ import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -78,25 +82,27 @@ class TokenizerVerticleTest {
 
   @BeforeEach
   void deploy() throws Exception {
-    tokenizer = Tokenizer.load(Path.of("../engine/src/main/resources/demo-model"), natives);
-    ChatRenderer renderer =
-        new ChatRenderer(
-            ChatTemplate.of("{{ messages }}", Map.of()),
-            Map.of(),
-            new RenderLimits(1000, 1000),
-            Clock.systemUTC());
     vertx = Vertx.vertx();
     bus = Bus.register(vertx);
     join(bus.consumeAny(Addresses.scheduler(0), message -> scheduler.add(message.body())));
     join(bus.consume(Addresses.http(0), Deltas.class, deltas -> told.addAll(deltas.deltas())));
     join(bus.consumeAny(Addresses.grammar(0), compiling::add));
     join(bus.consumeAny(Addresses.adapters(0), adapters::add));
-    TokenizerVerticle verticle =
-        new TokenizerVerticle(
-            1, 0, new PromptEncoder(tokenizer, renderer, 2048, Integer.MAX_VALUE, 64));
+    deploy(1, Clock.systemUTC());
+  }
+
+  private void deploy(int instance, Clock clock) throws Exception {
+    tokenizer = Tokenizer.load(Path.of("../engine/src/main/resources/demo-model"), natives);
+    ChatRenderer renderer =
+        new ChatRenderer(
+            ChatTemplate.of("{{ messages }}", Map.of()),
+            Map.of(),
+            new RenderLimits(1000, 1000),
+            clock);
     DeploymentOptions worker =
         new DeploymentOptions().setThreadingModel(ThreadingModel.WORKER).setWorkerPoolSize(1);
-    join(vertx.deployVerticle(verticle, worker));
+    PromptEncoder encoder = new PromptEncoder(tokenizer, renderer, 2048, Integer.MAX_VALUE, 64);
+    join(vertx.deployVerticle(new TokenizerVerticle(instance, 0, encoder), worker));
   }
 
   @AfterEach
@@ -104,17 +110,91 @@ class TokenizerVerticleTest {
     join(vertx.close());
   }
 
-  /** A cancellation that waits in the same queue gets to the scheduler behind its request. */
   @Test
-  void cancel_behindItsSubmit_staysBehindItsRequest() throws Exception {
-    for (int key = 0; key < REQUESTS; key++) {
-      bus.send(Addresses.tokenizer(1), submit(null, key));
-      bus.send(Addresses.tokenizer(1), new Cancel(new long[] {key}, FinishReason.ABORT, false));
+  void cancel_ofARequestThatIsScheduled_isPassedOn() throws Exception {
+    bus.send(Addresses.tokenizer(1), submit(null, 1));
+    assertThat(tokenized().requests().getFirst().key()).isEqualTo(1);
+    bus.send(Addresses.tokenizer(1), new Cancel(new long[] {1}, FinishReason.ABORT, false));
+    assertThat(((Cancel) take(scheduler)).keys()).containsExactly(1);
+    assertThat(told).isEmpty();
+  }
+
+  /** Clients that come and leave at once must not keep the tokenizer busy for nobody. */
+  @Test
+  void cancel_whileOthersAreEncoded_isInsteadOfEncoding() throws Exception {
+    HeldClock clock = new HeldClock();
+    deploy(2, clock);
+    bus.send(Addresses.tokenizer(2), dated(0));
+    assertThat(clock.asked.tryAcquire(5, TimeUnit.SECONDS)).isTrue();
+    for (int key = 1; key <= REQUESTS; key++) {
+      bus.send(Addresses.tokenizer(2), dated(key, 100 + key));
+      bus.send(
+          Addresses.tokenizer(2),
+          new Cancel(new long[] {key, 100 + key}, FinishReason.ABORT, false));
     }
-    for (int key = 0; key < REQUESTS; key++) {
-      assertThat(tokenized().requests().getFirst().key()).isEqualTo(key);
-      assertThat(take(scheduler)).isInstanceOf(Cancel.class);
+    bus.send(Addresses.tokenizer(2), dated(98, 99));
+    bus.send(Addresses.tokenizer(2), new Cancel(new long[] {98}, FinishReason.ABORT, false));
+    clock.go.release(Integer.MAX_VALUE / 2);
+    assertThat(tokenized().requests().getFirst().key()).isEqualTo(0);
+    List<EngineRequest> requests = tokenized().requests();
+    assertThat(requests).extracting(EngineRequest::key).containsExactly(99L);
+    assertThat(told).hasSize(2 * REQUESTS + 1);
+    assertThat(told)
+        .extracting(delta -> Objects.requireNonNull(delta.end()).reason())
+        .containsOnly(FinishReason.ABORT);
+    assertThat(scheduler).isEmpty();
+    assertThat(clock.asked.availablePermits()).as("prompts encoded since").isEqualTo(1);
+  }
+
+  /** An adapter is asked for in the name of those alone that will give it back. */
+  @Test
+  void submit_withAdapterPartlyCancelledInTheQueue_asksForTheRest() throws Exception {
+    HeldClock clock = new HeldClock();
+    deploy(2, clock);
+    bus.send(Addresses.tokenizer(2), dated(0));
+    assertThat(clock.asked.tryAcquire(5, TimeUnit.SECONDS)).isTrue();
+    bus.send(Addresses.tokenizer(2), adapted(null, 1, 2));
+    bus.send(Addresses.tokenizer(2), new Cancel(new long[] {1}, FinishReason.ABORT, false));
+    clock.go.release(Integer.MAX_VALUE / 2);
+    assertThat(((AdapterQuery) take(adapters).body()).keys()).containsExactly(2);
+  }
+
+  /** Says the date only where it is let. */
+  private static final class HeldClock extends Clock {
+    final Semaphore asked = new Semaphore(0);
+    final Semaphore go = new Semaphore(0);
+
+    @Override
+    public ZoneId getZone() {
+      return ZoneOffset.UTC;
     }
+
+    @Override
+    public Clock withZone(ZoneId zone) {
+      return this;
+    }
+
+    @Override
+    public Instant instant() {
+      asked.release();
+      go.acquireUninterruptibly();
+      return Instant.EPOCH;
+    }
+  }
+
+  /** Whose prompt has the date in it. */
+  private static Submit dated(long... keys) {
+    Prompt.Chat chat =
+        new Prompt.Chat(
+            List.of(Map.of("role", "user", "content", "Hi")),
+            null,
+            Map.of(),
+            true,
+            false,
+            true,
+            "{{ strftime_now('%Y') }}");
+    Submit base = submit(null, keys);
+    return base.with(chat, base.sampling());
   }
 
   @Test
