@@ -4,12 +4,14 @@ import io.verdier.conf.ServerConfig;
 import io.vertx.core.Future;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * How the process ends: drained, and with a status of its own. Thread-safe.
  *
  * <p>The JVM would report 143 after SIGTERM. A server that drained ended as it was told to, so the
- * shutdown hook ends the process itself, with 0 unless something failed.
+ * shutdown hook ends the process itself, with 0 unless something failed. Who signals again wants it
+ * now.
  */
 final class Ending {
   /** What drains longer than its deadline by so much hangs; the process ends without it. */
@@ -22,6 +24,7 @@ final class Ending {
   private final ServerConfig config;
   private volatile int status;
   private volatile boolean begun;
+  private final AtomicBoolean asked = new AtomicBoolean();
 
   Ending(Server server, ServerConfig config) {
     this.server = server;
@@ -39,10 +42,21 @@ final class Ending {
    */
   void end(int exitStatus) {
     status = exitStatus;
+    asked.set(true);
     new Thread(() -> System.exit(exitStatus), "exit").start();
   }
 
-  /** The shutdown hook: a signal came, or {@link #end} was called. Does not return. */
+  /** The first signal ends the process, drained; a second one, or one while it ends, at once. */
+  void onSignal() {
+    if (asked.compareAndSet(false, true)) {
+      end(status);
+    } else {
+      isDone(server.cut(), CLOSE_MILLIS);
+      Runtime.getRuntime().halt(status);
+    }
+  }
+
+  /** The shutdown hook: {@link #end} was called, or a signal came. Does not return. */
   void drain() {
     begun = true;
     if (!isDone(server.drain(), config.limits().drainTimeout().toMillis() + HANG_MILLIS)) {

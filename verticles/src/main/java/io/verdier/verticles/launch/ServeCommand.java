@@ -51,6 +51,7 @@ final class ServeCommand {
   private static void start(Server server, ServerConfig config, Logger log) {
     Ending ending = new Ending(server, config);
     Runtime.getRuntime().addShutdownHook(new Thread(ending::drain, "drain"));
+    Signals.handle(List.of("TERM", "INT", "HUP"), ending::onSignal);
     server.onFailed(
         reason -> {
           log.error("The engine failed: {} The process ends so that it can be restarted.", reason);

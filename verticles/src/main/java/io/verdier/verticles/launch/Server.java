@@ -30,6 +30,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
@@ -292,16 +293,36 @@ public final class Server {
   public Future<Boolean> drain() {
     bus.publish(Addresses.STATE, new ServerState.Draining());
     LOG.info("Draining: {} sequences are running", running());
-    return idle(config.limits().drainTimeout().toMillis())
+    return idle(config.limits().drainTimeout().toMillis(), this::hasFailed)
         .compose(
             finished -> {
               if (finished) {
                 return Future.succeededFuture(true);
               }
-              LOG.warn("The drain deadline passed; {} sequences are cut", running());
-              bus.publish(Addresses.STATE, new ServerState.Stopping());
-              return idle(LAST_WORDS_MILLIS).map(false);
+              if (!hasFailed()) {
+                LOG.warn("The drain deadline passed; {} sequences are cut", running());
+              }
+              return cut();
             });
+  }
+
+  /**
+   * Cuts running streams with an error event.
+   *
+   * @return false, once their last bytes have left or nobody waits for them any more
+   */
+  Future<Boolean> cut() {
+    bus.publish(Addresses.STATE, new ServerState.Stopping());
+    return idle(LAST_WORDS_MILLIS, () -> false).map(false);
+  }
+
+  private boolean hasFailed() {
+    return admission.state() instanceof ServerState.Failed;
+  }
+
+  /** What is to come to an end; sequences of an engine that has failed never do. */
+  private int awaited() {
+    return hasFailed() ? admission.requests() : running();
   }
 
   /** Sequences that a client waits for, here or at another node. */
@@ -323,10 +344,15 @@ public final class Server {
         .eventually(vertx::close);
   }
 
-  /** Whether no sequence was live any more before the time was over. */
-  private Future<Boolean> idle(long withinMillis) {
+  /**
+   * Whether no sequence was live any more before the time was over.
+   *
+   * @param givenUp whether to wait no longer
+   */
+  private Future<Boolean> idle(long withinMillis, BooleanSupplier givenUp) {
     Promise<Boolean> promise = Promise.promise();
-    awaitIdle(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(withinMillis), promise);
+    long deadlineNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(withinMillis);
+    awaitIdle(() -> givenUp.getAsBoolean() || System.nanoTime() - deadlineNanos > 0, promise);
     return promise.future();
   }
 
@@ -334,12 +360,12 @@ public final class Server {
    * One timer after the other: a periodic one that cancels itself may run before it can be
    * cancelled.
    */
-  private void awaitIdle(long deadlineNanos, Promise<Boolean> promise) {
-    boolean idle = running() == 0;
-    if (idle || System.nanoTime() - deadlineNanos > 0) {
+  private void awaitIdle(BooleanSupplier isOver, Promise<Boolean> promise) {
+    boolean idle = awaited() == 0;
+    if (idle || isOver.getAsBoolean()) {
       promise.complete(idle);
     } else {
-      vertx.setTimer(DRAIN_POLL_MILLIS, timer -> awaitIdle(deadlineNanos, promise));
+      vertx.setTimer(DRAIN_POLL_MILLIS, timer -> awaitIdle(isOver, promise));
     }
   }
 }

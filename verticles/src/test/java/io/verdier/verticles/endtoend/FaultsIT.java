@@ -27,6 +27,7 @@ import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -95,6 +96,17 @@ class FaultsIT {
       }
       assertThat(client.get("/health").status()).isEqualTo(503);
       assertThat(poison(client).status()).isEqualTo(503);
+    }
+  }
+
+  /** Its sequences never end, so a drain that waited for them would last until its deadline. */
+  @Test
+  void scheduler_fails_drainWaitsForLastBytesOnly() throws Exception {
+    try (InProcessServer server = InProcessServer.start(AlienOutcome::new, "--drain-timeout=600")) {
+      assertThat(poison(new Client(server.baseUrl())).status()).isEqualTo(503);
+      assertThat(server.server().liveSequences()).isEqualTo(1);
+      assertThat(server.server().drain().toCompletionStage().toCompletableFuture())
+          .succeedsWithin(30, TimeUnit.SECONDS);
     }
   }
 
@@ -312,6 +324,32 @@ class FaultsIT {
     @Override
     public Instant instant() {
       throw new IllegalStateException("the clock of the test failed");
+    }
+  }
+
+  /** Tells of a step that nobody has planned. Owned by the executor thread. */
+  private static final class AlienOutcome implements StepRunner {
+    private final StepRunner runner;
+
+    AlienOutcome(StepRunner runner) {
+      this.runner = runner;
+    }
+
+    @Override
+    public void begin(StepPlan plan) {
+      runner.begin(plan);
+    }
+
+    @Override
+    public StepOutcome finish() {
+      runner.finish();
+      return new StepOutcome(
+          -9, new long[] {8}, new int[] {1}, new TokenLogprobs[1], List.of(), List.of());
+    }
+
+    @Override
+    public void close() {
+      runner.close();
     }
   }
 

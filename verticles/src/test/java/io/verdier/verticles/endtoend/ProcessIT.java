@@ -67,6 +67,33 @@ class ProcessIT {
     }
   }
 
+  /** Whoever presses Ctrl-C again does not want to wait for the drain's deadline. */
+  @Test
+  void signal_second_streamGetsErrorEventAndExitIsZero() throws Exception {
+    for (String name : List.of("TERM", "INT")) {
+      try (ServerProcess server =
+              ServerProcess.serve("--backend=null", "--null-step-ms=50", "--drain-timeout=600")
+                  .awaitReady();
+          Stream stream = new Stream(server.port(), 1500)) {
+        stream.awaitEvent();
+        server.signal(name);
+        Client client = new Client(server.baseUrl());
+        await(() -> client.get("/health").status() == 503);
+        server.signal(name);
+        assertThat(stream.rest()).contains("data: {\"error\"").contains("data: [DONE]");
+        assertThat(server.exitStatus()).isZero();
+      }
+    }
+  }
+
+  @Test
+  void serve_outOfMemory_endsTheProcess() {
+    try (ServerProcess server = ServerProcess.startedWith("-Xmx8m", "serve", "--port=0")) {
+      assertThat(server.exitStatus()).as(server.output()).isEqualTo(3);
+      assertThat(server.output()).contains("java.lang.OutOfMemoryError");
+    }
+  }
+
   @Test
   void serve_modelMissing_saysSoAndExitsNonZero() {
     try (ServerProcess server = ServerProcess.serve("--model=/no/such/model")) {
