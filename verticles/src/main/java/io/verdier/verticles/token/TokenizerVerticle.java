@@ -200,9 +200,7 @@ public final class TokenizerVerticle extends VerticleBase {
   }
 
   private void cancel(Cancel scheduled) {
-    scheduled
-        .byEngine()
-        .forEach((engine, part) -> bus.send(Addresses.scheduler(engine), part));
+    scheduled.byEngine().forEach((engine, part) -> bus.send(Addresses.scheduler(engine), part));
   }
 
   private void onIncomplete(Submit submit, Future<String> adapter, Throwable failed) {

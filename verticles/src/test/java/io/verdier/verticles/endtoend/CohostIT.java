@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.verdier.verticles.endtoend.Client.Answer;
 import io.verdier.verticles.launch.InProcessServer;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -14,6 +17,7 @@ import java.util.TreeSet;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /**
  * Two models in one process, as a command line of Google's co-hosting server starts them. Costs the
@@ -132,6 +136,41 @@ class CohostIT {
                       Map.of("choice", List.of("yes", "no"))))
               .json();
       assertThat(answer.at("/choices/0/text").asText()).isIn("yes", "no");
+    }
+  }
+
+  /** Blocks belong to a configuration's every letter, so a copy with another is another model. */
+  @Test
+  void prefixesOnTheDisk_areDividedAmongTheModels(@TempDir Path temp) throws IOException {
+    Path copy = Files.createDirectory(temp.resolve("copy"));
+    try (var files = Files.list(Path.of(MODEL))) {
+      for (Path file : files.filter(Files::isRegularFile).toList()) {
+        Files.copy(file, copy.resolve(String.valueOf(file.getFileName())));
+      }
+    }
+    Files.writeString(copy.resolve("config.json"), "\n", StandardOpenOption.APPEND);
+    Path prefixes = temp.resolve("prefixes");
+    try (InProcessServer two =
+        InProcessServer.start(
+            "python",
+            "-m",
+            "vllm.entrypoints.model_cohost_server",
+            "--model=" + MODEL + "," + copy,
+            "--served-model-name=one,other",
+            "--max-model-len=256",
+            "--backend=cpu",
+            "--threads=1",
+            "--kv-offloading-size=0.01",
+            "--prefix-cache-dir=" + prefixes,
+            "--prefix-cache-size=64M")) {
+      List<String> promised = new ArrayList<>();
+      try (var directories = Files.list(prefixes)) {
+        for (Path directory : directories.toList()) {
+          promised.add(Files.readString(directory.resolve("promise")));
+        }
+      }
+      String half = Integer.toString(32 << 20);
+      assertThat(promised).as(two.baseUrl()).containsExactly(half, half);
     }
   }
 

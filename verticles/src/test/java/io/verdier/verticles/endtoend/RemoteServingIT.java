@@ -12,9 +12,12 @@ import io.verdier.engine.model.ModelLoader;
 import io.verdier.verticles.bus.ResolveModel;
 import io.verdier.verticles.cache.ModelFiles;
 import io.verdier.verticles.launch.InProcessServer;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -59,6 +62,36 @@ class RemoteServingIT {
       requireGolden(server, GCS + "/");
     }
     assertThat(cloud.bytesSent.get()).isEqualTo(sent);
+  }
+
+  /** Each has a store of its own over one directory, and the second finds what the first uses. */
+  @Test
+  void models_ofOneProcess_shareWhatIsFetched() throws IOException {
+    try (InProcessServer server =
+        start(
+            "python",
+            "-m",
+            "vllm.entrypoints.model_cohost_server",
+            "--model=" + GCS + "," + GCS,
+            "--served-model-name=one,other",
+            "--max-model-len=256",
+            "--backend=cpu",
+            "--threads=1")) {
+      Client client = new Client(server.baseUrl());
+      List<String> texts = new ArrayList<>();
+      for (String name : List.of("one", "other")) {
+        Client.Answer answer =
+            client.post(
+                "/v1/completions",
+                Map.of("model", name, "prompt", "A bird", "temperature", 0, "max_tokens", 8));
+        assertThat(answer.status()).as(answer.body()).isEqualTo(200);
+        texts.add(answer.json().at("/choices/0/text").asText());
+      }
+      assertThat(texts.getFirst()).isNotEmpty().isEqualTo(texts.getLast());
+    }
+    try (var entries = Files.list(directory.resolve("downloads/artifacts"))) {
+      assertThat(entries).hasSize(1);
+    }
   }
 
   @Test
