@@ -178,15 +178,18 @@ class ClusterIT {
     String oldId = ClusterFixture.told(ingress, victim.name).get("id").asText();
     long stopped = System.nanoTime();
     victim.process.signal("STOP");
-    Map<Integer, Got> all = load.awaitEnd();
-    report("SIGSTOP", all);
-    assertGolden(all);
-    assertThat(ClusterLoad.longestGap(all)).as("recovery").isLessThan(RECOVERY_SECONDS_MAX + 1);
-    while (System.nanoTime() - stopped < TimeUnit.SECONDS.toNanos(STOP_SECONDS)) {
-      Thread.sleep(100);
+    try {
+      Map<Integer, Got> all = load.awaitEnd();
+      report("SIGSTOP", all);
+      assertGolden(all);
+      assertThat(ClusterLoad.longestGap(all)).as("recovery").isLessThan(RECOVERY_SECONDS_MAX + 1);
+      while (System.nanoTime() - stopped < TimeUnit.SECONDS.toNanos(STOP_SECONDS)) {
+        Thread.sleep(100);
+      }
+    } finally {
+      victim.process.signal("CONT"); // the tests behind this one need it too
     }
     long continued = System.nanoTime();
-    victim.process.signal("CONT");
     ClusterFixture.await(
         () -> {
           String now = ClusterFixture.told(victim, victim.name).path("id").asText(oldId);

@@ -28,7 +28,9 @@ class NoEndTokenIT {
 
   @BeforeAll
   static void start() {
-    DemoVariant.in(directory, Map.of("\"eos_token_id\": (\\[[^]]*]|\\d+),", ""));
+    DemoVariant.in(
+        directory,
+        Map.of("\"eos_token_id\": (\\[[^]]*]|\\d+),", "", "\"eos_token\": \"[^\"]*\",", ""));
     server = InProcessServer.start("--model=" + directory, "--max-num-seqs=4");
     client = new Client(server.baseUrl());
   }

@@ -173,7 +173,7 @@ class ConstraintsTest {
                 "response_format.json_schema.schema"),
             List.of(
                 "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
-                    + "{\"schema\":{},\"strict\":1}}",
+                    + "{\"schema\":{},\"strict\":2}}",
                 "response_format.json_schema.strict"),
             List.of("\"structured_outputs\":[]", "structured_outputs"),
             List.of("\"structured_outputs\":{}", "structured_outputs"),
@@ -185,7 +185,7 @@ class ConstraintsTest {
             List.of("\"structured_outputs\":{\"choice\":[1]}", "structured_outputs.choice"),
             List.of("\"structured_outputs\":{\"choice\":\"a\"}", "structured_outputs.choice"),
             List.of("\"structured_outputs\":{\"grammar\":1}", "structured_outputs.grammar"),
-            List.of("\"structured_outputs\":{\"json_object\":1}", "structured_outputs.json_object"),
+            List.of("\"structured_outputs\":{\"json_object\":2}", "structured_outputs.json_object"),
             List.of(
                 "\"structured_outputs\":{\"json_object\":true,\"whitespace_pattern\":1}",
                 "structured_outputs.whitespace_pattern"),
