@@ -30,20 +30,21 @@ public interface Collectives extends AutoCloseable {
   /**
    * Makes all connections that exchanges will use, whatever their size: some are made at the first
    * of a size, and take memory that then is not there for a plan. Waits for the others, and for
-   * what they do.
+   * what they do. Nothing where ranks see each other's memory.
    *
    * @param floatsMax most numbers of a rank in one operation
    */
-  void connect(long floatsMax);
+  default void connect(long floatsMax) {}
 
   /** Has memory for operations on a tensor of such rows, however many of them are selected. */
-  void reserve(Tensor largest);
+  default void reserve(Tensor largest) {}
 
   /**
    * Has what is queued on this rank's device watched while the rank's thread does something else:
-   * if it fails, {@link Meeting#abort} is called. Waits for nothing.
+   * if it fails, {@link Meeting#abort} is called. Waits for nothing; nothing where all that fails
+   * does so in the rank's thread.
    */
-  void watch();
+  default void watch() {}
 
   /** Frees what was made for the ranks to talk; the other ranks may have closed theirs. */
   @Override
@@ -72,15 +73,6 @@ public interface Collectives extends AutoCloseable {
     public void allGather(Tensor out, Tensor part) {
       throw new IllegalStateException("nothing to gather: there is one rank");
     }
-
-    @Override
-    public void connect(long floatsMax) {}
-
-    @Override
-    public void reserve(Tensor largest) {}
-
-    @Override
-    public void watch() {}
 
     @Override
     public void close() {}

@@ -107,17 +107,6 @@ final class CpuCollectives implements Collectives {
     return (HostRows) meeting.offer(index);
   }
 
-  /** All see each other's memory. */
-  @Override
-  public void connect(long floatsMax) {}
-
-  @Override
-  public void reserve(Tensor largest) {}
-
-  /** What fails does so in the rank's thread. */
-  @Override
-  public void watch() {}
-
   @Override
   public void close() {}
 }
